@@ -1,0 +1,157 @@
+"""Every error that InService answers, as AWS sends it.
+
+    AwsError
+    ├── Sender: the caller can mend it
+    │   ├── ValidationException          400  control plane: a request or a state that is refused
+    │   ├── ValidationError              400  runtime plane: the same thing under its other name
+    │   ├── ResourceLimitExceeded        400
+    │   ├── ResourceNotFound             400
+    │   ├── UnknownOperationException    404
+    │   ├── NotImplementedYet            501  an operation of AWS's that InService does not have
+    │   ├── SerializationException       400
+    │   ├── AccessDeniedException        400
+    │   └── authentication: MissingAuthenticationToken, IncompleteSignature,
+    │       UnrecognizedClient, InvalidSignature, ExpiredToken         403
+    └── Receiver: ours
+        ├── InternalFailure              500
+        └── ServiceUnavailable           503
+
+Raise the class for what happened; the words are in the class or in its one argument. Only `api` and
+`gateway` catch. Anything else that escapes is a bug and answers InternalFailure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class AwsError(Exception):
+    """An answer that AWS would give. `members` are the modelled fields beside the message."""
+
+    code: ClassVar[str] = "InternalFailure"
+    status: ClassVar[int] = 500
+    fault: ClassVar[str] = "Receiver"
+
+    def __init__(self, message: str, *, members: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.members: Mapping[str, Any] = members or {}
+
+
+class SenderError(AwsError):
+    """The caller can mend it."""
+
+    status = 400
+    fault = "Sender"
+
+
+class ValidationException(SenderError):
+    """The control plane's word for anything wrong with a request, not-found included."""
+
+    code = "ValidationException"
+
+
+class ValidationError(SenderError):
+    """The runtime plane's word for the same. The two are never interchanged: waiters match one."""
+
+    code = "ValidationError"
+
+
+class ResourceLimitExceeded(SenderError):
+    """A quota of the account, or a cap of this server, is used up."""
+
+    code = "ResourceLimitExceeded"
+
+
+class ResourceNotFound(SenderError):
+    """The newer APIs' not-found, also of endpoint policies."""
+
+    code = "ResourceNotFound"
+
+
+class SerializationException(SenderError):
+    """The body is not what its protocol says it is."""
+
+    code = "SerializationException"
+
+
+class UnknownOperationException(SenderError):
+    """No service has an operation of this name."""
+
+    code = "UnknownOperationException"
+    status = 404
+
+
+class NotImplementedYet(SenderError):
+    """AWS has the operation, InService does not: the error names itself, never a hollow 200."""
+
+    code = "NotImplemented"
+    status = 501
+
+    def __init__(self, service: str, operation: str) -> None:
+        super().__init__(f"InService does not implement {service}:{operation} yet.")
+
+
+class AccessDeniedException(SenderError):
+    """Authenticated, and not allowed. AWS JSON answers it with 400, not 403."""
+
+    code = "AccessDeniedException"
+
+
+class AuthenticationError(SenderError):
+    """Who is asking could not be established."""
+
+    status = 403
+
+
+class MissingAuthenticationToken(AuthenticationError):
+    """No signature at all."""
+
+    code = "MissingAuthenticationTokenException"
+
+    def __init__(self) -> None:
+        super().__init__("Missing Authentication Token")
+
+
+class IncompleteSignature(AuthenticationError):
+    """A signature that lacks a part or is malformed."""
+
+    code = "IncompleteSignatureException"
+
+
+class UnrecognizedClient(AuthenticationError):
+    """An access key or session token that nobody was given."""
+
+    code = "UnrecognizedClientException"
+
+    def __init__(self) -> None:
+        super().__init__("The security token included in the request is invalid.")
+
+
+class InvalidSignature(AuthenticationError):
+    """The signature does not match, or its date or scope is off."""
+
+    code = "InvalidSignatureException"
+
+
+class ExpiredToken(AuthenticationError):
+    """A session token past its end."""
+
+    code = "ExpiredTokenException"
+
+    def __init__(self) -> None:
+        super().__init__("The security token included in the request is expired")
+
+
+class InternalFailure(AwsError):
+    """A bug of ours, answered without its details."""
+
+    code = "InternalFailure"
+
+
+class ServiceUnavailable(AwsError):
+    """Nothing is there to answer just now; worth another try."""
+
+    code = "ServiceUnavailable"
+    status = 503

@@ -1,0 +1,104 @@
+"""What runs instances: four verbs, each safe to repeat.
+
+`launch` is named: the instance id is chosen by the caller, and launching an id that is alive gives
+back the handle it has. A runtime keeps its own record of what it started, on disk, written before
+the instance can run, so a control process that was killed at any moment finds every instance again
+with `handles`. An instance is known by (pid, start time, boot id, cookie), never by its pid alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+
+class InstanceState(StrEnum):
+    """What an instance is seen to be."""
+
+    STARTING = "Starting"  # alive, /ping has not answered 200 yet
+    READY = "Ready"  # alive, the last /ping answered 200
+    UNHEALTHY = "Unhealthy"  # alive, was ready before, /ping fails now
+    GONE = "Gone"  # exited, or was never there
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchSpec:
+    """All that an instance needs. Everything in it is already on this host."""
+
+    instance_id: str  # "<fleet id>/<ordinal>"; unique for ever within one generation of an endpoint
+    account: str
+    region: str
+    endpoint: str
+    variant: str
+    image: str  # as the container definition gave it
+    container: str  # ContainerHostname, or "primary"
+    model_dir: Path | None  # the extracted artifact, read-only, shared between instances
+    environment: Mapping[str, str] = field(default_factory=dict)  # reaches the model only
+    network_isolation: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """What `launch` gives back and `recover` understands, also after a crash of control."""
+
+    instance_id: str
+    runtime: str  # which driver: "process"
+    address: str  # "unix:/path" or "tcp:host:port"
+    pid: int
+    started_at: float  # epoch seconds
+    log_path: Path | None  # where stdout and stderr go
+    identity: Mapping[str, str] = field(default_factory=dict)  # start time, boot id, cookie
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One try of GET /ping."""
+
+    at: float
+    outcome: str  # "200", "503", "timed out", "connection refused", …
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What `look` saw."""
+
+    state: InstanceState
+    ready_at: float | None = None  # when /ping first answered 200
+    exit_code: int | None = None
+    signal: str | None = None  # "SIGKILL", …
+    out_of_memory: bool = False
+    last_lines: tuple[str, ...] = ()  # the end of stderr and stdout, for a FailureReason
+    probes: tuple[Probe, ...] = ()  # the latest few
+    phases: Mapping[str, float] = field(default_factory=dict)  # seconds by phase: fork, load, ping
+
+
+class ImageNotRunnable(Exception):
+    """No runtime here can run the image; the message says which ones could."""
+
+
+class Runtime(Protocol):
+    """Runs instances on a host."""
+
+    async def launch(self, spec: LaunchSpec) -> Handle:
+        """Start the instance, or find it running. Raises ImageNotRunnable."""
+        ...
+
+    async def handles(self) -> Sequence[Handle]:
+        """Every instance that this runtime has a record of, alive or not yet retired."""
+        ...
+
+    async def recover(self, handle: Handle) -> Handle | None:
+        """The same instance if it is still the one we started, else None."""
+        ...
+
+    async def look(self, handle: Handle) -> Sight:
+        """See how it is now: one probe of /ping, 2 s at most."""
+        ...
+
+    async def retire(self, handle: Handle, grace_seconds: float) -> None:
+        """SIGTERM, after `grace_seconds` SIGKILL; then forget it. Returns when it is gone."""
+        ...
