@@ -1,0 +1,1 @@
+"""The command line: AWS's operations under AWS's names, and what InService adds to them."""

@@ -1,0 +1,110 @@
+"""Where a command line arrives: one table from its first word to the module that answers it.
+
+Nothing heavy is imported here. A start-up budget of 150 ms for `inservice --version` leaves room
+for Python and this page; a command's module is imported when, and only when, it is asked for.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Final
+
+import inservice
+
+DONE: Final = 0
+FAILED: Final = 1
+USAGE: Final = 252
+INTERRUPTED: Final = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One word of the command line. `module` has a function `run(argv) -> exit code`."""
+
+    module: str
+    summary: str
+
+
+_AWS: Final = "inservice.cli.aws.driver"
+
+COMMANDS: Final[dict[str, Command]] = {
+    "up": Command("inservice.cli.up", "Start InService."),
+    "down": Command("inservice.cli.down", "Stop it, and everything it started."),
+    "status": Command("inservice.cli.status", "What runs, since when, and how it is."),
+    "env": Command("inservice.cli.env", "Print the exports that make boto3 and aws talk to it."),
+    "demo": Command("inservice.cli.demo", "Train a model, deploy it, invoke it, clean up."),
+    "endpoint": Command("inservice.cli.endpoint", "Create, update, watch and invoke endpoints."),
+    "model": Command("inservice.cli.model", "Look into a model artifact before deploying it."),
+    "completion": Command("inservice.cli.completion", "Print a completion script for a shell."),
+    "version": Command("inservice.cli.version", "Print the version."),
+}
+"""The commands of InService's own, in the order that help lists them."""
+
+SERVICES: Final[dict[str, str]] = {
+    "sagemaker": "Models, endpoint configs and endpoints.",
+    "sagemaker-runtime": "Invoke an endpoint.",
+    "cloudwatch": "Metrics and alarms.",
+    "logs": "What the instances print.",
+    "application-autoscaling": "Scalable targets and scaling policies.",
+    "iam": "Users, roles, policies and access keys.",
+    "sts": "Who am I, and temporary credentials.",
+}
+"""The AWS services whose operations are commands, as `aws <service> <operation>` has them."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Answer one command line and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _answer(words)
+    except KeyboardInterrupt:
+        sys.stdout.write("\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output (`head`, a closed pager) went away. Nothing is left to tell it,
+        # and the interpreter must not try again when it flushes at exit.
+        sys.stdout = open("/dev/null", "w", encoding="utf-8")  # noqa: SIM115, PTH123
+        return FAILED
+
+
+def _answer(words: list[str]) -> int:
+    first = words[0] if words else ""
+    if first in COMMANDS:
+        run = import_module(COMMANDS[first].module).run
+        return int(run(words[1:]))
+    if first in ("--help", "-h", "help"):
+        return overview()
+    if words == ["--version"]:
+        sys.stdout.write(version_line() + "\n")
+        return DONE
+    # A service's name, a global option before it, or a word nobody knows: AWS's grammar decides.
+    return int(import_module(_AWS).run(words))
+
+
+def version_line() -> str:
+    """The version of InService and of the Python that runs it, in one line."""
+    v = sys.version_info
+    return f"inservice/{inservice.__version__} Python/{v.major}.{v.minor}.{v.micro}"
+
+
+def overview() -> int:
+    """Print what commands there are."""
+    width = max(map(len, [*COMMANDS, *SERVICES]))
+    out = ["usage: inservice <command> [options]", "", "InService's own commands:"]
+    out += [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    out += ["", "AWS's commands, with every option that the AWS CLI gives them:"]
+    out += [f"  {name:<{width}}  {summary}" for name, summary in SERVICES.items()]
+    out += [
+        "",
+        "inservice <command> --help and inservice <service> [<operation>] help say more.",
+        "",
+    ]
+    sys.stdout.write("\n".join(out))
+    return DONE
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
