@@ -1,0 +1,155 @@
+"""Settings of a server, and the only place that reads the environment.
+
+Order of precedence: command line, then `INSERVICE_*` variables, then the defaults here. The
+supervisor writes the settings it started with to `<run dir>/settings.json`; its children read that
+file, so a process that is restarted can never come up with other settings than its siblings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+PORT = 7420
+"""Not 8080, the port of the container contract, and not 4566, where LocalStack listens: an
+emulator and InService can run side by side."""
+
+UNIX_PATH_BYTES_MAX = 107
+"""`sun_path` of Linux less its terminating NUL."""
+
+LONGEST_SOCKET_NAME = "instances/0123456789abcdef.sock"
+
+
+class BadSetting(Exception):
+    """A setting that cannot be used; the message names it and says what would do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set about one server."""
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = PORT  # 0 picks a free one
+    workers: int = 2  # gateway processes
+    account_id: str = "000000000000"
+    region: str = "us-east-1"
+    database_url: str = ""  # empty: SQLite in the data directory
+    body_bytes_max: int = 25 * 1024 * 1024  # AWS's guide: 25 MB for real-time endpoints
+    drain_seconds: float = 30.0  # between SIGTERM and SIGKILL of an instance, as on AWS
+    insecure_http: bool = False  # allows a bind that is not loopback, without TLS
+    crash_at: str = ""  # "point:n": die at the n-th pass of a named crash point (tests)
+
+    @property
+    def run_dir(self) -> Path:
+        """Where sockets and other things of this run are: short enough for UNIX sockets."""
+        inside = self.data_dir / "run"
+        if len(os.fsencode(inside / LONGEST_SOCKET_NAME)) <= UNIX_PATH_BYTES_MAX:
+            return inside
+        digest = hashlib.sha256(os.fsencode(self.data_dir.resolve())).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"inservice-{os.getuid()}-{digest}"
+
+    @property
+    def log_dir(self) -> Path:
+        """Where the server's own log and the instances' logs are."""
+        return self.data_dir / "logs"
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL of the store."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'inservice.db'}"
+
+    @property
+    def endpoint_file(self) -> Path:
+        """`{"url": …, "region": …}` of the server that runs here; absent when none does."""
+        return self.data_dir / "endpoint.json"
+
+    @property
+    def credentials_file(self) -> Path:
+        """The root access key, mode 0600, made at first start."""
+        return self.data_dir / "credentials.json"
+
+    @property
+    def settings_file(self) -> Path:
+        """What the children of the supervisor read."""
+        return self.run_dir / "settings.json"
+
+
+def default_data_dir(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where a server keeps its records unless `--data-dir` says otherwise."""
+    chosen = environment.get("INSERVICE_DATA_DIR")
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_data_dir("inservice"))
+
+
+def load(environment: Mapping[str, str] = os.environ, **chosen: object) -> Settings:
+    """Settings from the environment, overruled by those of `chosen` that are not None.
+
+    Raises BadSetting for a value that is not of its type or out of range.
+    """
+    settings = Settings(data_dir=default_data_dir(environment))
+    values: dict[str, Any] = {}
+    for field in fields(Settings):
+        text = environment.get(f"INSERVICE_{field.name.upper()}")
+        if text is not None and field.name != "data_dir":
+            values[field.name] = _typed(field.name, text, settings)
+    values.update({name: value for name, value in chosen.items() if value is not None})
+    settings = replace(settings, **values)
+    settings = replace(settings, data_dir=settings.data_dir.expanduser().absolute())
+    return _checked(settings)
+
+
+def to_document(settings: Settings) -> dict[str, object]:
+    """For settings.json."""
+    values = {field.name: getattr(settings, field.name) for field in fields(Settings)}
+    return {**values, "data_dir": str(settings.data_dir)}
+
+
+def from_document(document: Mapping[str, object]) -> Settings:
+    """The settings that `to_document` wrote."""
+    return Settings(**{**document, "data_dir": Path(str(document["data_dir"]))})  # type: ignore[arg-type]
+
+
+def _typed(name: str, text: str, settings: Settings) -> object:
+    wanted = type(getattr(settings, name))
+    if wanted is bool:
+        return text.lower() in ("1", "true", "yes")
+    try:
+        return wanted(text)
+    except ValueError:
+        raise BadSetting(
+            f"INSERVICE_{name.upper()} is {text!r}, which is not a {wanted.__name__}"
+        ) from None
+
+
+def _checked(settings: Settings) -> Settings:
+    if not 0 <= settings.port <= 65_535:
+        raise BadSetting(f"port {settings.port} is outside 0…65535")
+    if not settings.insecure_http and not _is_loopback(settings.host):
+        raise BadSetting(
+            f"host {settings.host} is not a loopback address, and requests would cross the network "
+            "unencrypted: put a TLS proxy in front of a loopback bind, or say --insecure-http"
+        )
+    if not 1 <= settings.workers <= 64:
+        raise BadSetting(f"workers {settings.workers} is outside 1…64")
+    if len(settings.account_id) != 12 or not settings.account_id.isdecimal():
+        raise BadSetting(f"account id {settings.account_id!r} is not 12 digits")
+    if not settings.region.replace("-", "").isalnum():
+        raise BadSetting(f"region {settings.region!r} is not a region name such as us-east-1")
+    return settings
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
