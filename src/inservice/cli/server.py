@@ -1,0 +1,92 @@
+"""The server of a data directory, as its files tell: where it answers and with which key."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from inservice import config
+from inservice.config import Settings
+
+POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that answers."""
+
+    pid: int  # of the supervisor
+    url: str
+    region: str
+    account_id: str
+    access_key_id: str
+    secret_access_key: str
+
+
+def arguments(command: str, summary: str) -> argparse.ArgumentParser:
+    """A parser with the option that all server commands share."""
+    parser = argparse.ArgumentParser(prog=f"inservice {command}", description=summary)
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="where the server keeps its records (default: $INSERVICE_DATA_DIR, "
+        "else the user's data directory)",
+    )
+    return parser
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """The settings that a server of these options would have, or has."""
+    return config.load(data_dir=options.data_dir)
+
+
+def supervisor_pid(data_dir: Path) -> int | None:
+    """The process that holds the data directory, if one does: the lock says so, not a pid file."""
+    try:
+        lock = os.open(data_dir / "lock", os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return int(os.read(lock, 32) or b"0") or None
+    finally:
+        os.close(lock)
+    return None
+
+
+def find(settings: Settings) -> Running | None:
+    """The server that answers on this data directory."""
+    pid = supervisor_pid(settings.data_dir)
+    if pid is None:
+        return None
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        endpoint = _read(settings.endpoint_file)
+        key = _read(settings.credentials_file)
+        return Running(pid=pid, **endpoint, **key)
+    return None
+
+
+def wait_until_it_answers(settings: Settings, seconds: float, gone: Callable[[], bool]) -> Running | None:
+    """Poll until control has said that it serves, `gone()` is true, or the time is up."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if running := find(settings):
+            return running
+        if gone():
+            return None
+        time.sleep(POLL_SECONDS)
+    return None
+
+
+def _read(path: Path) -> dict[str, str]:
+    document: dict[str, str] = json.loads(path.read_bytes())
+    return document

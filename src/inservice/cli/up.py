@@ -1,0 +1,133 @@
+"""`inservice up`: start the server in this terminal, or behind it with --detach."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import threading
+
+from inservice import config
+from inservice.cli import server
+from inservice.cli.server import Running
+from inservice.config import BadSetting, Settings
+
+START_SECONDS = 60.0
+"""A cold disk and a migration of an old database; a warm start takes about a second."""
+
+
+def run(argv: list[str]) -> int:
+    """0 when it ran and was stopped (or, detached, when it answers); 1 when it could not start."""
+    options = _parse(argv)
+    try:
+        settings = config.load(
+            data_dir=options.data_dir,
+            host=options.host,
+            port=options.port,
+            workers=options.workers,
+            account_id=options.account_id,
+            region=options.region,
+            insecure_http=options.insecure_http or None,
+        )
+    except BadSetting as bad:
+        return _refuse(str(bad))
+    if pid := server.supervisor_pid(settings.data_dir):
+        return _refuse(
+            f"a server with pid {pid} already runs on {settings.data_dir}; see `inservice status`, "
+            "stop it with `inservice down`, or choose another --data-dir"
+        )
+    return _detached(settings) if options.detach else _attached(settings)
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = server.arguments("up", "Start InService: one port for the AWS APIs and invocations.")
+    parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument("--port", type=int, help=f"default {config.PORT}; 0 picks a free one")
+    parser.add_argument("--workers", type=int, help="gateway processes (default 2)")
+    parser.add_argument("--account-id", help="12 digits (default 000000000000)")
+    parser.add_argument("--region", help="of `inservice env` and the CLI (default us-east-1)")
+    parser.add_argument("--detach", action="store_true", help="return when the server answers")
+    parser.add_argument(
+        "--insecure-http",
+        action="store_true",
+        help="allow a --host that is not loopback although requests then travel unencrypted",
+    )
+    return parser.parse_args(argv)
+
+
+def _attached(settings: Settings) -> int:
+    # Imported here: the detached form, and every refusal above, does without it.
+    from inservice.supervisor import AlreadyRunning, Supervisor
+
+    waiting = threading.Thread(target=_greet, args=[settings], daemon=True)
+    waiting.start()
+    try:
+        return Supervisor(settings).run()
+    except (AlreadyRunning, OSError) as refused:
+        return _refuse(_why(settings, refused))
+
+
+def _greet(settings: Settings) -> None:
+    running = server.wait_until_it_answers(settings, START_SECONDS, gone=lambda: False)
+    if running is not None and running.pid == os.getpid():
+        _introduce(settings, running, "Ctrl-C stops it.")
+
+
+def _detached(settings: Settings) -> int:
+    from inservice import supervisor
+
+    for directory in (settings.data_dir, settings.run_dir, settings.log_dir):
+        supervisor.private_directory(directory)
+    supervisor.write_private(settings.settings_file, config.to_document(settings))
+    log = settings.log_dir / "server.log"
+    begin = log.stat().st_size if log.exists() else 0
+    with log.open("ab") as output:
+        command = [sys.executable, "-m", "inservice.supervisor"]
+        popen = subprocess.Popen(  # noqa: S603 - our own module, no shell
+            [*command, f"--settings={settings.settings_file}"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    running = server.wait_until_it_answers(
+        settings, START_SECONDS, gone=lambda: popen.poll() is not None
+    )
+    if running is None:
+        popen.terminate()
+        with log.open("rb") as said:
+            said.seek(begin)
+            sys.stderr.write(said.read().decode(errors="replace"))
+        return _refuse(f"the server did not start; its log is {log}")
+    _introduce(settings, running, "`inservice down` stops it.")
+    return 0
+
+
+def _introduce(settings: Settings, running: Running, how_to_stop: str) -> None:
+    option = "" if settings.data_dir == config.default_data_dir() else _option(settings)
+    sys.stdout.write(
+        f"InService answers at {running.url} (account {running.account_id}, pid {running.pid}).\n"
+        f"Records: {settings.data_dir}\n"
+        f'Point boto3 and the AWS CLI at it:  eval "$(inservice env{option})"\n'
+        f"{how_to_stop}\n"
+    )
+    sys.stdout.flush()
+
+
+def _option(settings: Settings) -> str:
+    return f" --data-dir {settings.data_dir}"
+
+
+def _why(settings: Settings, refused: Exception) -> str:
+    if isinstance(refused, OSError) and refused.filename is None:
+        return (
+            f"cannot listen on {settings.host}:{settings.port}: {refused.strerror}; "
+            "choose another --port, or --port 0 for a free one"
+        )
+    return str(refused)
+
+
+def _refuse(why: str) -> int:
+    sys.stderr.write(f"inservice up: {why}\n")
+    return 1

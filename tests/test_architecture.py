@@ -1,0 +1,186 @@
+"""The architecture, held against the source: who may import whom, and how large things may get."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "inservice"
+
+CORE = ("errors", "hosting", "deployment", "routing", "alarms", "autoscaling", "identity")
+SEAM_BASES = ("clock", "store.base", "runtimes.base", "metrics", "logs", "artifacts", "transport")
+
+ALLOWED: dict[str, tuple[str, ...]] = {
+    # core
+    "errors": (),
+    "routing": (),
+    "identity": ("errors",),
+    "alarms": ("errors",),
+    "autoscaling": ("errors", "hosting"),
+    "hosting": ("errors",),
+    "deployment": ("errors", "hosting", "routing"),
+    # seams
+    "clock": (),
+    "config": (),
+    "store": CORE,
+    "runtimes": (*CORE, "transport"),
+    "artifacts": CORE,
+    "metrics": CORE,
+    "logs": CORE,
+    "transport": CORE,
+    # the wire, and what AWS can ask
+    "aws": ("errors",),
+    "operations": (*CORE, "store.base", "metrics", "logs"),
+    # processes
+    "api": (*CORE, "aws", "operations", "transport", "store.base", "clock", "metrics", "logs"),
+    "controller": (*CORE, *SEAM_BASES),
+    "gateway": (
+        "routing",
+        "identity",
+        "transport",
+        "metrics",
+        "errors",
+        "clock",
+        "aws.rest_json",
+        "aws.eventstream",
+    ),
+    "modelserver": ("transport",),
+    "cli": ("config", "supervisor", "errors", "artifacts", "demo"),
+    "demo": (),
+    "supervisor": ("config",),
+    "testing": (*CORE, *SEAM_BASES),
+    "app": ("",),
+}
+"""Package or module of `inservice` → what of `inservice` it may import, itself always included."""
+
+IMPURE = {"asyncio", "time", "random", "os", "logging", "sqlite3", "threading", "socket", "secrets"}
+"""What the core may not import: it decides, it neither acts nor reads a clock."""
+
+BANNED_NAMES = re.compile(r"(manager|helper|utils?|common|info)$|^Base|^(process|handle|do)$", re.I)
+
+
+def modules() -> list[Path]:
+    return sorted(p for p in SOURCE.rglob("*.py") if "__pycache__" not in p.parts)
+
+
+def dotted(path: Path) -> str:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            module = node.module or ""
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def ours(name: str) -> str | None:
+    """`inservice.store.base.Store` → `store.base.Store`; None for anything that is not ours."""
+    return name.removeprefix("inservice.") if name.startswith("inservice.") else None
+
+
+def within(name: str, place: str) -> bool:
+    return place == "" or name == place or name.startswith(place + ".")
+
+
+@pytest.mark.parametrize("path", modules(), ids=dotted)
+def test_imports_point_in_one_direction(path: Path) -> None:
+    here = dotted(path)
+    package = here.split(".")[0]
+    if not package:
+        return
+    assert package in ALLOWED, f"{package} is not in the architecture's table"
+    allowed = (*ALLOWED[package], package)
+    tree = ast.parse(path.read_text())
+    wrong = [
+        name
+        for target in imports(tree)
+        if (name := ours(target))
+        and not any(within(name, place) for place in allowed)
+        and name != "__version__"
+    ]
+    assert not wrong, f"{here} may not import {wrong}"
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in modules() if dotted(p).split(".")[0] in CORE], ids=dotted
+)
+def test_the_core_decides_and_never_acts(path: Path) -> None:
+    used = {name.split(".")[0] for name in imports(ast.parse(path.read_text()))}
+    assert not used & IMPURE
+
+
+@pytest.mark.parametrize("path", modules(), ids=dotted)
+def test_nobody_imports_a_private_name_of_another_module(path: Path) -> None:
+    private = [
+        name
+        for name in imports(ast.parse(path.read_text()))
+        if name.startswith("inservice")
+        and name.split(".")[-1].startswith("_")
+        and not name.endswith("__version__")
+    ]
+    assert not private
+
+
+@pytest.mark.parametrize("path", modules(), ids=dotted)
+def test_sizes(path: Path) -> None:
+    text = path.read_text()
+    lines = text.splitlines()
+    assert len(lines) <= 500, f"{dotted(path)} has {len(lines)} lines"
+    long = [n for n, line in enumerate(lines, 1) if len(line) > 100]
+    assert not long, f"lines over 100 characters: {long}"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert length <= 70, f"{node.name} has {length} lines"
+
+
+@pytest.mark.parametrize("path", modules(), ids=dotted)
+def test_names_say_what_things_are(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    bad = [
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and BANNED_NAMES.search(node.name)
+    ]
+    assert not bad
+
+
+@pytest.mark.parametrize("path", modules(), ids=dotted)
+def test_nothing_is_left_unfinished_or_printed(path: Path) -> None:
+    text = path.read_text()
+    assert not re.search(r"\b(TODO|FIXME|XXX|NotImplementedError)\b|pragma: no cover", text)
+    calls = [
+        node.lineno
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "print"
+    ]
+    assert not calls
+
+
+@pytest.mark.parametrize("path", modules(), ids=dotted)
+def test_everything_public_is_documented(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    if not tree.body:
+        return
+    assert ast.get_docstring(tree), "a module says what it is for"
+    bare = [
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
+    ]
+    assert not bare, f"public and without a docstring: {bare}"
