@@ -61,7 +61,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 IMPURE = {"asyncio", "time", "random", "os", "logging", "sqlite3", "threading", "socket", "secrets"}
 """What the core may not import: it decides, it neither acts nor reads a clock."""
 
-BANNED_NAMES = re.compile(r"(manager|helper|utils?|common|info)$|^Base|^(process|handle|do)$", re.I)
+BANNED_NAMES = re.compile(
+    r"(?i:manager|helper|utils?|common|info)$|^Base[A-Z]|^(process|handle|do)$"
+)
+"""`Handle` is a noun of the glossary; the verb says nothing."""
 
 
 def modules() -> list[Path]:

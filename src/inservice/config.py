@@ -114,7 +114,8 @@ def to_document(settings: Settings) -> dict[str, object]:
 
 def from_document(document: Mapping[str, object]) -> Settings:
     """The settings that `to_document` wrote."""
-    return Settings(**{**document, "data_dir": Path(str(document["data_dir"]))})  # type: ignore[arg-type]
+    values: dict[str, Any] = {**document, "data_dir": Path(str(document["data_dir"]))}
+    return Settings(**values)
 
 
 def _typed(name: str, text: str, settings: Settings) -> object:

@@ -75,7 +75,9 @@ def find(settings: Settings) -> Running | None:
     return None
 
 
-def wait_until_it_answers(settings: Settings, seconds: float, gone: Callable[[], bool]) -> Running | None:
+def wait_until_it_answers(
+    settings: Settings, seconds: float, gone: Callable[[], bool]
+) -> Running | None:
     """Poll until control has said that it serves, `gone()` is true, or the time is up."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
