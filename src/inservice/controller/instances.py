@@ -1,0 +1,137 @@
+"""Every instance that the runtime knows, and how each was last seen.
+
+A turn of the controller decides from what is, so it needs a fresh sight of each instance without
+waiting for a probe of each. One small task per instance looks again and again: often while the
+instance starts, because every millisecond here is time to InService; once a second afterwards. A
+change wakes the endpoint that the instance belongs to. Nothing here is remembered over a crash of
+control: the runtime's own records are, and `adopt` begins from them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import structlog
+
+from inservice.clock import Clock
+from inservice.runtimes.base import Handle, InstanceState, LaunchSpec, Runtime, Sight
+
+FIRST_LOOK_SECONDS = 0.01
+"""An instance forked from a prepared process is ready within some tens of milliseconds."""
+
+STARTING_LOOK_SECONDS_MAX = 0.25
+"""A model that loads for minutes need not be asked more often than this."""
+
+STEADY_LOOK_SECONDS = 1.0
+"""How late the death of an instance is noticed. The gateway avoids it meanwhile."""
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Watched:
+    """One instance and its latest sight."""
+
+    handle: Handle
+    sight: Sight
+    task: asyncio.Task[None] | None = None
+    retiring: bool = False
+
+
+def fleet_of(instance_id: str) -> str:
+    """`<fleet id>/<ordinal>` → the fleet id."""
+    return instance_id.rpartition("/")[0]
+
+
+def ordinal_of(instance_id: str) -> int:
+    """`<fleet id>/<ordinal>` → the ordinal."""
+    return int(instance_id.rpartition("/")[2])
+
+
+@dataclass
+class Instances:
+    """What runs. `on_change` is told the fleet id whenever an instance's state changes."""
+
+    runtime: Runtime
+    clock: Clock
+    on_change: Callable[[str], None]
+    _watched: dict[str, Watched] = field(default_factory=dict)
+
+    async def adopt(self) -> None:
+        """Take over what runs already. Before this returns, nothing may be decided."""
+        handles = await self.runtime.handles()
+        await asyncio.gather(*(self._adopt(handle) for handle in handles))
+
+    async def _adopt(self, handle: Handle) -> None:
+        known = await self.runtime.recover(handle)
+        sight = await self.runtime.look(known) if known else Sight(InstanceState.GONE)
+        self._watch(known or handle, sight)
+        log.info("instance found", instance=handle.instance_id, state=sight.state)
+
+    async def launch(self, spec: LaunchSpec) -> None:
+        """Start an instance and watch it; one that runs already is left alone."""
+        watched = self._watched.get(spec.instance_id)
+        if watched is not None and watched.sight.state is not InstanceState.GONE:
+            return
+        if watched is not None:
+            self._forget(watched)
+        handle = await self.runtime.launch(spec)
+        self._watch(handle, Sight(InstanceState.STARTING))
+        log.info("instance launched", instance=spec.instance_id, pid=handle.pid)
+
+    async def retire(self, instance_id: str, grace_seconds: float) -> None:
+        """Stop an instance; returns when it is gone."""
+        watched = self._watched.get(instance_id)
+        if watched is None or watched.retiring:
+            return
+        watched.retiring = True
+        await self.runtime.retire(watched.handle, grace_seconds)
+        self._forget(watched)
+        log.info("instance retired", instance=instance_id)
+        self.on_change(fleet_of(instance_id))
+
+    def of_fleet(self, fleet: str) -> Iterator[Watched]:
+        """The instances of a fleet, in no particular order."""
+        return (w for w in list(self._watched.values()) if fleet_of(w.handle.instance_id) == fleet)
+
+    def fleets(self) -> set[str]:
+        """Every fleet that has an instance, also of endpoints that are no more."""
+        return {fleet_of(instance_id) for instance_id in self._watched}
+
+    def all(self) -> list[Watched]:
+        """Everything watched."""
+        return list(self._watched.values())
+
+    async def close(self) -> None:
+        """Stop watching; the instances run on."""
+        tasks = [w.task for w in self._watched.values() if w.task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # ── watching ────────────────────────────────────────────────────────────────────────────────
+    def _watch(self, handle: Handle, sight: Sight) -> None:
+        watched = Watched(handle, sight)
+        self._watched[handle.instance_id] = watched
+        watched.task = asyncio.create_task(self._look_again_and_again(watched))
+
+    def _forget(self, watched: Watched) -> None:
+        if watched.task is not None:
+            watched.task.cancel()
+        if self._watched.get(watched.handle.instance_id) is watched:
+            del self._watched[watched.handle.instance_id]
+
+    async def _look_again_and_again(self, watched: Watched) -> None:
+        pause = FIRST_LOOK_SECONDS
+        while watched.sight.state is not InstanceState.GONE:
+            await self.clock.sleep(pause)
+            sight = await self.runtime.look(watched.handle)
+            changed = sight.state is not watched.sight.state
+            watched.sight = sight
+            if changed:
+                log.info("instance changed", instance=watched.handle.instance_id, state=sight.state)
+                self.on_change(fleet_of(watched.handle.instance_id))
+            starting = sight.state is InstanceState.STARTING
+            pause = min(pause * 1.3, STARTING_LOOK_SECONDS_MAX) if starting else STEADY_LOOK_SECONDS
