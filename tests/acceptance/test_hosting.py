@@ -1,0 +1,207 @@
+"""Unmodified boto3 against a real server: from CreateModel to DeleteEndpoint."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.acceptance.server import Server, archive, variant
+
+Echo = Callable[[str], str]
+
+
+def unique(word: str) -> str:
+    return f"{word}-{uuid.uuid4().hex[:8]}"
+
+
+def deploy(server: Server, url: str, **options: Any) -> str:
+    name = unique("ep")
+    server.create_model(name, url)
+    server.create_config(name, variant(name, **options))
+    server.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=name)
+    return name
+
+
+def error_of(call: Callable[..., Any], **arguments: Any) -> tuple[str, str, int]:
+    with pytest.raises(ClientError) as raised:
+        call(**arguments)
+    response: Any = raised.value.response
+    return (
+        response["Error"]["Code"],
+        response["Error"]["Message"],
+        response["ResponseMetadata"]["HTTPStatusCode"],
+    )
+
+
+def test_the_whole_life_of_an_endpoint(server: Server, echo: Echo) -> None:
+    sagemaker = server.client("sagemaker")
+    name = deploy(server, echo("one"), count=2)
+    quickly = {"Delay": 1, "MaxAttempts": 30}
+    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=name, WaiterConfig=quickly)
+
+    described = server.describe(name)
+    assert described["EndpointStatus"] == "InService"
+    assert described["EndpointArn"].endswith(f":endpoint/{name}")
+    (shown,) = described["ProductionVariants"]
+    assert (shown["CurrentInstanceCount"], shown["DesiredInstanceCount"]) == (2, 2)
+    assert (shown["CurrentWeight"], shown["DesiredWeight"]) == (1.0, 1.0)
+
+    answers = [server.invoke(name) for _ in range(40)]
+    assert {a["model"] for a in answers} == {"one"}
+    assert len({a["pid"] for a in answers}) == 2, "both instances answer"
+
+    sagemaker.delete_endpoint(EndpointName=name)
+    sagemaker.get_waiter("endpoint_deleted").wait(EndpointName=name, WaiterConfig=quickly)
+    sagemaker.delete_endpoint_config(EndpointConfigName=name)
+    sagemaker.delete_model(ModelName=name)
+    code, message, status = error_of(sagemaker.describe_endpoint, EndpointName=name)
+    assert (code, status) == ("ValidationException", 400)
+    assert message == f'Could not find endpoint "{described["EndpointArn"]}".'
+
+
+def test_names_are_unique_without_regard_to_case_and_invoked_exactly(
+    server: Server, echo: Echo
+) -> None:
+    name = deploy(server, echo("case"))
+    server.settled(name)
+    sagemaker = server.client("sagemaker")
+    code, message, _ = error_of(
+        sagemaker.create_endpoint, EndpointName=name.upper(), EndpointConfigName=name
+    )
+    assert code == "ValidationException"
+    assert message.startswith("Cannot create already existing endpoint ")
+    code, message, status = error_of(
+        server.client("sagemaker-runtime").invoke_endpoint, EndpointName=name.upper(), Body=b""
+    )
+    account = server.credentials["account_id"] if "account_id" in server.credentials else "0" * 12
+    assert (code, status) == ("ValidationError", 400)
+    assert message == f"Endpoint {name.upper()} of account {account} not found."
+
+
+def test_weighted_variants_and_a_chosen_one(server: Server, echo: Echo) -> None:
+    name = unique("ab")
+    server.create_model(f"{name}-a", echo("a"))
+    server.create_model(f"{name}-b", echo("b"))
+    server.create_config(
+        name,
+        variant(f"{name}-a", "A", InitialVariantWeight=3),
+        variant(f"{name}-b", "B", InitialVariantWeight=1),
+    )
+    server.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=name)
+    assert server.settled(name)["EndpointStatus"] == "InService"
+    said = [server.invoke(name)["model"] for _ in range(400)]
+    # Five standard deviations of a binomial with p = 3/4: one false alarm in a few million runs.
+    assert abs(said.count("a") - 300) < 5 * (400 * 0.75 * 0.25) ** 0.5
+    assert {server.invoke(name, TargetVariant="B")["model"] for _ in range(10)} == {"b"}
+
+
+def test_a_model_that_raises_is_a_model_error(server: Server, echo: Echo) -> None:
+    name = deploy(server, echo("raises"))
+    server.settled(name)
+    runtime = server.client("sagemaker-runtime")
+    with pytest.raises(ClientError) as raised:
+        runtime.invoke_endpoint(EndpointName=name, Body=b"raise", ContentType="text/plain")
+    response: Any = raised.value.response
+    assert response["Error"]["Code"] == "ModelError"
+    assert response["ResponseMetadata"]["HTTPStatusCode"] == 424
+    assert response["OriginalStatusCode"] == 500
+    assert "asked to" in response["OriginalMessage"]
+    assert "Received server error (500) from primary with message" in response["Error"]["Message"]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("raise RuntimeError('broken on import')", "broken on import"),
+        ("import no_such_package", "install the missing package"),
+        ("import os\ndef model_fn(d): os._exit(7)", "exited with code 7"),
+        ("import os\ndef model_fn(d): os.kill(os.getpid(), 9)", "SIGKILL"),
+    ],
+)
+def test_a_broken_model_fails_with_a_reason_to_act_on(
+    server: Server, tmp_path: Path, source: str, expected: str
+) -> None:
+    name = deploy(server, archive(tmp_path / "model.tar.gz", {"code/inference.py": source}))
+    described = server.settled(name)
+    assert described["EndpointStatus"] == "Failed"
+    reason = described["FailureReason"]
+    assert reason.startswith(
+        "The primary container for production variant AllTraffic did not pass the ping health "
+        "check. Please check CloudWatch logs for this endpoint."
+    )
+    assert expected in reason
+    code, _, _ = error_of(
+        server.client("sagemaker-runtime").invoke_endpoint, EndpointName=name, Body=b""
+    )
+    assert code == "ValidationError"
+    server.client("sagemaker").delete_endpoint(EndpointName=name)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"../escape.txt": "x"}, "escape.txt"),
+        (None, "Could not access model data"),
+    ],
+)
+def test_a_bad_artifact_fails_with_a_reason(
+    server: Server, tmp_path: Path, files: dict[str, str | bytes] | None, expected: str
+) -> None:
+    path = tmp_path / "model.tar.gz"
+    url = archive(path, files) if files is not None else f"file://{path}"
+    name = deploy(server, url)
+    described = server.settled(name)
+    assert described["EndpointStatus"] == "Failed"
+    assert expected in described["FailureReason"]
+    assert not (tmp_path / "escape.txt").exists()
+
+
+def test_deleting_config_and_model_never_breaks_a_live_endpoint(server: Server, echo: Echo) -> None:
+    name = deploy(server, echo("kept"))
+    server.settled(name)
+    sagemaker = server.client("sagemaker")
+    sagemaker.delete_endpoint_config(EndpointConfigName=name)
+    sagemaker.delete_model(ModelName=name)
+    assert server.invoke(name)["model"] == "kept"
+    assert server.describe(name)["EndpointConfigName"] == name
+
+
+def test_an_image_that_nothing_here_can_run_says_what_can(server: Server, echo: Echo) -> None:
+    name = unique("image")
+    server.client("sagemaker").create_model(
+        ModelName=name,
+        PrimaryContainer={"Image": "example.com/my/own:1", "ModelDataUrl": echo("image")},
+    )
+    server.create_config(name, variant(name))
+    server.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=name)
+    described = server.settled(name)
+    assert described["EndpointStatus"] == "Failed"
+    assert "example.com/my/own:1" in described["FailureReason"]
+    assert "scikit-learn" in described["FailureReason"]
+
+
+def test_what_aws_refuses_while_an_endpoint_is_in_transition(
+    server: Server, tmp_path: Path
+) -> None:
+    source = "import time\ndef model_fn(d):\n    time.sleep(2)\n"
+    name = deploy(server, archive(tmp_path / "slow.tar.gz", {"code/inference.py": source}))
+    sagemaker = server.client("sagemaker")
+    arn = server.describe(name)["EndpointArn"]
+    for call in (sagemaker.delete_endpoint,):
+        code, message, _ = error_of(call, EndpointName=name)
+        assert code == "ValidationException"
+        assert message == f'Cannot update in-progress endpoint "{arn}".'
+    server.settled(name)
+
+
+def test_an_operation_that_is_not_built_names_itself(server: Server) -> None:
+    code, message, _ = error_of(
+        server.client("sagemaker").describe_training_job, TrainingJobName="x"
+    )
+    assert code == "NotImplemented"
+    assert "DescribeTrainingJob" in message
