@@ -58,6 +58,7 @@ class KeyRoute:
     account: str
     principal: str  # ARN
     session_token: str | None = field(default=None, repr=False)
+    expires_at: float | None = None  # epoch seconds, of temporary keys; None: until it is deleted
 
 
 @dataclass(frozen=True, slots=True)
