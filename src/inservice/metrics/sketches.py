@@ -1,12 +1,13 @@
 """The histogram behind percentiles: logarithmic bins in a plain dict.
 
-A value v > 0 falls in bin ceil(log v / log γ), γ = 1.02. The middle of a bin is then within 1 % of
-every value in it, whatever the scale: microseconds and megabytes alike, nothing to configure. Two
-sketches are merged by adding counts, so what workers counted apart is exactly what one process would
-have counted together, and an hour is exactly the sum of its seconds.
+A value v > 0 falls in bin ceil(log v / log γ), γ = 1.02. The middle of a bin is then within 1 %
+of every value in it, whatever the scale: microseconds and megabytes alike, nothing to configure.
+Two sketches are merged by adding counts, so what workers counted apart is exactly what one process
+would have counted together, and an hour is exactly the sum of its seconds.
 
-Why not the `ddsketch` package, whose idea this is: its `add` costs about ten times a dict update
-and its objects do not travel; ours are `{bin: count}`, which JSON and MessagePack carry as they are.
+Why not the `ddsketch` package, whose idea this is: its `add` took 0.55 µs here against 0.22, its
+merge wants two objects in one process, and its serialised form is protobuf. Ours is `{bin: count}`,
+which JSON and MessagePack carry as it is, so a gateway worker's histogram *is* what is stored.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def merge(into: Bins, other: Mapping[int, float]) -> None:
         into[number] = into.get(number, 0) + count
 
 
-def masses(bins: Mapping[int, float], lowest: float, highest: float) -> Iterator[tuple[float, float]]:
+def masses(
+    bins: Mapping[int, float], lowest: float, highest: float
+) -> Iterator[tuple[float, float]]:
     """(value, count) in ascending order, values kept within what was really seen.
 
     Because of the clamp a series of equal values, and the two ends of any series, are exact.
