@@ -126,7 +126,7 @@ def watched(document: Document) -> Document:
     true, beside the band that is its threshold. Raises AlarmRefused when there is not exactly one.
     """
     band = document.get("ThresholdMetricId")
-    returned = [
+    returned: list[Document] = [
         query
         for query in document["Metrics"]
         if query.get("ReturnData", True) and query["Id"] != band
