@@ -1,0 +1,18 @@
+"""Model artifacts: from a URI to a read-only directory on this host.
+
+sources.py    what a URI may be, and what every storage answers
+s3.py         s3://, in anything that speaks S3           files.py   file://, on one host
+gunzip.py     tar.py      readers of archives for which nobody vouches
+paths.py      tree.py     which names become paths, and how they are written
+unpack.py     a source and a listing become a tree
+shelf.py      trees on disk, by digest, and which fleet needs which
+store.py      ArtifactStore: fetch once for everybody, keep, release
+lint.py       what an artifact would do, without serving it
+errors.py     limits.py   why not, and how much
+"""
+
+from inservice.artifacts.errors import ArtifactError
+from inservice.artifacts.limits import Limits
+from inservice.artifacts.store import Artifact, ArtifactStore
+
+__all__ = ["Artifact", "ArtifactError", "ArtifactStore", "Limits"]

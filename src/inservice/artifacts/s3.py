@@ -1,0 +1,322 @@
+"""Artifacts in S3, or in anything that speaks its protocol.
+
+Credentials, region, profile, proxies and certificates are found as boto3 finds them. The address is
+not quite: people who use InService have AWS_ENDPOINT_URL set to InService itself, and this server
+must not ask itself for models. So the S3 endpoint is, in this order: the server's own setting,
+AWS_ENDPOINT_URL_S3, `endpoint_url` of `s3` in the profile's `services` section, and else AWS. The
+general AWS_ENDPOINT_URL and the profile's general `endpoint_url` are ignored.
+
+A read is bound to the version that was looked up (`If-Match`) and goes on where it stopped
+(`Range`) after a reset, so a large artifact survives a bad connection and never mixes two versions.
+Redirects are not followed: the configured endpoint alone is talked to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
+
+from inservice.artifacts.errors import (
+    ArtifactChanged,
+    ArtifactError,
+    ArtifactForbidden,
+    ArtifactMissing,
+    LimitExceeded,
+    StorageFailed,
+    shown,
+)
+from inservice.artifacts.gunzip import ByteReader
+from inservice.artifacts.limits import Limits, Watch
+from inservice.artifacts.sources import Item, Listing, Progress, Request, S3Location
+
+CONNECT_SECONDS = 5.0
+STALL_SECONDS = 10.0
+"""A storage that sends nothing for this long is asked again, from where it stopped."""
+
+FAILURES_MAX = 5
+"""Failures in a row without progress. With the pauses below that is about 6 s of outage; what
+lasts longer is better told to the user than waited for."""
+PAUSE_SECONDS = 0.4
+PROGRESS_BYTES = 1024 * 1024
+"""What must arrive between two failures for them not to be "in a row"."""
+
+
+def s3_client(endpoint_url: str = "", environment: Mapping[str, str] = os.environ) -> Any:
+    """A botocore client for S3. `endpoint_url` is the server's own setting; empty for none."""
+    session = botocore.session.Session()
+    session.set_config_variable("ignore_configured_endpoint_urls", True)
+    return session.create_client(
+        "s3",
+        region_name=session.get_config_variable("region") or "us-east-1",
+        endpoint_url=endpoint_url
+        or environment.get("AWS_ENDPOINT_URL_S3")
+        or _profile_endpoint(session),
+        config=Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=STALL_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": 1},  # ours know the deadline
+            # Many S3-compatible stores know no additional checksums.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            user_agent_extra="inservice",
+        ),
+    )
+
+
+class S3Source:
+    """One object, or the objects below one prefix."""
+
+    def __init__(
+        self,
+        client: Any,
+        request: Request,
+        limits: Limits,
+        watch: Watch,
+        progress: Progress | None = None,
+    ) -> None:
+        assert isinstance(request.location, S3Location)
+        self._client = client
+        self._bucket = request.location.bucket
+        self._key = request.location.key
+        self._prefix = request.prefix
+        self._limits = limits
+        self._watch = watch
+        self._progress = progress
+        self._bytes_in_all = 0
+        self._bytes_so_far = 0
+
+    def look(self) -> Listing:
+        """One HeadObject, or as many ListObjectsV2 as there are pages."""
+        listing = self._look_below() if self._prefix else self._look_at()
+        self._bytes_in_all = sum(item.size_bytes for item in listing.objects)
+        self._bytes_so_far = 0
+        return listing
+
+    @contextmanager
+    def open(self, item: Item) -> Iterator[ByteReader]:
+        """Read one object. Raises ArtifactChanged if it is not the one that was looked up."""
+        reader = _ObjectReader(self._get, item, self._watch, self._arrived)
+        try:
+            yield reader
+        finally:
+            reader.close()
+
+    def _look_at(self) -> Listing:
+        answer = _patiently(
+            self._watch,
+            lambda: self._client.head_object(Bucket=self._bucket, Key=self._key),
+        )
+        name = self._key.rsplit("/", 1)[-1]
+        size = int(answer.get("ContentLength", 0))
+        item = Item(self._key, name, size, str(answer.get("ETag", "")))
+        return Listing((item,), f"{item.version} {size} {answer.get('LastModified')}")
+
+    def _look_below(self) -> Listing:
+        items: list[Item] = []
+        token: dict[str, str] = {}
+        while True:
+            page = _patiently(self._watch, lambda token=token: self._list(token))  # type: ignore[misc]
+            for found in page.get("Contents", ()):
+                key = str(found["Key"])
+                relative = key.removeprefix(self._key)
+                items.append(Item(key, relative, int(found["Size"]), str(found.get("ETag", ""))))
+            if len(items) > self._limits.entries_max:
+                raise LimitExceeded(
+                    f"There are more than {self._limits.entries_max:,} objects below the prefix."
+                )
+            if not page.get("IsTruncated"):
+                break
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+        if not items:
+            raise ArtifactMissing("There is no object below this prefix.")
+        digest = hashlib.sha256()
+        for item in items:
+            digest.update(f"{item.name}\0{item.version}\0{item.size_bytes}\0".encode())
+        return Listing(tuple(items), digest.hexdigest())
+
+    def _list(self, token: Mapping[str, str]) -> Any:
+        return self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._key, **token)
+
+    def _get(self, item: Item, at: int) -> Any:
+        """A body that begins at byte `at` of the version that was looked up."""
+        parameters: dict[str, str] = {"IfMatch": item.version} if item.version else {}
+        if at:
+            parameters["Range"] = f"bytes={at}-"
+        answer = self._client.get_object(Bucket=self._bucket, Key=item.name, **parameters)
+        if item.version and answer.get("ETag", item.version) != item.version:
+            answer["Body"].close()
+            raise _changed(item)
+        stated = answer.get("ContentLength")
+        begins = not at or str(answer.get("ContentRange", "")).startswith(f"bytes {at}-")
+        if not begins or stated != item.size_bytes - at:
+            answer["Body"].close()
+            raise StorageFailed(
+                f'The storage announced {stated} bytes for "{shown(item.name)}" from byte {at}; '
+                f"{item.size_bytes - at} were expected."
+            )
+        answer["Body"].set_socket_timeout(max(0.1, min(STALL_SECONDS, self._left_seconds())))
+        return answer["Body"]
+
+    def _left_seconds(self) -> float:
+        return self._watch.remaining_seconds()
+
+    def _arrived(self, size: int) -> None:
+        self._bytes_so_far += size
+        if self._progress:
+            self._progress(self._bytes_so_far, self._bytes_in_all)
+
+
+class _ObjectReader:
+    """The bytes of one version of one object, in order, through dropped connections."""
+
+    def __init__(
+        self,
+        get: Callable[[Item, int], Any],
+        item: Item,
+        watch: Watch,
+        arrived: Callable[[int], None],
+    ) -> None:
+        self._get = get
+        self._item = item
+        self._watch = watch
+        self._arrived = arrived
+        self._at = 0
+        self._failed_at = 0
+        self._failures = 0
+        self._body: Any = None
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes, as soon as any are there; b"" only at the object's end."""
+        while left := self._item.size_bytes - self._at:
+            self._watch.check()
+            try:
+                piece = self._read_some(min(size, left))
+            except ClientError as error:
+                self._go_on_after(_meaning(error, self._item), error)
+            except (BotoCoreError, HTTPError, OSError, ResponseParserError) as error:
+                self._go_on_after(_meaning(error, self._item), error)
+            except StorageFailed as error:
+                self._go_on_after(error, error)
+            else:
+                if piece:
+                    self._at += len(piece)
+                    self._arrived(len(piece))
+                    return piece
+                short = StorageFailed(
+                    f"The storage closed the connection at byte {self._at:,} of "
+                    f'{self._item.size_bytes:,} of "{shown(self._item.name)}".'
+                )
+                self._go_on_after(short, short)
+        return b""
+
+    def close(self) -> None:
+        """Give up the connection; an unread rest must not be drained."""
+        if self._body is not None:
+            self._body.close()
+            self._body = None
+
+    def _read_some(self, size: int) -> bytes:
+        if self._body is None:
+            self._body = self._get(self._item, self._at)
+        # StreamingBody.read waits until `size` bytes are there, so a server that drips could hold
+        # us far beyond the deadline. Its urllib3 response can give what has arrived.
+        piece: bytes = self._body._raw_stream.read1(size)
+        return piece
+
+    def _go_on_after(self, meaning: ArtifactError, error: Exception) -> None:
+        """Pause before the next try, or raise `meaning` when trying again is no use."""
+        self.close()
+        if self._at - self._failed_at >= PROGRESS_BYTES:
+            self._failures = 0
+        self._failed_at = self._at
+        self._failures += 1
+        if not meaning.transient or self._failures >= FAILURES_MAX:
+            raise meaning from error
+        self._watch.pause(_pause_seconds(self._failures))
+
+
+def _patiently(watch: Watch, call: Callable[[], Any]) -> Any:
+    """Ask until there is an answer. Raises what the last failure means."""
+    for failures in range(1, FAILURES_MAX + 1):
+        watch.check()
+        try:
+            return call()
+        except (ClientError, BotoCoreError, HTTPError, OSError, ResponseParserError) as error:
+            meaning = _meaning(error, None)
+            if not meaning.transient or failures == FAILURES_MAX:
+                raise meaning from error
+        watch.pause(_pause_seconds(failures))
+    raise AssertionError("unreachable: the last failure raises")
+
+
+def _pause_seconds(failures: int) -> float:
+    return PAUSE_SECONDS * 2.0 ** (failures - 1)
+
+
+def _changed(item: Item) -> ArtifactChanged:
+    return ArtifactChanged(
+        f'"{shown(item.name)}" was replaced while it was being downloaded. Upload each version '
+        "under its own key."
+    )
+
+
+def _meaning(error: Exception, item: Item | None) -> ArtifactError:
+    """What an error of the storage, or of the way to it, says about the artifact."""
+    if isinstance(error, ClientError):
+        return _meaning_of_answer(error, item)
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
+        return ArtifactForbidden(
+            "The server has no S3 credentials. Give it some where boto3 looks for them "
+            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile) before it starts."
+        )
+    text = shown(str(error), characters_max=200)
+    if isinstance(error, BotoCoreError) and not isinstance(error, HTTPClientError):
+        return ArtifactForbidden(f"The S3 client could not ask for it: {text}")
+    return StorageFailed(f"The storage did not answer, {FAILURES_MAX} times: {text}")
+
+
+def _meaning_of_answer(error: ClientError, item: Item | None) -> ArtifactError:
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    code = shown(str(error.response.get("Error", {}).get("Code", "")), characters_max=60)
+    said = f"The storage answered {status} {code}".rstrip() + "."
+    if status == 404:
+        return ArtifactMissing(
+            f"There is no such bucket or object. {said} Please ensure that the object exists, "
+            "and that the server's S3 endpoint (AWS_ENDPOINT_URL_S3) is the right storage."
+        )
+    if status in (401, 403):
+        return ArtifactForbidden(
+            f'{said} Please ensure that the server\'s S3 credentials have "s3:GetObject" (for a '
+            'prefix also "s3:ListBucket") permissions, and that the object exists.'
+        )
+    if status == 412 and item is not None:
+        return _changed(item)
+    if status in (408, 429) or status >= 500:
+        return StorageFailed(f"{said} It was asked {FAILURES_MAX} times.")
+    return ArtifactForbidden(
+        f"{said} Please ensure that the object is located in the region, and under the endpoint, "
+        "that this server uses for S3."
+    )
+
+
+def _profile_endpoint(session: botocore.session.Session) -> str | None:
+    """`endpoint_url` of `s3` in the `services` section that the profile names."""
+    named = session.get_scoped_config().get("services")
+    section = session.full_config.get("services", {}).get(named) or {}
+    endpoint: str | None = section.get("s3", {}).get("endpoint_url")
+    return endpoint

@@ -1,0 +1,216 @@
+"""The artifacts of this host: each fetched once, unpacked once, shared by every instance.
+
+A fleet keeps the digest that it began with: replacements and rollbacks launch the same files when
+the object has changed or is gone. One process at a time owns a root.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from inservice.artifacts.errors import (
+    ArtifactChanged,
+    ArtifactError,
+    FetchCancelled,
+    FetchTimedOut,
+    StoreFull,
+)
+from inservice.artifacts.files import FileSource
+from inservice.artifacts.limits import Limits, Watch
+from inservice.artifacts.shelf import Shelf, Tree, source_key
+from inservice.artifacts.sources import FileLocation, Listing, Progress, Request, Source, parse
+from inservice.artifacts.unpack import unpack
+
+DOWNLOADS_MAX = 3
+"""How often a download begins anew because the object was replaced meanwhile."""
+
+PIN_GRACE_SECONDS = 600.0
+"""A pin this fresh is kept even if `release` is not told of it: its fleet may be in the making."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A model's files on this host."""
+
+    path: Path  # a read-only directory, shared between instances
+    digest: str  # of what is in it: equal digests are equal files
+    size_bytes: int  # unpacked
+    phases: Mapping[str, float] = field(default_factory=dict)
+    """Seconds in "look", "download" and "unpack"; what the cache spared is absent."""
+
+
+class ArtifactStore:
+    """Fetches artifacts, and keeps them. Methods block: call them in threads."""
+
+    def __init__(
+        self,
+        root: Path,
+        limits: Limits | None = None,
+        *,
+        s3: Callable[[], Any],
+        file_roots: Sequence[Path] = (),
+    ) -> None:
+        """Sweep what a killed process left behind.
+
+        `s3` makes the S3 client when one is first needed (see `artifacts.s3.s3_client`);
+        `file_roots` are the directories below which file:// may read: by default none.
+        """
+        self._limits = limits or Limits()
+        self._shelf = Shelf(root)
+        self._file_roots = tuple(file_roots)
+        self._make_s3 = s3
+        self._s3: Any = None
+        self._lock = threading.Lock()  # guards the two above and below
+        self._flights: dict[str, _Flight] = {}
+
+    def fetch(
+        self,
+        uri: str,
+        *,
+        data_type: str = "S3Object",
+        compression: str = "Gzip",
+        pin: str,
+        deadline: float | None = None,
+        cancelled: threading.Event | None = None,
+        progress: Progress | None = None,
+    ) -> Artifact:
+        """The directory of an artifact, from the cache if it is there.
+
+        `pin` is the fleet: the first fetch of a URI by a fleet decides its digest, and later ones
+        get the same, whatever became of the object. `deadline` is an instant of
+        `time.monotonic()`. Callers that want the same artifact at once share one download, and
+        `progress` is told of it only in the caller that leads. Raises ArtifactError, whose `reason`
+        is fit for FailureReason.
+        """
+        watch = Watch(deadline, cancelled)
+        try:
+            request = parse(uri, data_type=data_type, compression=compression)
+            if (digest := self._shelf.pinned(request, pin)) and (
+                tree := self._shelf.take(digest, request, pin, None)
+            ):
+                return _artifact(tree, {})
+            return self._fetch_with_others(_Fetch(request, pin, watch, progress))
+        except ArtifactError as error:
+            # A new one each time: threads that shared the failure must not share its traceback.
+            raise type(error)(error.detail, uri=uri) from error
+
+    def release(
+        self, pins_in_use: Collection[str], *, grace_seconds: float = PIN_GRACE_SECONDS
+    ) -> None:
+        """Forget fleets that are gone, then evict the least recently used over the cap.
+
+        What a live fleet needs is never evicted, whatever its size. Call it every few minutes with
+        every fleet there is.
+        """
+        self._shelf.release(
+            pins_in_use, grace_seconds=grace_seconds, bytes_max=self._limits.cache_bytes_max
+        )
+
+    def _fetch_with_others(self, fetch: _Fetch) -> Artifact:
+        """Fetch, or wait for the thread that does. Its failure is ours, unless it gave up."""
+        key = source_key(fetch.request)
+        while True:
+            with self._lock:
+                flight = self._flights.get(key)
+                if flight is None:
+                    own = self._flights[key] = _Flight()
+                    break
+            while not flight.landed.wait(0.05):
+                fetch.watch.check()
+            if flight.error and not isinstance(flight.error, FetchTimedOut | FetchCancelled):
+                raise flight.error
+            if flight.digest and (
+                tree := self._shelf.take(flight.digest, fetch.request, fetch.pin, None)
+            ):
+                return _artifact(tree, {})
+        try:
+            artifact = self._download(fetch)
+        except ArtifactError as error:
+            own.error = error
+            raise
+        else:
+            own.digest = artifact.digest
+            return artifact
+        finally:
+            with self._lock:
+                del self._flights[key]
+            own.landed.set()
+
+    def _download(self, fetch: _Fetch) -> Artifact:
+        """Look, and transfer unless the version is the one we have."""
+        for left in reversed(range(DOWNLOADS_MAX)):
+            began = time.monotonic()
+            source = self._source(fetch)
+            listing = source.look()
+            listing.check(self._limits)
+            phases = {"look": time.monotonic() - began}
+            digest = self._shelf.known(fetch.request, listing.version)
+            tree = digest and self._shelf.take(digest, fetch.request, fetch.pin, listing.version)
+            if tree:
+                return _artifact(tree, phases)
+            try:
+                digest = self._unpack(fetch, source, listing, phases)
+            except ArtifactChanged:
+                if not left:
+                    raise
+                continue
+            if tree := self._shelf.take(digest, fetch.request, fetch.pin, listing.version):
+                return _artifact(tree, phases)
+        raise StoreFull("Its files were evicted as soon as they were unpacked.")
+
+    def _unpack(
+        self, fetch: _Fetch, source: Source, listing: Listing, phases: dict[str, float]
+    ) -> str:
+        partial = self._shelf.new_partial()
+        try:
+            unpacked = unpack(
+                source,
+                listing,
+                partial / "model",
+                gzip=fetch.request.compression == "Gzip",
+                limits=self._limits,
+                watch=fetch.watch,
+            )
+            phases["download"] = unpacked.download_seconds
+            phases["unpack"] = unpacked.unpack_seconds
+            return self._shelf.admit(partial, unpacked.entries)
+        finally:
+            self._shelf.drop(partial)
+
+    def _source(self, fetch: _Fetch) -> Source:
+        if isinstance(fetch.request.location, FileLocation):
+            return FileSource(fetch.request, self._file_roots, self._limits, fetch.watch)
+        from inservice.artifacts.s3 import S3Source  # botocore is slow to import
+
+        with self._lock:
+            if self._s3 is None:
+                self._s3 = self._make_s3()
+        return S3Source(self._s3, fetch.request, self._limits, fetch.watch, fetch.progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetch:
+    """One call of `fetch`."""
+
+    request: Request
+    pin: str
+    watch: Watch
+    progress: Progress | None
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A fetch that others may wait for. Written by its leader before `landed` is set."""
+
+    landed: threading.Event = field(default_factory=threading.Event)
+    digest: str = ""
+    error: ArtifactError | None = None
+
+
+def _artifact(tree: Tree, phases: Mapping[str, float]) -> Artifact:
+    return Artifact(tree.path, tree.digest, tree.size_bytes, phases)

@@ -1,0 +1,182 @@
+"""A directory that is written once and then only read.
+
+Every path is walked part by part with `openat` from a directory that we made, never through a link
+(`O_NOFOLLOW`) and never onto something that is there (`O_EXCL`). No path is ever handed to the
+system as one string, so nothing outside the directory can be reached however a name is spelled.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from inservice.artifacts.errors import StoreFull
+from inservice.artifacts.limits import Limits, Watch
+from inservice.artifacts.paths import Outline, Parts
+
+# Setuid bits, owners and permissions of the archive mean nothing here: every model is read-only
+# to everyone, as /opt/ml/model is on AWS.
+FILE_MODE = 0o444
+DIRECTORY_MODE = 0o555
+
+_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Entry:
+    """One file or directory of a tree."""
+
+    path: str  # relative; a directory's ends in "/"
+    size_bytes: int
+    sha256: str  # of the content; empty for a directory
+
+
+class TreeWriter:
+    """Fills one new directory. Use as a context manager: it holds open directories."""
+
+    def __init__(self, root: Path, limits: Limits, watch: Watch) -> None:
+        """`root` must not exist; its parent must."""
+        self._root = root
+        self._watch = watch
+        self._outline = Outline(limits)
+        self._made: set[Parts] = {()}
+        self._entries: list[Entry] = []
+        self._open: list[tuple[str, int]] = []  # (part, descriptor) from the root to where we are
+
+    def __enter__(self) -> TreeWriter:
+        with disk_errors():
+            self._root.mkdir(mode=0o700)
+            self._open = [("", os.open(self._root, _DIRECTORY_FLAGS))]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for _, descriptor in reversed(self._open):
+            os.close(descriptor)
+        self._open = []
+
+    def add_directory(self, parts: Parts) -> None:
+        """Make a directory, and those above it. Raises UnsafeMember, LimitExceeded, StoreFull."""
+        self._outline.add_directory(parts)
+        with disk_errors():
+            self._enter(parts)
+
+    def add_file(self, parts: Parts, content: Iterable[bytes]) -> None:
+        """Write one new file. Raises as `add_directory` does, and what `content` raises."""
+        self._outline.add_file(parts)
+        with disk_errors():
+            directory = self._enter(parts[:-1])
+            descriptor = os.open(parts[-1], _NEW_FILE_FLAGS, 0o600, dir_fd=directory)
+        digest = hashlib.sha256()
+        size = 0
+        try:
+            for piece in content:
+                self._watch.check()
+                digest.update(piece)
+                size += len(piece)
+                with disk_errors():
+                    _write_all(descriptor, piece)
+            os.fchmod(descriptor, FILE_MODE)
+        finally:
+            os.close(descriptor)
+        self._entries.append(Entry("/".join(parts), size, digest.hexdigest()))
+
+    def finish(self) -> tuple[Entry, ...]:
+        """Take away every permission to write; the entries in the order of their paths."""
+        for parts in sorted(self._made, key=len, reverse=True):
+            os.fchmod(self._enter(parts), DIRECTORY_MODE)
+        directories = (Entry("/".join(p) + "/", 0, "") for p in self._made if p)
+        return tuple(sorted([*self._entries, *directories]))
+
+    def _enter(self, parts: Parts) -> int:
+        """A descriptor of the directory, made if need be; the way there stays open."""
+        common = 0
+        for (part, _), wanted in zip(self._open[1:], parts, strict=False):
+            if part != wanted:
+                break
+            common += 1
+        while len(self._open) > common + 1:
+            os.close(self._open.pop()[1])
+        for depth in range(common, len(parts)):
+            part, above = parts[depth], self._open[-1][1]
+            if parts[: depth + 1] not in self._made:
+                os.mkdir(part, 0o700, dir_fd=above)
+                self._made.add(parts[: depth + 1])
+            self._open.append((part, os.open(part, _DIRECTORY_FLAGS, dir_fd=above)))
+        return self._open[-1][1]
+
+
+def digest_of(entries: Iterable[Entry]) -> str:
+    """The name of a tree: SHA-256 over the path, size and SHA-256 of everything in it.
+
+    It is of what the model will see, not of the archive, so the same files packed twice are one
+    tree, and a tree on disk can be checked without its archive.
+    """
+    digest = hashlib.sha256(b"inservice tree 1\n")
+    for entry in sorted(entries):
+        digest.update(
+            f"{entry.size_bytes} {entry.sha256} {len(entry.path)} {entry.path}\n".encode()
+        )
+    return digest.hexdigest()
+
+
+def is_as_recorded(root: Path, entries: Iterable[Entry], *, content: bool) -> bool:
+    """Whether the files are there with their sizes, and with `content` also byte for byte."""
+    for entry in entries:
+        path = root / entry.path
+        try:
+            status = path.lstat()
+            if not entry.sha256:
+                continue
+            if status.st_size != entry.size_bytes:
+                return False
+            if content:
+                with path.open("rb") as file:
+                    if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
+                        return False
+        except OSError:
+            return False
+    return True
+
+
+def remove_tree(root: Path) -> None:
+    """Delete a directory of ours, read-only parts included. Missing is fine."""
+    if not root.is_dir():
+        return
+    for directory, _, files in os.walk(root):
+        Path(directory).chmod(0o700)  # else a user that is not root cannot unlink in it
+        for name in files:
+            (Path(directory) / name).unlink(missing_ok=True)
+    for directory, _, _ in os.walk(root, topdown=False):
+        Path(directory).rmdir()
+
+
+def _write_all(descriptor: int, piece: bytes) -> None:
+    view = memoryview(piece)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Turns a full volume into StoreFull; other errors of our own disk are bugs and pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise StoreFull(
+            "The volume that holds artifacts on this host is full. Free space, or move the "
+            "data directory to a larger volume."
+        ) from error
