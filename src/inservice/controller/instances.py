@@ -36,6 +36,7 @@ class Watched:
 
     handle: Handle
     sight: Sight
+    since: float  # epoch seconds: when it came into the state it is in
     task: asyncio.Task[None] | None = None
     retiring: bool = False
 
@@ -113,7 +114,7 @@ class Instances:
 
     # ── watching ────────────────────────────────────────────────────────────────────────────────
     def _watch(self, handle: Handle, sight: Sight) -> None:
-        watched = Watched(handle, sight)
+        watched = Watched(handle, sight, self.clock.now())
         self._watched[handle.instance_id] = watched
         watched.task = asyncio.create_task(self._look_again_and_again(watched))
 
@@ -131,6 +132,7 @@ class Instances:
             changed = sight.state is not watched.sight.state
             watched.sight = sight
             if changed:
+                watched.since = self.clock.now()
                 log.info("instance changed", instance=watched.handle.instance_id, state=sight.state)
                 self.on_change(fleet_of(watched.handle.instance_id))
             starting = sight.state is InstanceState.STARTING

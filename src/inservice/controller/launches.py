@@ -1,0 +1,156 @@
+"""Launching: the artifact first, once for a whole fleet, then the instances.
+
+A launch takes as long as a download takes, and a turn must not wait, so each fleet has a task of
+its own. Nothing of it survives a crash and nothing has to: the ordinals are still missing then, the
+next turn asks for them again, and what had been fetched or started is found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from inservice.artifacts.errors import ArtifactError
+from inservice.artifacts.store import ArtifactStore
+from inservice.clock import Clock
+from inservice.controller.instances import Instances
+from inservice.hosting.endpoint import Endpoint
+from inservice.hosting.fleet import Fleet
+from inservice.hosting.model import ContainerDefinition
+from inservice.runtimes.base import ImageNotRunnable, LaunchSpec
+
+RETRY_SECONDS = 10.0
+"""How soon a fleet that could not start is tried again, where it has to be: a serving fleet whose
+instance died while the artifact store is away."""
+
+log = structlog.get_logger()
+
+
+@dataclass
+class _Launch:
+    ordinals: set[int]
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    reason: str
+    at: float
+
+
+@dataclass
+class Launches:
+    """Launches under way, and fleets that could not be launched."""
+
+    instances: Instances
+    artifacts: ArtifactStore
+    clock: Clock
+    on_change: Callable[[str], None]
+    _under_way: dict[str, _Launch] = field(default_factory=dict)
+    _failures: dict[str, _Failure] = field(default_factory=dict)
+
+    def under_way(self, fleet: str) -> frozenset[int]:
+        """Ordinals whose launch was begun and that are no instances yet."""
+        launch = self._under_way.get(fleet)
+        return frozenset(launch.ordinals) if launch else frozenset()
+
+    def failure(self, fleet: str) -> str | None:
+        """Why the fleet could not be launched at the last try."""
+        failure = self._failures.get(fleet)
+        return failure.reason if failure else None
+
+    def begin(self, endpoint: Endpoint, fleet: Fleet, ordinals: Iterable[int]) -> None:
+        """See to it that these instances are started; returns at once."""
+        failure = self._failures.get(fleet.id)
+        if failure is not None and self.clock.now() < failure.at + RETRY_SECONDS:
+            return
+        launch = self._under_way.get(fleet.id)
+        if launch is not None:
+            return  # the next turn asks again for what this one does not bring
+        launch = self._under_way[fleet.id] = _Launch(set(ordinals))
+        launch.task = asyncio.create_task(self._launch(endpoint, fleet, launch))
+
+    def give_up(self, fleet: str) -> None:
+        """Stop fetching for a fleet that is not wanted any more."""
+        self._failures.pop(fleet, None)
+        if launch := self._under_way.get(fleet):
+            launch.cancelled.set()
+
+    async def close(self) -> None:
+        """Stop fetching."""
+        tasks = []
+        for launch in self._under_way.values():
+            launch.cancelled.set()
+            if launch.task is not None:
+                tasks.append(launch.task)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _launch(self, endpoint: Endpoint, fleet: Fleet, launch: _Launch) -> None:
+        try:
+            await self._fetch_and_start(endpoint, fleet, launch)
+            self._failures.pop(fleet.id, None)
+        except ArtifactError as failed:
+            self._remember(fleet, failed.reason)
+        except ImageNotRunnable as failed:
+            self._remember(fleet, str(failed))
+        except OSError as failed:
+            # No more processes, descriptors or disk: the host is full, which may pass.
+            self._remember(fleet, f"The instance could not be started: {failed}.")
+        finally:
+            del self._under_way[fleet.id]
+            self.on_change(fleet.id)
+
+    def _remember(self, fleet: Fleet, reason: str) -> None:
+        log.warning("fleet cannot start", fleet=fleet.id, reason=reason)
+        self._failures[fleet.id] = _Failure(reason, self.clock.now())
+
+    async def _fetch_and_start(self, endpoint: Endpoint, fleet: Fleet, launch: _Launch) -> None:
+        if fleet.model is None:
+            raise ImageNotRunnable(f"Fleet {fleet.id} has no model to run.")
+        container = fleet.model.containers[0]
+        model_dir = None
+        if container.artifact is not None:
+            source = container.artifact
+            artifact = await asyncio.to_thread(
+                self.artifacts.fetch,
+                source.uri,
+                data_type=source.data_type,
+                compression=source.compression,
+                pin=fleet.id,
+                deadline=time.monotonic() + fleet.variant.download_timeout_seconds,
+                cancelled=launch.cancelled,
+            )
+            model_dir = artifact.path
+        for ordinal in sorted(launch.ordinals):
+            if launch.cancelled.is_set():
+                return
+            await self.instances.launch(_spec(endpoint, fleet, container, ordinal, model_dir))
+            launch.ordinals.discard(ordinal)
+
+
+def _spec(
+    endpoint: Endpoint,
+    fleet: Fleet,
+    container: ContainerDefinition,
+    ordinal: int,
+    model_dir: Path | None,
+) -> LaunchSpec:
+    return LaunchSpec(
+        instance_id=fleet.instance_id(ordinal),
+        account=endpoint.account,
+        region=endpoint.region,
+        endpoint=endpoint.name,
+        variant=fleet.variant.name,
+        image=container.image,
+        container=container.hostname or "primary",
+        model_dir=model_dir,
+        environment=container.environment,
+        network_isolation=bool(fleet.model and fleet.model.network_isolation),
+    )

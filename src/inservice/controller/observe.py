@@ -1,0 +1,124 @@
+"""Look: everything that one turn is decided from, as it is now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from inservice.controller import explain
+from inservice.controller.instances import Instances, Watched, ordinal_of
+from inservice.controller.launches import Launches
+from inservice.controller.tables import Tables
+from inservice.deployment.facts import Facts, FleetFacts, Gone
+from inservice.deployment.state import Deployment
+from inservice.hosting.endpoint import Endpoint
+from inservice.hosting.fleet import Fleet
+from inservice.routing import EndpointKey
+from inservice.runtimes.base import InstanceState
+
+Tripped = Callable[[str, str, Iterable[str]], Mapping[str, str]]
+"""(account, region, alarm names) → those that are not quiet, with what is wrong with them."""
+
+
+def key_of(endpoint: Endpoint) -> EndpointKey:
+    """How gateways and the store know an endpoint."""
+    return (endpoint.account, endpoint.region, endpoint.name)
+
+
+def fleets_of(endpoint: Endpoint, deployment: Deployment) -> dict[str, Fleet]:
+    """Every fleet that the endpoint has, had, or is to have, by id."""
+    return {f.id: f for f in (*endpoint.previous_fleets, *endpoint.fleets, *deployment.new)}
+
+
+class Observer:
+    """Sees for the reconciler."""
+
+    def __init__(
+        self, instances: Instances, launches: Launches, tables: Tables, tripped: Tripped
+    ) -> None:
+        self._instances = instances
+        self._launches = launches
+        self._tables = tables
+        self._tripped = tripped
+
+    def facts(self, endpoint: Endpoint, deployment: Deployment, now: float) -> Facts:
+        """What is."""
+        key = key_of(endpoint)
+        known = fleets_of(endpoint, deployment)
+        own = {f for f in self._instances.fleets() if f.startswith(f"{endpoint.generation}-")}
+        routed = self._tables.routed(key)
+        fleets = {
+            fleet: self._fleet(fleet, known.get(fleet), routed, now) for fleet in own | known.keys()
+        }
+        return Facts(
+            fleets={fleet: facts for fleet, facts in fleets.items() if facts != FleetFacts()},
+            shares=self._shares(key),
+            tripped=self._tripped(endpoint.account, endpoint.region, deployment.alarms)
+            if deployment.alarms
+            else {},
+        )
+
+    def _shares(self, key: EndpointKey) -> Mapping[str, int] | None:
+        if not self._tables.agreed(key):
+            return None
+        route = self._tables.current(key)
+        return {fleet.fleet: fleet.share for fleet in route.fleets} if route else {}
+
+    def _fleet(
+        self, fleet: str, known: Fleet | None, routed: frozenset[str], now: float
+    ) -> FleetFacts:
+        ready, draining = set(), set()
+        starting: dict[int, float] = dict.fromkeys(self._launches.under_way(fleet), 0.0)
+        unhealthy: dict[int, float] = {}
+        gone: dict[int, Gone] = {}
+        for watched in self._instances.of_fleet(fleet):
+            ordinal = ordinal_of(watched.handle.instance_id)
+            match watched.sight.state:
+                case _ if watched.retiring:
+                    draining.add(ordinal)
+                case InstanceState.READY:
+                    ready.add(ordinal)
+                case InstanceState.STARTING:
+                    starting[ordinal] = max(0.0, now - watched.handle.started_at)
+                case InstanceState.UNHEALTHY:
+                    unhealthy[ordinal] = max(0.0, now - watched.since)
+                case InstanceState.GONE if ordinal not in starting:
+                    gone[ordinal] = Gone(_why(watched, known, now), watched.handle.started_at)
+        return FleetFacts(
+            ready=frozenset(ready),
+            starting=starting,
+            unhealthy=unhealthy,
+            gone=gone,
+            draining=frozenset(draining),
+            routed=frozenset(ordinal_of(i) for i in routed if i.rpartition("/")[0] == fleet),
+            failure=self._launches.failure(fleet) or _too_slow(known, self._instances, fleet, now),
+        )
+
+
+def _why(watched: Watched, fleet: Fleet | None, now: float) -> str:
+    if fleet is None:
+        return f"instance {watched.handle.instance_id} is gone"
+    return explain.did_not_become_ready(
+        watched.sight,
+        variant=fleet.variant.name,
+        container=container_of(fleet),
+        waited_seconds=now - watched.handle.started_at,
+        timeout_seconds=fleet.variant.startup_timeout_seconds,
+    )
+
+
+def _too_slow(fleet: Fleet | None, instances: Instances, name: str, now: float) -> str | None:
+    """A startup timeout is over: the instance is as good as gone, with a reason of its own."""
+    if fleet is None:
+        return None
+    for watched in instances.of_fleet(name):
+        waited = now - watched.handle.started_at
+        starting = watched.sight.state is InstanceState.STARTING and not watched.retiring
+        if starting and waited > fleet.variant.startup_timeout_seconds:
+            return _why(watched, fleet, now)
+    return None
+
+
+def container_of(fleet: Fleet) -> str:
+    """What AWS's messages call the container: its hostname, or "primary"."""
+    hostname = fleet.model.containers[0].hostname if fleet.model else None
+    return hostname or "primary"

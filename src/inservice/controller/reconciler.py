@@ -1,0 +1,120 @@
+"""Look, decide, remember, do: one turn of one endpoint, again and again.
+
+Every endpoint has a task that takes its turns one after the other, so two turns of one endpoint
+never meet. A turn holds no decision of its own: `deployment.advance` decides, the store remembers
+under a fence, and only then is anything done. What a crash swallows between remembering and doing is
+decided again by the next turn, because actions are the difference between the saved wish and what
+is seen.
+
+A wake-up is a name and nothing else. Whatever woke the endpoint, the turn looks at everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from inservice.clock import Clock
+from inservice.controller.act import Actor
+from inservice.controller.observe import Observer
+from inservice.deployment.advance import advance
+from inservice.routing import EndpointKey
+from inservice.store.base import StaleDecision, Store
+
+RETRY_SECONDS = 1.0
+"""After a turn that failed for a reason nobody foresaw: the next one may find better weather."""
+
+IDLE_SECONDS = 30.0
+"""The longest an endpoint goes unseen although nothing woke it: a net below the wake-ups."""
+
+log = structlog.get_logger()
+
+CrashPoint = Callable[[str], None]
+"""Called with the name of a place where a crash must do no harm; kills the process when told to."""
+
+
+@dataclass
+class _Turns:
+    """The task that takes an endpoint's turns, and what wakes it."""
+
+    due: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
+class Reconciler:
+    """Takes every endpoint's turns."""
+
+    def __init__(
+        self, store: Store, observer: Observer, actor: Actor, clock: Clock, crash_point: CrashPoint
+    ) -> None:
+        self._store = store
+        self._observer = observer
+        self._actor = actor
+        self._clock = clock
+        self._crash_point = crash_point
+        self._turns: dict[EndpointKey, _Turns] = {}
+
+    def wake(self, key: EndpointKey) -> None:
+        """It is time to look at this endpoint."""
+        turns = self._turns.get(key)
+        if turns is None:
+            turns = self._turns[key] = _Turns()
+            turns.task = asyncio.create_task(self._take_turns(key, turns))
+        turns.due.set()
+
+    def wake_all(self) -> None:
+        """Something changed that any endpoint may care about."""
+        for turns in self._turns.values():
+            turns.due.set()
+
+    async def close(self) -> None:
+        """Take no more turns; one that is under way ends first at its next await."""
+        tasks = [turns.task for turns in self._turns.values() if turns.task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _take_turns(self, key: EndpointKey, turns: _Turns) -> None:
+        wake_at: float | None = self._clock.now()
+        while wake_at is not None:
+            turns.due.clear()
+            try:
+                wake_at = await self._turn(key)
+            except StaleDecision:
+                wake_at = self._clock.now()  # a newer wish was saved meanwhile: look again
+            except Exception:
+                log.exception("turn failed", endpoint=key)
+                wake_at = self._clock.now() + RETRY_SECONDS
+            if wake_at is not None:
+                pause = min(max(0.0, wake_at - self._clock.now()), IDLE_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(turns.due.wait(), pause)
+        self._turns.pop(key, None)
+
+    async def _turn(self, key: EndpointKey) -> float | None:
+        """One turn. When to come back, at the latest; None when there is no endpoint any more."""
+        record = self._store.endpoint_record(key)
+        if record is None:
+            await self._actor.forget(key)
+            return None
+        now = self._clock.now()
+        facts = self._observer.facts(record.endpoint, record.deployment, now)
+        self._store.remember_facts(key, facts)
+        decision = advance(record.endpoint, record.deployment, facts, now)
+        self._crash_point("before-save")
+        if decision.gone or (decision.endpoint, decision.deployment, decision.events) != (
+            record.endpoint,
+            record.deployment,
+            (),
+        ):
+            await asyncio.to_thread(self._store.save_decision, decision, fence=record.fence)
+        self._crash_point("after-save")
+        if decision.gone:
+            await self._actor.forget(key)
+            return None
+        self._actor.act(decision)
+        return decision.wake_at if decision.wake_at is not None else now + IDLE_SECONDS

@@ -1,0 +1,80 @@
+"""What the gateways serve from, endpoint by endpoint, and what they may still be serving from.
+
+A worker chooses from its newest table, and nobody knows which one that is until the worker has
+acknowledged it. So every version of an endpoint's route is remembered until all live workers have
+acknowledged a newer one: an instance is free of invocations when no remembered route lists it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from inservice.controller.gateways import Gateways
+from inservice.routing import EndpointKey, EndpointRoute, KeyRoute, RoutingTable
+
+
+@dataclass
+class Tables:
+    """Routes of endpoints as they were published, newest last."""
+
+    gateways: Gateways
+    _published: dict[EndpointKey, list[tuple[int, EndpointRoute | None]]] = field(
+        default_factory=dict
+    )
+
+    def __post_init__(self) -> None:
+        table = self.gateways.table
+        for key, route in table.endpoints.items():
+            self._published[key] = [(table.version, route)]
+
+    def publish(self, key: EndpointKey, route: EndpointRoute | None) -> None:
+        """Make `route` what the table says about an endpoint; None takes it out of the table.
+
+        Publishing what is published already makes no new version.
+        """
+        if self.current(key) == route:
+            return
+        endpoints = {k: r for k, r in self.gateways.table.endpoints.items() if k != key}
+        if route is not None:
+            endpoints[key] = route
+        table = self.gateways.publish(RoutingTable(0, endpoints, self.gateways.table.keys))
+        self._published.setdefault(key, []).append((table.version, route))
+
+    def publish_keys(self, keys: Mapping[str, KeyRoute]) -> None:
+        """Make these the access keys that gateways accept."""
+        table = self.gateways.table
+        if dict(table.keys) != dict(keys):
+            self.gateways.publish(RoutingTable(0, table.endpoints, keys))
+
+    def current(self, key: EndpointKey) -> EndpointRoute | None:
+        """What the newest table says."""
+        history = self._published.get(key)
+        return history[-1][1] if history else None
+
+    def agreed(self, key: EndpointKey) -> bool:
+        """Whether every live worker serves this endpoint by the newest table."""
+        self._forget_superseded(key)
+        history = self._published.get(key)
+        return not history or self.gateways.acknowledged() >= history[-1][0]
+
+    def routed(self, key: EndpointKey) -> frozenset[str]:
+        """Ids of the instances that some worker may still choose."""
+        self._forget_superseded(key)
+        return frozenset(
+            instance.id
+            for _, route in self._published.get(key, ())
+            if route is not None
+            for fleet in route.fleets
+            for instance in fleet.instances
+        )
+
+    def _forget_superseded(self, key: EndpointKey) -> None:
+        history = self._published.get(key)
+        if not history:
+            return
+        seen = self.gateways.acknowledged()
+        while len(history) > 1 and history[1][0] <= seen:
+            history.pop(0)
+        if history == [history[0]] and history[0][1] is None and history[0][0] <= seen:
+            del self._published[key]
