@@ -1,0 +1,177 @@
+"""One AWS command line, from its words to its exit code.
+
+take      --data-dir, which is InService's own
+prompt    for the rest of the line, when asked to
+read      the global options and the service
+choose    the operation, `wait`, or help
+run       it (operation)
+explain   what went wrong (failures)
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+from botocore import xform_name
+from botocore.exceptions import DataNotFoundError
+
+from inservice.cli.aws.failures import PARAMETERS_RC, PROGRAM, Refused, explain
+from inservice.cli.aws.globals import Globals, parse_globals, take_data_dir
+from inservice.cli.aws.operation import run_operation
+from inservice.cli.aws.parsing import choose, choose_optional
+from inservice.cli.aws.session import Session
+from inservice.cli.main import COMMANDS, SERVICES, overview, version_line
+
+_HELP = ("help", "--help")
+
+_ADDED = {"logs": {"tail": "inservice.cli.aws.logs_tail"}}
+"""Operations that no service model has: AWS CLI's inventions, service → name → module."""
+
+_LEFT_OUT = {"sagemaker-runtime": ("invoke-endpoint-with-response-stream",)}
+"""Operations whose answer is a stream of events; a command line has no form for one."""
+
+
+def run(words: list[str]) -> int:
+    """Answer one command line and return the exit code."""
+    try:
+        return _prompt_or_answer(words)
+    except BaseException as error:
+        if isinstance(error, (SystemExit, BrokenPipeError)):
+            raise
+        if "--debug" in words:
+            import logging
+
+            logging.getLogger("inservice.cli").debug("The command failed", exc_info=True)
+        return explain(error, sys.stdout, sys.stderr)
+
+
+def _prompt_or_answer(words: list[str]) -> int:
+    wanted = _prompt_mode(words)
+    if wanted == "on":
+        return _prompt(words)
+    if wanted == "on-partial":
+        from inservice.cli.aws.failures import exit_code_of
+
+        try:
+            return _answer(words)
+        except Exception as error:
+            if exit_code_of(error) != PARAMETERS_RC:
+                raise
+            return _prompt(words)
+    return _answer(words)
+
+
+def _prompt_mode(words: list[str]) -> str:
+    """`on`, `on-partial` or `off`. Options decide, then the environment, then the profile."""
+    on, off = "--cli-auto-prompt" in words, "--no-cli-auto-prompt" in words
+    if on and off:
+        raise Refused(
+            "Both --cli-auto-prompt and --no-cli-auto-prompt cannot be specified at the same time."
+        )
+    if off or "help" in words or "--version" in words:
+        return "off"
+    if on:
+        return "on"
+    if "AWS_CLI_AUTO_PROMPT" in os.environ:
+        return os.environ["AWS_CLI_AUTO_PROMPT"].lower()
+    return _prompt_mode_of_profile(words)
+
+
+def _prompt_mode_of_profile(words: list[str]) -> str:
+    # Looked for in the text first: reading it properly needs a session, and almost nobody has it.
+    path = os.path.expanduser(os.environ.get("AWS_CONFIG_FILE", "~/.aws/config"))  # noqa: PTH111
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123
+            if "cli_auto_prompt" not in file.read():
+                return "off"
+    except (OSError, UnicodeDecodeError):
+        return "off"
+    named = [words[at + 1] for at, word in enumerate(words[:-1]) if word == "--profile"]
+    options, _, _ = parse_globals(["--version", *_profile(named)], [], None)
+    return Session(options).auto_prompt()
+
+
+def _profile(named: list[str]) -> list[str]:
+    return ["--profile", named[-1]] if named else []
+
+
+def _prompt(words: list[str]) -> int:
+    from inservice.cli.aws.prompt import ask
+
+    return _answer(ask([word for word in words if word != "--cli-auto-prompt"]))
+
+
+def _answer(words: list[str]) -> int:
+    data_dir, words = take_data_dir(words)
+    options, command, rest = parse_globals(words, [*SERVICES, *COMMANDS, "help"], data_dir)
+    if command is None:
+        sys.stdout.write(version_line() + "\n")
+        return 0
+    if command == "help":
+        return overview()
+    if command in COMMANDS:
+        # One of InService's own commands, behind a global option: it reads those itself.
+        words.remove(command)
+        data_words = [] if data_dir is None else ["--data-dir", data_dir]
+        return int(import_module(COMMANDS[command].module).run([*words, *data_words]))
+    return _answer_service(command, rest, options)
+
+
+def _answer_service(service: str, words: list[str], options: Globals) -> int:
+    session = Session(options)
+    if words[:1] and words[0] in _HELP:
+        from inservice.cli.aws.help import show_service
+
+        return show_service(service, operations_of(service, session), session)
+    operations = operations_of(service, session)
+    name, rest = choose("operation", words, [*operations, "help"])
+    if name == "help":
+        from inservice.cli.aws.help import show_service
+
+        return show_service(service, operations, session)
+    if name == "wait":
+        return _answer_wait(service, rest, session, options)
+    if name in _ADDED.get(service, {}):
+        return int(import_module(_ADDED[service][name]).run_tail(rest, session, options))
+    model = session.service_model(service).operation_model(operations[name])
+    return run_operation(model, rest, session, options)
+
+
+def operations_of(service: str, session: Session) -> dict[str, str]:
+    """The service's commands, each with the operation that it calls; "" for those of our making."""
+    names = session.service_model(service).operation_names
+    operations = {xform_name(name, "-"): name for name in names}
+    for left_out in _LEFT_OUT.get(service, ()):
+        operations.pop(left_out, None)
+    operations.update(dict.fromkeys(_ADDED.get(service, {}), ""))
+    if waiters_of(service, session):
+        operations["wait"] = ""
+    return operations
+
+
+def waiters_of(service: str, session: Session) -> dict[str, str]:
+    """The service's waiters: command → the waiter's name."""
+    try:
+        names = session.waiter_model(service).waiter_names
+    except DataNotFoundError:
+        return {}
+    return {xform_name(name, "-"): name for name in names}
+
+
+def _answer_wait(service: str, words: list[str], session: Session, options: Globals) -> int:
+    waiters = waiters_of(service, session)
+    if words and words[0] in _HELP:
+        from inservice.cli.aws.help import show_waiters
+
+        return show_waiters(service, waiters, session)
+    name, rest = choose_optional("subcommand", words, waiters)
+    if name is None:
+        raise Refused(
+            f"usage: {PROGRAM} [options] {service} wait <subcommand> [parameters]\n"
+            f"{PROGRAM}: error: too few arguments"
+        )
+    waiter = session.waiter_model(service).get_waiter(waiters[name])
+    model = session.service_model(service).operation_model(waiter.operation)
+    return run_operation(model, rest, session, options, waiter=name)
