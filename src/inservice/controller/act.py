@@ -88,9 +88,14 @@ class Actor:
             return
         task = asyncio.create_task(self.instances.retire(instance_id, self.grace_seconds))
         self._retiring[instance_id] = task
-        task.add_done_callback(lambda _: self._retiring.pop(instance_id, None))
+        task.add_done_callback(lambda done: self._retired(instance_id, done))
 
-    async def forget(self, key: EndpointKey) -> None:
+    def _retired(self, instance_id: str, done: asyncio.Task[None]) -> None:
+        self._retiring.pop(instance_id, None)
+        if not done.cancelled() and (failure := done.exception()):
+            log.error("instance not retired", instance=instance_id, exc_info=failure)
+
+    def forget(self, key: EndpointKey) -> None:
         """An endpoint is no more: out of the table."""
         self.tables.publish(key, None)
 

@@ -23,7 +23,7 @@ from inservice.controller.instances import Instances
 from inservice.hosting.endpoint import Endpoint
 from inservice.hosting.fleet import Fleet
 from inservice.hosting.model import ContainerDefinition
-from inservice.runtimes.base import ImageNotRunnable, LaunchSpec
+from inservice.runtimes.base import ImageNotRunnable, LaunchFailed, LaunchSpec
 
 RETRY_SECONDS = 10.0
 """How soon a fleet that could not start is tried again, where it has to be: a serving fleet whose
@@ -98,7 +98,7 @@ class Launches:
             self._failures.pop(fleet.id, None)
         except ArtifactError as failed:
             self._remember(fleet, failed.reason)
-        except ImageNotRunnable as failed:
+        except (ImageNotRunnable, LaunchFailed) as failed:
             self._remember(fleet, str(failed))
         except OSError as failed:
             # No more processes, descriptors or disk: the host is full, which may pass.

@@ -2,9 +2,9 @@
 
 Every endpoint has a task that takes its turns one after the other, so two turns of one endpoint
 never meet. A turn holds no decision of its own: `deployment.advance` decides, the store remembers
-under a fence, and only then is anything done. What a crash swallows between remembering and doing is
-decided again by the next turn, because actions are the difference between the saved wish and what
-is seen.
+under a fence, and only then is anything done. What a crash swallows between remembering and doing
+is decided again by the next turn, because actions are the difference between the saved wish and
+what is seen.
 
 A wake-up is a name and nothing else. Whatever woke the endpoint, the turn looks at everything.
 """
@@ -22,8 +22,10 @@ from inservice.clock import Clock
 from inservice.controller.act import Actor
 from inservice.controller.observe import Observer
 from inservice.deployment.advance import advance
+from inservice.deployment.facts import Facts
+from inservice.deployment.state import Decision
 from inservice.routing import EndpointKey
-from inservice.store.base import StaleDecision, Store
+from inservice.store.base import EndpointRecord, StaleDecision, Store
 
 RETRY_SECONDS = 1.0
 """After a turn that failed for a reason nobody foresaw: the next one may find better weather."""
@@ -97,24 +99,61 @@ class Reconciler:
 
     async def _turn(self, key: EndpointKey) -> float | None:
         """One turn. When to come back, at the latest; None when there is no endpoint any more."""
-        record = self._store.endpoint_record(key)
+        with self._store.reading() as reading:
+            record = reading.find_endpoint(key)
         if record is None:
-            await self._actor.forget(key)
+            self._actor.forget(key)
             return None
         now = self._clock.now()
         facts = self._observer.facts(record.endpoint, record.deployment, now)
-        self._store.remember_facts(key, facts)
         decision = advance(record.endpoint, record.deployment, facts, now)
         self._crash_point("before-save")
-        if decision.gone or (decision.endpoint, decision.deployment, decision.events) != (
-            record.endpoint,
-            record.deployment,
-            (),
-        ):
-            await asyncio.to_thread(self._store.save_decision, decision, fence=record.fence)
+        if not _is_unchanged(record, facts, decision):
+            await asyncio.to_thread(self._save, record, facts, decision)
         self._crash_point("after-save")
         if decision.gone:
-            await self._actor.forget(key)
+            self._actor.forget(key)
             return None
         self._actor.act(decision)
         return decision.wake_at if decision.wake_at is not None else now + IDLE_SECONDS
+
+    def _save(self, record: EndpointRecord, facts: Facts, decision: Decision) -> None:
+        with self._store.transaction() as transaction:
+            if not decision.gone and not _looks_the_same(record.facts, facts):
+                transaction.save_facts(record, facts)
+            if not _is_decided_the_same(record, decision):
+                transaction.save_endpoint(record, decision, announce=False)
+
+
+def _is_unchanged(record: EndpointRecord, facts: Facts, decision: Decision) -> bool:
+    """Whether there is nothing to remember: an idle endpoint writes nothing (invariant L3)."""
+    return _is_decided_the_same(record, decision) and _looks_the_same(record.facts, facts)
+
+
+def _is_decided_the_same(record: EndpointRecord, decision: Decision) -> bool:
+    return (
+        not decision.gone
+        and not decision.events
+        and decision.endpoint == record.endpoint
+        and decision.deployment == record.deployment
+    )
+
+
+def _looks_the_same(before: Facts, after: Facts) -> bool:
+    """Equal but for how long something has been so: DescribeEndpoint does not show that."""
+    return _without_durations(before) == _without_durations(after)
+
+
+def _without_durations(facts: Facts) -> tuple[object, ...]:
+    fleets = {
+        name: (
+            fleet.ready,
+            frozenset(fleet.starting),
+            frozenset(fleet.unhealthy),
+            frozenset(fleet.gone),
+            fleet.draining,
+            fleet.failure,
+        )
+        for name, fleet in facts.fleets.items()
+    }
+    return fleets, facts.shares, facts.tripped
