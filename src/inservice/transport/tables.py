@@ -1,0 +1,104 @@
+"""What control and the gateway workers say to each other, as JSON: routing tables and counts.
+
+Both ends import this module, so the two cannot drift apart. A table is one line of JSON, which is
+also the content of `routes.json`; access keys are in it, so the file is 0600.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from inservice.routing import WHOLE, EndpointRoute, KeyRoute, RoutingTable
+
+Values = tuple[float, float, float, float, list[int]]
+"""(count, sum, smallest, largest, bins) of many values; bins are an alternating flat list of bin
+number and count, in the bins of `metrics.sketches`. It is what `metrics.aggregates` stores."""
+
+NO_VALUES: Values = (0, 0.0, 0.0, 0.0, [])
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationRow:
+    """What one worker counted for one fleet at one deployment step within about a second."""
+
+    account: str
+    region: str
+    endpoint: str
+    variant: str
+    fleet: str
+    config: str
+    step: str
+    at: float
+    """Epoch seconds at which this stretch of counting ended."""
+    invocations: int = 0
+    """Requests that were sent to the variant, whatever became of them."""
+    client_errors: int = 0
+    """The model answered 4xx."""
+    server_errors: int = 0
+    """The model answered 5xx."""
+    model_errors: int = 0
+    """The model did not answer 2xx: the two above, timeouts, broken and malformed answers."""
+    gateway_errors: int = 0
+    """Requests for this variant that the gateway answered with an error of its own: no instance
+    ready, too many waiting, an answer too large."""
+    retried: int = 0
+    """Times a request was moved to another instance because nothing of it had been sent."""
+    mid_stream_errors: int = 0
+    """Streams that broke after their first byte."""
+    per_instance: float = 0.0
+    """Sum of 1/n over the invocations, n being the instances that took traffic at the time."""
+    concurrent_max: int = 0
+    """The most invocations under way at once, in this worker."""
+    model_latency: Values = NO_VALUES
+    """Microseconds from sending to the model to its whole answer."""
+    overhead_latency: Values = NO_VALUES
+    """Microseconds of the rest: from the request's last byte to its answer, less the model's."""
+    first_chunk_latency: Values = NO_VALUES
+    """Microseconds from sending to the model to the first byte of a stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """A RoutingTable without the keys that JSON cannot have."""
+
+    version: int
+    endpoints: tuple[EndpointRoute, ...]
+    keys: tuple[KeyRoute, ...]
+
+
+_DECODER = msgspec.json.Decoder(_Document)
+
+
+def encode_table(table: RoutingTable) -> bytes:
+    """The table as one line of JSON."""
+    document = _Document(table.version, tuple(table.endpoints.values()), tuple(table.keys.values()))
+    return msgspec.json.encode(document)
+
+
+def decode_table(encoded: bytes) -> RoutingTable:
+    """What `encode_table` was given. Raises ValueError for anything that is not a whole, sound
+    table (msgspec's errors are ValueErrors)."""
+    document = _DECODER.decode(encoded)
+    for endpoint in document.endpoints:
+        shares = [fleet.share for fleet in endpoint.fleets]
+        if sum(shares) != WHOLE or min(shares) < 0:
+            raise ValueError(f"the shares of endpoint {endpoint.name} do not add up: {shares}")
+    return RoutingTable(
+        document.version,
+        {(route.account, route.region, route.name): route for route in document.endpoints},
+        {key.id: key for key in document.keys},
+    )
+
+
+def encode_counts(seq: int, rows: Iterable[InvocationRow]) -> bytes:
+    """A worker's message with what it counted, newline included."""
+    return msgspec.json.encode({"metrics": {"seq": seq, "rows": list(rows)}}) + b"\n"
+
+
+def rows_of(decoded: Sequence[Any]) -> list[InvocationRow]:
+    """The rows of a message that was decoded as plain JSON. Raises msgspec.ValidationError."""
+    return msgspec.convert(decoded, list[InvocationRow])
