@@ -47,6 +47,10 @@ class Tables:
         if dict(table.keys) != dict(keys):
             self.gateways.publish(RoutingTable(0, table.endpoints, keys))
 
+    def keys(self) -> set[EndpointKey]:
+        """Every endpoint that some table still says something about."""
+        return set(self._published)
+
     def current(self, key: EndpointKey) -> EndpointRoute | None:
         """What the newest table says."""
         history = self._published.get(key)

@@ -1,0 +1,275 @@
+"""Control, put together: the only module that names drivers.
+
+Started by the supervisor with the settings file and a listening socket. SIGTERM stops the instances
+too, since the server goes down for good; any other end leaves them serving for the next control.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import string
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import structlog
+import uvloop
+
+from inservice import config, supervisor
+from inservice.api.application import create_application
+from inservice.artifacts.s3 import s3_client
+from inservice.artifacts.store import ArtifactStore
+from inservice.clock import SystemClock
+from inservice.config import Settings
+from inservice.controller.act import Actor
+from inservice.controller.crash import CrashPoints
+from inservice.controller.gateways import Gateways
+from inservice.controller.instances import Instances, fleet_of
+from inservice.controller.launches import Launches
+from inservice.controller.observe import Observer
+from inservice.controller.reconciler import Reconciler
+from inservice.controller.tables import Tables
+from inservice.identity.principal import AccessKey, Account
+from inservice.routing import EndpointKey, KeyRoute
+from inservice.runtimes.process import ProcessRuntime
+from inservice.store.base import Commit, Store, StoreRefused
+from inservice.store.database import open_store
+from inservice.transport.server import serve
+
+log = structlog.get_logger()
+
+PARENT_SECONDS = 0.5
+"""How often control looks whether its supervisor still lives. Without one it must go, or the next
+server could not open the store."""
+
+TIDY_SECONDS = 300.0
+"""How often artifacts that no fleet needs are let go."""
+
+SECRET_CHARACTERS = 40
+"""As long as AWS's own secret keys."""
+
+
+class Control:
+    """The parts of control and how they are joined."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.settings = settings
+        self.store = store
+        self.clock = SystemClock()
+        self.runtime = ProcessRuntime(settings.run_dir, settings.log_dir / "endpoints")
+        crash_point = CrashPoints(settings.crash_at, settings.run_dir)
+        self.gateways = Gateways(
+            settings.run_dir,
+            self.clock,
+            on_acknowledged=lambda: self.reconciler.wake_all(),
+            on_metrics=lambda worker, seq, rows: None,
+        )
+        self.tables = Tables(self.gateways)
+        self.instances = Instances(self.runtime, self.clock, self.wake_fleet)
+        artifacts = ArtifactStore(
+            settings.data_dir / "artifacts", s3=s3_client, file_roots=[Path("/")]
+        )
+        self.artifacts = artifacts
+        self.launches = Launches(self.instances, artifacts, self.clock, self.wake_fleet)
+        self.actor = Actor(
+            self.instances, self.launches, self.tables, settings.drain_seconds, crash_point
+        )
+        observer = Observer(self.instances, self.launches, self.tables, lambda *_: {})
+        self.reconciler = Reconciler(store, observer, self.actor, self.clock, crash_point)
+
+    def wake_fleet(self, fleet: str) -> None:
+        """An instance changed: its endpoint is due. Which one that is, the generation tells."""
+        for key, generation in self.generations().items():
+            if fleet.startswith(f"{generation}-"):
+                self.reconciler.wake(key)
+
+    def generations(self) -> dict[EndpointKey, str]:
+        """The present incarnation of every endpoint."""
+        with self.store.reading() as reading:
+            records = [(key, reading.find_endpoint(key)) for key in reading.endpoint_keys()]
+        return {key: record.endpoint.generation for key, record in records if record is not None}
+
+    async def start(self) -> None:
+        """Find what runs, then begin to decide."""
+        await self.gateways.start()
+        self.publish_keys()
+        await self.instances.adopt()
+        loop = asyncio.get_running_loop()
+        self.store.on_commit(lambda commit: _later(loop, self.heed, commit))
+        generations = self.generations()
+        self.actor.retire_strays(frozenset(generations.values()))
+        for key in self.tables.keys() - generations.keys():
+            self.actor.forget(key)
+        for key in generations:
+            self.reconciler.wake(key)
+
+    def heed(self, commit: Commit) -> None:
+        """Something was committed by an API call."""
+        if commit.access_keys:
+            self.publish_keys()
+        for key in commit.endpoints:
+            self.reconciler.wake(key)
+
+    def publish_keys(self) -> None:
+        """Tell the gateways whom to believe."""
+        with self.store.reading() as reading:
+            keys = reading.access_keys()
+        self.tables.publish_keys({key.id: _route_of(key) for key in keys})
+
+    async def tidy(self) -> None:
+        """Let go of artifacts that no fleet needs."""
+        while True:
+            await self.clock.sleep(TIDY_SECONDS)
+            with self.store.reading() as reading:
+                records = [reading.find_endpoint(key) for key in reading.endpoint_keys()]
+            fleets = {
+                fleet.id
+                for record in records
+                if record is not None
+                for fleet in (
+                    *record.endpoint.fleets,
+                    *record.endpoint.previous_fleets,
+                    *record.deployment.new,
+                )
+            }
+            await asyncio.to_thread(self.artifacts.release, fleets)
+
+    async def stop(self, *, instances_too: bool) -> None:
+        """Decide nothing more; then, going down for good, stop what runs."""
+        await self.reconciler.close()
+        if instances_too:
+            await self.actor.stop_everything()
+            await self.runtime.shut_down(self.settings.drain_seconds)
+        else:
+            await self.launches.close()
+        await self.instances.close()
+        await self.gateways.close()
+
+
+def _later(loop: asyncio.AbstractEventLoop, call: Callable[[Commit], None], commit: Commit) -> None:
+    """From the thread that committed into the loop; a loop that has ended needs no telling."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(call, commit)
+
+
+def _route_of(key: AccessKey) -> KeyRoute:
+    return KeyRoute(
+        id=key.id,
+        secret=key.secret,
+        account=key.principal.account,
+        principal=key.principal.arn,
+        session_token=key.session_token,
+        expires_at=key.expires_at,
+    )
+
+
+# ── the first start ─────────────────────────────────────────────────────────────────────────────
+def ensure_root_key(store: Store, settings: Settings) -> None:
+    """Make the root access key of the account at first start, and write it down, mode 0600.
+
+    The store is the authority; the file is for people and for `inservice env`.
+    """
+    root = Account(settings.account_id).root
+    with store.transaction() as transaction:
+        key = next((k for k in transaction.access_keys() if k.principal == root), None)
+        if key is None:
+            key = AccessKey(id=_random_key_id(), secret=_random_secret(), principal=root)
+            transaction.add_access_key(key)
+    document = {"access_key_id": key.id, "secret_access_key": key.secret}
+    supervisor.write_private(settings.credentials_file, document)
+
+
+def _random_key_id() -> str:
+    """Twenty characters that begin with AKIA, as those of AWS's long-term keys."""
+    alphabet = string.ascii_uppercase + "234567"
+    return "AKIA" + "".join(secrets.choice(alphabet) for _ in range(16))
+
+
+def _random_secret() -> str:
+    alphabet = string.ascii_letters + string.digits
+    return "".join(secrets.choice(alphabet) for _ in range(SECRET_CHARACTERS))
+
+
+# ── the process ─────────────────────────────────────────────────────────────────────────────────
+async def run(settings: Settings, listening: socket.socket) -> None:
+    """Serve until told to stop, or until the supervisor is gone."""
+    store = open_store(settings.database, key_file=settings.data_dir / "secrets.key")
+    try:
+        ensure_root_key(store, settings)
+        control = Control(settings, store)
+        await control.start()
+        application = create_application(store, control.clock)
+        server = await serve(application, sockets=[listening])
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        endpoint = {
+            "url": f"http://{host}:{settings.port}",
+            "region": settings.region,
+            "account_id": settings.account_id,
+        }
+        supervisor.write_private(settings.endpoint_file, endpoint)
+        log.info("serving", **endpoint)
+        background = [
+            asyncio.create_task(control.tidy()),
+            asyncio.create_task(control.runtime.prepare()),
+        ]
+        told = await _until_told_or_orphaned()
+        for task in background:
+            task.cancel()
+        await server.drain(deadline_seconds=5.0)
+        await control.stop(instances_too=told)
+    finally:
+        store.close()
+
+
+async def _until_told_or_orphaned() -> bool:
+    """True for SIGTERM: everything goes. False when the supervisor is gone: instances stay."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, told.set)
+    parent = os.getppid()
+    while not told.is_set() and os.getppid() == parent:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(told.wait(), PARENT_SECONDS)
+    return told.is_set()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """`python -m inservice.app --settings FILE --listen-fd N`."""
+    parser = argparse.ArgumentParser(prog="inservice.app")
+    parser.add_argument("--settings", type=Path, required=True)
+    parser.add_argument("--listen-fd", type=int, required=True)
+    options = parser.parse_args(argv)
+    settings = config.from_document(msgspec.json.decode(options.settings.read_bytes()))
+    configure_logging()
+    try:
+        uvloop.run(run(settings, socket.socket(fileno=options.listen_fd)))
+    except StoreRefused as refused:
+        log.error("the store cannot be used", why=str(refused))
+        return 1
+    return 0
+
+
+def configure_logging() -> None:
+    """One JSON object a line on stderr; coloured lines where a person reads along."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer()
+            if sys.stderr.isatty()
+            else structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

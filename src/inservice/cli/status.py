@@ -1,0 +1,108 @@
+"""`inservice status`: what runs, since when, and how the endpoints are."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+from inservice.cli import ours, server
+from inservice.cli.server import Running
+
+
+def run(argv: list[str]) -> int:
+    """0 with the picture on stdout; 1 when no server runs here or it does not answer."""
+    parser = server.arguments("status", "What runs, since when, and how the endpoints are.")
+    parser.add_argument("--output", choices=["text", "json"], default="text")
+    options = parser.parse_args(argv)
+    settings = server.settings_of(options)
+    running = server.find(settings)
+    if running is None:
+        sys.stderr.write(f"No server runs on {settings.data_dir}; start one: inservice up\n")
+        return 1
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        picture = look(running)
+    except (BotoCoreError, ClientError) as failure:
+        sys.stderr.write(f"The server (pid {running.pid}) does not answer: {failure}\n")
+        return 1
+    if options.output == "json":
+        sys.stdout.write(json.dumps(picture, indent=4) + "\n")
+    else:
+        sys.stdout.write("\n".join(_lines(picture)) + "\n")
+    return 0
+
+
+def look(running: Running) -> dict[str, Any]:
+    """Everything that `status` shows, ready for JSON; times are epoch seconds."""
+    seen = ours.client(running).describe_server()
+    pages = ours.client(running, "sagemaker").get_paginator("list_endpoints").paginate()
+    return {
+        "url": running.url,
+        "version": seen["Version"],
+        "account_id": running.account_id,
+        "region": running.region,
+        "supervisor": {"pid": running.pid},
+        "processes": [
+            {"name": p["Name"], "pid": p["Pid"], "started_at": p["StartedAt"].timestamp()}
+            for p in seen["Processes"]
+        ],
+        "endpoints": [
+            {
+                "name": endpoint["EndpointName"],
+                "status": endpoint["EndpointStatus"],
+                "modified_at": endpoint["LastModifiedTime"].timestamp(),
+            }
+            for page in pages
+            for endpoint in page["Endpoints"]
+        ],
+        "instances": [
+            {
+                "id": instance["InstanceId"],
+                "endpoint": instance["EndpointName"],
+                "variant": instance["VariantName"],
+                "pid": instance["Pid"],
+                "state": instance["State"],
+                "started_at": instance["StartedAt"].timestamp(),
+            }
+            for instance in seen["Instances"]
+        ],
+    }
+
+
+def _lines(picture: dict[str, Any]) -> list[str]:
+    now = time.time()
+    lines = [
+        f"InService {picture['version']} answers at {picture['url']} "
+        f"(account {picture['account_id']}, {picture['region']})",
+        "",
+        f"{'PROCESS':<12} {'PID':>8}  UP",
+        f"{'supervisor':<12} {picture['supervisor']['pid']:>8}",
+    ]
+    lines += [
+        f"{p['name']:<12} {p['pid']:>8}  {_ago(now - p['started_at'])}"
+        for p in picture["processes"]
+    ]
+    if not picture["endpoints"]:
+        return [*lines, "", "No endpoints yet."]
+    lines += ["", f"{'ENDPOINT':<32} {'STATUS':<20} SINCE"]
+    for endpoint in picture["endpoints"]:
+        since = _ago(now - endpoint["modified_at"])
+        lines.append(f"{endpoint['name']:<32} {endpoint['status']:<20} {since}")
+        lines += [
+            f"  {i['variant']:<28} {i['state']:<12} pid {i['pid']:<8} {_ago(now - i['started_at'])}"
+            for i in picture["instances"]
+            if i["endpoint"] == endpoint["name"]
+        ]
+    return lines
+
+
+def _ago(seconds: float) -> str:
+    """67 → "1m 07s"."""
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h {minutes:02}m"
+    return f"{minutes}m {rest:02}s" if minutes else f"{rest}s"
