@@ -75,8 +75,8 @@ def look(running: Running) -> dict[str, Any]:
 def _lines(picture: dict[str, Any]) -> list[str]:
     now = time.time()
     lines = [
-        f"InService {picture['version']} answers at {picture['url']} "
-        f"(account {picture['account_id']}, {picture['region']})",
+        f"InService {picture['version']} answers at {picture['url']}",
+        f"account {picture['account_id']}, region {picture['region']}",
         "",
         f"{'PROCESS':<12} {'PID':>8}  UP",
         f"{'supervisor':<12} {picture['supervisor']['pid']:>8}",
