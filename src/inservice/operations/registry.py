@@ -1,0 +1,113 @@
+"""Which operations there are, and what each one is given.
+
+An operation is a function whose signature is its API reference: `call`, then the members of AWS's
+input shape as keyword-only arguments in snake_case, the required ones without a default.
+
+    @operation("sagemaker", "DeleteModel")
+    def delete_model(call: Call, *, model_name: str) -> None: ...
+
+A request has passed AWS's model before it gets here. An operation reads, lets the core decide,
+writes and returns; it raises AwsErrors and never acts on the world: the controller does that.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from inservice.store.base import Store
+
+Document = Mapping[str, Any]
+"""Input or output of an operation in AWS's own members."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Who calls, where, when, and the store to answer from."""
+
+    account: str
+    region: str
+    principal: str  # ARN of the caller, already allowed to do this
+    request_id: str
+    now: float  # epoch seconds, cut to the milliseconds that the wire can tell
+    store: Store
+
+    def __post_init__(self) -> None:
+        # A time that a client reads and sends back as a filter must meet the record it came from.
+        object.__setattr__(self, "now", math.floor(self.now * 1000) / 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One entry of the registry."""
+
+    service: str  # botocore's service name: "sagemaker"
+    name: str  # as AWS spells it: "CreateModel"
+    function: Callable[..., Document | None]
+
+    def perform(self, call: Call, document: Document) -> Document:
+        """Call the function with the members of a validated request; {} for an empty answer.
+
+        Raises the AwsErrors of the operation.
+        """
+        arguments = {keyword_of(member): value for member, value in document.items()}
+        return self.function(call, **arguments) or {}
+
+
+_OPERATIONS: dict[tuple[str, str], Operation] = {}
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def operation(service: str, name: str) -> Callable[[_Function], _Function]:
+    """Register the function below as an operation.
+
+    Raises TypeError at import when the signature is not one of an operation, or the name is taken.
+    """
+
+    def register(function: _Function) -> _Function:
+        _check_signature(function)
+        if (service, name) in _OPERATIONS:
+            raise TypeError(f"{service}:{name} is registered twice")
+        _OPERATIONS[service, name] = Operation(service, name, function)
+        return function
+
+    return register
+
+
+def find(service: str, name: str) -> Operation | None:
+    """The operation, or None if InService does not have it."""
+    return _OPERATIONS.get((service, name))
+
+
+def operations() -> tuple[Operation, ...]:
+    """All there are, in the order of their names."""
+    return tuple(_OPERATIONS[key] for key in sorted(_OPERATIONS))
+
+
+def given(**members: Any) -> Document:
+    """The members of a request that were given, as the document that the core works from."""
+    return {member: value for member, value in members.items() if value is not None}
+
+
+@functools.cache
+def keyword_of(member: str) -> str:
+    """AWS's member as a keyword: KmsKeyId becomes kms_key_id, OKActions becomes ok_actions."""
+    words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", member)
+    return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", words).lower()
+
+
+def _check_signature(function: Callable[..., Any]) -> None:
+    call, *members = inspect.signature(function).parameters.values()
+    if call.name != "call" or call.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
+        raise TypeError(f"{function.__qualname__}: the first argument is `call`")
+    for member in members:
+        if member.kind is not inspect.Parameter.KEYWORD_ONLY:
+            raise TypeError(f"{function.__qualname__}: {member.name} must be keyword-only")
+        if member.name != member.name.lower() or member.annotation is inspect.Parameter.empty:
+            raise TypeError(f"{function.__qualname__}: {member.name} must be typed snake_case")

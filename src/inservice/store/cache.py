@@ -1,0 +1,46 @@
+"""Decoded records of a database that has one writer, which is us."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from inservice.store.rows import RecordKey
+
+RECORDS_MAX = 10_000
+"""A record of an endpoint is some tens of kilobytes with its snapshots; few servers have 1,000."""
+
+
+class Cache:
+    """Records by key, exact at every moment after a commit has returned.
+
+    A reader that looked into the database before a commit must not leave behind what it saw there
+    after the commit has dropped it. So a reader takes the stamp before it looks, and what it brings
+    is only kept while nothing has been committed since.
+    """
+
+    def __init__(self) -> None:
+        self._records: dict[RecordKey, Any] = {}
+        self._lock = threading.Lock()
+        self.stamp = 0  # goes up with every commit that dropped something
+
+    def get(self, key: RecordKey) -> Any:
+        """The record, or None if it is not known here."""
+        return self._records.get(key)
+
+    def keep(self, key: RecordKey, record: Any, stamp: int) -> None:
+        """Remember a record that was read after `stamp` was taken. That there is none is not."""
+        with self._lock:
+            if record is None or stamp != self.stamp:
+                return
+            if len(self._records) >= RECORDS_MAX:
+                del self._records[next(iter(self._records))]  # the one that came first
+            self._records[key] = record
+
+    def drop(self, keys: Iterable[RecordKey]) -> None:
+        """Forget what a commit has changed."""
+        with self._lock:
+            self.stamp += 1
+            for key in keys:
+                self._records.pop(key, None)

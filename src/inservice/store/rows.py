@@ -1,0 +1,378 @@
+"""The questions of `store.base`, answered with SQL over one connection.
+
+Everything is SQLAlchemy Core that SQLite and PostgreSQL both understand. `database.py` says which
+connection, when a transaction ends, and what may be answered without asking at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import Connection, Table, delete, func, insert, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from inservice.deployment.events import Event
+from inservice.deployment.facts import Facts
+from inservice.deployment.state import Decision, Deployment
+from inservice.hosting.arn import (
+    ResourceArn,
+    ResourceKind,
+    already_exists,
+    could_not_find,
+    name_key,
+)
+from inservice.hosting.endpoint import Endpoint, check_move
+from inservice.hosting.endpoint_config import EndpointConfig
+from inservice.hosting.model import Model
+from inservice.identity.principal import AccessKey, Principal
+from inservice.routing import EndpointKey
+from inservice.store import tables
+from inservice.store.base import (
+    EVENTS_KEPT,
+    Commit,
+    EndpointRecord,
+    ListQuery,
+    Page,
+    StaleDecision,
+)
+from inservice.store.listing import page_of
+from inservice.store.records import Codec
+from inservice.store.secrets import SecretBox
+
+_MODELS = Codec(Model)
+_ENDPOINT_CONFIGS = Codec(EndpointConfig)
+_ENDPOINTS = Codec(Endpoint)
+_DEPLOYMENTS = Codec(Deployment)
+_FACTS = Codec(Facts)
+_EVENTS = Codec(Event)
+
+_Definition = TypeVar("_Definition", Model, EndpointConfig)
+
+
+class Rows:
+    """Reads over one connection, in whatever transaction it is in.
+
+    `sql` gives the connection when it is first needed, and the same one from then on.
+    """
+
+    def __init__(self, sql: Callable[[], Connection], secrets: SecretBox) -> None:
+        self._sql = sql
+        self._secrets = secrets
+
+    def model(self, account: str, region: str, name: str) -> Model:
+        arn = ResourceArn(ResourceKind.MODEL, account, region, name)
+        return _MODELS.decode(self._body(tables.models, arn))
+
+    def models(self, query: ListQuery) -> Page:
+        return page_of(self._sql(), tables.models, query)
+
+    def endpoint_config(self, account: str, region: str, name: str) -> EndpointConfig:
+        arn = ResourceArn(ResourceKind.ENDPOINT_CONFIG, account, region, name)
+        return _ENDPOINT_CONFIGS.decode(self._body(tables.endpoint_configs, arn))
+
+    def endpoint_configs(self, query: ListQuery) -> Page:
+        return page_of(self._sql(), tables.endpoint_configs, query)
+
+    def endpoint(self, account: str, region: str, name: str) -> EndpointRecord:
+        record = self.find_endpoint((account, region, name))
+        if record is None:
+            raise could_not_find(ResourceArn(ResourceKind.ENDPOINT, account, region, name))
+        return record
+
+    def endpoints(self, query: ListQuery) -> Page:
+        return page_of(self._sql(), tables.endpoints, query)
+
+    def find_endpoint(self, key: EndpointKey) -> EndpointRecord | None:
+        columns = tables.endpoints.c
+        row = (
+            self._sql()
+            .execute(
+                select(columns.body, columns.deployment, columns.facts, columns.version).where(
+                    *_is(tables.endpoints, key)
+                )
+            )
+            .one_or_none()
+        )
+        if row is None:
+            return None
+        body, deployment, facts, version = row
+        return EndpointRecord(
+            endpoint=_ENDPOINTS.decode(body),
+            deployment=_DEPLOYMENTS.decode(deployment),
+            facts=_FACTS.decode(facts),
+            version=version,
+        )
+
+    def endpoint_keys(self) -> Sequence[EndpointKey]:
+        columns = tables.endpoints.c
+        rows = self._sql().execute(select(columns.account, columns.region, columns.name))
+        return [(account, region, name) for account, region, name in rows]
+
+    def deployment_events(
+        self, key: EndpointKey, *, after: int = 0, limit: int = 100
+    ) -> Sequence[tuple[int, Event]]:
+        columns = tables.deployment_events.c
+        rows = self._sql().execute(
+            select(columns.number, columns.body)
+            .where(*_is(tables.deployment_events, key), columns.number > after)
+            .order_by(columns.number)
+            .limit(limit)
+        )
+        return [(number, _EVENTS.decode(body)) for number, body in rows]
+
+    def tags(self, arn: ResourceArn) -> Mapping[str, str]:
+        columns = tables.tags.c
+        rows = self._sql().execute(
+            select(columns.key, columns.value).where(columns.arn == str(arn)).order_by(columns.key)
+        )
+        return dict(rows.tuples().all())
+
+    def alarm_states(self, account: str, region: str, names: Sequence[str]) -> Mapping[str, str]:
+        columns = tables.alarms.c
+        rows = self._sql().execute(
+            select(columns.name, columns.state).where(
+                columns.account == account, columns.region == region, columns.name.in_(names)
+            )
+        )
+        return dict(rows.tuples().all())
+
+    def alarms(self, account: str, region: str) -> Mapping[str, Mapping[str, Any]]:
+        columns = tables.alarms.c
+        rows = self._sql().execute(
+            select(columns.name, columns.body)
+            .where(columns.account == account, columns.region == region)
+            .order_by(columns.name)
+        )
+        return {name: msgspec.json.decode(body) for name, body in rows}
+
+    def access_keys(self) -> Sequence[AccessKey]:
+        rows = self._sql().execute(select(tables.access_keys))
+        return [
+            AccessKey(
+                id=row.id,
+                secret=self._secrets.open(row.secret, row.id),
+                principal=Principal(row.account, row.principal),
+                session_token=row.session_token and self._secrets.open(row.session_token, row.id),
+                expires_at=row.expires_at,
+            )
+            for row in rows
+        ]
+
+    def _body(self, table: Table, arn: ResourceArn) -> str:
+        key = arn.account, arn.region, arn.name
+        body: str | None = (
+            self._sql().execute(select(table.c.body).where(*_is(table, key))).scalar()
+        )
+        if body is None:
+            raise could_not_find(arn)
+        return body
+
+
+class WritableRows(Rows):
+    """Reads and writes over the writer's connection, inside its transaction.
+
+    `forgotten` are the records that a cache must not know any more once this is committed, by table
+    and key; `commit` is what listeners are told then.
+    """
+
+    def __init__(self, sql: Callable[[], Connection], secrets: SecretBox) -> None:
+        super().__init__(sql, secrets)
+        self.forgotten: set[RecordKey] = set()
+        self._announced: set[EndpointKey] = set()
+        self._access_keys_changed = False
+
+    @property
+    def commit(self) -> Commit:
+        """What this transaction touched so far."""
+        return Commit(frozenset(self._announced), self._access_keys_changed)
+
+    def add_model(self, model: Model) -> None:
+        arn = ResourceArn(ResourceKind.MODEL, model.account, model.region, model.name)
+        self._add_named(tables.models, arn, created_at=model.created_at, body=_MODELS.encode(model))
+
+    def delete_model(self, account: str, region: str, name: str) -> None:
+        self._delete_named(tables.models, ResourceArn(ResourceKind.MODEL, account, region, name))
+
+    def add_endpoint_config(self, config: EndpointConfig) -> None:
+        arn = ResourceArn(ResourceKind.ENDPOINT_CONFIG, config.account, config.region, config.name)
+        body = _ENDPOINT_CONFIGS.encode(config)
+        self._add_named(tables.endpoint_configs, arn, created_at=config.created_at, body=body)
+
+    def delete_endpoint_config(self, account: str, region: str, name: str) -> None:
+        arn = ResourceArn(ResourceKind.ENDPOINT_CONFIG, account, region, name)
+        self._delete_named(tables.endpoint_configs, arn)
+
+    def add_endpoint(self, decision: Decision) -> None:
+        endpoint = decision.endpoint
+        check_move(None, endpoint.status)
+        arn = ResourceArn(ResourceKind.ENDPOINT, endpoint.account, endpoint.region, endpoint.name)
+        self._add_named(
+            tables.endpoints,
+            arn,
+            created_at=endpoint.created_at,
+            generation=endpoint.generation,
+            version=1,
+            facts=_FACTS.encode(Facts()),
+            **_endpoint_columns(decision),
+        )
+        self._append(decision)
+        self._announced.add((endpoint.account, endpoint.region, endpoint.name))
+
+    def save_endpoint(
+        self, record: EndpointRecord, decision: Decision, *, announce: bool = True
+    ) -> None:
+        table = tables.endpoints
+        check_move(record.endpoint.status, None if decision.gone else decision.endpoint.status)
+        newest = (
+            *_is(table, record.key),
+            table.c.generation == record.endpoint.generation,
+            table.c.version == record.version,
+        )
+        if decision.gone:
+            changed = self._sql().execute(delete(table).where(*newest)).rowcount
+        else:
+            columns = {"version": record.version + 1, **_endpoint_columns(decision)}
+            changed = self._sql().execute(update(table).where(*newest).values(columns)).rowcount
+        if not changed:
+            raise StaleDecision(record.endpoint.arn)
+        self._forget(table, record.key)
+        if decision.gone:
+            self._delete_tags(record.endpoint.arn)
+        else:
+            self._append(decision)
+        if announce:
+            self._announced.add(record.key)
+
+    def save_facts(self, record: EndpointRecord, facts: Facts) -> None:
+        table = tables.endpoints
+        self._sql().execute(
+            update(table)
+            .where(*_is(table, record.key), table.c.generation == record.endpoint.generation)
+            .values(facts=_FACTS.encode(facts))
+        )
+        self._forget(table, record.key)
+
+    def set_tags(self, arn: ResourceArn, tags: Mapping[str, str]) -> None:
+        self._delete_tags(str(arn))
+        self._insert(
+            tables.tags,
+            ({"arn": str(arn), "key": key, "value": value} for key, value in tags.items()),
+        )
+
+    def save_alarm(
+        self, account: str, region: str, name: str, *, state: str, document: Mapping[str, Any]
+    ) -> None:
+        self.delete_alarm(account, region, name)
+        key = {"account": account, "region": region, "name": name}
+        body = msgspec.json.encode(document).decode()
+        self._insert(tables.alarms, [{**key, "state": state, "body": body}])
+
+    def delete_alarm(self, account: str, region: str, name: str) -> None:
+        columns = tables.alarms.c
+        self._sql().execute(
+            delete(tables.alarms).where(
+                columns.account == account, columns.region == region, columns.name == name
+            )
+        )
+
+    def add_access_key(self, key: AccessKey) -> None:
+        self.delete_access_key(key.id)
+        row = {
+            "id": key.id,
+            "account": key.principal.account,
+            "principal": key.principal.arn,
+            "secret": self._secrets.seal(key.secret, key.id),
+            "session_token": key.session_token and self._secrets.seal(key.session_token, key.id),
+            "expires_at": key.expires_at,
+        }
+        self._insert(tables.access_keys, [row])
+
+    def delete_access_key(self, key_id: str) -> None:
+        table = tables.access_keys
+        self._sql().execute(delete(table).where(table.c.id == key_id))
+        self._access_keys_changed = True
+
+    def _add_named(self, table: Table, arn: ResourceArn, **columns: Any) -> None:
+        """There is one writer, so a name that is free when asked for is free when taken."""
+        key = arn.account, arn.region, arn.name
+        taken = self._sql().execute(select(table.c.name).where(*_is(table, key))).scalar()
+        if taken is not None:
+            raise already_exists(ResourceArn(arn.kind, arn.account, arn.region, taken))
+        identity = {
+            "account": arn.account,
+            "region": arn.region,
+            "name_key": name_key(arn.name),
+            "name": arn.name,
+            "arn": str(arn),
+        }
+        self._insert(table, [{**identity, **columns}])
+        self._forget(table, key)
+
+    def _delete_named(self, table: Table, arn: ResourceArn) -> None:
+        key = arn.account, arn.region, arn.name
+        exact = self._sql().execute(select(table.c.arn).where(*_is(table, key))).scalar()
+        if exact is None:
+            raise could_not_find(arn)
+        self._sql().execute(delete(table).where(*_is(table, key)))
+        self._delete_tags(exact)
+        self._forget(table, key)
+
+    def _append(self, decision: Decision) -> None:
+        """Add the events to those of the endpoint, and drop the oldest beyond EVENTS_KEPT."""
+        if not decision.events:
+            return
+        endpoint, table = decision.endpoint, tables.deployment_events
+        key = endpoint.account, endpoint.region, endpoint.name
+        last = (
+            self._sql()
+            .execute(select(func.coalesce(func.max(table.c.number), 0)).where(*_is(table, key)))
+            .scalar_one()
+        )
+        identity = {"account": key[0], "region": key[1], "name_key": name_key(key[2])}
+        rows = [
+            {**identity, "number": number, "body": _EVENTS.encode(event)}
+            for number, event in enumerate(decision.events, start=last + 1)
+        ]
+        self._insert(table, rows)
+        oldest_kept = last + len(rows) - EVENTS_KEPT
+        self._sql().execute(delete(table).where(*_is(table, key), table.c.number <= oldest_kept))
+
+    def _insert(self, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+        if several := list(rows):
+            self._sql().execute(insert(table), several)
+
+    def _delete_tags(self, arn: str) -> None:
+        self._sql().execute(delete(tables.tags).where(tables.tags.c.arn == arn))
+
+    def _forget(self, table: Table, key: EndpointKey) -> None:
+        self.forgotten.add(record_key(table.name, key))
+
+
+RecordKey = tuple[str, str, str, str]
+"""(table, account, region, name key): how a cache knows a record."""
+
+
+def record_key(table: str, key: EndpointKey) -> RecordKey:
+    """The key of a record whatever the case its name is asked for in."""
+    account, region, name = key
+    return table, account, region, name_key(name)
+
+
+def _is(table: Table, key: EndpointKey) -> tuple[ColumnElement[bool], ...]:
+    account, region, name = key
+    return (
+        table.c.account == account,
+        table.c.region == region,
+        table.c.name_key == name_key(name),
+    )
+
+
+def _endpoint_columns(decision: Decision) -> dict[str, Any]:
+    return {
+        "modified_at": decision.endpoint.modified_at,
+        "status": decision.endpoint.status.value,
+        "body": _ENDPOINTS.encode(decision.endpoint),
+        "deployment": _DEPLOYMENTS.encode(decision.deployment),
+    }

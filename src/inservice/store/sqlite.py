@@ -1,0 +1,172 @@
+"""SQLite: who may open the file, and how each connection to it is set up."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import URL, Engine, QueuePool, create_engine, event, text
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from inservice.store.base import StoreDamaged, StoreInUse, StoreRefused
+from inservice.store.schema import migrate
+
+BUSY_SECONDS = 5
+"""How long a foreign lock (a backup, a curious shell) is waited for before the caller hears 503."""
+
+READERS = 16
+"""Connections for reading: as many as threads that control answers requests in, and then some."""
+
+_SAFE_CHECKPOINTS = (3, 51, 3)
+
+_log = structlog.get_logger(__name__)
+
+
+class SqliteFile:
+    """A database file that is locked, checked and migrated, and engines on it."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, or make it if there is none.
+
+        Raises StoreInUse, StoreDamaged and StoreTooNew.
+        """
+        if sqlite3.sqlite_version_info < _SAFE_CHECKPOINTS:
+            _log.info("sqlite.old", version=sqlite3.sqlite_version, safe_with="one writer")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path = path
+        self._lock = _lock(path.with_name(f"{path.name}.lock"))
+        try:
+            if not path.exists():
+                _make(path)
+            self.writer = _writer(path)
+            self._check()
+            _keep_log(self.writer)
+            with self.writer.begin() as connection:
+                migrate(connection, new=False)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self.readers = _readers(path)
+
+    def close(self) -> None:
+        """Readers first: the last connection to go checkpoints, and that must be the writer's."""
+        self.readers.dispose()
+        self.writer.dispose()
+        os.close(self._lock)
+
+    def _check(self) -> None:
+        """Look at the file before anything is written to it."""
+        try:
+            with self.writer.connect() as connection:
+                found = connection.execute(text("PRAGMA quick_check(1)")).scalar()
+        except OperationalError as error:
+            self.writer.dispose()
+            raise StoreRefused(f"{self._path} cannot be opened: {error.orig}.") from error
+        except DatabaseError as error:
+            found = str(error.orig)
+        if found != "ok":
+            self.writer.dispose()
+            raise StoreDamaged(
+                f"{self._path} is damaged: {found}. It is left as it is: restore it from a backup, "
+                "or move it away to begin anew."
+            )
+
+
+def _lock(path: Path) -> int:
+    """An open descriptor that has the lock; the lock ends with the process, however that ends."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise StoreInUse(
+            f"{path.with_suffix('')} is open in another process"
+            f"{f' ({holder})' if holder else ''}. Stop that one, or use another data directory."
+        ) from error
+    os.truncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def _make(path: Path) -> None:
+    """Make a database beside its place and move it there when it is whole.
+
+    So a file in that place was always once a database with our tables in it, and one that is empty
+    has been damaged. A log without its database has lost it: nothing is made in its stead.
+    """
+    if path.with_name(f"{path.name}-wal").exists():
+        raise StoreDamaged(f"{path} is missing, but {path.name}-wal, a part of it, is there.")
+    draft = path.with_name(f"{path.name}.new")
+    for name in (draft.name, f"{draft.name}-wal", f"{draft.name}-shm", f"{draft.name}-journal"):
+        draft.with_name(name).unlink(missing_ok=True)
+    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    engine = _writer(draft)
+    _keep_log(engine)
+    with engine.begin() as connection:
+        migrate(connection, new=True)
+    engine.dispose()  # the last connection: its log is written back and removed
+    draft.rename(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    os.fsync(directory)
+    os.close(directory)
+
+
+def _keep_log(engine: Engine) -> None:
+    """Switch to WAL, outside of any transaction. It stays switched, but a backup that was restored
+    may come without it."""
+    connection = engine.raw_connection()
+    connection.cursor().execute("PRAGMA journal_mode = WAL")
+    connection.close()
+
+
+def _writer(path: Path) -> Engine:
+    """The one connection that writes and checkpoints."""
+    engine = _engine(path, connections=1)
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: sqlite3.Connection, _: Any) -> None:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        # Taking the lock at the start, not at the first write, is what makes "read, decide, write"
+        # safe from a deadlock between two that both read first.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _readers(path: Path) -> Engine:
+    """Connections that can neither write nor checkpoint."""
+    engine = _engine(path, connections=READERS)
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: sqlite3.Connection, _: Any) -> None:
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
+def _engine(path: Path, *, connections: int) -> Engine:
+    return create_engine(
+        URL.create("sqlite+pysqlite", database=str(path)),
+        poolclass=QueuePool,
+        pool_size=connections,
+        max_overflow=0,
+        connect_args={
+            "check_same_thread": False,  # a connection serves one thread at a time, not only one
+            "isolation_level": None,  # transactions begin where this module says, nowhere else
+            "timeout": BUSY_SECONDS,
+        },
+    )
