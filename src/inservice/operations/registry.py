@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from inservice.operations.live import Live
 from inservice.store.base import Store
 
 Document = Mapping[str, Any]
@@ -28,7 +29,7 @@ Document = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Who calls, where, when, and the store to answer from."""
+    """Who calls, where, when, and what to answer from: the store, and the server as it runs."""
 
     account: str
     region: str
@@ -36,6 +37,7 @@ class Call:
     request_id: str
     now: float  # epoch seconds, cut to the milliseconds that the wire can tell
     store: Store
+    live: Live
 
     def __post_init__(self) -> None:
         # A time that a client reads and sends back as a filter must meet the record it came from.

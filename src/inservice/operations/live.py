@@ -1,0 +1,44 @@
+"""What an operation may ask of the running server, beside its records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSeen:
+    """Control or a gateway worker."""
+
+    name: str
+    pid: int
+    started_at: float  # epoch seconds
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSeen:
+    """One instance as it was last seen."""
+
+    id: str
+    fleet: str
+    pid: int
+    state: str  # runtimes.base.InstanceState's words
+    started_at: float  # epoch seconds
+
+
+class Live(Protocol):
+    """The server as it runs."""
+
+    @property
+    def started_at(self) -> float:
+        """When control came up, epoch seconds."""
+        ...
+
+    def processes(self) -> Sequence[ProcessSeen]:
+        """Control and the gateway workers that the supervisor keeps."""
+        ...
+
+    def instances(self) -> Sequence[InstanceSeen]:
+        """Every instance on this host."""
+        ...
