@@ -80,11 +80,15 @@ class ImageNotRunnable(Exception):
     """No runtime here can run the image; the message says which ones could."""
 
 
+class LaunchFailed(Exception):
+    """This host could not start, or end, a process just now; worth another try later."""
+
+
 class Runtime(Protocol):
     """Runs instances on a host."""
 
     async def launch(self, spec: LaunchSpec) -> Handle:
-        """Start the instance, or find it running. Raises ImageNotRunnable."""
+        """Start the instance, or find it running. Raises ImageNotRunnable, LaunchFailed."""
         ...
 
     async def handles(self) -> Sequence[Handle]:

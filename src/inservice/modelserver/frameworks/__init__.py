@@ -1,0 +1,1 @@
+"""What the model server does with an artifact that brings no code: one file per framework."""

@@ -1,0 +1,183 @@
+"""The output of instances, kept without ever making a model wait, and bounded on every side.
+
+A log file holds one event a line, stdout and stderr together in the order they were written:
+
+    <epoch milliseconds> <text>\\n          e.g.  1767225600123 model loaded in 31 ms
+
+The text is UTF-8 with anything undecodable replaced; it never holds a newline, so a line is always
+one event, which is what CloudWatch Logs calls an InputLogEvent. A line longer than LINE_BYTES_MAX
+is cut into several events. What could not be kept is said in the log itself, in a line that begins
+with `[inservice] dropped`. Files rotate by renaming: `x.log`, `x.log.1`, …; the highest number is
+the oldest.
+
+What bounds what:
+- the FIFO: a model that writes while nobody reads drops its own output (`instance.LossyOutput`);
+- KEPT_BYTES_PER_SECOND with a burst: what is read beyond it is counted and thrown away;
+- READ_BYTES_PER_SECOND: what is written beyond it is not even read, so that one shouting model
+  cannot keep the fork server from the others;
+- FILE_BYTES_MAX × FILES: disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+PIPE_BYTES = 256 * 1024
+"""What the FIFO holds while the collector is away. The kernel's default, 64 KiB, is one burst of
+tracebacks; an unprivileged process may ask for up to 1 MiB."""
+
+KEPT_BYTES_PER_SECOND = 1024 * 1024
+KEPT_BURST_BYTES = 8 * 1024 * 1024
+"""A chatty model writes kilobytes a second. 1 MiB/s fills all files of an instance in half a
+minute, so more would only push the useful lines out sooner."""
+
+READ_BYTES_PER_SECOND = 32 * 1024 * 1024
+"""Reading and counting this much costs under 2 % of a core."""
+
+LINE_BYTES_MAX = 32 * 1024
+FILE_BYTES_MAX = 8 * 1024 * 1024
+FILES = 4
+
+_CHUNK_BYTES = 64 * 1024
+_TAIL_BYTES = 16 * 1024
+
+
+class Collector:
+    """Moves one instance's output from its FIFO to its log files."""
+
+    def __init__(self, fifo: Path, path: Path) -> None:
+        self.fd = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):  # over this user's allowance: then it holds 64 KiB
+            fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = _open(path)
+        self._size = os.fstat(self._file).st_size
+        self._partial = b""  # the last line, whose end has not been written yet
+        self._tokens = float(KEPT_BURST_BYTES)
+        self._second = 0  # the second that `_read` counts
+        self._read = 0  # bytes read in it
+        self._refilled_at = time.monotonic()
+        self._dropped_bytes = 0
+
+    def collect(self) -> float:
+        """Read what is there, once. Seconds to leave the FIFO alone: 0 unless it is a flood."""
+        now = time.monotonic()
+        if int(now) != self._second:
+            self._second, self._read = int(now), 0
+        if self._read >= READ_BYTES_PER_SECOND:
+            return 1.0 - now % 1.0
+        try:
+            chunk = os.read(self.fd, _CHUNK_BYTES)
+        except BlockingIOError:
+            return 0.0
+        self._read += len(chunk)
+        self._keep(chunk, now)
+        return 0.0
+
+    def finish(self) -> None:
+        """The writer has ended: keep what it left, then close."""
+        try:
+            # What a full FIFO can hold, twice: a survivor that goes on writing cannot hold us.
+            for _ in range(2 * PIPE_BYTES // _CHUNK_BYTES):
+                chunk = os.read(self.fd, _CHUNK_BYTES)
+                if not chunk:
+                    break
+                self._keep(chunk, time.monotonic())
+        except BlockingIOError:
+            pass
+        if self._partial:
+            self._write([self._partial])
+            self._partial = b""
+        self._own_up()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the FIFO and the file."""
+        os.close(self.fd)
+        os.close(self._file)
+
+    def _keep(self, chunk: bytes, now: float) -> None:
+        self._tokens = min(
+            KEPT_BURST_BYTES, self._tokens + (now - self._refilled_at) * KEPT_BYTES_PER_SECOND
+        )
+        self._refilled_at = now
+        if self._tokens < len(chunk):
+            self._dropped_bytes += len(chunk) + len(self._partial)
+            self._partial = b""
+            return
+        self._tokens -= len(chunk)
+        self._own_up()
+        *lines, self._partial = (self._partial + chunk).split(b"\n")
+        if len(self._partial) > LINE_BYTES_MAX:
+            lines.append(self._partial)
+            self._partial = b""
+        self._write(lines)
+
+    def _own_up(self) -> None:
+        """Say in the log how much is missing from it at this place."""
+        if self._dropped_bytes:
+            count, self._dropped_bytes = self._dropped_bytes, 0
+            self._write([b"[inservice] dropped %d bytes of output: too much at once" % count])
+
+    def _write(self, lines: list[bytes]) -> None:
+        stamp = b"%d " % (time.time() * 1000)
+        text = b"".join(
+            stamp + line[at : at + LINE_BYTES_MAX] + b"\n"
+            for line in lines
+            for at in range(0, max(len(line), 1), LINE_BYTES_MAX)
+        )
+        try:
+            if self._size + len(text) > FILE_BYTES_MAX:
+                self._rotate()
+            self._size += os.write(self._file, text)
+        except OSError:  # a full disk: the model goes on, and the log says so when it can
+            self._dropped_bytes += len(text)
+
+    def _rotate(self) -> None:
+        for number in range(FILES - 1, 0, -1):
+            older = self._path if number == 1 else _numbered(self._path, number - 1)
+            if older.exists():
+                older.replace(_numbered(self._path, number))
+        fresh = _open(self._path)
+        os.close(self._file)
+        self._file, self._size = fresh, 0
+
+
+def tail(path: Path, count: int) -> tuple[str, ...]:
+    """The last lines without their times, made harmless to show: no control characters."""
+    kept: list[str] = []
+    for file in (path, _numbered(path, 1)):
+        kept = [*_last_lines(file), *kept]
+        if len(kept) >= count:
+            break
+    return tuple(kept[-count:])
+
+
+def _last_lines(path: Path) -> Iterator[str]:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
+            cut = file.tell() > 0
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return
+    lines = text.split("\n")[1 if cut else 0 : -1]
+    for line in lines:
+        _, _, words = line.partition(" ")
+        yield "".join(
+            c if c.isprintable() or c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in words
+        )
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number}")

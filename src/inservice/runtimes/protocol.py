@@ -1,0 +1,83 @@
+"""What control says to the fork server, the fork server to a zygote, and both to a newborn.
+
+Control opens a connection to `forkserver.sock` for each command, sends one line of JSON and reads
+one line back. A command is carried out even if control dies before the answer. No pickle anywhere:
+the other side may be an older or newer InService, and must then fail with a sentence.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from inservice.runtimes.records import Record
+
+LINE_BYTES_MAX = 1024 * 1024
+"""AWS caps the environment of all containers of a model at 32 KiB; escapes may sextuple it."""
+
+
+class Launch(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Start an instance, or find it running. Answered with its record."""
+
+    instance_id: str
+    entry: str  # "package.module:function", called as function(socket_path, model_dir)
+    preimports: tuple[str, ...]
+    log_path: str
+    model_dir: str | None
+    environment: dict[str, str]  # the model's own; reaches the model only
+    network_isolation: bool
+    fresh: bool  # a new interpreter instead of a fork
+
+
+class Retire(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """End an instance. Answered when its process is gone."""
+
+    instance_id: str
+    grace_seconds: float
+
+
+class Prepare(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Have a zygote with these modules imported. Answered when it has them."""
+
+    preimports: tuple[str, ...]
+
+
+class ShutDown(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """End every instance, then the fork server. Answered just before it goes."""
+
+    grace_seconds: float
+
+
+class Hello(msgspec.Struct, frozen=True, tag=True):
+    """Are you there?"""
+
+
+Command = Launch | Retire | Prepare | ShutDown | Hello
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The one answer to a command."""
+
+    pid: int  # the fork server's own
+    record: Record | None = None
+    error: str | None = None
+
+
+class Newborn(msgspec.Struct, frozen=True, kw_only=True):
+    """What a new process tells the fork server through its gate."""
+
+    pid: int
+
+
+class Life(msgspec.Struct, frozen=True, kw_only=True):
+    """What the fork server answers through the gate: go, and be this.
+
+    An instance that finds the gate closed instead was never recorded, and exits at once.
+    """
+
+    title: str
+    entry: str
+    socket_path: str
+    scratch_dir: str
+    model_dir: str | None
+    environment: dict[str, str]
+    network_isolation: bool

@@ -1,0 +1,247 @@
+"""What the process runtime keeps on disk about each instance, and how it knows a process again.
+
+In `<run_dir>/instances`, mode 0700, for the instance whose quoted id is Q and whose hash is H:
+
+    Q.json        the record: who it is. Written before the instance can run, deleted last.
+    Q.exit.json   how it ended. Written once, when it has ended.
+    Q.ready.json  when /ping first answered 200, so that a new control knows it *was* ready.
+    H.sock        where it listens. H is short because a UNIX socket's path ends at 107 bytes.
+    H.out         the FIFO its stdout and stderr go into.
+    H/            its working directory, HOME and TMPDIR.
+
+A pid says nothing by itself: pids are reused, and after a crash of the whole host the record may
+name a process that is somebody else's. So a process is ours only if its start time, the kernel's
+boot id and the cookie that it shows on its command line agree with the record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from inservice.runtimes.base import Handle
+
+SOCKET_PATH_BYTES = 107
+"""sun_path holds 108 bytes with its NUL on Linux."""
+
+FILE_NAME_BYTES = 200
+"""A file name ends at 255 bytes; this leaves room for our suffixes and the temporary one."""
+
+TITLE = "inservice-model"
+"""The command line of an instance is `inservice-model <cookie> <instance id>`."""
+
+_COOKIE = re.compile(rf"{TITLE} ([0-9a-f]{{16}})".encode())
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One instance as the fork server started it."""
+
+    instance_id: str
+    pid: int
+    start_ticks: int  # field 22 of /proc/<pid>/stat: clock ticks since boot
+    boot_id: str
+    cookie: str  # 16 hexadecimal digits
+    started_at: float  # epoch seconds at which it was allowed to run
+    fork_seconds: float  # from the request to launch until the process was there
+    address: str
+    log_path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How an instance ended. Both codes are None when nobody who could know was there."""
+
+    at: float  # epoch seconds
+    exit_code: int | None = None
+    signal: str | None = None  # "SIGKILL", …
+    out_of_memory: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """The first 200 from /ping, and where the time until then went."""
+
+    at: float  # epoch seconds
+    phases: dict[str, float] = field(default_factory=dict)  # seconds
+
+
+class Places:
+    """The paths of one run directory. Raises ValueError when sockets would not fit in it."""
+
+    __slots__ = (
+        "fork_server_lock",
+        "fork_server_log",
+        "fork_server_socket",
+        "instances",
+        "run_dir",
+    )
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+        self.instances = run_dir / "instances"
+        self.fork_server_socket = run_dir / "forkserver.sock"
+        self.fork_server_lock = run_dir / "forkserver.lock"
+        self.fork_server_log = run_dir / "forkserver.log"
+        longest = len(os.fsencode(self.socket("x")))
+        if longest > SOCKET_PATH_BYTES:
+            raise ValueError(
+                f"The run directory '{run_dir}' is too long by {longest - SOCKET_PATH_BYTES} bytes"
+                f" for UNIX sockets inside it; choose a shorter one."
+            )
+
+    def record(self, instance_id: str) -> Path:
+        """Who the instance is."""
+        return self.instances / f"{quoted(instance_id)}.json"
+
+    def exit(self, instance_id: str) -> Path:
+        """How it ended."""
+        return self.instances / f"{quoted(instance_id)}.exit.json"
+
+    def ready(self, instance_id: str) -> Path:
+        """When it was ready first."""
+        return self.instances / f"{quoted(instance_id)}.ready.json"
+
+    def socket(self, instance_id: str) -> Path:
+        """Where it listens."""
+        return self.instances / f"{_short(instance_id)}.sock"
+
+    def output(self, instance_id: str) -> Path:
+        """The FIFO of its stdout and stderr."""
+        return self.instances / f"{_short(instance_id)}.out"
+
+    def scratch(self, instance_id: str) -> Path:
+        """Its working directory."""
+        return self.instances / _short(instance_id)
+
+    def records(self) -> Iterator[Record]:
+        """Every readable record, in the order of the ids."""
+        for path in sorted(self.instances.glob("*.json")):
+            if path.name.endswith((".exit.json", ".ready.json")):
+                continue
+            if (record := read(path, Record)) is not None:
+                yield record
+
+
+def quoted(instance_id: str) -> str:
+    """A file name for an id, injective: no separator, no dot, never too long."""
+    name = quote(instance_id, safe="").replace(".", "%2E")
+    if len(name) <= FILE_NAME_BYTES:
+        return name
+    return f"{name[: FILE_NAME_BYTES - 33]}-{hashlib.sha256(instance_id.encode()).hexdigest()[:32]}"
+
+
+def _short(instance_id: str) -> str:
+    return hashlib.sha256(instance_id.encode()).hexdigest()[:20]
+
+
+def write(path: Path, value: object) -> None:
+    """Replace the file by the value as JSON, all of it or none of it.
+
+    Not synced: it must outlive our processes, and after a power cut the boot id disowns it anyway.
+    """
+    fresh = path.with_name(f"{path.name}.new{os.getpid()}")
+    fresh.write_bytes(msgspec.json.encode(value))
+    fresh.replace(path)
+
+
+def read(path: Path, kind: type[_T]) -> _T | None:
+    """The value in the file; None when there is none, or something that nobody here wrote."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def boot_id() -> str:
+    """The kernel's name for this boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def start_ticks(pid: int) -> int | None:
+    """When the process started, in clock ticks since boot; None if it is not there or a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # The command is in parentheses and may hold any byte, so count from the last closing one.
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def cookie_shown(pid: int) -> str | None:
+    """The cookie on the command line; None when the model has renamed itself, or not yet."""
+    try:
+        found = _COOKIE.search(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" "))
+    except OSError:
+        return None
+    return found.group(1).decode() if found else None
+
+
+def is_alive(record: Record) -> bool:
+    """Whether the very process of the record is running.
+
+    A process that shows another cookie is never ours. One that shows none is judged by start time
+    and boot id alone, because a model may set its own title and must not be lost for that.
+    """
+    return (
+        start_ticks(record.pid) == record.start_ticks
+        and boot_id() == record.boot_id
+        and cookie_shown(record.pid) in (record.cookie, None)
+    )
+
+
+def open_process(record: Record) -> int | None:
+    """A pidfd of the record's process, or None. Signals sent through it can reach no other.
+
+    Opened first and verified after: a stranger's process cannot turn into ours in between.
+    """
+    try:
+        pidfd = os.pidfd_open(record.pid)
+    except OSError:
+        return None
+    if is_alive(record):
+        return pidfd
+    os.close(pidfd)
+    return None
+
+
+def send(pidfd: int, number: signal.Signals) -> None:
+    """Signal the process of a pidfd; one that has ended meanwhile is as good as signalled."""
+    try:
+        signal.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        return
+
+
+def handle_of(record: Record) -> Handle:
+    """The record as the rest of the product knows it."""
+    return Handle(
+        instance_id=record.instance_id,
+        runtime="process",
+        address=record.address,
+        pid=record.pid,
+        started_at=record.started_at,
+        log_path=Path(record.log_path),
+        identity={
+            "start_ticks": str(record.start_ticks),
+            "boot_id": record.boot_id,
+            "cookie": record.cookie,
+        },
+    )
+
+
+def is_same(handle: Handle, record: Record) -> bool:
+    """Whether the handle speaks of this incarnation of the instance."""
+    return handle.pid == record.pid and handle.identity == handle_of(record).identity
