@@ -1,12 +1,287 @@
-"""One turn of one endpoint. Pure: the same endpoint, deployment, facts and time decide the same."""
+"""One turn of one endpoint: look has been done, here it is decided what to remember and to do.
+
+    keep    when the deployment is over: what died is launched anew, what is left over is stopped
+    turn    when something is wrong: the same engine goes on with another table
+    walk    otherwise: make the row real; once it is, hold; once held, take the next row
+
+Pure: the same endpoint, deployment, facts and time give the same decision, and a decision that was
+lost is decided again. A row is *ready* when the instances it needs are, *in force* from the first
+time that it was ready, and *real* while it is ready, acknowledged by every gateway worker and
+rid of what it does not want.
+
+Time is what was watched. From one turn to the next at most GAP_SECONDS_MAX count, so neither a
+stopped control nor a step of its clock can end a bake that nobody watched, and a crash neither
+restarts nor skips one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from fractions import Fraction
+
+from inservice.deployment.actions import (
+    Route,
+    difference,
+    has_surplus,
+    is_ready,
+    is_routed,
+    spill,
+)
+from inservice.deployment.events import Event
 from inservice.deployment.facts import Facts
-from inservice.deployment.state import Decision, Deployment
-from inservice.hosting.endpoint import Endpoint
+from inservice.deployment.plan import (
+    Change,
+    Plan,
+    deletion,
+    scaling_back,
+    standstill,
+    way_back,
+)
+from inservice.deployment.state import Decision, Deployment, Kind, Phase
+from inservice.deployment.trouble import count_deaths, held_back, is_beyond_return, trouble
+from inservice.hosting.endpoint import FAILURE_REASON_LENGTH_MAX, Endpoint
+from inservice.hosting.fleet import Fleet
+
+LOOK_SECONDS = 5.0
+"""The longest sleep of a deployment that is under way. Alarms are looked at on every turn; AWS is
+believed to look every ten seconds."""
+
+GAP_SECONDS_MAX = 3 * LOOK_SECONDS
+"""What a turn that comes late counts at most. Two lost wake-ups are no reason to bake longer."""
+
+RETRY_SECONDS = 1.0
+"""When to look again after actions whose effect nobody reported."""
 
 
 def advance(endpoint: Endpoint, deployment: Deployment, facts: Facts, now: float) -> Decision:
     """Decide what to remember and what to do."""
-    raise AssertionError("pending")
+    counted = count_deaths(deployment, facts, now)
+    deaths = _deaths(deployment, counted, now)
+    if deployment.over:
+        decision = _keep(endpoint, counted, facts, now)
+    else:
+        gap = min(max(now - deployment.looked_at, 0.0), GAP_SECONDS_MAX)
+        watched = _watched(counted, gap, now)
+        if reason := trouble(watched, facts):
+            decision = _turn(endpoint, watched, reason, now)
+        else:
+            decision = _walk(endpoint, watched, facts, now, gap)
+    return replace(decision, events=(*deaths, *decision.events)) if deaths else decision
+
+
+def _watched(deployment: Deployment, gap: float, now: float) -> Deployment:
+    counts = 0.0 if deployment.paused else gap
+    return replace(deployment, looked_at=now, spent_seconds=deployment.spent_seconds + counts)
+
+
+def _deaths(before: Deployment, after: Deployment, now: float) -> tuple[Event, ...]:
+    if before is after:
+        return ()
+    return tuple(
+        after.event(now, f"Instance {instance} is gone; launching it again.")
+        for instance, attempts in after.attempts.items()
+        if before.attempts.get(instance) != attempts
+    )
+
+
+# ── keep, walk ─────────────────────────────────────────────────────────────────────────────────
+
+
+def _keep(endpoint: Endpoint, deployment: Deployment, facts: Facts, now: float) -> Decision:
+    """Hold the outcome. Where everything is as it should be, this writes and does nothing."""
+    kept = _in_force(deployment, facts)
+    route = _route(kept, facts)
+    waiting = held_back(kept, facts, now)
+    actions = difference(kept.step, facts, route, waiting)
+    wake_at = min(waiting.values(), default=None)
+    if actions or not is_ready(kept.step, facts):
+        wake_at = min(now + (RETRY_SECONDS if actions else LOOK_SECONDS), wake_at or now + 3600)
+    return Decision(endpoint, kept, actions, wake_at, route=route)
+
+
+def _walk(
+    endpoint: Endpoint, deployment: Deployment, facts: Facts, now: float, gap: float
+) -> Decision:
+    """Make the row real, hold it, go on."""
+    walked = _in_force(deployment, facts)
+    route = _route(walked, facts)
+    waiting = held_back(walked, facts, now)
+    actions = difference(walked.step, facts, route, waiting)
+    if not _is_real(walked, facts, route):
+        later = replace(walked, real=False)
+        soon = now + (RETRY_SECONDS if actions else LOOK_SECONDS)
+        return Decision(endpoint, later, actions, min(soon, *waiting.values(), soon), route=route)
+    held = walked.held_seconds + (gap if walked.real and not walked.paused else 0.0)
+    left = 0.0 if walked.promoted else walked.step.hold_seconds - held
+    if left > 0 or walked.paused:
+        stays = replace(walked, real=True, held_seconds=held)
+        wake_at = now + (LOOK_SECONDS if walked.paused else min(left, LOOK_SECONDS))
+        return Decision(endpoint, stays, actions, wake_at, route=route)
+    if walked.row + 1 < len(walked.plan):
+        onward = _enter(walked, walked.row + 1, now)
+        told = onward.event(now, f"Step {onward.row}: {onward.step.doing}.", reason=onward.reason)
+        return Decision(endpoint, onward, actions, now, (told,), route)
+    return replace(_finish(endpoint, walked, now), actions=actions, route=route)
+
+
+def _in_force(deployment: Deployment, facts: Facts) -> Deployment:
+    """A row comes into force when it is ready, and stays so when it is no longer."""
+    step = deployment.step
+    if not is_ready(step, facts):
+        return deployment
+    shares, sizes = step.shares, step.sizes
+    if deployment.shares == shares and deployment.sizes == sizes:
+        return deployment
+    return replace(deployment, shares=shares, sizes=sizes)
+
+
+def _route(deployment: Deployment, facts: Facts) -> Route:
+    """What is in force, less what is dead."""
+    shares = spill(deployment.shares, deployment.step, facts)
+    return Route(shares, deployment.sizes, f"{deployment.id}/{deployment.row}")
+
+
+def _is_real(deployment: Deployment, facts: Facts, route: Route) -> bool:
+    step = deployment.step
+    return (
+        (is_ready(step, facts) or is_beyond_return(deployment))
+        and route.shares == step.shares
+        and is_routed(route, facts)
+        and not has_surplus(step, facts)
+    )
+
+
+def _enter(deployment: Deployment, row: int, now: float) -> Deployment:
+    return replace(deployment, row=row, row_since=now, real=False, held_seconds=0.0, promoted=False)
+
+
+# ── turn ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _turn(endpoint: Endpoint, deployment: Deployment, reason: str, now: float) -> Decision:
+    """Something is wrong: fail, turn back, or, when already on the way back, stand still."""
+    if deployment.phase is Phase.CREATING:
+        return _fail(endpoint, deployment, reason, now)
+    if deployment.phase is Phase.ROLLING_BACK:
+        return _stand_still(endpoint, deployment, reason, now)
+    return _turn_back(endpoint, deployment, reason, now)
+
+
+def _turn_back(endpoint: Endpoint, deployment: Deployment, reason: str, now: float) -> Decision:
+    back = replace(
+        deployment,
+        phase=Phase.ROLLING_BACK,
+        plan=_plan_back(endpoint, deployment),
+        reason=reason,
+        spent_seconds=0.0,
+        attempts={},  # a fleet that had died before gets its tries again
+        paused=False,
+    )
+    back = _enter(back, 0, now)
+    told = back.status_event(now, "Rolling back.", reason)
+    return Decision(_moved(endpoint, back, now, _rolled_back(reason)), back, (), now, (told,))
+
+
+def _plan_back(endpoint: Endpoint, deployment: Deployment) -> Plan:
+    if deployment.kind is Kind.SCALE:
+        return scaling_back(endpoint.fleets)
+    return way_back(
+        Change(endpoint.fleets, deployment.new),
+        sizes=deployment.sizes,
+        shares=deployment.shares,
+        batch=deployment.rollback_batch,
+    )
+
+
+def _fail(endpoint: Endpoint, deployment: Deployment, reason: str, now: float) -> Decision:
+    """A creation has nothing to go back to: whatever was started is stopped."""
+    failed = replace(
+        _enter(deployment, 0, now),
+        phase=Phase.FAILED,
+        plan=deletion(),
+        reason=reason,
+        ended_at=now,
+    )
+    told = failed.status_event(now, "The endpoint could not be created.", reason)
+    return Decision(_moved(endpoint, failed, now, reason), failed, (), now, (told,))
+
+
+def _stand_still(endpoint: Endpoint, deployment: Deployment, reason: str, now: float) -> Decision:
+    """The way back cannot be finished: keep what serves, and say so."""
+    fleets = _mixed(endpoint, deployment)
+    full = f"{_rolled_back(deployment.reason)} The rollback failed: {reason}"
+    still = replace(
+        _enter(deployment, 0, now),
+        phase=Phase.ROLLBACK_FAILED,
+        plan=standstill(fleets, deployment.sizes, deployment.shares),
+        reason=full,
+        ended_at=now,
+    )
+    told = still.status_event(now, "The rollback could not be finished.", full)
+    moved = replace(_moved(endpoint, still, now, full), fleets=fleets)
+    return Decision(moved, still, (), now, (told,))
+
+
+def _mixed(endpoint: Endpoint, deployment: Deployment) -> tuple[Fleet, ...]:
+    """The fleets that are left in force, sized and weighted as they serve."""
+    both = [
+        f for f in (*endpoint.fleets, *deployment.new) if deployment.sizes.get(f.id, 0)
+    ] or list(endpoint.fleets)
+    return tuple(
+        replace(
+            fleet,
+            size=deployment.sizes.get(fleet.id, fleet.size),
+            weight=_mixed_weight(fleet, both, deployment.shares),
+        )
+        for fleet in both
+    )
+
+
+def _mixed_weight(fleet: Fleet, both: list[Fleet], shares: Mapping[str, int]) -> Fraction:
+    """The variant's weight, divided among its fleets as its traffic is."""
+    kin = [f for f in both if f.variant.name == fleet.variant.name]
+    total = sum(shares.get(f.id, 0) for f in kin)
+    if not total:
+        return kin[0].weight if fleet is kin[0] else Fraction(0)
+    return kin[0].weight * Fraction(shares.get(fleet.id, 0), total)
+
+
+def _rolled_back(reason: str | None) -> str:
+    return f"The deployment was rolled back: {reason}."
+
+
+# ── finish ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _finish(endpoint: Endpoint, deployment: Deployment, now: float) -> Decision:
+    """The last row is real and held: the deployment has its outcome."""
+    if deployment.phase is Phase.DELETING:
+        return Decision(endpoint, deployment, gone=True)
+    rolled_back = deployment.phase is Phase.ROLLING_BACK
+    outcome = deployment.home if rolled_back else Phase.IN_SERVICE
+    over = replace(deployment, phase=outcome, real=False, ended_at=now, looked_at=now)
+    if rolled_back:
+        told = over.status_event(now, "Rolled back.", over.reason)
+        return Decision(
+            _moved(endpoint, over, now, endpoint.failure_reason), over, (), now, (told,)
+        )
+    done = replace(_moved(endpoint, over, now, None), fleets=deployment.new)
+    if deployment.kind is Kind.UPDATE and deployment.config is not None:
+        mixed = deployment.home is Phase.ROLLBACK_FAILED
+        done = replace(
+            done,
+            config=deployment.config,
+            previous_config=None if mixed else endpoint.config,
+            previous_fleets=() if mixed else endpoint.fleets,
+        )
+    told = over.status_event(now, f"{deployment.kind} succeeded.")
+    return Decision(done, over, (), now, (told,))
+
+
+def _moved(
+    endpoint: Endpoint, deployment: Deployment, now: float, failure_reason: str | None
+) -> Endpoint:
+    """The endpoint in the status of its deployment."""
+    reason = failure_reason and failure_reason[:FAILURE_REASON_LENGTH_MAX]
+    return replace(endpoint, status=deployment.phase.status, modified_at=now, failure_reason=reason)

@@ -35,6 +35,9 @@ class FleetFacts:
     draining: frozenset[int] = frozenset()  # a Retire is under way: finishing what it has
     routed: frozenset[int] = frozenset()
     """Listed in a table that some gateway worker may still choose from."""
+    notes: Mapping[int, str] = field(default_factory=dict)
+    """What else is known of an instance that is starting or unhealthy (last lines, probes), for a
+    FailureReason."""
     failure: str | None = None
     """Why no instance of this fleet can ever start (image, artifact), for a FailureReason."""
 

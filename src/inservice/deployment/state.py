@@ -10,17 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
+from inservice.deployment.actions import Action, Route
+from inservice.deployment.events import DetailType, Event
 from inservice.deployment.plan import Plan, Step
 from inservice.deployment.policy import CapacitySize
 from inservice.hosting.endpoint import Endpoint, EndpointStatus
 from inservice.hosting.endpoint_config import EndpointConfig
 from inservice.hosting.fleet import Fleet
-
-if TYPE_CHECKING:
-    from inservice.deployment.actions import Action, Route
-    from inservice.deployment.events import Event
 
 
 class Kind(StrEnum):
@@ -85,7 +82,10 @@ class Deployment:
     real: bool = False  # the last turn saw the row real: time counts from there
     held_seconds: float = 0.0  # how long the row has been seen real; survives a crash of control
     spent_seconds: float = 0.0  # of timeout_seconds; time in which nobody looked hardly counts
-    shares: Mapping[str, int] = field(default_factory=dict)  # in force: of the last row made real
+    shares: Mapping[str, int] = field(default_factory=dict)
+    """In force: of the last row that was ready. Basis points by fleet, of those in the table."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """In force, like `shares`: instances by fleet. Of the new fleets, these were once all ready."""
     attempts: Mapping[str, Attempts] = field(default_factory=dict)  # by instance id
     paused: bool = False  # by hand: stays on its row
     promoted: bool = False  # by hand: the rest of this hold is skipped
@@ -102,6 +102,32 @@ class Deployment:
     def over(self) -> bool:
         """Whether there is an outcome."""
         return self.phase in OVER
+
+    def event(
+        self,
+        now: float,
+        message: str,
+        *,
+        reason: str | None = None,
+        detail_type: DetailType = DetailType.DEPLOYMENT,
+    ) -> Event:
+        """An event about the deployment as it is after the transition."""
+        return Event(
+            at=now,
+            detail_type=detail_type,
+            deployment=self.id,
+            row=self.row,
+            status=self.phase.value,
+            doing=self.step.doing.value,
+            message=message,
+            reason=reason,
+            shares=self.step.shares,
+            sizes=self.step.sizes,
+        )
+
+    def status_event(self, now: float, message: str, reason: str | None = None) -> Event:
+        """The same, told because the endpoint has another status."""
+        return self.event(now, message, reason=reason, detail_type=DetailType.ENDPOINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +150,7 @@ class Decision:
 
 
 def encode_hook(value: object) -> object:
-    """`enc_hook` of msgspec.to_builtins for what is stored: a Fraction as "numerator/denominator"."""
+    """`enc_hook` of msgspec.to_builtins for what is stored: a Fraction as "3/4"."""
     if isinstance(value, Fraction):
         return str(value)
     raise TypeError(f"{type(value).__name__} is not stored")
