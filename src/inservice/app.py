@@ -15,7 +15,8 @@ import signal
 import socket
 import string
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -37,6 +38,7 @@ from inservice.controller.observe import Observer
 from inservice.controller.reconciler import Reconciler
 from inservice.controller.tables import Tables
 from inservice.identity.principal import AccessKey, Account
+from inservice.operations.live import InstanceSeen, ProcessSeen
 from inservice.routing import EndpointKey, KeyRoute
 from inservice.runtimes.process import ProcessRuntime
 from inservice.store.base import Commit, Store, StoreRefused
@@ -48,6 +50,9 @@ log = structlog.get_logger()
 PARENT_SECONDS = 0.5
 """How often control looks whether its supervisor still lives. Without one it must go, or the next
 server could not open the store."""
+
+API_THREADS = 4
+"""Writers wait for one another in the store; more threads would only wait there."""
 
 TIDY_SECONDS = 300.0
 """How often artifacts that no fleet needs are let go."""
@@ -63,13 +68,15 @@ class Control:
         self.settings = settings
         self.store = store
         self.clock = SystemClock()
+        self.started_at = self.clock.now()
+        self._keys: dict[str, AccessKey] = {}
         self.runtime = ProcessRuntime(settings.run_dir, settings.log_dir / "endpoints")
         crash_point = CrashPoints(settings.crash_at, settings.run_dir)
         self.gateways = Gateways(
             settings.run_dir,
             self.clock,
             on_acknowledged=lambda: self.reconciler.wake_all(),
-            on_metrics=lambda worker, seq, rows: None,
+            on_metrics=lambda *_: None,
         )
         self.tables = Tables(self.gateways)
         self.instances = Instances(self.runtime, self.clock, self.wake_fleet)
@@ -85,10 +92,8 @@ class Control:
         self.reconciler = Reconciler(store, observer, self.actor, self.clock, crash_point)
 
     def wake_fleet(self, fleet: str) -> None:
-        """An instance changed: its endpoint is due. Which one that is, the generation tells."""
-        for key, generation in self.generations().items():
-            if fleet.startswith(f"{generation}-"):
-                self.reconciler.wake(key)
+        """An instance changed: its endpoint is due."""
+        self.reconciler.wake_generation(fleet.partition("-")[0])
 
     def generations(self) -> dict[EndpointKey, str]:
         """The present incarnation of every endpoint."""
@@ -117,11 +122,37 @@ class Control:
         for key in commit.endpoints:
             self.reconciler.wake(key)
 
+    def key(self, key_id: str) -> AccessKey | None:
+        """An access key by its id."""
+        return self._keys.get(key_id)
+
     def publish_keys(self) -> None:
-        """Tell the gateways whom to believe."""
+        """Know the access keys, and tell the gateways whom to believe."""
         with self.store.reading() as reading:
             keys = reading.access_keys()
+        self._keys = {key.id: key for key in keys}
         self.tables.publish_keys({key.id: _route_of(key) for key in keys})
+
+    def processes(self) -> Sequence[ProcessSeen]:
+        """What the supervisor says that it keeps running."""
+        document = msgspec.json.decode((self.settings.run_dir / "processes.json").read_bytes())
+        return [
+            ProcessSeen(child["name"], child["pid"], child["started_at"])
+            for child in document["children"]
+        ]
+
+    def instances_seen(self) -> Sequence[InstanceSeen]:
+        """Every instance on this host."""
+        return [
+            InstanceSeen(
+                id=watched.handle.instance_id,
+                fleet=fleet_of(watched.handle.instance_id),
+                pid=watched.handle.pid,
+                state=watched.sight.state,
+                started_at=watched.handle.started_at,
+            )
+            for watched in self.instances.all()
+        ]
 
     async def tidy(self) -> None:
         """Let go of artifacts that no fleet needs."""
@@ -205,7 +236,13 @@ async def run(settings: Settings, listening: socket.socket) -> None:
         ensure_root_key(store, settings)
         control = Control(settings, store)
         await control.start()
-        application = create_application(store, control.clock)
+        application = create_application(
+            store=store,
+            live=control,
+            clock=control.clock,
+            keys=control.key,
+            threads=ThreadPoolExecutor(API_THREADS, thread_name_prefix="api"),
+        )
         server = await serve(application, sockets=[listening])
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         endpoint = {
@@ -251,7 +288,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         uvloop.run(run(settings, socket.socket(fileno=options.listen_fd)))
     except StoreRefused as refused:
-        log.error("the store cannot be used", why=str(refused))
+        log.critical("the store cannot be used", why=str(refused))
         return 1
     return 0
 

@@ -14,7 +14,7 @@ def client(running: Running, service: str = "inservice") -> Any:
     import botocore.session
 
     session = botocore.session.Session()
-    models = str(files("inservice.api") / "models")
+    models = str(files("inservice.api") / "service_models")
     session.get_component("data_loader").search_paths.append(models)
     return session.create_client(
         service,

@@ -59,6 +59,7 @@ class Reconciler:
         self._clock = clock
         self._crash_point = crash_point
         self._turns: dict[EndpointKey, _Turns] = {}
+        self._generations: dict[str, EndpointKey] = {}
 
     def wake(self, key: EndpointKey) -> None:
         """It is time to look at this endpoint."""
@@ -67,6 +68,11 @@ class Reconciler:
             turns = self._turns[key] = _Turns()
             turns.task = asyncio.create_task(self._take_turns(key, turns))
         turns.due.set()
+
+    def wake_generation(self, generation: str) -> None:
+        """It is time to look at the endpoint of which this is the present incarnation."""
+        if key := self._generations.get(generation):
+            self.wake(key)
 
     def wake_all(self) -> None:
         """Something changed that any endpoint may care about."""
@@ -96,6 +102,7 @@ class Reconciler:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(turns.due.wait(), pause)
         self._turns.pop(key, None)
+        self._generations = {g: k for g, k in self._generations.items() if k != key}
 
     async def _turn(self, key: EndpointKey) -> float | None:
         """One turn. When to come back, at the latest; None when there is no endpoint any more."""
@@ -104,6 +111,7 @@ class Reconciler:
         if record is None:
             self._actor.forget(key)
             return None
+        self._generations[record.endpoint.generation] = key
         now = self._clock.now()
         facts = self._observer.facts(record.endpoint, record.deployment, now)
         decision = advance(record.endpoint, record.deployment, facts, now)

@@ -39,6 +39,6 @@ class Live(Protocol):
         """Control and the gateway workers that the supervisor keeps."""
         ...
 
-    def instances(self) -> Sequence[InstanceSeen]:
+    def instances_seen(self) -> Sequence[InstanceSeen]:
         """Every instance on this host."""
         ...

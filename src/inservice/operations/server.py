@@ -29,6 +29,6 @@ def describe_server(call: Call) -> Document:
                 "State": instance.state,
                 "StartedAt": instance.started_at,
             }
-            for instance in call.live.instances()
+            for instance in call.live.instances_seen()
         ],
     }
