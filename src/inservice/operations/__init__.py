@@ -1,5 +1,5 @@
 """One typed function for each AWS operation. Importing the package fills the registry."""
 
-from inservice.operations import endpoint_configs, endpoints, models, server, tags
+from inservice.operations import deployments, endpoint_configs, endpoints, models, server, tags
 
-__all__ = ["endpoint_configs", "endpoints", "models", "server", "tags"]
+__all__ = ["deployments", "endpoint_configs", "endpoints", "models", "server", "tags"]
