@@ -14,7 +14,7 @@ MIB = 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Caps on one artifact, and on all of them together. All are inclusive."""
+    """Caps on one artifact, and on all of them together, inclusive; and how hard to try."""
 
     packed_bytes_max: int = 5 * GIB  # what is transferred
     unpacked_bytes_max: int = 20 * GIB  # what lands on disk, tar headers and padding included
@@ -26,6 +26,8 @@ class Limits:
     # `ratio_free_bytes`, since a small model full of zeros is honest.
     ratio_max: int = 200
     ratio_free_bytes: int = 256 * MIB
+    # Before the second try of a storage that failed; it doubles with every further one.
+    retry_pause_seconds: float = 0.4
     # What stays on disk for fleets that are gone, so that their next launch needs no download.
     cache_bytes_max: int = 20 * GIB
 

@@ -8,7 +8,8 @@ general AWS_ENDPOINT_URL and the profile's general `endpoint_url` are ignored.
 
 A read is bound to the version that was looked up (`If-Match`) and goes on where it stopped
 (`Range`) after a reset, so a large artifact survives a bad connection and never mixes two versions.
-Redirects are not followed: the configured endpoint alone is talked to.
+Redirects are not followed: a configured endpoint alone is talked to. (Of AWS itself botocore learns
+a bucket's region and asks there.)
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import botocore.session
@@ -28,6 +30,7 @@ from botocore.exceptions import (
     NoCredentialsError,
     PartialCredentialsError,
 )
+from botocore.exceptions import ConnectionError as NotConnected
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
@@ -49,9 +52,8 @@ STALL_SECONDS = 10.0
 """A storage that sends nothing for this long is asked again, from where it stopped."""
 
 FAILURES_MAX = 5
-"""Failures in a row without progress. With the pauses below that is about 6 s of outage; what
+"""Failures in a row without progress. With the usual pauses that is about 6 s of outage; what
 lasts longer is better told to the user than waited for."""
-PAUSE_SECONDS = 0.4
 PROGRESS_BYTES = 1024 * 1024
 """What must arrive between two failures for them not to be "in a row"."""
 
@@ -60,12 +62,11 @@ def s3_client(endpoint_url: str = "", environment: Mapping[str, str] = os.enviro
     """A botocore client for S3. `endpoint_url` is the server's own setting; empty for none."""
     session = botocore.session.Session()
     session.set_config_variable("ignore_configured_endpoint_urls", True)
-    return session.create_client(
+    chosen = endpoint_url or environment.get("AWS_ENDPOINT_URL_S3") or _profile_endpoint(session)
+    client = session.create_client(
         "s3",
         region_name=session.get_config_variable("region") or "us-east-1",
-        endpoint_url=endpoint_url
-        or environment.get("AWS_ENDPOINT_URL_S3")
-        or _profile_endpoint(session),
+        endpoint_url=chosen,
         config=Config(
             connect_timeout=CONNECT_SECONDS,
             read_timeout=STALL_SECONDS,
@@ -76,6 +77,13 @@ def s3_client(endpoint_url: str = "", environment: Mapping[str, str] = os.enviro
             user_agent_extra="inservice",
         ),
     )
+    if chosen:
+        client.meta.events.register_last("before-parameter-build.s3", _stay_in_region)
+    return client
+
+
+_ON_THE_WAY = (HTTPClientError, NotConnected, ResponseParserError)
+"""Of botocore's errors, those that another try may mend: the network, or a garbled answer."""
 
 
 class S3Source:
@@ -110,7 +118,7 @@ class S3Source:
     @contextmanager
     def open(self, item: Item) -> Iterator[ByteReader]:
         """Read one object. Raises ArtifactChanged if it is not the one that was looked up."""
-        reader = _ObjectReader(self._get, item, self._watch, self._arrived)
+        reader = _ObjectReader(self._get, item, self._limits, self._watch, self._arrived)
         try:
             yield reader
         finally:
@@ -119,6 +127,7 @@ class S3Source:
     def _look_at(self) -> Listing:
         answer = _patiently(
             self._watch,
+            self._limits,
             lambda: self._client.head_object(Bucket=self._bucket, Key=self._key),
         )
         name = self._key.rsplit("/", 1)[-1]
@@ -130,7 +139,7 @@ class S3Source:
         items: list[Item] = []
         token: dict[str, str] = {}
         while True:
-            page = _patiently(self._watch, lambda token=token: self._list(token))  # type: ignore[misc]
+            page = _patiently(self._watch, self._limits, partial(self._list, token))
             for found in page.get("Contents", ()):
                 key = str(found["Key"])
                 relative = key.removeprefix(self._key)
@@ -188,11 +197,13 @@ class _ObjectReader:
         self,
         get: Callable[[Item, int], Any],
         item: Item,
+        limits: Limits,
         watch: Watch,
         arrived: Callable[[int], None],
     ) -> None:
         self._get = get
         self._item = item
+        self._limits = limits
         self._watch = watch
         self._arrived = arrived
         self._at = 0
@@ -247,10 +258,10 @@ class _ObjectReader:
         self._failures += 1
         if not meaning.transient or self._failures >= FAILURES_MAX:
             raise meaning from error
-        self._watch.pause(_pause_seconds(self._failures))
+        self._watch.pause(_pause_seconds(self._limits, self._failures))
 
 
-def _patiently(watch: Watch, call: Callable[[], Any]) -> Any:
+def _patiently(watch: Watch, limits: Limits, call: Callable[[], Any]) -> Any:
     """Ask until there is an answer. Raises what the last failure means."""
     for failures in range(1, FAILURES_MAX + 1):
         watch.check()
@@ -260,12 +271,13 @@ def _patiently(watch: Watch, call: Callable[[], Any]) -> Any:
             meaning = _meaning(error, None)
             if not meaning.transient or failures == FAILURES_MAX:
                 raise meaning from error
-        watch.pause(_pause_seconds(failures))
+        watch.pause(_pause_seconds(limits, failures))
     raise AssertionError("unreachable: the last failure raises")
 
 
-def _pause_seconds(failures: int) -> float:
-    return PAUSE_SECONDS * 2.0 ** (failures - 1)
+def _pause_seconds(limits: Limits, failures: int) -> float:
+    pause: float = limits.retry_pause_seconds * 2 ** (failures - 1)
+    return pause
 
 
 def _changed(item: Item) -> ArtifactChanged:
@@ -285,7 +297,7 @@ def _meaning(error: Exception, item: Item | None) -> ArtifactError:
             "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile) before it starts."
         )
     text = shown(str(error), characters_max=200)
-    if isinstance(error, BotoCoreError) and not isinstance(error, HTTPClientError):
+    if isinstance(error, BotoCoreError) and not isinstance(error, _ON_THE_WAY):
         return ArtifactForbidden(f"The S3 client could not ask for it: {text}")
     return StorageFailed(f"The storage did not answer, {FAILURES_MAX} times: {text}")
 
@@ -312,6 +324,15 @@ def _meaning_of_answer(error: ClientError, item: Item | None) -> ArtifactError:
         f"{said} Please ensure that the object is located in the region, and under the endpoint, "
         "that this server uses for S3."
     )
+
+
+def _stay_in_region(context: dict[str, Any], **_: object) -> None:
+    """Tell botocore that it has already looked for the bucket's region.
+
+    It does so on a redirect, with a HeadBucket that may be redirected in turn: a storage that
+    redirects everything sends it into a recursion of requests. Of AWS, regions are believed.
+    """
+    context.setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _profile_endpoint(session: botocore.session.Session) -> str | None:

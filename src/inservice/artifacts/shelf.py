@@ -179,7 +179,7 @@ class Shelf:
         idle.sort(key=lambda name: (self._trees / name).stat().st_mtime)
         for name in idle:
             if total <= bytes_max:
-                return
+                break
             self._discard(name)
             total -= sizes[name]
         for path in self._sources.iterdir():

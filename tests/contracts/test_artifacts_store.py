@@ -1,0 +1,317 @@
+"""One download for everybody, kept by digest, pinned by fleet, whole after any crash (D5, A17)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inservice.artifacts import ArtifactStore, Limits
+from inservice.artifacts.errors import (
+    ArtifactChanged,
+    ArtifactForbidden,
+    ArtifactMissing,
+    FetchTimedOut,
+    StorageFailed,
+    UnsafeMember,
+)
+from inservice.artifacts.s3 import s3_client
+from tests.contracts.archives import model_archive
+from tests.contracts.scripted_s3 import Request, ScriptedS3
+
+KEY = "model.tar.gz"
+URI = f"s3://bucket/{KEY}"
+FIRST = model_archive({"model.joblib": b"first" * 100_000})
+SECOND = model_archive({"model.joblib": b"second" * 100_000})
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ScriptedS3]:
+    with pytest.MonkeyPatch.context() as monkeypatch, ScriptedS3() as scripted:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        yield scripted
+
+
+@pytest.fixture
+def s3(server: ScriptedS3) -> ScriptedS3:
+    server.begin({KEY: FIRST})
+    return server
+
+
+@cache
+def client_of(url: str) -> Any:
+    """Making one takes 200 ms of CPU."""
+    return s3_client(url)
+
+
+def open_store(root: Path, s3: ScriptedS3, limits: Limits | None = None) -> ArtifactStore:
+    """What a control process does when it starts."""
+    limits = limits or Limits(retry_pause_seconds=0.02)
+    return ArtifactStore(root / "store", limits, s3=lambda: client_of(s3.url))
+
+
+def names(root: Path, directory: str) -> list[str]:
+    return sorted(path.name for path in (root / "store" / directory).iterdir())
+
+
+def test_twenty_fleets_at_once_cost_one_download(tmp_path: Path, s3: ScriptedS3) -> None:
+    """D5. The first download is held until all others wait for it."""
+    store = open_store(tmp_path, s3)
+    waiting = threading.Barrier(20)
+
+    def one(number: int) -> str:
+        waiting.wait(10)
+        return store.fetch(URI, pin=f"fleet {number}").digest
+
+    with ThreadPoolExecutor(20) as threads:
+        digests = set(threads.map(one, range(20)))
+    assert len(digests) == 1
+    assert s3.counts["GET"] == 1
+    assert names(tmp_path, "partial") == []
+    assert len(names(tmp_path, "pins")) == 20
+
+
+def test_those_who_wait_get_the_failure_too(tmp_path: Path, s3: ScriptedS3) -> None:
+    """Twenty fleets must not ask a storage that is down twenty times in turn."""
+    store = open_store(tmp_path, s3)
+    holding = threading.Event()
+
+    def fail(request: Request) -> bool:
+        holding.wait(10)
+        return request.status(404)
+
+    s3.fault = fail
+    with ThreadPoolExecutor(5) as threads:
+        fetches = [threads.submit(store.fetch, URI, pin=f"fleet {n}") for n in range(5)]
+        deadline = time.monotonic() + 5
+        while not s3.counts and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.2)  # the other four have nothing to show that they wait; a late one asks anew
+        holding.set()
+        errors = [fetch.exception() for fetch in fetches]
+    assert all(isinstance(error, ArtifactMissing) for error in errors)
+    assert len({id(error) for error in errors}) == 5, "threads share no traceback"
+    assert s3.counts["HEAD"] <= 2
+
+
+def test_a_leader_out_of_time_does_not_fail_those_who_wait(tmp_path: Path, s3: ScriptedS3) -> None:
+    store = open_store(tmp_path, s3)
+    holding = threading.Event()
+    s3.fault = lambda request: request.number == 1 and (not holding.wait(10) or request.status(503))
+    with ThreadPoolExecutor(2) as threads:
+        hasty = threads.submit(store.fetch, URI, pin="a", deadline=time.monotonic() + 0.3)
+        deadline = time.monotonic() + 5
+        while not s3.counts and time.monotonic() < deadline:
+            time.sleep(0.01)
+        patient = threads.submit(store.fetch, URI, pin="b")
+        time.sleep(0.4)  # past the deadline of the first
+        holding.set()
+        assert isinstance(hasty.exception(), FetchTimedOut)
+        assert patient.result().size_bytes == 500_000
+
+
+def test_a_fleet_keeps_what_it_began_with(tmp_path: Path, s3: ScriptedS3) -> None:
+    """A17: the object changes, then vanishes, then the storage does; control restarts between."""
+    first = open_store(tmp_path, s3).fetch(URI, pin="old fleet")
+    s3.objects[KEY] = SECOND
+    store = open_store(tmp_path, s3)
+    assert store.fetch(URI, pin="old fleet").digest == first.digest
+    second = store.fetch(URI, pin="new fleet")
+    assert second.digest != first.digest
+    del s3.objects[KEY]
+    assert store.fetch(URI, pin="old fleet").digest == first.digest
+    with pytest.raises(ArtifactMissing):
+        store.fetch(URI, pin="third fleet")
+    s3.fault = lambda request: request.status(500)
+    store = open_store(tmp_path, s3)
+    assert store.fetch(URI, pin="new fleet").path == second.path
+    assert first.path.joinpath("model.joblib").read_bytes().startswith(b"first")
+
+
+def test_an_unchanged_object_is_not_downloaded_for_the_next_fleet(
+    tmp_path: Path, s3: ScriptedS3
+) -> None:
+    open_store(tmp_path, s3).fetch(URI, pin="a")
+    artifact = open_store(tmp_path, s3).fetch(URI, pin="b")
+    assert s3.counts == {"HEAD": 2, "GET": 1}
+    assert set(artifact.phases) == {"look"}
+
+
+def test_equal_files_are_one_tree(tmp_path: Path, s3: ScriptedS3) -> None:
+    s3.objects["other.tar.gz"] = model_archive({"model.joblib": b"first" * 100_000})[:]
+    store = open_store(tmp_path, s3)
+    one, other = store.fetch(URI, pin="a"), store.fetch("s3://bucket/other.tar.gz", pin="a")
+    assert one.path == other.path
+    assert len(names(tmp_path, "trees")) == 1
+
+
+def test_a_lost_tree_is_fetched_again_and_compared(tmp_path: Path, s3: ScriptedS3) -> None:
+    store = open_store(tmp_path, s3)
+    first = store.fetch(URI, pin="fleet")
+    damage(first.path / "model.joblib", b"")
+    again = open_store(tmp_path, s3)
+    assert again.fetch(URI, pin="fleet").digest == first.digest
+    assert (first.path / "model.joblib").stat().st_size == 500_000
+    damage(first.path / "model.joblib", b"")
+    s3.objects[KEY] = SECOND
+    with pytest.raises(ArtifactChanged) as refusal:
+        open_store(tmp_path, s3).fetch(URI, pin="fleet")
+    assert "not what this fleet began with" in refusal.value.reason
+
+
+def test_after_a_boot_content_is_checked_byte_for_byte(tmp_path: Path, s3: ScriptedS3) -> None:
+    """A host that lost power may keep a file's name and size and lose its bytes."""
+    path = open_store(tmp_path, s3).fetch(URI, pin="fleet").path
+    damage(path / "model.joblib", b"\0" * 500_000)
+    (path.parent / "boot").write_text("another boot")
+    open_store(tmp_path, s3).fetch(URI, pin="fleet")
+    assert (path / "model.joblib").read_bytes().startswith(b"first")
+
+
+def damage(path: Path, content: bytes) -> None:
+    path.chmod(0o600)
+    path.write_bytes(content)
+
+
+FETCHING = """
+import sys
+from pathlib import Path
+from inservice.artifacts import ArtifactStore
+from inservice.artifacts.s3 import s3_client
+store = ArtifactStore(Path(sys.argv[1]) / "store", s3=lambda: s3_client(sys.argv[2]))
+store.fetch(sys.argv[3], pin="fleet")
+"""
+
+
+def test_kill_9_in_mid_download_leaves_nothing_corrupt(tmp_path: Path, s3: ScriptedS3) -> None:
+    """D5. Killed at several depths of the download; then the artifact is whole or absent."""
+    big = os.urandom(400_000)
+    s3.objects[KEY] = model_archive({"a": big, "b": big})
+    for size in (1, 100_000, 500_000):
+        held = threading.Event()
+
+        def hold(request: Request, size: int = size, held: threading.Event = held) -> bool:
+            if request.method != "GET":
+                return False
+            content = s3.objects[KEY]
+            s3.send_head(request.wire, KEY, content, 0)
+            request.wire.wfile.write(content[:size])
+            request.wire.wfile.flush()
+            held.set()
+            s3.closing.wait(0.5)
+            return True
+
+        s3.fault = hold
+        victim = subprocess.Popen([sys.executable, "-c", FETCHING, tmp_path, s3.url, URI])
+        assert held.wait(20)
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+        assert names(tmp_path, "trees") == []
+        assert names(tmp_path, "pins") == []
+    s3.fault = None
+    artifact = open_store(tmp_path, s3).fetch(URI, pin="fleet")
+    assert names(tmp_path, "partial") == []
+    assert (artifact.path / "b").read_bytes() == big
+
+
+def test_release_keeps_what_fleets_need_and_evicts_the_least_recently_used(
+    tmp_path: Path, s3: ScriptedS3
+) -> None:
+    limits = Limits(cache_bytes_max=250_000)
+    store = open_store(tmp_path, s3, limits)
+    paths = {}
+    for number, fleet in enumerate(["live", "oldest", "older", "newest"]):
+        s3.objects[f"{fleet}.tar.gz"] = model_archive(
+            {"m": fleet.encode() * (100_000 // len(fleet))}
+        )
+        paths[fleet] = store.fetch(f"s3://bucket/{fleet}.tar.gz", pin=fleet).path
+        used_at = time.time() - 1000 + number
+        os.utime(paths[fleet].parent, (used_at, used_at))
+    store.release(["live"])
+    assert all(path.exists() for path in paths.values()), "fresh pins are kept"
+    store.release(["live"], grace_seconds=0)
+    assert [fleet for fleet, path in paths.items() if path.exists()] == ["live", "newest"]
+    assert len(names(tmp_path, "pins")) == 1
+    assert len(names(tmp_path, "sources")) == 2
+    assert names(tmp_path, "partial") == []
+    assert store.fetch("s3://bucket/oldest.tar.gz", pin="again").path == paths["oldest"]
+
+
+def test_damaged_records_are_made_anew(tmp_path: Path, s3: ScriptedS3) -> None:
+    first = open_store(tmp_path, s3).fetch(URI, pin="fleet")
+    for path in [*(tmp_path / "store/pins").iterdir(), *(tmp_path / "store/sources").iterdir()]:
+        path.write_bytes(b"{garbage")
+    damage(first.path.parent / "manifest.json", b"")
+    again = open_store(tmp_path, s3).fetch(URI, pin="fleet")
+    assert again.digest == first.digest
+    assert s3.counts["GET"] == 2
+
+
+class TestFiles:
+    """file:// reads below allowed directories, and follows no link."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> ArtifactStore:
+        (tmp_path / "allowed").mkdir()
+        (tmp_path / "allowed-evil").mkdir()
+        return ArtifactStore(tmp_path / "store", s3=lambda: None, file_roots=[tmp_path / "allowed"])
+
+    def test_an_archive_is_unpacked_and_pinned(self, tmp_path: Path, store: ArtifactStore) -> None:
+        path = tmp_path / "allowed" / "my model.tar.gz"
+        path.write_bytes(FIRST)
+        uri = f"file://{tmp_path}/allowed/my%20model.tar.gz"
+        first = store.fetch(uri, pin="a")
+        path.write_bytes(SECOND)
+        assert store.fetch(uri, pin="a").digest == first.digest
+        assert store.fetch(uri, pin="b").digest != first.digest
+
+    def test_a_directory_is_copied(self, tmp_path: Path, store: ArtifactStore) -> None:
+        (tmp_path / "allowed/m/code").mkdir(parents=True)
+        (tmp_path / "allowed/m/code/inference.py").write_text("def model_fn(d): ...")
+        (tmp_path / "allowed/m/weights").write_bytes(b"w")
+        copied = store.fetch(
+            f"file://{tmp_path}/allowed/m/", data_type="S3Prefix", compression="None", pin="a"
+        )
+        assert (copied.path / "code/inference.py").exists()
+        assert (copied.path / "weights").stat().st_nlink == 1
+
+    @pytest.mark.parametrize("place", ["allowed-evil/m.tar.gz", "m.tar.gz", "allowed"])
+    def test_other_places_are_refused(
+        self, tmp_path: Path, store: ArtifactStore, place: str
+    ) -> None:
+        with pytest.raises(ArtifactForbidden) as refusal:
+            store.fetch(f"file://{tmp_path}/{place}", pin="a")
+        assert str(tmp_path / "allowed") in refusal.value.reason
+
+    def test_links_out_are_not_followed(self, tmp_path: Path, store: ArtifactStore) -> None:
+        (tmp_path / "secret").write_bytes(FIRST)
+        (tmp_path / "allowed/link").symlink_to(tmp_path / "secret")
+        with pytest.raises(ArtifactForbidden):
+            store.fetch(f"file://{tmp_path}/allowed/link", compression="None", pin="a")
+        (tmp_path / "allowed/m").mkdir()
+        (tmp_path / "allowed/m/link").symlink_to(tmp_path / "secret")
+        with pytest.raises(UnsafeMember):
+            store.fetch(
+                f"file://{tmp_path}/allowed/m/", data_type="S3Prefix", compression="None", pin="a"
+            )
+
+    def test_pipes_and_missing_files_do_not_hang(
+        self, tmp_path: Path, store: ArtifactStore
+    ) -> None:
+        os.mkfifo(tmp_path / "allowed/pipe")
+        for name in ("pipe", "missing", "missing/deeper"):
+            with pytest.raises((ArtifactMissing, StorageFailed)):
+                store.fetch(f"file://{tmp_path}/allowed/{name}", pin="a")
