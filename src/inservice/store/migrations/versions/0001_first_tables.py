@@ -22,6 +22,7 @@ def _named_key() -> tuple[sa.Column[str], ...]:
 
 
 def upgrade() -> None:
+    """Make every table of the first version."""
     _make_definitions("models")
     _make_definitions("endpoint_configs")
     _make_endpoints()
