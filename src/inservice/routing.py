@@ -8,7 +8,7 @@ table at all (while it is Creating without a fleet, Deleting or Failed).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 WHOLE = 10_000
@@ -68,3 +68,79 @@ class RoutingTable:
     version: int
     endpoints: Mapping[EndpointKey, EndpointRoute]
     keys: Mapping[str, KeyRoute]
+
+
+class NoSuchVariant(Exception):
+    """TargetVariant names none of the endpoint's variants."""
+
+
+Choice = tuple[FleetRoute, InstanceRoute]
+
+
+def choose(
+    route: EndpointRoute,
+    draw: float,
+    *,
+    target_variant: str | None = None,
+    outstanding: Mapping[str, int],
+    avoid: Collection[str] = (),
+) -> Choice | None:
+    """The fleet by its share, then an instance by the fleet's strategy; None if none is ready.
+
+    `draw` is uniform in [0, 1) and decides everything that is left to chance: the fleet takes its
+    leading part, the instance what remains of it. `outstanding` counts invocations under way by
+    instance id; instances in `avoid` are not taken. `target_variant` overrides the shares, so a
+    variant of weight 0 is reached by its name.
+
+    A fleet without an instance to take *spills* to any instance of the endpoint (of the variant, if
+    one was named): weights follow health only as fast as control looks, and a request must not
+    fail while somebody could answer it. Raises NoSuchVariant.
+    """
+    fleets = route.fleets
+    if target_variant is not None:
+        fleets = tuple(fleet for fleet in fleets if fleet.variant == target_variant)
+        if not fleets:
+            raise NoSuchVariant(target_variant)
+    fleet, rest = _fleet(fleets, draw)
+    instance = _instance(fleet, rest, outstanding, avoid)
+    if instance is not None:
+        return fleet, instance
+    others = [
+        (other, ready)
+        for other in fleets
+        for ready in other.instances
+        if other is not fleet and ready.id not in avoid
+    ]
+    return others[int(rest * len(others))] if others else None
+
+
+def _fleet(fleets: tuple[FleetRoute, ...], draw: float) -> tuple[FleetRoute, float]:
+    """The fleet whose stretch of the line holds the draw, and where in its stretch, in [0, 1)."""
+    if len(fleets) == 1:
+        return fleets[0], draw
+    whole = sum(fleet.share for fleet in fleets)
+    if whole == 0:  # a named variant of weight 0: the first fleet that can answer
+        ready = (fleet for fleet in fleets if fleet.instances)
+        return next(ready, fleets[0]), draw
+    point = draw * whole
+    for fleet in fleets:
+        if point < fleet.share:
+            return fleet, point / fleet.share
+        point -= fleet.share
+    last = next(fleet for fleet in reversed(fleets) if fleet.share)  # rounding pushed us off
+    return last, 0.0
+
+
+def _instance(
+    fleet: FleetRoute, draw: float, outstanding: Mapping[str, int], avoid: Collection[str]
+) -> InstanceRoute | None:
+    """One of the fleet's instances; of those with the fewest outstanding, if that is its way."""
+    ready = fleet.instances
+    if avoid:
+        ready = tuple(instance for instance in ready if instance.id not in avoid)
+    if len(ready) < 2:
+        return ready[0] if ready else None
+    if fleet.strategy == "LEAST_OUTSTANDING_REQUESTS":
+        fewest = min(outstanding.get(instance.id, 0) for instance in ready)
+        ready = tuple(one for one in ready if outstanding.get(one.id, 0) == fewest)
+    return ready[int(draw * len(ready))]

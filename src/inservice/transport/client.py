@@ -1,0 +1,416 @@
+"""Connections to models and to control: pooled, one request at a time, closed on any doubt.
+
+What is on the other end may be hostile. A connection goes back to its pool only after an answer
+that ended exactly where it said it would, with nothing behind it; after a wrong length, an extra
+byte, a timeout or a request that was given up it is closed. So no byte of one answer can ever be
+taken for another's.
+
+Nothing is ever sent twice by this module. `Failure.NOT_SENT` is its promise that not one byte of a
+request has left, and that the caller may try elsewhere.
+
+There is no task and no timer for a request: an `Exchange` is called from `data_received`, and one
+sweep a second looks for requests that have waited too long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+from collections.abc import Collection, Coroutine, Sequence
+from enum import Enum
+from typing import Protocol, cast
+
+from inservice.transport.framing import BLANK_LINE, Chunks, ResponseHead, ResponseHeads
+from inservice.transport.limits import Limits
+from inservice.transport.messages import Refusal, malformed
+
+CONNECT_SECONDS = 1.0
+"""A socket on this host accepts in microseconds; AWS gives a container 250 ms. A whole second,
+since a machine that is starting twenty models is slow and not broken."""
+
+IDLE_SECONDS = 30.0
+"""How long an unused connection is kept."""
+
+IDLE_MAX = 256
+"""Unused connections kept to one address."""
+
+INTERIM_MAX = 8
+"""Answers of the 1xx kind before the real one. A flood of them is not an answer."""
+
+_SWEEP_SECONDS = 0.5
+_NEVER = float("inf")
+
+
+class Failure(Enum):
+    """Why there is no answer. Only after NOT_SENT may the request be sent again."""
+
+    NOT_SENT = "not sent"
+    TIMED_OUT = "timed out"
+    BROKEN = "the connection broke"
+    MALFORMED = "the answer is not HTTP"
+
+
+class Exchange(Protocol):
+    """Whoever sent a request, as its connection sees it. Called in this order, the middle one any
+    number of times; `answer_failed` may come instead of any of them, and is then the last."""
+
+    given_up: bool
+    """Nobody waits for the answer any more."""
+    upstream: Upstream | None
+    """The connection that the request is on, set by it."""
+
+    def answer_begins(self, head: ResponseHead) -> None:
+        """The head of the answer has come."""
+        ...
+
+    def part_received(self, part: bytes) -> None:
+        """A part of its body has come."""
+        ...
+
+    def answer_ended(self) -> None:
+        """It is whole; the connection serves others already."""
+        ...
+
+    def answer_failed(self, failure: Failure, why: str) -> None:
+        """There will be no answer, or no more of it."""
+        ...
+
+
+class Upstream(asyncio.Protocol):
+    """One connection."""
+
+    __slots__ = (
+        "_buffer",
+        "_chunks",
+        "_head",
+        "_heads",
+        "_interim",
+        "_left",
+        "_poll",
+        "_writable",
+        "deadline",
+        "exchange",
+        "headless",
+        "idle_since",
+        "pool",
+        "transport",
+    )
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.exchange: Exchange | None = None
+        self.deadline = _NEVER
+        self.idle_since = 0.0
+        self.headless = False
+        """The request was HEAD: its answer has no body whatever its headers say."""
+        self._heads = ResponseHeads()
+        self._head: ResponseHead | None = None
+        self._chunks: Chunks | None = None
+        self._buffer = b""
+        self._left = 0
+        self._interim = 0
+
+    @property
+    def fresh(self) -> bool:
+        """Open, and nothing has come on it while it was idle, not even its end.
+
+        The loop may not have been told yet that the other side has closed; asking the kernel costs
+        0.5 µs and makes a model that closes kept-alive connections at random cost no request.
+        """
+        return not (self.transport.is_closing() or self._poll.poll(0))
+
+    def send(self, exchange: Exchange, message: Sequence[bytes], deadline: float) -> None:
+        """Send a whole request. `deadline` is when its answer must have ended, in loop time."""
+        self.exchange, exchange.upstream = exchange, self
+        self.deadline = deadline
+        if len(message) == 1:
+            self.transport.write(message[0])
+        else:
+            self.transport.writelines(message)
+
+    def give_up(self) -> None:
+        """Nobody waits for the answer: close, since it would be taken for the next one's."""
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.upstream = None
+        self.transport.abort()
+
+    def pause(self) -> None:
+        """Read no more of the answer for now: whoever it is for is slower than the model."""
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Go on reading."""
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def fail(self, failure: Failure, why: str) -> None:
+        """Close, and tell whoever waits."""
+        exchange, self.exchange = self.exchange, None
+        self.transport.abort()
+        if exchange is not None:
+            exchange.upstream = None
+            exchange.answer_failed(failure, why)
+
+    # ── asyncio ────────────────────────────────────────────────────────────────────────────────
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: connected."""
+        self.transport = cast("asyncio.Transport", transport)
+        self._poll = select.poll()
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        self.pool.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio: the connection is gone."""
+        self.pool.forget(self)
+        if self.exchange is None:
+            return
+        head = self._head
+        if exc is None and head is not None and head.length is None and not head.chunked:
+            self._head = None
+            self._tell_end()  # such a body ends with its connection
+        else:
+            self.fail(Failure.BROKEN, str(exc) if exc else "closed before the answer was whole")
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio: bytes came."""
+        if self.exchange is None:
+            self.transport.abort()  # nobody asked
+            return
+        try:
+            if self._head is None:
+                self._receive_head(data)
+            else:
+                self._receive_body(data, 0)
+        except Refusal as refusal:
+            self.fail(Failure.MALFORMED, refusal.message)
+
+    def _receive_head(self, data: bytes) -> None:
+        if self._buffer:
+            data = self._buffer + data
+            self._buffer = b""
+        start = 0
+        while True:
+            end = data.find(BLANK_LINE, start)
+            if end < 0:
+                if len(data) - start > self.pool.limits.header_bytes:
+                    raise malformed("headers without an end")
+                self._buffer = data[start:]
+                return
+            head = self._heads.read(data[start : end + 4])
+            start = end + 4
+            if head.status >= 200:
+                break
+            self._interim += 1
+            if head.status == 101 or self._interim > INTERIM_MAX:
+                raise malformed(f"{self._interim} answers of status {head.status}")
+        if self.headless:
+            head.length, head.chunked = 0, False
+            self._heads.start_over()
+        exchange = self.exchange
+        assert exchange is not None
+        exchange.answer_begins(head)
+        if self.exchange is not exchange:
+            return
+        self._head = head
+        if head.chunked:
+            self._chunks = Chunks(self.pool.limits)
+        self._left = -1 if head.length is None else head.length
+        if self._left == 0:
+            self._end(len(data) - start)
+        elif start < len(data):
+            self._receive_body(data, start)
+
+    def _receive_body(self, data: bytes, start: int) -> None:
+        exchange = self.exchange
+        assert exchange is not None
+        if self._chunks is not None:
+            parts, used = self._chunks.feed(data, start)
+            for part in parts:
+                exchange.part_received(part)
+                if self.exchange is not exchange:
+                    return
+            if self._chunks.done:
+                self._chunks = None
+                self._heads.start_over()
+                self._end(len(data) - used)
+            return
+        part = data[start:] if start else data
+        extra = 0
+        if self._left >= 0:
+            extra = len(part) - self._left
+            if extra > 0:
+                part = part[: self._left]
+            self._heads.skip_body(part)
+            self._left -= len(part)
+        exchange.part_received(part)
+        if self._left == 0 and self.exchange is exchange:
+            self._end(max(extra, 0))
+
+    def _end(self, extra: int) -> None:
+        """The answer is whole. Keep the connection if nothing at all speaks against it."""
+        head, self._head, self._interim = self._head, None, 0
+        assert head is not None
+        self.headless = False
+        transport = self.transport
+        if extra or not head.keep_alive or transport.get_write_buffer_size():
+            transport.abort()
+        else:
+            self.pool.give_back(self)
+        self._tell_end()
+
+    def _tell_end(self) -> None:
+        exchange, self.exchange = self.exchange, None
+        self.deadline = _NEVER
+        if exchange is not None:
+            exchange.upstream = None
+            exchange.answer_ended()
+
+
+class Pool:
+    """All connections to one address: "unix:/path" or "tcp:host:port"."""
+
+    def __init__(self, client: Client, address: str) -> None:
+        self.client = client
+        self.address = address
+        self.limits = client.limits
+        self.connections: set[Upstream] = set()
+        self.closed = False
+        self._idle: list[Upstream] = []
+
+    def send(
+        self,
+        exchange: Exchange,
+        message: Sequence[bytes],
+        timeout_seconds: float,
+        *,
+        headless: bool = False,
+    ) -> None:
+        """Send a request on an unused connection, or on a new one. The exchange hears of it all."""
+        while self._idle:
+            upstream = self._idle.pop()  # the last used: the others may age and be closed
+            if upstream.fresh:
+                upstream.headless = headless
+                upstream.send(exchange, message, self.client.deadline(timeout_seconds))
+                return
+            upstream.transport.abort()
+        self.client.spawn(self._connect_and_send(exchange, message, timeout_seconds, headless))
+
+    async def connect(self) -> Upstream:
+        """A new connection. Raises OSError or TimeoutError."""
+        loop = self.client.loop
+        scheme, _, rest = self.address.partition(":")
+        async with asyncio.timeout(CONNECT_SECONDS):
+            if scheme == "unix":
+                _, protocol = await loop.create_unix_connection(lambda: Upstream(self), rest)
+            else:
+                host, _, port = rest.rpartition(":")
+                _, protocol = await loop.create_connection(
+                    lambda: Upstream(self), host.strip("[]"), int(port), family=socket.AF_UNSPEC
+                )
+        return protocol
+
+    def give_back(self, upstream: Upstream) -> None:
+        """A connection's answer ended well."""
+        if self.closed or len(self._idle) >= IDLE_MAX:
+            upstream.transport.close()
+        else:
+            upstream.idle_since = self.client.now
+            self._idle.append(upstream)
+
+    def forget(self, upstream: Upstream) -> None:
+        """A connection is gone."""
+        self.connections.discard(upstream)
+        if upstream.exchange is None and upstream in self._idle:
+            self._idle.remove(upstream)
+
+    def close(self) -> None:
+        """Use no connection again; those with a request on them close after its answer."""
+        self.closed = True
+        for upstream in self._idle:
+            upstream.transport.close()
+        self._idle.clear()
+
+    def sweep(self, now: float) -> None:
+        """Fail what has waited too long, close what nobody has used."""
+        for upstream in tuple(self.connections):
+            if upstream.deadline < now:
+                upstream.fail(Failure.TIMED_OUT, "no answer in time")
+        while self._idle and self._idle[0].idle_since < now - IDLE_SECONDS:
+            self._idle.pop(0).transport.close()
+
+    async def _connect_and_send(
+        self, exchange: Exchange, message: Sequence[bytes], timeout_seconds: float, headless: bool
+    ) -> None:
+        try:
+            upstream = await self.connect()
+        except (OSError, TimeoutError) as error:
+            if not exchange.given_up:
+                exchange.answer_failed(Failure.NOT_SENT, str(error) or "no connection in time")
+            return
+        if exchange.given_up:
+            self.give_back(upstream)
+        elif upstream.fresh:
+            upstream.headless = headless
+            upstream.send(exchange, message, self.client.deadline(timeout_seconds))
+        else:
+            upstream.transport.abort()
+            exchange.answer_failed(Failure.NOT_SENT, "closed as soon as it was open")
+
+
+class Client:
+    """The pools of one process."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.loop = asyncio.get_running_loop()
+        self.now = self.loop.time()
+        """The loop's time as of the last sweep: timeouts are seconds long."""
+        self._pools: dict[str, Pool] = {}
+        self._retired: list[Pool] = []
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._timer = self.loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+    def pool(self, address: str) -> Pool:
+        """The pool of an address, made when it is first asked for."""
+        pool = self._pools.get(address)
+        if pool is None:
+            pool = self._pools[address] = Pool(self, address)
+        return pool
+
+    def deadline(self, timeout_seconds: float) -> float:
+        """The loop time before which a request of now must not be timed out."""
+        return self.now + timeout_seconds + _SWEEP_SECONDS
+
+    def retain(self, addresses: Collection[str]) -> None:
+        """Forget every pool but those of these addresses; what is under way there goes on."""
+        for address in [known for known in self._pools if known not in addresses]:
+            pool = self._pools.pop(address)
+            pool.close()
+            self._retired.append(pool)
+
+    def close(self) -> None:
+        """Close all connections at once, used or not."""
+        self._timer.cancel()
+        for task in self._connecting:
+            task.cancel()
+        for pool in (*self._pools.values(), *self._retired):
+            pool.close()
+            for upstream in tuple(pool.connections):
+                upstream.transport.abort()
+
+    def spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        """Run a connecting coroutine, and keep a reference to it while it runs."""
+        task = self.loop.create_task(coroutine)
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    def _sweep(self) -> None:
+        now = self.now = self.loop.time()
+        for pool in (*self._pools.values(), *self._retired):
+            pool.sweep(now)
+        self._retired = [pool for pool in self._retired if pool.connections]
+        self._timer = self.loop.call_later(_SWEEP_SECONDS, self._sweep)
