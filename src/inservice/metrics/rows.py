@@ -1,0 +1,100 @@
+"""What a gateway worker tells control about once a second, and the samples it means.
+
+A row is what one worker counted of one fleet at one step of a deployment. Latencies are sketches
+(`metrics.sketches`): what the workers counted apart adds up to what one of them would have counted.
+The row's members are those of `transport.tables.InvocationRow`, which is the worker's end of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from inservice.metrics.aggregates import Aggregate
+from inservice.metrics.datapoints import Sample
+from inservice.metrics.names import METRICS, VariantKey
+from inservice.metrics.sketches import ZERO, bin_of
+
+Values = tuple[float, float, float, float, list[int]]
+"""(count, sum, smallest, largest, bins): what `Aggregate.row` gives."""
+
+NO_VALUES: Values = (0, 0.0, 0.0, 0.0, [])
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayRow:
+    """About a second of one fleet, as one worker saw it."""
+
+    account: str
+    region: str
+    endpoint: str
+    variant: str
+    fleet: str
+    config: str
+    step: str  # of the deployment that these shares belonged to
+    at: float  # when this stretch of counting ended
+    invocations: int = 0  # sent to the variant, whatever came of them
+    client_errors: int = 0  # the model answered 4xx
+    server_errors: int = 0  # the model answered 5xx
+    model_errors: int = 0  # not 2xx, no answer, or no HTTP
+    gateway_errors: int = 0  # answered by the gateway itself
+    retried: int = 0  # moved to another instance before anything was sent
+    mid_stream_errors: int = 0  # streams that broke after their first byte
+    per_instance: float = 0.0  # sum of 1/n over the invocations
+    concurrent_max: int = 0  # the most under way at once
+    model_latency: Values = NO_VALUES
+    overhead_latency: Values = NO_VALUES
+    first_chunk_latency: Values = NO_VALUES
+
+    @property
+    def variant_key(self) -> VariantKey:
+        """Whose metrics these are."""
+        return VariantKey(self.account, self.region, self.endpoint, self.variant, self.config)
+
+
+def samples_of(row: GatewayRow) -> Iterator[Sample]:
+    """The row as samples of every metric it says something about, in both dimension sets."""
+    for name, seen in _aggregates(row):
+        for metric in row.variant_key.metrics(name):
+            yield Sample(metric, METRICS[name].unit, row.at, seen)
+
+
+def _aggregates(row: GatewayRow) -> Iterator[tuple[str, Aggregate]]:
+    count = row.invocations
+    if row.concurrent_max:
+        yield "ConcurrentRequestsPerModel", Aggregate.of(row.concurrent_max)
+    if count:
+        each = row.per_instance / count
+        yield "Invocations", Aggregate.of(1.0, count)
+        yield (
+            "InvocationsPerInstance",
+            Aggregate(count, row.per_instance, each, each, {bin_of(each): count}),
+        )
+        yield "Invocation4XXErrors", _flags(row.client_errors, count)
+        yield "Invocation5XXErrors", _flags(row.server_errors, count)
+        yield "InvocationModelErrors", _flags(row.model_errors, count)
+        if row.mid_stream_errors:
+            yield "MidStreamErrors", _flags(row.mid_stream_errors, count)
+    for name, values in (
+        ("ModelLatency", row.model_latency),
+        ("OverheadLatency", row.overhead_latency),
+        ("FirstChunkModelLatency", row.first_chunk_latency),
+    ):
+        if values[0]:
+            yield name, Aggregate.from_row(values)
+
+
+def _flags(ones: int, count: int) -> Aggregate:
+    """A one for each of `ones` and a zero for each of the rest: their average is the error rate.
+
+    The row of an invocation that is still streaming may hold its error and not itself.
+    """
+    count = max(count, ones)
+    bins = {bin_of(1.0): float(ones), ZERO: float(count - ones)}
+    return Aggregate(
+        count,
+        ones,
+        1.0 if ones == count else 0.0,
+        1.0 if ones else 0.0,
+        {number: mass for number, mass in bins.items() if mass},
+    )

@@ -1,0 +1,87 @@
+"""The tables of metrics, in SQLAlchemy Core, for SQLite and PostgreSQL alike.
+
+They are a schema of their own, with a version of their own: nothing refers to them from the tables
+of endpoints, and a server whose metrics were deleted goes on with empty graphs.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+
+VERSION = 1
+"""Of these tables. A database with another one is refused, not guessed at."""
+
+metadata = MetaData()
+
+# An autoincrementing key in SQLite has to be a plain INTEGER.
+_Number = BigInteger().with_variant(Integer(), "sqlite")
+
+schema = Table("metric_schema", metadata, Column("version", Integer, primary_key=True))
+
+series = Table(
+    "metric_series",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("account", Text, nullable=False),
+    Column("region", Text, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("dimensions", Text, nullable=False),  # JSON: [[name, value], …] in order
+    Column("unit", Text, nullable=False),
+    Column("high_resolution", Boolean, nullable=False),
+    Column("last_at", Double, nullable=False),
+)
+
+chunks = Table(
+    "metric_chunks",
+    metadata,
+    Column("series", BigInteger, primary_key=True, autoincrement=False),
+    Column("seconds", Integer, primary_key=True, autoincrement=False),  # of one bucket
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("metric_chunks_by_age", "seconds", "start"),
+)
+
+journal = Table(
+    "metric_journal",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("body", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,  # an id is never used twice, also when the journal was emptied
+)
+
+marks = Table(
+    "metric_marks",
+    metadata,
+    Column("worker", Text, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("at", Double, nullable=False),
+)
+
+alarm_history = Table(
+    "alarm_history",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("account", Text, nullable=False),
+    Column("region", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("alarm_type", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("alarm_history_by_age", "account", "region", "at", "id"),
+    Index("alarm_history_of_one", "account", "region", "name", "at", "id"),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,288 @@
+"""The recorder over its real store: exact through every crash, bounded, and expiring on time."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from inservice.alarms.errors import BadValue
+from inservice.alarms.history import HistoryItem
+from inservice.metrics import datapoints
+from inservice.metrics.aggregates import Aggregate
+from inservice.metrics.base import AlarmKey, HistoryQuery, MetricsRefused
+from inservice.metrics.database import MetricsDatabase, open_metrics
+from inservice.metrics.datapoints import Datapoints, Sample
+from inservice.metrics.names import Metric, VariantKey
+from inservice.metrics.recorder import Recorder
+from inservice.metrics.rows import GatewayRow
+from inservice.metrics.sketches import bin_of
+from inservice.metrics.statistics import parse
+from inservice.transport.tables import InvocationRow
+
+NOW = 1_795_435_205
+VARIANT = VariantKey("000000000000", "us-east-1", "e", "AllTraffic", "new")
+
+
+def at(path: Path) -> str:
+    return f"sqlite:///{path / 'inservice.db'}"
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[MetricsDatabase]:
+    opened = open_metrics(at(tmp_path))
+    yield opened
+    opened.close()
+
+
+def row(second: float = NOW, **counts: Any) -> dict[str, Any]:
+    """As a worker encodes it and control's channel decodes it."""
+    made = InvocationRow(
+        VARIANT.account,
+        VARIANT.region,
+        VARIANT.endpoint,
+        VARIANT.variant,
+        "1-new",
+        VARIANT.config,
+        "",
+        second,
+        **counts,
+    )
+    decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(made))
+    return decoded
+
+
+def invocations(recorder: Recorder, name: str = "Invocations", period: int = 60) -> float:
+    start = NOW - NOW % 60
+    found = recorder.read(VARIANT.metrics(name)[1], None, start, start + 60, period)
+    return sum(seen.total for seen in found.values())
+
+
+def test_the_row_is_the_one_that_workers_send() -> None:
+    ours = {field.name: field.default for field in fields(GatewayRow)}
+    theirs = {field.name: field.default for field in fields(InvocationRow)}
+    assert ours == theirs
+
+
+def test_one_row_is_every_metric_in_both_dimension_sets(storage: MetricsDatabase) -> None:
+    recorder = Recorder(storage, NOW)
+    latency = (4, 40_000.0, 5_000.0, 20_000.0, [bin_of(5_000.0), 3, bin_of(20_000.0), 1])
+    counts: dict[str, Any] = {
+        "invocations": 4,
+        "client_errors": 1,
+        "server_errors": 2,
+        "model_errors": 3,
+        "per_instance": 2.0,
+        "concurrent_max": 3,
+        "model_latency": latency,
+    }
+    recorder.record_gateway_rows("w", 1, [row(**counts)], now=NOW)
+    start = NOW - NOW % 60
+    expected = {
+        ("Invocations", "Sum"): 4,
+        ("InvocationsPerInstance", "Sum"): 2,
+        ("Invocation4XXErrors", "Average"): 0.25,
+        ("Invocation5XXErrors", "Sum"): 2,
+        ("InvocationModelErrors", "Average"): 0.75,
+        ("ConcurrentRequestsPerModel", "Maximum"): 3,
+        ("ModelLatency", "Average"): 10_000,
+        ("ModelLatency", "p50"): pytest.approx(5_000, rel=0.01),
+        ("ModelLatency", "p100"): 20_000,
+    }
+    for (name, statistic), value in expected.items():
+        for metric in VARIANT.metrics(name):
+            for period in (10, 60, 300):
+                aligned = start - start % period
+                found = recorder.read(metric, None, aligned, aligned + 300, period)
+                [seen] = found.values()
+                assert parse(statistic).compute(seen) == value, (name, statistic, period)
+
+
+def test_what_is_sent_twice_counts_once_also_over_a_restart(tmp_path: Path) -> None:
+    first = Recorder(open_metrics(at(tmp_path)), NOW)
+    first.record_gateway_rows("w", 1, [row(invocations=5)], now=NOW)
+    first.record_gateway_rows("w", 1, [row(invocations=5)], now=NOW)
+    # No close: the process is gone. What was acknowledged is in the journal.
+    second = Recorder(open_metrics(at(tmp_path)), NOW)
+    second.record_gateway_rows("w", 1, [row(invocations=5)], now=NOW)
+    second.record_gateway_rows("w", 2, [row(invocations=7)], now=NOW)
+    second.record_gateway_rows("other", 1, [row(invocations=1)], now=NOW)
+    assert invocations(second) == 13
+    second.close()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_counting_is_exact_through_any_crash(tmp_path: Path, seed: int) -> None:
+    """Workers send, resend what they were not told of, and control dies between any two steps."""
+    draw = random.Random(seed)
+    recorder = Recorder(open_metrics(at(tmp_path)), NOW)
+    sent: dict[str, int] = dict.fromkeys(("a", "b"), 0)
+    expected = 0
+    for _ in range(60):
+        move = draw.choice(["send", "send", "resend", "fold", "crash", "expire"])
+        worker = draw.choice(["a", "b"])
+        if move == "send":
+            count = draw.randrange(1, 9)
+            sent[worker] += 1
+            expected += count
+            rows = [row(NOW - draw.randrange(0, 5), invocations=count)]
+            recorder.record_gateway_rows(worker, sent[worker], rows, now=NOW)
+        elif move == "resend" and sent[worker]:
+            recorder.record_gateway_rows(worker, sent[worker], [row(invocations=99)], now=NOW)
+        elif move == "fold":
+            recorder.fold()
+        elif move == "expire":
+            recorder.expire(NOW)
+        elif move == "crash":
+            recorder = Recorder(open_metrics(at(tmp_path)), NOW)
+    for period in (1, 10, 60):
+        assert invocations(recorder, period=period) == expected
+    recorder.close()
+
+
+def test_chunks_are_read_back_when_memory_is_short(storage: MetricsDatabase) -> None:
+    """With room for almost nothing every chunk is dropped and reloaded, and no count is lost."""
+    points = Datapoints(storage, cost_max=2_000)
+    metrics = [Metric("1", "r", "n", f"m{n}") for n in range(20)]
+    for turn, metric in itertools.product(range(5), metrics):
+        points.add(Sample(metric, "None", NOW - 60 * turn, Aggregate.of(1.0)), NOW)
+        points.folded(fold := points.fold(0))
+        storage.fold(fold)
+    for metric in metrics:
+        start = NOW - NOW % 60 - 600
+        found = points.read(metric, None, start, start + 660, 60)
+        assert sum(seen.total for seen in found.values()) == 5
+
+
+def test_units_are_separate_series_and_read_together_or_apart(storage: MetricsDatabase) -> None:
+    recorder = Recorder(storage, NOW)
+    metric = Metric("1", "r", "n", "size")
+    for unit, value in (("Bytes", 1.0), ("Kilobytes", 5.0)):
+        recorder.put([Sample(metric, unit, NOW, Aggregate.of(value))], NOW)
+    start = NOW - NOW % 60
+    both = recorder.read(metric, None, start, start + 60, 60)
+    assert both[start].total == 6
+    assert recorder.read(metric, "Bytes", start, start + 60, 60)[start].total == 1
+    assert recorder.read(metric, "Bits", start, start + 60, 60) == {}
+
+
+def test_standard_resolution_has_no_seconds(storage: MetricsDatabase) -> None:
+    recorder = Recorder(storage, NOW)
+    metric = Metric("1", "r", "n", "slow")
+    recorder.put([Sample(metric, "None", NOW, Aggregate.of(1.0), high_resolution=False)], NOW)
+    start = NOW - NOW % 60
+    assert recorder.read(metric, None, start, start + 60, 10) == {}
+    assert list(recorder.read(metric, None, start, start + 60, 60)) == [start]
+
+
+def test_an_idle_variant_is_zero_and_not_missing(storage: MetricsDatabase) -> None:
+    recorder = Recorder(storage, NOW)
+    recorder.note_idle([VARIANT], NOW)
+    start = NOW - NOW % 60
+    [seen] = recorder.read(VARIANT.metrics("Invocations")[0], None, start, start + 60, 60).values()
+    assert parse("Sum").compute(seen) == 0
+
+
+def test_retention(storage: MetricsDatabase) -> None:
+    """CloudWatch's table: seconds for 3 hours, minutes for 15 days, and so on."""
+    recorder = Recorder(storage, NOW)
+    metric = Metric("1", "r", "n", "m")
+    recorder.put([Sample(metric, "None", NOW, Aggregate.of(1.0))], NOW)
+    start = NOW - NOW % 3600
+
+    def periods() -> set[int]:
+        return {
+            period
+            for period in (10, 60, 300, 3600)
+            if recorder.read(metric, None, start, start + 3600, period)
+        }
+
+    day = 86_400
+    for later, left in (
+        (0, {10, 60, 300, 3600}),
+        (4 * 3600, {60, 300, 3600}),
+        (16 * day, {300, 3600}),
+        (64 * day, {3600}),
+        (460 * day, set()),
+    ):
+        recorder.expire(NOW + later)
+        assert periods() == left
+    assert recorder.all_series("1", "r") == []
+
+
+def test_a_flood_of_metrics_is_refused_and_the_rest_goes_on(
+    storage: MetricsDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datapoints, "SERIES_MAX", 50)
+    monkeypatch.setattr(datapoints, "NAME_BYTES_MAX", 10_000)
+    recorder = Recorder(storage, NOW)
+    flood = [
+        Sample(Metric("1", "r", "n", f"m{n}"), "None", NOW, Aggregate.of(1.0)) for n in range(51)
+    ]
+    with pytest.raises(BadValue, match="may have 50"):
+        recorder.put(flood, NOW)
+    recorder.put(flood[:50], NOW)
+    recorder.put(flood[:50], NOW)  # known ones are always welcome
+    with pytest.raises(BadValue):
+        recorder.put(flood[50:], NOW)
+    long = Metric("2", "r", "n", "m", (("d", "x" * 10_000),))
+    with pytest.raises(BadValue, match="10000 bytes"):
+        recorder.put([Sample(long, "None", NOW, Aggregate.of(1.0))], NOW)
+    recorder.record_gateway_rows("w", 1, [row(invocations=1)], now=NOW)
+    assert invocations(recorder) == 1
+
+
+def test_rows_from_far_in_the_future_are_dropped(storage: MetricsDatabase) -> None:
+    recorder = Recorder(storage, NOW)
+    recorder.record_gateway_rows("w", 1, [row(NOW + 90_000, invocations=1)], now=NOW)
+    assert recorder.all_series(VARIANT.account, VARIANT.region) == []
+
+
+def test_a_row_that_is_none_is_refused_whole(storage: MetricsDatabase) -> None:
+    recorder = Recorder(storage, NOW)
+    with pytest.raises(msgspec.ValidationError):
+        recorder.record_gateway_rows("w", 1, [row(), {"account": 5}], now=NOW)
+
+
+def test_alarm_history_is_paged_in_either_direction(storage: MetricsDatabase) -> None:
+    history = Recorder(storage, NOW).history
+    alarm = AlarmKey("1", "r", "a")
+    for n in range(5):
+        history.add(alarm, "MetricAlarm", HistoryItem(NOW + n // 2, "Action", f"s{n}", "{}"))
+    history.add(AlarmKey("1", "r", "b"), "MetricAlarm", HistoryItem(NOW, "Action", "other", "{}"))
+
+    def walk(newest_first: bool) -> list[str]:
+        seen: list[str] = []
+        after = None
+        while page := history.page(
+            HistoryQuery("1", "r", 2, name="a", newest_first=newest_first, after=after)
+        ):
+            seen += [item.summary for _, _, _, item in page]
+            after = (page[-1][3].at, page[-1][0])
+        return seen
+
+    assert walk(newest_first=False) == ["s0", "s1", "s2", "s3", "s4"]
+    assert walk(newest_first=True) == ["s4", "s3", "s2", "s1", "s0"]
+    only = HistoryQuery("1", "r", 9, start=NOW + 1, end=NOW + 2)
+    assert len(history.page(only)) == 2
+
+
+def test_a_newer_or_damaged_database_is_refused(tmp_path: Path) -> None:
+    open_metrics(at(tmp_path)).close()
+    with sqlite3.connect(tmp_path / "metrics.db") as connection:
+        connection.execute("UPDATE metric_schema SET version = 9")
+    connection.close()
+    with pytest.raises(MetricsRefused, match="version 9"):
+        open_metrics(at(tmp_path))
+    for part in tmp_path.glob("metrics.db*"):
+        part.unlink()
+    (tmp_path / "metrics.db").write_bytes(b"not a database, surely" * 100)
+    with pytest.raises(MetricsRefused, match="Move"):
+        open_metrics(at(tmp_path))
