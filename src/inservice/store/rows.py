@@ -127,7 +127,7 @@ class Rows:
         rows = self._sql().execute(
             select(columns.key, columns.value).where(columns.arn == str(arn)).order_by(columns.key)
         )
-        return dict(rows.tuples().all())
+        return dict(rows.all())
 
     def alarm_states(self, account: str, region: str, names: Sequence[str]) -> Mapping[str, str]:
         columns = tables.alarms.c
@@ -136,7 +136,7 @@ class Rows:
                 columns.account == account, columns.region == region, columns.name.in_(names)
             )
         )
-        return dict(rows.tuples().all())
+        return dict(rows.all())
 
     def alarms(self, account: str, region: str) -> Mapping[str, Mapping[str, Any]]:
         columns = tables.alarms.c

@@ -1,0 +1,67 @@
+"""A real store for operations to work on, and calls into it as the api makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inservice.operations import registry
+from inservice.operations.live import InstanceSeen, ProcessSeen
+from inservice.store.base import Store
+from inservice.store.database import open_store
+
+ACCOUNT = "111122223333"
+REGION = "us-east-1"
+
+Perform = Callable[..., Mapping[str, Any]]
+
+
+class NothingRuns:
+    """A server that is only records."""
+
+    started_at = 0.0
+
+    def processes(self) -> tuple[ProcessSeen, ...]:
+        return ()
+
+    def instances_seen(self) -> tuple[InstanceSeen, ...]:
+        return ()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(f"sqlite:///{tmp_path / 'store.db'}", key_file=tmp_path / "store.key")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def perform(store: Store) -> Perform:
+    """perform("CreateModel", ModelName=…): one operation, by default a second after the last."""
+    moments = iter(range(1_000, 1_000_000))
+
+    def perform_one(
+        name: str,
+        *,
+        account: str = ACCOUNT,
+        region: str = REGION,
+        now: float | None = None,
+        **members: Any,
+    ) -> Mapping[str, Any]:
+        operation = registry.find("sagemaker", name)
+        assert operation is not None
+        call = registry.Call(
+            account=account,
+            region=region,
+            principal=f"arn:aws:iam::{account}:root",
+            request_id="00000000-0000-0000-0000-000000000000",
+            now=float(next(moments)) if now is None else now,
+            store=store,
+            live=NothingRuns(),
+        )
+        return operation.perform(call, members)
+
+    return perform_one
