@@ -295,13 +295,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def configure_logging() -> None:
     """One JSON object a line on stderr; coloured lines where a person reads along."""
+    for_machines = (structlog.processors.format_exc_info, structlog.processors.JSONRenderer())
+    for_people = (structlog.dev.ConsoleRenderer(),)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer()
-            if sys.stderr.isatty()
-            else structlog.processors.JSONRenderer(),
+            *(for_people if sys.stderr.isatty() else for_machines),
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
