@@ -3,7 +3,8 @@
     AwsError
     ├── Sender: the caller can mend it
     │   ├── ValidationException          400  control plane: a request or a state that is refused
-    │   ├── ValidationError              400  runtime plane: the same thing under its other name
+    │   ├── ValidationError              400  runtime plane, CloudWatch, IAM, STS: its other name
+    │   ├── InvalidParameterException    400  CloudWatch Logs: its third
     │   ├── ResourceLimitExceeded        400
     │   ├── ResourceNotFound             400
     │   ├── UnknownOperationException    404
@@ -56,6 +57,12 @@ class ValidationError(SenderError):
     """The runtime plane's word for the same. The two are never interchanged: waiters match one."""
 
     code = "ValidationError"
+
+
+class InvalidParameterException(SenderError):
+    """CloudWatch Logs' word for the same."""
+
+    code = "InvalidParameterException"
 
 
 class ResourceLimitExceeded(SenderError):
