@@ -14,6 +14,8 @@ from inservice.runtimes import linux
 from inservice.runtimes.forkserver import ForkServer
 from inservice.runtimes.records import Places
 
+_LOG_BYTES_MAX = 1024 * 1024
+
 ALREADY_RUNNING = 3
 """The exit status of a fork server that found another one in its run directory."""
 
@@ -34,6 +36,8 @@ def main() -> None:
     os.chdir("/")
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file is a copy of a model's memory
+    _, files_max = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))  # three for each instance
     linux.set_no_new_privileges()
     linux.become_subreaper()
     for directory in (places.run_dir, places.instances):
@@ -56,9 +60,12 @@ def main() -> None:
 
 
 def _speak_to(log: Path) -> None:
-    """Standard input from nowhere, output to a log that starts anew."""
+    """Standard input from nowhere, output to a log that begins anew when it has grown large: what
+    an earlier fork server died of should still be in it."""
     null = os.open(os.devnull, os.O_RDWR)
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    if os.fstat(file).st_size > _LOG_BYTES_MAX:
+        os.ftruncate(file, 0)
     for source, target in ((null, 0), (file, 1), (file, 2)):
         os.dup2(source, target)
     os.close(null)

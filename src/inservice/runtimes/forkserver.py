@@ -15,16 +15,12 @@ A launch:  control ─Launch─▶ fork server ─descriptors─▶ zygote ─fo
 from __future__ import annotations
 
 import contextlib
-import heapq
-import itertools
 import os
 import secrets
-import selectors
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,6 +41,7 @@ from inservice.runtimes.protocol import (
     ShutDown,
 )
 from inservice.runtimes.records import Exit, Places, Record
+from inservice.runtimes.watch import Watch
 
 SINGLE_THREADED = {
     "OPENBLAS_NUM_THREADS": "1",
@@ -78,6 +75,7 @@ class _Instance:
     adopted: bool  # another fork server was its parent
     oom_kills: int  # of the host, before it ran
     waiting: list[socket.socket] = field(default_factory=list)  # for its end
+    retired: bool = False  # to be forgotten when it has ended
     kill_at: float | None = None
     killed: bool = False
 
@@ -96,33 +94,19 @@ class ForkServer:
 
     def __init__(self, places: Places) -> None:
         self._places = places
-        self._selector = selectors.DefaultSelector()
-        self._due: list[tuple[float, int, Callable[[], None]]] = []
-        self._count = itertools.count()
+        self._watch = Watch()
         self._births: dict[str, _Birth] = {}
         self._instances: dict[str, _Instance] = {}
         self._zygotes: dict[tuple[str, ...], _Zygote] = {}
         self._shutting_down: list[socket.socket] | None = None
-        self._stopping = False
         self._listen()
-        self._catch_signals()
+        self._watch.on_signals(self._signalled, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
         self._adopt()
 
     def run(self) -> None:
         """Serve until told to stop. Instances are left as they are."""
-        while not self._stopping:
-            wait = max(0.0, self._due[0][0] - time.monotonic()) if self._due else None
-            for key, _ in self._selector.select(wait):
-                key.data()
-            while self._due and self._due[0][0] <= time.monotonic():
-                heapq.heappop(self._due)[2]()
+        self._watch.run()
         self._places.fork_server_socket.unlink(missing_ok=True)
-
-    def _watch(self, fd: int, ready: Callable[[], None]) -> None:
-        self._selector.register(fd, selectors.EVENT_READ, ready)
-
-    def _after(self, seconds: float, act: Callable[[], None]) -> None:
-        heapq.heappush(self._due, (time.monotonic() + seconds, next(self._count), act))
 
     # ── control's commands ───────────────────────────────────────────────────────────────────
 
@@ -133,14 +117,23 @@ class ForkServer:
         self._listener.bind(str(path))
         self._listener.listen(64)
         self._listener.setblocking(False)
-        self._watch(self._listener.fileno(), self._accept)
+        self._await_clients()
+
+    def _await_clients(self) -> None:
+        self._watch.readable(self._listener.fileno(), self._accept)
 
     def _accept(self) -> None:
-        with contextlib.suppress(BlockingIOError, ConnectionError):
+        try:
             client, _ = self._listener.accept()
-            client.setblocking(False)
-            received = bytearray()
-            self._watch(client.fileno(), lambda: self._receive(client, received))
+        except (BlockingIOError, ConnectionError):
+            return
+        except OSError:  # out of descriptors: come back, instead of being called in a circle
+            self._watch.forget(self._listener.fileno())
+            self._watch.after(0.1, self._await_clients)
+            return
+        client.setblocking(False)
+        received = bytearray()
+        self._watch.readable(client.fileno(), lambda: self._receive(client, received))
 
     def _receive(self, client: socket.socket, received: bytearray) -> None:
         try:
@@ -152,7 +145,7 @@ class ForkServer:
         received += chunk
         if chunk and len(received) <= LINE_BYTES_MAX and not received.endswith(b"\n"):
             return
-        self._selector.unregister(client)
+        self._watch.forget(client.fileno())
         if not received.endswith(b"\n"):
             client.close()
             return
@@ -174,12 +167,14 @@ class ForkServer:
                     zygote.waiting.append(client)
             case Launch():
                 self._launch(command, client)
-            case Retire(instance_id=instance_id, grace_seconds=grace_seconds):
-                self._retire(instance_id, grace_seconds, [client])
+            case Retire():
+                self._retire(command, client)
             case ShutDown(grace_seconds=grace_seconds):
                 self._shutting_down = [*(self._shutting_down or ()), client]
-                for instance_id in (*self._instances, *self._births):
-                    self._retire(instance_id, grace_seconds, [])
+                for birth in (*self._births.values(),):
+                    self._cancel(birth)
+                for instance in self._instances.values():
+                    self._end_within(grace_seconds, instance)
                 self._stop_if_empty()
 
     def _answer(
@@ -198,7 +193,7 @@ class ForkServer:
     # ── birth ────────────────────────────────────────────────────────────────────────────────
 
     def _launch(self, launch: Launch, client: socket.socket) -> None:
-        if (instance := self._instances.get(launch.instance_id)) is not None:
+        if (instance := self._find(launch.instance_id)) is not None:
             self._answer([client], record=instance.record)
         elif (birth := self._births.get(launch.instance_id)) is not None:
             birth.waiting.append(client)
@@ -206,6 +201,15 @@ class ForkServer:
             self._answer([client], error="the fork server is shutting down")
         else:
             self._conceive(launch, [client], time.monotonic(), forked=not launch.fresh)
+
+    def _find(self, instance_id: str) -> _Instance | None:
+        """The running instance of this id, also one that could not be adopted until now."""
+        if (instance := self._instances.get(instance_id)) is not None:
+            return instance
+        record = records.read(self._places.record(instance_id), Record)
+        if record is None or not records.is_alive(record):
+            return None
+        return self._attend(record, adopted=True)
 
     def _conceive(
         self, launch: Launch, waiting: list[socket.socket], asked_at: float, *, forked: bool
@@ -215,7 +219,7 @@ class ForkServer:
         places.ready(instance_id).unlink(missing_ok=True)
         places.socket(instance_id).unlink(missing_ok=True)
         places.scratch(instance_id).mkdir(exist_ok=True)
-        places.output(instance_id).unlink(missing_ok=True)
+        places.output(instance_id).unlink(missing_ok=True)  # it may hold what a dead one wrote
         os.mkfifo(places.output(instance_id), 0o600)
         # For reading too, so that a write never finds a pipe without a reader and gets SIGPIPE;
         # without blocking, which the descriptors made from it inherit.
@@ -234,7 +238,7 @@ class ForkServer:
         finally:
             os.close(output)
         self._births[instance_id] = birth
-        self._watch(ours.fileno(), lambda: self._gate(birth))
+        self._watch.readable(ours.fileno(), lambda: self._gate(birth))
 
     def _fork(self, launch: Launch, gate: socket.socket, output: int) -> bool:
         try:
@@ -268,7 +272,7 @@ class ForkServer:
             return
         except ConnectionError:
             said = b""
-        self._selector.unregister(birth.gate)
+        self._watch.forget(birth.gate.fileno())
         del self._births[birth.launch.instance_id]
         with birth.gate:
             try:
@@ -329,12 +333,14 @@ class ForkServer:
     def _attend(self, record: Record, *, adopted: bool) -> _Instance:
         """Begin to keep its output and to watch for its end."""
         pidfd = os.pidfd_open(record.pid)
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(self._places.output(record.instance_id), 0o600)
         collector = Collector(self._places.output(record.instance_id), Path(record.log_path))
         instance = _Instance(record, collector, pidfd, adopted, linux.oom_kills())
         self._instances[record.instance_id] = instance
-        self._watch(collector.fd, lambda: self._collect(instance))
+        self._watch.readable(collector.fd, lambda: self._collect(instance))
         if adopted:  # a child's end comes as SIGCHLD, and only with it the exit code
-            self._watch(pidfd, lambda: self._ended(instance, Exit(at=time.time())))
+            self._watch.readable(pidfd, lambda: self._ended(instance, Exit(at=time.time())))
         return instance
 
     def _adopt(self) -> None:
@@ -346,30 +352,54 @@ class ForkServer:
 
     def _collect(self, instance: _Instance) -> None:
         if (pause := instance.collector.collect()) > 0:
-            self._selector.unregister(instance.collector.fd)
-            self._after(pause, lambda: self._collect_again(instance))
+            self._watch.forget(instance.collector.fd)
+            self._watch.after(pause, lambda: self._collect_again(instance))
 
     def _collect_again(self, instance: _Instance) -> None:
         if self._instances.get(instance.record.instance_id) is instance:
-            self._watch(instance.collector.fd, lambda: self._collect(instance))
+            self._watch.readable(instance.collector.fd, lambda: self._collect(instance))
 
-    def _retire(self, instance_id: str, grace_seconds: float, clients: list[socket.socket]) -> None:
-        if (birth := self._births.pop(instance_id, None)) is not None:
-            self._selector.unregister(birth.gate)
-            birth.gate.close()
-            self._answer(birth.waiting, error="retired before it could begin")
-        instance = self._instances.get(instance_id)
-        if instance is None:
-            self._answer(clients)
-            return
-        instance.waiting += clients
+    def _cancel(self, birth: _Birth) -> None:
+        """A newborn whose gate closes ends at once."""
+        del self._births[birth.launch.instance_id]
+        self._watch.forget(birth.gate.fileno())
+        birth.gate.close()
+        self._answer(birth.waiting, error="the fork server is shutting down")
+
+    def _retire(self, command: Retire, client: socket.socket) -> None:
+        record = records.read(self._places.record(command.instance_id), Record)
+        if record is None or record.cookie != command.cookie:
+            self._answer([client])
+        elif (instance := self._find(command.instance_id)) is None:
+            self._forget(record)
+            self._answer([client])
+        else:
+            instance.waiting.append(client)
+            instance.retired = True
+            self._end_within(command.grace_seconds, instance)
+
+    def _forget(self, record: Record) -> None:
+        """Remove every trace but the log. The record goes last: until then it can be retried."""
+        places, instance_id = self._places, record.instance_id
+        with contextlib.suppress(FileNotFoundError):
+            places.scratch(instance_id).rename(places.abandoned(instance_id, record.cookie))
+        for path in (
+            places.socket(instance_id),
+            places.output(instance_id),
+            places.ready(instance_id),
+            places.exit(instance_id),
+            places.record(instance_id),
+        ):
+            path.unlink(missing_ok=True)
+
+    def _end_within(self, grace_seconds: float, instance: _Instance) -> None:
         deadline = time.monotonic() + grace_seconds
         if instance.kill_at is None:
             # Its children are not told: a model that drains may still need its workers.
             records.send(instance.pidfd, signal.SIGTERM)
         if instance.kill_at is None or deadline < instance.kill_at:
             instance.kill_at = deadline
-            self._after(grace_seconds, lambda: self._kill(instance))
+            self._watch.after(grace_seconds, lambda: self._kill(instance))
 
     def _kill(self, instance: _Instance) -> None:
         if self._instances.get(instance.record.instance_id) is instance:
@@ -380,24 +410,22 @@ class ForkServer:
         """What an instance leaves: nothing running, its last lines, how it ended."""
         instance_id = instance.record.instance_id
         del self._instances[instance_id]
-        if instance.adopted:
-            self._selector.unregister(instance.pidfd)
-        with contextlib.suppress(KeyError):  # it may be paused
-            self._selector.unregister(instance.collector.fd)
+        self._watch.forget(instance.pidfd)
+        self._watch.forget(instance.collector.fd)
         linux.kill_session(instance.record.pid)
         instance.collector.finish()
         os.close(instance.pidfd)
         with contextlib.suppress(OSError):  # a full disk must not keep anybody waiting
             records.write(self._places.exit(instance_id), end)
-        for path in (self._places.socket(instance_id), self._places.output(instance_id)):
-            path.unlink(missing_ok=True)
+        if instance.retired:
+            self._forget(instance.record)
         self._answer(instance.waiting)
         self._stop_if_empty()
 
     def _stop_if_empty(self) -> None:
         if self._shutting_down is not None and not self._instances:
             self._answer(self._shutting_down)
-            self._stopping = True
+            self._watch.stop()
 
     def _reap(self) -> None:
         """Look at each dead child before its pid is given back, then give it back."""
@@ -414,7 +442,7 @@ class ForkServer:
                 self._ended(instance, _exit(dead, instance))
             os.waitpid(dead.si_pid, 0)
 
-    # ── zygotes and signals ──────────────────────────────────────────────────────────────────
+    # ── zygotes ─────────────────────────────────────────────────────────────────────────────────
 
     def _zygote(self, preimports: tuple[str, ...]) -> _Zygote:
         if (zygote := self._zygotes.get(preimports)) is not None:
@@ -434,7 +462,7 @@ class ForkServer:
                 setsigdef=[signal.SIGPIPE],
             )
         zygote = self._zygotes[preimports] = _Zygote(ours)
-        self._watch(ours.fileno(), lambda: self._hear(preimports, zygote))
+        self._watch.readable(ours.fileno(), lambda: self._hear(preimports, zygote))
         return zygote
 
     def _hear(self, preimports: tuple[str, ...], zygote: _Zygote) -> None:
@@ -448,27 +476,16 @@ class ForkServer:
         if zygote.ready:
             self._answer(zygote.waiting)
             return
-        self._selector.unregister(zygote.link)
+        self._watch.forget(zygote.link.fileno())
         zygote.link.close()
         del self._zygotes[preimports]
         self._answer(
             zygote.waiting, error=f"a process that imports {preimports} ended; see its log"
         )
 
-    def _catch_signals(self) -> None:
-        awake, wakes = socket.socketpair()
-        awake.setblocking(False)
-        wakes.setblocking(False)
-        signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
-        self._awake, self._wakes = awake, wakes
-        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)
-        self._watch(awake.fileno(), self._signalled)
-
-    def _signalled(self) -> None:
-        numbers = self._awake.recv(4096)
+    def _signalled(self, numbers: bytes) -> None:
         if signal.SIGTERM in numbers or signal.SIGINT in numbers:
-            self._stopping = True
+            self._watch.stop()
         self._reap()
 
 

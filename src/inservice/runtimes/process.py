@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import re
 import shutil
@@ -56,6 +57,8 @@ _FRESH = re.compile(
 """Variables that are obeyed once, when a process or a library starts. A fork is past that, so a
 model whose Environment has one gets a new interpreter: a second slower, and it means what it says.
 Of Python's own, unbuffered output is what every instance has anyway."""
+
+_log = logging.getLogger(__name__)
 
 PROBES_KEPT = 8
 LINES_SHOWN = 30
@@ -163,11 +166,15 @@ class ProcessRuntime:
         record = self._record(handle)
         if record is None:
             return
-        command = Retire(instance_id=record.instance_id, grace_seconds=grace_seconds)
+        command = Retire(
+            instance_id=record.instance_id, cookie=record.cookie, grace_seconds=grace_seconds
+        )
         reply = await self._tell(command, grace_seconds + _LAUNCH_SECONDS)
         if reply.error is not None:
             raise LaunchFailed(f"Instance '{record.instance_id}' could not be ended: {reply.error}")
-        await asyncio.to_thread(self._forget, record.instance_id)
+        self._probes.pop(record.instance_id, None)
+        abandoned = self._places.abandoned(record.instance_id, record.cookie)
+        await asyncio.to_thread(shutil.rmtree, abandoned, ignore_errors=True)
 
     # ── the fork server ──────────────────────────────────────────────────────────────────────
 
@@ -198,7 +205,9 @@ class ProcessRuntime:
             except (FileNotFoundError, ConnectionRefusedError, EOFError):
                 return
         deadline = time.monotonic() + _EXIT_SECONDS
-        while records.start_ticks(reply.pid) is not None and time.monotonic() < deadline:
+        while records.start_ticks(reply.pid) is not None:
+            if time.monotonic() > deadline:
+                raise LaunchFailed(f"The fork server, process {reply.pid}, does not end.")
             await asyncio.sleep(0.005)
 
     def fork_server_pid(self) -> int | None:
@@ -246,6 +255,8 @@ class ProcessRuntime:
             await asyncio.to_thread(self._spawn_fork_server)
 
     def _spawn_fork_server(self) -> None:
+        for abandoned in self._places.instances.glob("*.gone"):
+            shutil.rmtree(abandoned, ignore_errors=True)
         kept = {name: value for name, value in os.environ.items() if name in KEPT_FROM_HOST}
         command = [sys.executable, "-I", "-m", daemon.__name__, str(self._places.run_dir)]
         started = subprocess.run(  # noqa: S603  # our own interpreter and module
@@ -261,8 +272,12 @@ class ProcessRuntime:
             raise LaunchFailed(f"The fork server did not start: {' '.join(words[-1:])}")
 
     async def _be_kept(self) -> None:
+        """Have a fork server that keeps the instances' output, or go on without one."""
         if time.monotonic() - self._seen_at > _SEEN_SECONDS:
-            await self._tell(Hello(), _FORK_SERVER_SECONDS)
+            try:
+                await self._tell(Hello(), _FORK_SERVER_SECONDS)
+            except LaunchFailed as error:
+                _log.warning("output of instances is not kept: %s", error)
 
     # ── what is on disk ──────────────────────────────────────────────────────────────────────
 
@@ -309,20 +324,6 @@ class ProcessRuntime:
                 return Exit(at=time.time())
             await asyncio.sleep(0.005)
         return end
-
-    def _forget(self, instance_id: str) -> None:
-        """Remove every trace but the log. The record goes last: until then it can be retried."""
-        places = self._places
-        shutil.rmtree(places.scratch(instance_id), ignore_errors=True)
-        for path in (
-            places.socket(instance_id),
-            places.output(instance_id),
-            places.ready(instance_id),
-            places.exit(instance_id),
-            places.record(instance_id),
-        ):
-            path.unlink(missing_ok=True)
-        self._probes.pop(instance_id, None)
 
 
 def _environment(spec: LaunchSpec) -> dict[str, str]:

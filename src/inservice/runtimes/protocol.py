@@ -29,9 +29,14 @@ class Launch(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
 
 class Retire(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """End an instance. Answered when its process is gone."""
+    """End an instance and forget it. Answered when its process and its record are gone.
+
+    The cookie says which incarnation is meant: a late Retire must not end, nor forget, what was
+    launched under the same id since.
+    """
 
     instance_id: str
+    cookie: str
     grace_seconds: float
 
 

@@ -125,6 +125,10 @@ class Places:
         """Its working directory."""
         return self.instances / _short(instance_id)
 
+    def abandoned(self, instance_id: str, cookie: str) -> Path:
+        """What its working directory is renamed to when it is forgotten: removing it takes time."""
+        return self.instances / f"{_short(instance_id)}.{cookie}.gone"
+
     def records(self) -> Iterator[Record]:
         """Every readable record, in the order of the ids."""
         for path in sorted(self.instances.glob("*.json")):

@@ -1,0 +1,67 @@
+"""The fork server's loop: descriptors to read from, things to do later, signals. One thread.
+
+Not asyncio, which would triple what the fork server keeps in memory and bring machinery that it has
+no use for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable
+
+Act = Callable[[], None]
+
+
+class Watch:
+    """Calls back when there is something to do."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._due: list[tuple[float, int, Act]] = []
+        self._count = itertools.count()  # breaks ties, so that callbacks are never compared
+        self._stopping = False
+
+    def run(self) -> None:
+        """Until `stop`."""
+        while not self._stopping:
+            wait = max(0.0, self._due[0][0] - time.monotonic()) if self._due else None
+            for key, _ in self._selector.select(wait):
+                # What was called a moment ago may have put an end to the interest in this one.
+                if self._selector.get_map().get(key.fd) == key:
+                    key.data()
+            while self._due and self._due[0][0] <= time.monotonic():
+                heapq.heappop(self._due)[2]()
+
+    def stop(self) -> None:
+        """Let `run` return."""
+        self._stopping = True
+
+    def readable(self, fd: int, act: Act) -> None:
+        """Call whenever the descriptor has something to read, or its end."""
+        self._selector.register(fd, selectors.EVENT_READ, act)
+
+    def forget(self, fd: int) -> None:
+        """No longer. To be called before the descriptor is closed; harmless if not watched."""
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(fd)
+
+    def after(self, seconds: float, act: Act) -> None:
+        """Call once, then."""
+        heapq.heappush(self._due, (time.monotonic() + seconds, next(self._count), act))
+
+    def on_signals(self, act: Callable[[bytes], None], *numbers: signal.Signals) -> None:
+        """Call with the numbers of the signals that came, as bytes, soon after they did."""
+        awake, wakes = socket.socketpair()
+        awake.setblocking(False)
+        wakes.setblocking(False)
+        self._sockets = awake, wakes  # kept open as long as the loop lives
+        signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
+        for number in numbers:
+            signal.signal(number, lambda *_: None)
+        self.readable(awake.fileno(), lambda: act(awake.recv(4096)))

@@ -1,0 +1,214 @@
+"""A runtime with nothing behind it: instances that start, ail and die by script and by clock.
+
+Held to the same contract suite as the runtimes that run things (tests/contracts/test_runtime.py).
+
+    host = FakeHost(clock)
+    host.script("new/*", Script(ready_after_seconds=3, dies_after_seconds=60))
+    runtime = FakeRuntime(host)      # throw it away and make another: control has crashed
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from inservice.clock import Clock
+from inservice.runtimes.base import (
+    Handle,
+    ImageNotRunnable,
+    InstanceState,
+    LaunchFailed,
+    LaunchSpec,
+    Probe,
+    Sight,
+)
+
+UNRUNNABLE = "example.com/unknown:1"
+"""The image that the fake refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """How an instance behaves, in seconds after its launch. The default is ready at once."""
+
+    ready_after_seconds: float | None = 0.0  # None: never answers 200
+    dies_after_seconds: float | None = None  # None: lives until it is retired
+    exit_code: int | None = 1  # how it dies by itself
+    signal: str | None = None
+    out_of_memory: bool = False
+    last_lines: tuple[str, ...] = ()
+    not_ready: str = "not listening yet"  # the outcome of a probe before it is ready
+    retires_after_seconds: float = 0.0  # from SIGTERM; longer than the grace means SIGKILL
+
+
+@dataclass(slots=True, eq=False)
+class _Instance:
+    handle: Handle
+    script: Script
+    ailing: str | None = None
+    ready_at: float | None = None  # when a look first saw 200
+    dead: Sight | None = None
+    probes: deque[Probe] = field(default_factory=lambda: deque(maxlen=8))
+
+
+class FakeHost:
+    """What outlives control: the instances, and the records of them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.launches: list[LaunchSpec] = []
+        """Every launch that started something, in order."""
+        self.refuses_to_launch: str | None = None
+        """Set to have launches fail with this reason."""
+        self._instances: dict[str, _Instance] = {}
+        self._scripts: list[tuple[str, Script]] = []
+        self._pids = itertools.count(100)
+
+    def script(self, pattern: str, script: Script) -> None:
+        """Have the instances launched from now on whose id matches (as file names do) behave so.
+
+        Of several patterns that match, the one given last counts.
+        """
+        self._scripts.append((pattern, script))
+
+    def die(
+        self, instance_id: str, *, exit_code: int | None = None, signal: str = "SIGKILL"
+    ) -> None:
+        """End a running instance now: by an exit code if one is given, else by the signal."""
+        instance = self._instances[instance_id]
+        self._end(instance, exit_code, None if exit_code is not None else signal)
+
+    def ail(self, instance_id: str, outcome: str | None = "timed out") -> None:
+        """Have every probe of a running instance end so; None makes it well again."""
+        self._instances[instance_id].ailing = outcome
+
+    def alive(self) -> list[str]:
+        """The ids of the instances that run now, sorted."""
+        return sorted(i for i, instance in self._instances.items() if not self.ended(instance))
+
+    def ended(self, instance: _Instance) -> bool:
+        """Whether it is dead; its scripted death happens here, when somebody looks."""
+        script = instance.script
+        if instance.dead is None and script.dies_after_seconds is not None:
+            age = self.clock.now() - instance.handle.started_at
+            if age >= script.dies_after_seconds:
+                self._end(instance, script.exit_code, script.signal)
+        return instance.dead is not None
+
+    def find(self, handle: Handle) -> _Instance | None:
+        """The instance that the handle speaks of, if it is on record."""
+        instance = self._instances.get(handle.instance_id)
+        return instance if instance is not None and instance.handle == handle else None
+
+    def find_running(self, instance_id: str) -> _Instance | None:
+        """The instance of this id, if it runs."""
+        instance = self._instances.get(instance_id)
+        return None if instance is None or self.ended(instance) else instance
+
+    def start(self, spec: LaunchSpec) -> _Instance:
+        """A new instance by its script."""
+        if self.refuses_to_launch is not None:
+            raise LaunchFailed(self.refuses_to_launch)
+        scripts = (
+            s for pattern, s in reversed(self._scripts) if fnmatchcase(spec.instance_id, pattern)
+        )
+        pid = next(self._pids)
+        handle = Handle(
+            instance_id=spec.instance_id,
+            runtime="fake",
+            address=f"unix:/fake/{pid}.sock",
+            pid=pid,
+            started_at=self.clock.now(),
+            log_path=None,
+            identity={"start_ticks": str(pid)},
+        )
+        instance = _Instance(handle, next(scripts, Script()))
+        self._instances[spec.instance_id] = instance
+        self.launches.append(spec)
+        return instance
+
+    def forget(self, instance_id: str) -> None:
+        """Remove its record."""
+        del self._instances[instance_id]
+
+    def records(self) -> list[Handle]:
+        """Every handle on record."""
+        return [instance.handle for _, instance in sorted(self._instances.items())]
+
+    def _end(self, instance: _Instance, exit_code: int | None, signal: str | None) -> None:
+        script = instance.script
+        instance.dead = Sight(
+            InstanceState.GONE,
+            ready_at=instance.ready_at,
+            exit_code=exit_code,
+            signal=signal,
+            out_of_memory=script.out_of_memory,
+            last_lines=script.last_lines,
+            probes=tuple(instance.probes),
+        )
+
+
+class FakeRuntime:
+    """Implements `runtimes.base.Runtime` over a FakeHost."""
+
+    def __init__(self, host: FakeHost) -> None:
+        self._host = host
+
+    async def launch(self, spec: LaunchSpec) -> Handle:
+        """Start by script, or find it running."""
+        if spec.image == UNRUNNABLE:
+            raise ImageNotRunnable(f"The image '{spec.image}' cannot run here: it is the fake's.")
+        running = self._host.find_running(spec.instance_id)
+        return (running or self._host.start(spec)).handle
+
+    async def handles(self) -> Sequence[Handle]:
+        """Every instance on record."""
+        return self._host.records()
+
+    async def recover(self, handle: Handle) -> Handle | None:
+        """The handle, if its instance runs."""
+        instance = self._host.find(handle)
+        return None if instance is None or self._host.ended(instance) else handle
+
+    async def look(self, handle: Handle) -> Sight:
+        """What the script says about now."""
+        instance = self._host.find(handle)
+        if instance is None:
+            return Sight(InstanceState.GONE)
+        if self._host.ended(instance):
+            assert instance.dead is not None
+            return instance.dead
+        outcome = self._outcome(instance)
+        instance.probes.append(Probe(self._host.clock.now(), outcome, 0.1))
+        if outcome == "200":
+            instance.ready_at = instance.ready_at or self._host.clock.now()
+            state = InstanceState.READY
+        else:
+            state = InstanceState.UNHEALTHY if instance.ready_at else InstanceState.STARTING
+        return Sight(
+            state,
+            ready_at=instance.ready_at,
+            last_lines=() if state is InstanceState.READY else instance.script.last_lines,
+            probes=tuple(instance.probes),
+            phases={"fork": 0.0},
+        )
+
+    async def retire(self, handle: Handle, grace_seconds: float) -> None:
+        """Wait as long as the script takes to end, the grace at most; then forget it."""
+        instance = self._host.find(handle)
+        if instance is None:
+            return
+        if not self._host.ended(instance):
+            await self._host.clock.sleep(min(instance.script.retires_after_seconds, grace_seconds))
+        if self._host.find(handle) is instance:
+            self._host.forget(handle.instance_id)
+
+    def _outcome(self, instance: _Instance) -> str:
+        if instance.ailing is not None:
+            return instance.ailing
+        after = instance.script.ready_after_seconds
+        ready = after is not None and self._host.clock.now() >= instance.handle.started_at + after
+        return "200" if ready else instance.script.not_ready

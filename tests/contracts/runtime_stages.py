@@ -1,0 +1,232 @@
+"""The runtimes that the contract is held against, each with instances that behave in known ways."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import shutil
+import signal
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from inservice.runtimes.base import Handle, LaunchSpec, Runtime, Sight
+from inservice.runtimes.process import ProcessRuntime
+from inservice.testing.runtime import FakeHost, FakeRuntime, Script
+
+PATIENCE_SECONDS = 20.0
+"""How long a test waits for what has to come. Only a failing test waits so long."""
+
+BEHAVIOURS = {
+    "good": "",
+    "import fails": "import a_module_that_nobody_has",
+    "exits": "import os, sys\nprint('out of luck', flush=True)\nos._exit(3)",
+    "hangs": "import time\nprint('thinking', flush=True)\ntime.sleep(600)",
+    "garbage": """
+        import os, socket
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(os.getcwd() + ".sock")
+        listener.listen()
+        while True:
+            connection, _ = listener.accept()
+            connection.recv(4096)
+            connection.sendall(b"\\x16\\x03\\x01 this is not HTTP\\r\\n\\r\\n")
+            connection.close()
+    """,
+    "unavailable": """
+        import os, socket
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(os.getcwd() + ".sock")
+        listener.listen()
+        while True:
+            connection, _ = listener.accept()
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 503 Busy\\r\\ncontent-length: 0\\r\\n\\r\\n")
+            connection.close()
+    """,
+    "ignores SIGTERM": "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "import time\ntime.sleep(600)",
+}
+"""What a model's code/inference.py does before its handlers."""
+
+HANDLERS = """
+def model_fn(model_dir):
+    return model_dir
+
+def transform_fn(model, body, content_type, accept):
+    return body, content_type
+"""
+
+
+class Stage(Protocol):
+    """A runtime and the world it runs instances in."""
+
+    runtime: Runtime
+
+    def spec(self, behaviour: str = "good") -> LaunchSpec:
+        """A spec, with an id of its own, of an instance that behaves so."""
+        ...
+
+    def again(self) -> None:
+        """Control has crashed: `runtime` is another object that knows nothing."""
+        ...
+
+    def kill(self, handle: Handle) -> None:
+        """SIGKILL from outside."""
+        ...
+
+    def ail(self, handle: Handle) -> None:
+        """From now on /ping times out."""
+        ...
+
+    async def pass_time(self) -> None:
+        """Let a little time pass."""
+        ...
+
+
+async def until(stage: Stage, handle: Handle, good: Callable[[Sight], bool]) -> Sight:
+    """Look until it is as wanted."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not good(sight := await stage.runtime.look(handle)):
+            await stage.pass_time()
+    return sight
+
+
+class ProcessStage:
+    """Real processes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.run_dir = root / "run"
+        self.log_dir = root / "log"
+        self._numbers = itertools.count()
+        self.again()
+
+    def spec(
+        self,
+        behaviour: str = "good",
+        *,
+        code: str | None = None,
+        image: str = "python",
+        isolated: bool = False,
+        **environment: str,
+    ) -> LaunchSpec:
+        number = next(self._numbers)
+        model_dir = self.root / f"model{number}"
+        (model_dir / "code").mkdir(parents=True)
+        program = textwrap.dedent(BEHAVIOURS[behaviour]) + (HANDLERS if code is None else "")
+        program += textwrap.dedent(code or "")
+        (model_dir / "code" / "inference.py").write_text(program)
+        return LaunchSpec(
+            instance_id=f"fleet.{os.getpid()}/{number}",
+            account="000000000000",
+            region="us-east-1",
+            endpoint="an-endpoint",
+            variant="AllTraffic",
+            image=image,
+            container="primary",
+            model_dir=model_dir,
+            environment=environment,
+            network_isolation=isolated,
+        )
+
+    def again(self) -> None:
+        self.runtime = ProcessRuntime(self.run_dir, self.log_dir)
+
+    def kill(self, handle: Handle) -> None:
+        os.kill(handle.pid, signal.SIGKILL)
+
+    def ail(self, handle: Handle) -> None:
+        os.kill(handle.pid, signal.SIGSTOP)
+
+    async def pass_time(self) -> None:
+        await asyncio.sleep(0.01)
+
+    def end(self) -> None:
+        """Leave no process behind."""
+        asyncio.run(self.runtime.shut_down(grace_seconds=0.0))
+
+
+@contextmanager
+def process_stage() -> Iterator[ProcessStage]:
+    """A run directory of its own, short enough for sockets, and nothing left of it after."""
+    root = Path(tempfile.mkdtemp(prefix="is-"))
+    stage = ProcessStage(root)
+    try:
+        yield stage
+    finally:
+        stage.end()
+        shutil.rmtree(root)
+
+
+class SteppedClock:
+    """Time that passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.time = 1_000_000.0
+
+    def now(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+class FakeStage:
+    """Scripts of the same behaviours."""
+
+    SCRIPTS: ClassVar = {
+        "good": Script(ready_after_seconds=0.5),
+        "import fails": Script(
+            ready_after_seconds=None,
+            dies_after_seconds=0.2,
+            exit_code=1,
+            last_lines=("ModuleNotFoundError: No module named 'a_module_that_nobody_has'",),
+        ),
+        "exits": Script(
+            ready_after_seconds=None,
+            dies_after_seconds=0.2,
+            exit_code=3,
+            last_lines=("out of luck",),
+        ),
+        "hangs": Script(ready_after_seconds=None, last_lines=("thinking",)),
+        "garbage": Script(ready_after_seconds=None, not_ready="not HTTP: b'\\x16'"),
+        "unavailable": Script(ready_after_seconds=None, not_ready="503"),
+        "ignores SIGTERM": Script(ready_after_seconds=None, retires_after_seconds=600),
+    }
+
+    def __init__(self) -> None:
+        self.clock = SteppedClock()
+        self.host = FakeHost(self.clock)
+        self._numbers = itertools.count()
+        self.again()
+
+    def spec(self, behaviour: str = "good") -> LaunchSpec:
+        instance_id = f"fleet/{next(self._numbers)}"
+        self.host.script(instance_id, self.SCRIPTS[behaviour])
+        return LaunchSpec(
+            instance_id=instance_id,
+            account="000000000000",
+            region="us-east-1",
+            endpoint="an-endpoint",
+            variant="AllTraffic",
+            image="python",
+            container="primary",
+            model_dir=None,
+        )
+
+    def again(self) -> None:
+        self.runtime = FakeRuntime(self.host)
+
+    def kill(self, handle: Handle) -> None:
+        self.host.die(handle.instance_id)
+
+    def ail(self, handle: Handle) -> None:
+        self.host.ail(handle.instance_id)
+
+    async def pass_time(self) -> None:
+        await self.clock.sleep(0.1)

@@ -1,0 +1,239 @@
+"""The contract of runtimes, held against every driver. Not here yet: OCI and Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from inservice.runtimes.base import Handle, ImageNotRunnable, InstanceState, Sight
+from tests.contracts.runtime_stages import (
+    FakeStage,
+    ProcessStage,
+    Stage,
+    process_stage,
+    until,
+)
+
+STARTING, READY, UNHEALTHY, GONE = InstanceState
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[ProcessStage]:
+    with process_stage() as stage:
+        yield stage
+
+
+@pytest.fixture(params=["fake", "process"])
+def stage(request: pytest.FixtureRequest) -> Stage:
+    return FakeStage() if request.param == "fake" else request.getfixturevalue("processes")
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        await test()
+
+    asyncio.run(whole())
+
+
+async def ready(stage: Stage, handle: Handle) -> Sight:
+    sight = await until(stage, handle, lambda s: s.state is not STARTING)
+    assert sight.state is READY, sight
+    return sight
+
+
+def test_an_instance_starts_and_becomes_ready(stage: Stage) -> None:
+    async def test() -> None:
+        spec = stage.spec()
+        handle = await stage.runtime.launch(spec)
+        assert handle.instance_id == spec.instance_id
+        assert (await stage.runtime.look(handle)).state in (STARTING, READY)
+        sight = await ready(stage, handle)
+        assert sight.ready_at is not None
+        assert sight.ready_at >= handle.started_at
+        assert sight.probes[-1].outcome == "200"
+        assert sight.phases["fork"] >= 0
+        assert await stage.runtime.recover(handle) == handle
+        assert handle in await stage.runtime.handles()
+        await stage.runtime.retire(handle, 5)
+
+    run(test)
+
+
+def test_launching_what_runs_finds_it(stage: Stage) -> None:
+    async def test() -> None:
+        spec = stage.spec()
+        handles = await asyncio.gather(*(stage.runtime.launch(spec) for _ in range(5)))
+        assert len(set(map(str, handles))) == 1
+        await ready(stage, handles[0])
+        assert await stage.runtime.launch(spec) == handles[0]
+        await stage.runtime.retire(handles[0], 5)
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "exit_code", "words"),
+    [
+        ("import fails", 1, "No module named 'a_module_that_nobody_has'"),
+        ("exits", 3, "out of luck"),
+    ],
+)
+def test_an_instance_that_ends_says_how(
+    stage: Stage, behaviour: str, exit_code: int, words: str
+) -> None:
+    async def test() -> None:
+        handle = await stage.runtime.launch(stage.spec(behaviour))
+        sight = await until(stage, handle, lambda s: s.state is GONE)
+        assert (sight.exit_code, sight.signal) == (exit_code, None)
+        assert words in sight.last_lines[-1]
+        assert sight.ready_at is None
+        assert not sight.out_of_memory
+        assert await stage.runtime.recover(handle) is None
+        assert handle in await stage.runtime.handles(), "it is on record until it is retired"
+        await stage.runtime.retire(handle, 5)
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "outcome"),
+    [("hangs", "not listening yet"), ("garbage", "not HTTP"), ("unavailable", "503")],
+)
+def test_an_instance_that_never_answers_200_is_never_ready(
+    stage: Stage, behaviour: str, outcome: str
+) -> None:
+    async def test() -> None:
+        handle = await stage.runtime.launch(stage.spec(behaviour))
+        sight = await until(stage, handle, lambda s: outcome in s.probes[-1].outcome)
+        for _ in range(5):
+            await stage.pass_time()
+            sight = await stage.runtime.look(handle)
+        assert sight.state is STARTING
+        assert outcome in sight.probes[-1].outcome
+        assert sight.ready_at is None
+        if behaviour == "hangs":
+            sight = await until(stage, handle, lambda s: s.last_lines[-1:] == ("thinking",))
+        await stage.runtime.retire(handle, 5)
+        assert (await stage.runtime.look(handle)).state is GONE
+
+    run(test)
+
+
+def test_a_kill_is_told_apart_from_an_exit(stage: Stage) -> None:
+    async def test() -> None:
+        handle = await stage.runtime.launch(stage.spec())
+        was_ready = await ready(stage, handle)
+        stage.kill(handle)
+        sight = await until(stage, handle, lambda s: s.state is GONE)
+        assert (sight.exit_code, sight.signal) == (None, "SIGKILL")
+        assert sight.ready_at == was_ready.ready_at
+        await stage.runtime.retire(handle, 5)
+
+    run(test)
+
+
+def test_an_instance_that_was_ready_and_fails_its_pings_is_unhealthy(stage: Stage) -> None:
+    async def test() -> None:
+        handle = await stage.runtime.launch(stage.spec())
+        was_ready = await ready(stage, handle)
+        stage.ail(handle)
+        sight = await until(stage, handle, lambda s: s.state is not READY)
+        assert sight.state is UNHEALTHY
+        assert sight.probes[-1].outcome == "timed out"
+        assert sight.ready_at == was_ready.ready_at
+        stage.again()
+        assert (await stage.runtime.look(handle)).state is UNHEALTHY, "also to a new control"
+        await stage.runtime.retire(handle, 0.1)
+        assert (await stage.runtime.look(handle)).state is GONE
+
+    run(test)
+
+
+def test_a_new_control_finds_every_instance_again(stage: Stage) -> None:
+    async def test() -> None:
+        specs = [stage.spec(), stage.spec("hangs")]
+        handles = [await stage.runtime.launch(spec) for spec in specs]
+        was_ready = await ready(stage, handles[0])
+        stage.again()
+        known = await stage.runtime.handles()
+        assert [handle for handle in handles if handle in known] == handles
+        for spec, handle in zip(specs, handles, strict=True):
+            assert await stage.runtime.recover(handle) == handle
+            assert await stage.runtime.launch(spec) == handle
+        sight = await stage.runtime.look(handles[0])
+        assert (sight.state, sight.ready_at) == (READY, was_ready.ready_at)
+        assert (await stage.runtime.look(handles[1])).state is STARTING
+        for handle in handles:
+            await stage.runtime.retire(handle, 0.5)
+
+    run(test)
+
+
+def test_an_end_that_no_control_saw_is_known(stage: Stage) -> None:
+    async def test() -> None:
+        handle = await stage.runtime.launch(stage.spec())
+        await ready(stage, handle)
+        stage.kill(handle)
+        stage.again()
+        sight = await until(stage, handle, lambda s: s.state is GONE)
+        assert sight.signal == "SIGKILL"
+        assert sight.ready_at is not None
+        await stage.runtime.retire(handle, 5)
+
+    run(test)
+
+
+def test_an_id_that_died_can_be_launched_anew(stage: Stage) -> None:
+    async def test() -> None:
+        spec = stage.spec()
+        first = await stage.runtime.launch(spec)
+        await ready(stage, first)
+        stage.kill(first)
+        await until(stage, first, lambda s: s.state is GONE)
+        second = await stage.runtime.launch(spec)
+        await ready(stage, second)
+        assert second != first
+        assert (await stage.runtime.look(first)).state is GONE
+        assert await stage.runtime.recover(first) is None
+        await stage.runtime.retire(first, 5)
+        assert (await stage.runtime.look(second)).state is READY, "retiring the first leaves it be"
+        await stage.runtime.retire(second, 5)
+
+    run(test)
+
+
+def test_retiring_forgets_and_can_be_repeated(stage: Stage) -> None:
+    async def test() -> None:
+        handle = await stage.runtime.launch(stage.spec())
+        await ready(stage, handle)
+        await asyncio.gather(*(stage.runtime.retire(handle, 5) for _ in range(3)))
+        assert (await stage.runtime.look(handle)).state is GONE
+        assert handle not in await stage.runtime.handles()
+        await stage.runtime.retire(handle, 5)
+
+    run(test)
+
+
+def test_one_that_ignores_sigterm_is_killed_after_its_grace(stage: Stage) -> None:
+    async def test() -> None:
+        handle = await stage.runtime.launch(stage.spec("ignores SIGTERM"))
+        await stage.runtime.look(handle)
+        await asyncio.wait_for(stage.runtime.retire(handle, 0.3), 10)
+        assert (await stage.runtime.look(handle)).state is GONE
+        assert await stage.runtime.recover(handle) is None
+
+    run(test)
+
+
+def test_an_image_that_cannot_run_is_refused_by_name(stage: Stage) -> None:
+    async def test() -> None:
+        spec = replace(stage.spec(), image="example.com/unknown:1")
+        with pytest.raises(ImageNotRunnable, match=re.escape("example.com/unknown:1")):
+            await stage.runtime.launch(spec)
+        assert spec.instance_id not in [h.instance_id for h in await stage.runtime.handles()]
+
+    run(test)
