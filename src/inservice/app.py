@@ -81,7 +81,10 @@ class Control:
         self.tables = Tables(self.gateways)
         self.instances = Instances(self.runtime, self.clock, self.wake_fleet)
         artifacts = ArtifactStore(
-            settings.data_dir / "artifacts", s3=s3_client, file_roots=[Path("/")]
+            settings.data_dir / "artifacts",
+            s3=s3_client,
+            file_roots=[Path("/")],
+            private=[settings.data_dir, settings.run_dir],
         )
         self.artifacts = artifacts
         self.launches = Launches(self.instances, artifacts, self.clock, self.wake_fleet)

@@ -90,8 +90,11 @@ def links_past_path_max(outside: Path) -> bytes:
     return packed(*members)
 
 
-Hostile = tuple[str, Callable[[Path], bytes], str]
-"""What it is, how it is made given a directory outside, and what the reason has to say."""
+Make = Callable[[Path], bytes]
+"""Makes an archive, given a directory outside that it tries to reach."""
+
+Hostile = tuple[str, Make, str]
+"""What it is, how it is made, and what the reason has to say."""
 
 
 def hostile() -> Iterator[Hostile]:

@@ -267,7 +267,12 @@ class TestFiles:
     def store(self, tmp_path: Path) -> ArtifactStore:
         (tmp_path / "allowed").mkdir()
         (tmp_path / "allowed-evil").mkdir()
-        return ArtifactStore(tmp_path / "store", s3=lambda: None, file_roots=[tmp_path / "allowed"])
+        return ArtifactStore(
+            tmp_path / "store",
+            s3=lambda: None,
+            file_roots=[tmp_path / "allowed"],
+            private=[tmp_path / "allowed/deep/data"],
+        )
 
     def test_an_archive_is_unpacked_and_pinned(self, tmp_path: Path, store: ArtifactStore) -> None:
         path = tmp_path / "allowed" / "my model.tar.gz"
@@ -295,6 +300,19 @@ class TestFiles:
         with pytest.raises(ArtifactForbidden) as refusal:
             store.fetch(f"file://{tmp_path}/{place}", pin="a")
         assert str(tmp_path / "allowed") in refusal.value.reason
+
+    @pytest.mark.parametrize("place", ["deep/data/credentials.json", "deep/data/", "deep/"])
+    def test_the_servers_own_files_are_refused(
+        self, tmp_path: Path, store: ArtifactStore, place: str
+    ) -> None:
+        (tmp_path / "allowed/deep/data").mkdir(parents=True)
+        (tmp_path / "allowed/deep/data/credentials.json").write_text("secret")
+        kind = "S3Prefix" if place.endswith("/") else "S3Object"
+        with pytest.raises(ArtifactForbidden) as refusal:
+            store.fetch(
+                f"file://{tmp_path}/allowed/{place}", data_type=kind, compression="None", pin="a"
+            )
+        assert "own data directory" in refusal.value.reason
 
     def test_links_out_are_not_followed(self, tmp_path: Path, store: ArtifactStore) -> None:
         (tmp_path / "secret").write_bytes(FIRST)

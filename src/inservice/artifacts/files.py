@@ -12,8 +12,9 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from inservice.artifacts.errors import (
@@ -34,18 +35,42 @@ _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 
 
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Where file:// may read."""
+
+    roots: tuple[Path, ...]
+    private: tuple[Path, ...]  # never read, and nothing that contains them is copied as a whole
+
+    def resolve(self, path: str) -> tuple[Path, Path]:
+        """The allowed directory that a path is in, and the path, both without links.
+
+        Raises ArtifactForbidden.
+        """
+        resolved = Path(os.path.realpath(path))
+        for directory in map(os.path.realpath, self.private):
+            if resolved.is_relative_to(directory) or Path(directory).is_relative_to(resolved):
+                raise ArtifactForbidden("It is in this server's own data directory.")
+        for root in map(Path, map(os.path.realpath, self.roots)):
+            if resolved.is_relative_to(root) and resolved != root:
+                return root, resolved
+        places = ", ".join(str(root) for root in self.roots) or "none are allowed"
+        raise ArtifactForbidden(
+            "file:// artifacts are read only from directories that the operator of this server "
+            f"allowed ({places}). Move the file there, or allow its directory."
+        )
+
+
 class FileSource:
     """One file, or the files of one directory."""
 
-    def __init__(
-        self, request: Request, roots: Sequence[Path], limits: Limits, watch: Watch
-    ) -> None:
-        """`roots` are the allowed directories. Raises ArtifactForbidden for a path outside them."""
+    def __init__(self, request: Request, allowed: Allowed, limits: Limits, watch: Watch) -> None:
+        """Raises ArtifactForbidden for a path that is not allowed."""
         assert isinstance(request.location, FileLocation)
         self._prefix = request.prefix
         self._limits = limits
         self._watch = watch
-        self._root, self._path = _allowed(request.location.path, roots)
+        self._root, self._path = allowed.resolve(request.location.path)
 
     def look(self) -> Listing:
         """The file, or every file below the directory."""
@@ -127,19 +152,6 @@ def _open_below(root: Path, path: Path) -> int:
         return os.open(name, _FILE_FLAGS, dir_fd=descriptor)
     finally:
         os.close(descriptor)
-
-
-def _allowed(path: str, roots: Sequence[Path]) -> tuple[Path, Path]:
-    resolved = Path(os.path.realpath(path))
-    for root in roots:
-        real = Path(os.path.realpath(root))
-        if resolved.is_relative_to(real) and resolved != real:
-            return real, resolved
-    places = ", ".join(str(root) for root in roots) or "none are allowed"
-    raise ArtifactForbidden(
-        "file:// artifacts are read only from directories that the operator of this server "
-        f"allowed ({places}). Move the file there, or allow its directory."
-    )
 
 
 def _regular(descriptor: int, path: Path) -> os.stat_result:

@@ -20,7 +20,7 @@ from inservice.artifacts.errors import (
     FetchTimedOut,
     StoreFull,
 )
-from inservice.artifacts.files import FileSource
+from inservice.artifacts.files import Allowed, FileSource
 from inservice.artifacts.limits import Limits, Watch
 from inservice.artifacts.shelf import Shelf, Tree, source_key
 from inservice.artifacts.sources import FileLocation, Listing, Progress, Request, Source, parse
@@ -54,15 +54,17 @@ class ArtifactStore:
         *,
         s3: Callable[[], Any],
         file_roots: Sequence[Path] = (),
+        private: Sequence[Path] = (),
     ) -> None:
         """Sweep what a killed process left behind.
 
         `s3` makes the S3 client when one is first needed (see `artifacts.s3.s3_client`);
-        `file_roots` are the directories below which file:// may read: by default none.
+        `file_roots` are the directories below which file:// may read: by default none; and
+        `private` those in them that it never reads, whoever asks: the server's keys and records.
         """
         self._limits = limits or Limits()
         self._shelf = Shelf(root)
-        self._file_roots = tuple(file_roots)
+        self._allowed = Allowed(tuple(file_roots), tuple(private))
         self._make_s3 = s3
         self._s3: Any = None
         self._lock = threading.Lock()  # guards the two above and below
@@ -184,7 +186,7 @@ class ArtifactStore:
 
     def _source(self, fetch: _Fetch) -> Source:
         if isinstance(fetch.request.location, FileLocation):
-            return FileSource(fetch.request, self._file_roots, self._limits, fetch.watch)
+            return FileSource(fetch.request, self._allowed, self._limits, fetch.watch)
         from inservice.artifacts.s3 import S3Source  # botocore is slow to import
 
         with self._lock:

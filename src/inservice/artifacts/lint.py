@@ -1,0 +1,244 @@
+"""What an artifact would do, told before it is deployed: what is in it, what loads it, what fails.
+
+The archive is read by the reader that deployment uses and judged by the same rules, so what passes
+here is unpacked there. Nothing is written and none of the user's code is run: `inference.py` is
+parsed, not imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+
+from inservice.artifacts.errors import ArchiveRefused, ArtifactError, shown
+from inservice.artifacts.gunzip import Gunzip
+from inservice.artifacts.limits import Limits, Watch
+from inservice.artifacts.paths import Outline, Parts, parts_of_key, parts_of_member
+from inservice.artifacts.program import inspect_program
+from inservice.artifacts.tar import Kind, TarReader
+from inservice.artifacts.unpack import refuse_unsafe
+
+PROGRAM = "code/inference.py"
+REQUIREMENTS = "code/requirements.txt"
+PICKLES = ("model.joblib", "model.pkl", "model.pickle")
+PICKLE_SUFFIXES = (".joblib", ".pkl", ".pickle")
+SOURCE_BYTES_MAX = 1024 * 1024
+"""A program larger than this is not written by hand; it is not parsed."""
+
+FINDINGS_MAX = 50
+
+_NEEDS_CODE = {
+    ".onnx": "ONNX",
+    ".pt": "PyTorch",
+    ".pth": "PyTorch",
+    ".safetensors": "safetensors",
+    ".pb": "TensorFlow",
+    ".h5": "Keras",
+    ".keras": "Keras",
+    ".bst": "XGBoost",
+    ".ubj": "XGBoost",
+}
+"""Formats that are recognised, to say that they are, and that code has to load them."""
+
+
+class Severity(StrEnum):
+    """What a finding means for a deployment."""
+
+    ERROR = "error"  # the endpoint would fail
+    WARNING = "warning"  # it may fail, or not do what is meant
+    NOTE = "note"  # it works; there is something to know
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to know."""
+
+    severity: Severity
+    where: str  # a path in the artifact; empty for the whole of it
+    says: str  # what is so, and what to do
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of the artifact."""
+
+    path: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that was found, worst first."""
+
+    files: tuple[File, ...]  # in the order of their paths
+    size_bytes: int  # unpacked
+    loader: str  # what would load the model, in words; empty if nothing would
+    findings: tuple[Finding, ...]
+
+    @property
+    def deployable(self) -> bool:
+        """Whether nothing was found that would make the endpoint fail."""
+        return all(finding.severity is not Severity.ERROR for finding in self.findings)
+
+
+def lint(
+    path: Path,
+    *,
+    limits: Limits | None = None,
+    is_installed: Callable[[str], bool] = lambda name: find_spec(name) is not None,
+) -> Report:
+    """Judge a model.tar.gz, or the directory that would be packed into one.
+
+    `is_installed` says of a top-level module whether the model's environment has it; ours is what
+    the process runtime uses. Raises OSError for a path that cannot be read.
+    """
+    contents = _Contents(limits or Limits())
+    if path.is_dir():
+        contents.take_directory(path)
+    else:
+        contents.take_archive(path)
+    loader, troubles = _loader(contents, is_installed)
+    findings = [*contents.findings, *troubles, *_remarks(contents)]
+    order = list(Severity)
+    findings.sort(key=lambda finding: order.index(finding.severity))
+    files = tuple(File(name, size) for name, size in sorted(contents.sizes.items()))
+    size_bytes = sum(contents.sizes.values())
+    return Report(files, size_bytes, loader, tuple(findings[:FINDINGS_MAX]))
+
+
+class _Contents:
+    """The files of an artifact, and what made some of them unfit."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._outline = Outline(limits)
+        self.sizes: dict[str, int] = {}
+        self.program: bytes | None = None
+        self.findings: list[Finding] = []
+
+    def take_archive(self, path: Path) -> None:
+        with path.open("rb") as file:
+            archive = TarReader(Gunzip(file, self._limits, Watch()))
+            try:
+                for member in archive.members():
+                    with self._judging(member.name):
+                        refuse_unsafe(member)
+                        parts = parts_of_member(member.name)
+                        if member.kind is Kind.DIRECTORY:
+                            self._outline.add_directory(parts)
+                        else:
+                            self._take(parts, member.size_bytes, archive.content())
+            except ArtifactError as refused:
+                self.findings.append(Finding(Severity.ERROR, "", refused.detail))
+
+    def take_directory(self, root: Path) -> None:
+        for path in sorted(root.rglob("*")):
+            name = path.relative_to(root).as_posix()
+            with self._judging(name):
+                if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                    says = 'It is not a plain file. Pack it with "tar --dereference" (-h).'
+                    self.findings.append(Finding(Severity.WARNING, name, says))
+                elif path.is_file():
+                    content = iter((path.read_bytes(),)) if name == PROGRAM else iter(())
+                    self._take(parts_of_key(name, name), path.stat().st_size, content)
+
+    def _take(self, parts: Parts, size_bytes: int, content: Iterator[bytes]) -> None:
+        self._outline.add_file(parts)
+        name = "/".join(parts)
+        self.sizes[name] = size_bytes
+        if name == PROGRAM and size_bytes <= SOURCE_BYTES_MAX:
+            self.program = b"".join(content)
+
+    @contextmanager
+    def _judging(self, name: str) -> Iterator[None]:
+        """A refused member is a finding, and the next one is looked at too."""
+        try:
+            yield
+        except ArchiveRefused as refused:
+            self.findings.append(Finding(Severity.ERROR, shown(name), refused.detail))
+
+
+def _loader(
+    contents: _Contents, is_installed: Callable[[str], bool]
+) -> tuple[str, Iterable[Finding]]:
+    """What loads the model, as the model server decides it, and what is wrong with that."""
+    pickled, findings = _pickled(contents)
+    if PROGRAM not in contents.sizes:
+        return (f"scikit-learn: joblib.load of {pickled}" if pickled else ""), findings
+    if contents.program is None:
+        return PROGRAM, [Finding(Severity.NOTE, PROGRAM, "It is too large to be inspected.")]
+    program = inspect_program(contents.program, beside=contents.sizes, is_installed=is_installed)
+    troubles = [
+        Finding(Severity.ERROR if trouble.fatal else Severity.WARNING, PROGRAM, trouble.says)
+        for trouble in program.troubles
+    ]
+    if "model_fn" in program.handlers:
+        return f"model_fn of {PROGRAM} ({', '.join(program.handlers)})", troubles
+    if program.handlers and not pickled and program.may_do_without_model:
+        says = "No model_fn and no model file: the handlers are given None as the model."
+        return f"{PROGRAM} ({', '.join(program.handlers)})", [
+            *troubles,
+            Finding(Severity.NOTE, PROGRAM, says),
+        ]
+    if pickled:
+        handlers = f", with {', '.join(program.handlers)} of {PROGRAM}" if program.handlers else ""
+        return f"scikit-learn: joblib.load of {pickled}{handlers}", [*troubles, *findings]
+    return "", [*troubles, *findings]
+
+
+def _pickled(contents: _Contents) -> tuple[str, list[Finding]]:
+    """The file that the default model_fn would load, or why there is none."""
+    top = [name for name in contents.sizes if "/" not in name]
+    named = [name for name in PICKLES if name in top]
+    others = sorted(name for name in top if name.endswith(PICKLE_SUFFIXES))
+    if named or len(others) == 1:
+        chosen = (named or others)[0]
+        if not contents.sizes[chosen]:
+            return "", [Finding(Severity.ERROR, chosen, "It is empty.")]
+        return chosen, []
+    if others:
+        says = f"Which of {', '.join(others)} is the model? Name one {PICKLES[0]}."
+        return "", [Finding(Severity.ERROR, "", says)]
+    return "", [Finding(Severity.ERROR, "", _why_nothing_loads(contents.sizes))]
+
+
+def _why_nothing_loads(sizes: Iterable[str]) -> str:
+    """The usual mistakes, by what is there instead."""
+    deeper = next((n for n in sizes if PurePosixPath(n).name in (*PICKLES, "inference.py")), None)
+    if deeper == "inference.py":
+        return "inference.py is beside code/, not in it. Move it to code/inference.py."
+    if deeper and deeper.count("/") and not deeper.startswith("code/"):
+        first = deeper.split("/")[0]
+        return (
+            f'Everything is inside "{first}/". Pack from inside that directory: '
+            f'"tar -czf model.tar.gz -C {first} .".'
+        )
+    kind = next((k for n in sizes if (k := _NEEDS_CODE.get(PurePosixPath(n).suffix))), None)
+    model = f"The model looks like {kind}, which is loaded by code. " if kind else ""
+    return (
+        f"{model}Nothing would load this: add {PROGRAM} with a model_fn, or name a scikit-learn "
+        f"model {PICKLES[0]}."
+    )
+
+
+def _remarks(contents: _Contents) -> Iterator[Finding]:
+    if REQUIREMENTS in contents.sizes:
+        yield Finding(
+            Severity.WARNING,
+            REQUIREMENTS,
+            "It is not installed by the process runtime: install what it names into the "
+            "environment that InService runs in.",
+        )
+    for name in contents.sizes:
+        parts = PurePosixPath(name).parts
+        if parts[-1].startswith("._"):
+            says = "macOS added it. Pack with COPYFILE_DISABLE=1 to leave it out."
+            yield Finding(Severity.NOTE, name, says)
+        elif {".git", ".ipynb_checkpoints", "__pycache__", ".venv"} & set(parts):
+            yield Finding(
+                Severity.NOTE, name, "No model reads it; it only makes the artifact larger."
+            )

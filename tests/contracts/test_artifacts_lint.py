@@ -1,0 +1,136 @@
+"""What lint says about an artifact is what deployment and the model server would do with it."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from inservice.artifacts.lint import Report, Severity, lint
+from tests.contracts import archives
+from tests.contracts.archives import member, model_archive, packed
+
+MODEL = {"model.joblib": b"pickle"}
+GOOD = b"def model_fn(d): ...\ndef predict_fn(x, model, context): ...\n"
+
+
+def of_archive(path: Path, content: bytes) -> Report:
+    path.joinpath("model.tar.gz").write_bytes(content)
+    return lint(path / "model.tar.gz")
+
+
+def of_directory(path: Path, files: Mapping[str, bytes]) -> Report:
+    for name, content in files.items():
+        place = path / "model" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+    return lint(path / "model")
+
+
+@pytest.mark.parametrize(
+    ("files", "loader"),
+    [
+        (MODEL, "scikit-learn: joblib.load of model.joblib"),
+        ({"best.pkl": b"x"}, "scikit-learn: joblib.load of best.pkl"),
+        ({"code/inference.py": GOOD}, "model_fn of code/inference.py (model_fn, predict_fn)"),
+        (
+            MODEL | {"code/inference.py": b"def output_fn(p, accept): ..."},
+            "scikit-learn: joblib.load of model.joblib, with output_fn of code/inference.py",
+        ),
+        (
+            {"code/inference.py": b"def transform_fn(*arguments): ..."},
+            "code/inference.py (transform_fn)",
+        ),
+        (
+            {"code/inference.py": b"import json, own\n" + GOOD, "code/own.py": b""},
+            "model_fn of code/inference.py (model_fn, predict_fn)",
+        ),
+    ],
+)
+def test_a_good_artifact(tmp_path: Path, files: dict[str, bytes], loader: str) -> None:
+    for report in (of_archive(tmp_path, model_archive(files)), of_directory(tmp_path, files)):
+        assert report.deployable
+        assert report.loader == loader
+        assert {file.path for file in report.files} == set(files)
+        assert report.size_bytes == sum(map(len, files.values()))
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"readme.txt": b"x"}, "Nothing would load this"),
+        ({"model/model.joblib": b"x"}, 'Everything is inside "model/"'),
+        ({"inference.py": GOOD}, "beside code/"),
+        ({"model.onnx": b"x"}, "looks like ONNX"),
+        ({"a.pkl": b"x", "b.pkl": b"x"}, "Which of a.pkl, b.pkl is the model?"),
+        ({"model.joblib": b""}, "It is empty"),
+        ({"code/inference.py": b"def model_fn(d)"}, "not Python in line 1"),
+        ({"code/inference.py": b"\0"}, "not Python"),
+        ({"code/inference.py": b"def model_fn(): ..."}, "has to take 1 arguments"),
+        (
+            {"code/inference.py": b"def transform_fn(m, b, c): ...\ndef predict_fn(x, m): ..."},
+            "which would never be called",
+        ),
+        (
+            {"code/inference.py": b"import no_such_module_anywhere\n" + GOOD},
+            "imports no_such_module_anywhere",
+        ),
+    ],
+)
+def test_what_would_fail(tmp_path: Path, files: dict[str, bytes], says: str) -> None:
+    for report in (of_archive(tmp_path, model_archive(files)), of_directory(tmp_path, files)):
+        assert not report.deployable
+        assert says in report.findings[0].says
+        assert report.findings[0].severity is Severity.ERROR
+
+
+def test_what_is_worth_knowing(tmp_path: Path) -> None:
+    files = MODEL | {"code/requirements.txt": b"x", "._model.joblib": b"x", ".git/HEAD": b"x"}
+    report = of_archive(tmp_path, model_archive(files))
+    assert report.deployable
+    assert [(f.severity.value, f.where) for f in report.findings] == [
+        ("warning", "code/requirements.txt"),
+        ("note", "._model.joblib"),
+        ("note", ".git/HEAD"),
+    ]
+
+
+def test_every_bad_member_is_named_not_only_the_first(tmp_path: Path) -> None:
+    report = of_archive(
+        tmp_path,
+        packed(
+            member("latest", kind=b"2", target="model.joblib"),
+            member("../up", b"x"),
+            member("model.joblib", b"x"),
+            member("model.joblib", b"y"),
+        ),
+    )
+    assert [finding.where for finding in report.findings] == ["latest", "../up", "model.joblib"]
+    assert report.loader == "scikit-learn: joblib.load of model.joblib"
+
+
+@pytest.mark.parametrize(
+    "content", [pytest.param(content, id=name) for name, content, _ in archives.damaged()]
+)
+def test_damage_is_found(tmp_path: Path, content: bytes) -> None:
+    assert not of_archive(tmp_path, content).deployable
+
+
+@pytest.mark.parametrize(
+    "make", [pytest.param(make, id=name) for name, make, _ in archives.hostile()]
+)
+def test_whatever_deployment_refuses_is_found(tmp_path: Path, make: archives.Make) -> None:
+    assert not of_archive(tmp_path, make(tmp_path)).deployable
+
+
+def test_links_in_a_directory_are_found(tmp_path: Path) -> None:
+    of_directory(tmp_path, MODEL)
+    (tmp_path / "model/link").symlink_to("model.joblib")
+    (finding,) = lint(tmp_path / "model").findings
+    assert (finding.severity, finding.where) == (Severity.WARNING, "link")
+    with tarfile.open(fileobj=io.BytesIO(), mode="w:gz", dereference=True) as tar:
+        tar.add(tmp_path / "model/link", "link")  # the advice works
+        assert tar.getmember("link").isfile()
