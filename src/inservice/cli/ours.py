@@ -7,6 +7,9 @@ from typing import Any
 
 from inservice.cli.server import Running
 
+ANSWER_SECONDS = 10
+"""A local server that takes longer than this is not busy but stuck, and a person is waiting."""
+
 
 def client(running: Running, service: str = "inservice") -> Any:
     """A client of a server that answers. `service` is "inservice" or one of AWS's names."""
@@ -22,5 +25,9 @@ def client(running: Running, service: str = "inservice") -> Any:
         region_name=running.region,
         aws_access_key_id=running.access_key_id,
         aws_secret_access_key=running.secret_access_key,
-        config=botocore.config.Config(read_timeout=70),
+        config=botocore.config.Config(
+            connect_timeout=3,
+            read_timeout=ANSWER_SECONDS,
+            retries={"total_max_attempts": 1},
+        ),
     )
