@@ -170,6 +170,14 @@ class Reading(Protocol):
         """StateValue by name of those of `names` that exist."""
         ...
 
+    def alarm_owners(self) -> Sequence[tuple[str, str]]:
+        """Every (account, region) that has alarms."""
+        ...
+
+    def alarm(self, account: str, region: str, name: str) -> Mapping[str, Any] | None:
+        """The document of one alarm; None if there is none."""
+        ...
+
     def alarms(self, account: str, region: str) -> Mapping[str, Mapping[str, Any]]:
         """The document of every alarm, by name, sorted."""
         ...

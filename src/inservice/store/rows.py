@@ -138,6 +138,24 @@ class Rows:
         )
         return dict(rows.all())
 
+    def alarm_owners(self) -> Sequence[tuple[str, str]]:
+        columns = tables.alarms.c
+        rows = self._sql().execute(select(columns.account, columns.region).distinct())
+        return [(account, region) for account, region in rows]
+
+    def alarm(self, account: str, region: str, name: str) -> Mapping[str, Any] | None:
+        columns = tables.alarms.c
+        body = (
+            self._sql()
+            .execute(
+                select(columns.body).where(
+                    columns.account == account, columns.region == region, columns.name == name
+                )
+            )
+            .scalar()
+        )
+        return None if body is None else msgspec.json.decode(body)
+
     def alarms(self, account: str, region: str) -> Mapping[str, Mapping[str, Any]]:
         columns = tables.alarms.c
         rows = self._sql().execute(
