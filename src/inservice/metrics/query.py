@@ -1,0 +1,333 @@
+"""GetMetricData and the datapoints of alarms: queries in, time series out.
+
+A query is a statistic of a metric, or an expression over other queries by their Ids. The same code
+answers a graph and an alarm, so an alarm sees what its graph shows.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from inservice.alarms.alarm import Datapoint, MetricAlarm
+from inservice.alarms.configuration import watched
+from inservice.alarms.errors import AlarmRefused, BadValue
+from inservice.alarms.evaluation import Window
+from inservice.metrics import expressions, statistics
+from inservice.metrics.aggregates import Aggregate
+from inservice.metrics.base import TIERS
+from inservice.metrics.expressions import BadExpression, Node
+from inservice.metrics.math import FUNCTIONS, Scope, TimeSeries, Value, evaluate
+from inservice.metrics.names import Metric
+from inservice.metrics.statistics import BadStatistic, Statistic
+
+QUERIES_MAX = 500
+PERIODS_MAX = 1_008_000
+"""Of all queries of a request together: ten times the datapoints that one answer may have."""
+
+BAND_PERIODS = 120
+"""How far before its window an alarm on a band reads, for the band to know what is usual."""
+
+REFERENCES_MAX = 20
+"""Expressions on expressions. Each level takes several frames of the stack."""
+
+_UNDER_WAY = -1
+
+_ID = re.compile(r"[a-z][a-zA-Z0-9_]*")
+
+
+class Reader(Protocol):
+    """Where datapoints come from: a Recorder."""
+
+    def read(
+        self, metric: Metric, unit: str | None, start: int, end: int, period: int
+    ) -> dict[int, Aggregate]:
+        """Start of period → what was seen in it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One query, read and checked: a statistic of a metric, or an expression."""
+
+    id: str
+    label: str
+    returned: bool
+    period: int | None
+    metric: Metric | None = None
+    statistic: Statistic | None = None
+    unit: str | None = None
+    tree: Node | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One time series of an answer. An expression with several gives several of one Id."""
+
+    id: str
+    label: str
+    points: Mapping[int, float]
+
+
+def metric_of(account: str, region: str, document: Mapping[str, Any]) -> Metric:
+    """The metric of a document with Namespace, MetricName and Dimensions. Raises BadValue when a
+    dimension is named twice."""
+    pairs = sorted((one["Name"], one["Value"]) for one in document.get("Dimensions", ()))
+    if len(dict(pairs)) < len(pairs):
+        raise BadValue("The parameter Dimensions must not name a dimension twice.")
+    name, namespace = document["MetricName"], document["Namespace"]
+    return Metric(account, region, namespace, name, tuple(pairs))
+
+
+def statistic_of(name: str) -> Statistic:
+    """The statistic of that name. Raises BadValue."""
+    try:
+        return statistics.parse(name)
+    except BadStatistic as error:
+        raise BadValue(f"{error}.") from error
+
+
+def check_period(period: int) -> None:
+    """Raises BadValue unless the period is one that datapoints can be asked for in."""
+    if period not in (1, 5, 10, 20, 30) and (period < 60 or period % 60):
+        raise BadValue("The parameter Period must be 1, 5, 10, 20, 30 or a multiple of 60.")
+
+
+def read_queries(account: str, region: str, documents: Sequence[Mapping[str, Any]]) -> list[Query]:
+    """MetricDataQueries, checked against each other. Raises BadValue naming the query."""
+    if len(documents) > QUERIES_MAX:
+        raise BadValue(f"There may be {QUERIES_MAX} MetricDataQueries, not {len(documents)}.")
+    queries = [_read(account, region, document) for document in documents]
+    by_id = {query.id: query for query in queries}
+    if len(by_id) < len(queries):
+        raise BadValue("The Ids of MetricDataQueries must be unique.")
+    depths: dict[str, int] = {}
+    for query in queries:
+        _depth(query, by_id, depths)
+    return queries
+
+
+def _read(account: str, region: str, document: Mapping[str, Any]) -> Query:
+    id_, label = document["Id"], document.get("Label", "")
+    if not _ID.fullmatch(id_):
+        raise BadValue(f"The Id '{id_}' must match {_ID.pattern}.")
+    if "AccountId" in document:
+        raise BadValue(f"Query {id_}: metrics of other accounts are not read; omit AccountId.")
+    if "${" in label:
+        raise BadValue(f"Query {id_}: dynamic labels are not supported.")
+    returned, period = document.get("ReturnData", True), document.get("Period")
+    if ("MetricStat" in document) == ("Expression" in document):
+        raise BadValue(f"Query {id_} needs exactly one of MetricStat and Expression.")
+    if "Expression" in document:
+        if period is not None:
+            check_period(period)
+        tree = _tree(id_, document["Expression"])
+        return Query(id_, label or id_, returned, period, tree=tree)
+    stat = document["MetricStat"]
+    for needed in ("Namespace", "MetricName"):
+        if needed not in stat["Metric"]:
+            raise BadValue(f"Query {id_}: the parameter {needed} is required.")
+    check_period(stat["Period"])
+    metric = metric_of(account, region, stat["Metric"])
+    return Query(
+        id_,
+        label or metric.name,
+        returned,
+        stat["Period"],
+        metric=metric,
+        statistic=statistic_of(stat["Stat"]),
+        unit=stat.get("Unit"),
+    )
+
+
+def _tree(id_: str, expression: str) -> Node:
+    try:
+        tree = expressions.parse(expression)
+    except BadExpression as error:
+        raise BadValue(f"Error in expression '{id_}': {error}.") from error
+    for name in expressions.calls(tree):
+        if name[0].isalpha() and name not in FUNCTIONS:
+            raise BadValue(f"Error in expression '{id_}': the function {name} is not supported.")
+    return tree
+
+
+def _depth(query: Query, by_id: Mapping[str, Query], depths: dict[str, int]) -> int:
+    """How many expressions deep a query rests on others. Raises BadValue for a circle."""
+    if query.id in depths:
+        if depths[query.id] == _UNDER_WAY:
+            raise BadValue(f"Error in expression '{query.id}': it refers to itself.")
+        return depths[query.id]
+    depths[query.id], depth = _UNDER_WAY, 0
+    for id_ in set(expressions.references(query.tree)) if query.tree else ():
+        if id_ not in by_id:
+            raise BadValue(f"Error in expression '{query.id}': there is no query '{id_}'.")
+        depth = max(depth, 1 + _depth(by_id[id_], by_id, depths))
+        if depth > REFERENCES_MAX:
+            raise BadValue(f"Expressions may rest on others {REFERENCES_MAX} deep.")
+    depths[query.id] = depth
+    return depth
+
+
+def span(start: float, end: float, period: int, now: float) -> tuple[int, int]:
+    """The periods of a request: from where to where, in whole periods.
+
+    The start is cut to what can still exist and rounded down, the coarser the older it is, as AWS
+    does: to minutes, to five minutes beyond 15 days, to hours beyond 63. The last period is whole
+    even if the end, which is exclusive, falls within it.
+    """
+    tier = max(seconds for seconds in TIERS if period % seconds == 0)
+    start = max(start, now - TIERS[tier])
+    coarse = next((s for s in (60, 300) if start >= now - TIERS[s]), 3_600)
+    grain = period if period < 60 else coarse
+    first = int(start // grain * grain)
+    end = min(end, now + TIERS[1])
+    return first, first + max(0, math.ceil((end - first) / period)) * period
+
+
+def answer(
+    queries: Sequence[Query], start: float, end: float, now: float, reader: Reader
+) -> list[Result]:
+    """The results of the queries that return data, in their order. Raises BadValue."""
+    spans = {q.id: span(start, end, q.period, now) for q in queries if q.period is not None}
+    periods = sum(
+        (spans[q.id][1] - spans[q.id][0]) // q.period
+        for q in queries
+        if q.metric is not None and q.period is not None
+    )
+    if periods > PERIODS_MAX:
+        raise BadValue(f"The request covers {periods} periods; {PERIODS_MAX} is the most.")
+    run = _Run(queries, spans, reader)
+    return [result for query in queries if query.returned for result in run.results(query)]
+
+
+class _Run:
+    """One answer in the making: each query is evaluated once, whoever refers to it."""
+
+    def __init__(
+        self, queries: Sequence[Query], spans: Mapping[str, tuple[int, int]], reader: Reader
+    ) -> None:
+        self._queries = {query.id: query for query in queries}
+        self._spans = spans
+        self._reader = reader
+        self._values: dict[str, Value] = {}
+
+    def results(self, query: Query) -> list[Result]:
+        value = self.value(query)
+        if isinstance(value, TimeSeries):
+            return [Result(query.id, query.label, value.points)]
+        if isinstance(value, tuple):
+            return [
+                Result(query.id, f"{query.label} {one.label}".strip(), one.points) for one in value
+            ]
+        raise BadValue(f"Error in expression '{query.id}': it gives a number, not a time series.")
+
+    def value(self, query: Query) -> Value:
+        if query.id not in self._values:
+            self._values[query.id] = (
+                self._read(query) if query.tree is None else self._evaluate(query, query.tree)
+            )
+        return self._values[query.id]
+
+    def _read(self, query: Query) -> TimeSeries:
+        assert query.metric is not None
+        assert query.statistic is not None
+        assert query.period is not None
+        start, end = self._spans[query.id]
+        found = self._reader.read(query.metric, query.unit, start, end, query.period)
+        points = {at: query.statistic.compute(seen) for at, seen in sorted(found.items())}
+        kept = {at: value for at, value in points.items() if value is not None}
+        return TimeSeries(kept, query.label)
+
+    def _evaluate(self, query: Query, tree: Node) -> Value:
+        used = {id_: self._queries[id_] for id_ in expressions.references(tree)}
+        metrics = {q.id: q for q in self._queries.values() if q.metric is not None}
+        asks_for_all = "METRICS" in set(expressions.calls(tree))
+        timed = [q for q in (query, *used.values(), *metrics.values()) if q.period is not None]
+        if not timed:
+            raise BadValue(f"Error in expression '{query.id}': it needs a Period.")
+        period = timed[0].period
+        if asks_for_all and any(q.period != period for q in metrics.values()):
+            raise BadValue(f"Error in expression '{query.id}': the metrics differ in Period.")
+        if any(q.period not in (None, period) for q in used.values()):
+            raise BadValue(f"Error in expression '{query.id}': the metrics differ in Period.")
+        assert period is not None
+        start, end = self._spans[timed[0].id]
+        wanted = metrics if asks_for_all else {i: q for i, q in metrics.items() if i in used}
+        scope = Scope(
+            results={id_: self.value(q) for id_, q in used.items()},
+            metrics={id_: self._as_series(q) for id_, q in wanted.items()},
+            start=start,
+            end=end,
+            period=period,
+        )
+        try:
+            return evaluate(tree, scope)
+        except BadExpression as error:
+            raise BadValue(f"Error in expression '{query.id}': {error}.") from error
+
+    def _as_series(self, query: Query) -> TimeSeries:
+        value = self.value(query)
+        assert isinstance(value, TimeSeries)
+        return value
+
+
+# ── alarms ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def check_alarm_queries(documents: Sequence[Mapping[str, Any]]) -> None:
+    """What an alarm's Metrics must be, beside what the alarm itself checks. Raises AlarmRefused."""
+    try:
+        read_queries("", "", documents)
+    except BadValue as error:
+        raise AlarmRefused(error.message) from error
+
+
+def check_alarm_statistic(name: str) -> None:
+    """Raises AlarmRefused for what is no statistic."""
+    try:
+        statistics.parse(name)
+    except BadStatistic as error:
+        raise AlarmRefused(str(error)) from error
+
+
+def alarm_datapoints(
+    account: str,
+    region: str,
+    document: Mapping[str, Any],
+    alarm: MetricAlarm,
+    window: Window,
+    reader: Reader,
+) -> list[Datapoint]:
+    """What an alarm sees in its window. Raises BadValue for an expression that has no value."""
+    start, end = int(window.start), int(window.end)
+    if alarm.statistic:
+        metric = metric_of(account, region, document)
+        statistic = statistics.parse(alarm.statistic)
+        unit = document.get("Unit")
+        found = reader.read(metric, unit, start, end, alarm.period_seconds)
+        return list(_datapoints(found, statistic))
+    queries = read_queries(account, region, document["Metrics"])
+    band = document.get("ThresholdMetricId")
+    if band is not None:
+        start -= BAND_PERIODS * alarm.period_seconds
+    run = _Run(queries, {query.id: (start, end) for query in queries}, reader)
+    by_id = {query.id: query for query in queries}
+    seen = run.results(by_id[watched(document)["Id"]])
+    if len(seen) != 1:
+        raise BadValue("An alarm watches one time series; its expression gives several.")
+    limits = [result.points for result in run.results(by_id[band])] if band else [{}, {}]
+    return [
+        Datapoint(at, value, lower=limits[0].get(at), upper=limits[-1].get(at))
+        for at, value in seen[0].points.items()
+        if at >= window.start
+    ]
+
+
+def _datapoints(found: Mapping[int, Aggregate], statistic: Statistic) -> Iterable[Datapoint]:
+    for at, seen in found.items():
+        value = statistic.compute(seen)
+        if value is not None:
+            yield Datapoint(at, value, sample_count=seen.count)
