@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from inservice.metrics.recorder import Recorder
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessSeen:
@@ -41,4 +43,9 @@ class Live(Protocol):
 
     def instances_seen(self) -> Sequence[InstanceSeen]:
         """Every instance on this host."""
+        ...
+
+    @property
+    def metrics(self) -> Recorder:
+        """Every metric, and the history of alarms."""
         ...
