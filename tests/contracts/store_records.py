@@ -1,0 +1,74 @@
+"""Records to put into a store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from inservice.deployment.begin import begin_create
+from inservice.deployment.state import Decision, Phase
+from inservice.hosting.arn import ResourceArn, ResourceKind
+from inservice.hosting.endpoint_config import EndpointConfig
+from inservice.hosting.model import Model
+from inservice.identity.principal import AccessKey, Principal
+
+ACCOUNT = "111122223333"
+REGION = "us-east-1"
+WHERE = {"account": ACCOUNT, "region": REGION}
+
+
+def model(name: str = "m", *, now: float = 1.0, **environment: str) -> Model:
+    container = {
+        "Image": "registry/image:1",
+        "ModelDataUrl": "s3://bucket/model.tar.gz",
+        "Environment": environment,
+    }
+    document = {"ModelName": name, "PrimaryContainer": container}
+    return Model.from_document(document, now=now, **WHERE)
+
+
+def endpoint_config(name: str = "c", *, now: float = 1.0, variants: int = 2) -> EndpointConfig:
+    document: dict[str, Any] = {
+        "EndpointConfigName": name,
+        "ProductionVariants": [
+            {
+                "VariantName": f"v{number}",
+                "ModelName": "m",
+                "InitialInstanceCount": 3,
+                "InitialVariantWeight": 0.1,  # no binary fraction: 1/10 must come back as 1/10
+            }
+            for number in range(variants)
+        ],
+    }
+    return EndpointConfig.from_document(document, now=now, **WHERE)
+
+
+def creation(name: str = "Demo", *, generation: str = "g1", now: float = 1.0) -> Decision:
+    """What CreateEndpoint decides."""
+    arn = ResourceArn(ResourceKind.ENDPOINT, ACCOUNT, REGION, name)
+    return begin_create(
+        endpoint_config(),
+        {"m": model()},
+        name=name,
+        arn=str(arn),
+        generation=generation,
+        alarms={},
+        now=now,
+    )
+
+
+def completed(decision: Decision, *, now: float = 2.0) -> Decision:
+    """What the controller decides when it has come true."""
+    endpoint = replace(
+        decision.endpoint,
+        status=Phase.IN_SERVICE.status,
+        fleets=decision.deployment.new,
+        modified_at=now,
+    )
+    deployment = replace(decision.deployment, phase=Phase.IN_SERVICE, ended_at=now)
+    return Decision(endpoint, deployment, events=decision.events)
+
+
+def access_key(key_id: str = "AKIA1", secret: str = "secret") -> AccessKey:
+    principal = Principal(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root")
+    return AccessKey(id=key_id, secret=secret, principal=principal)
