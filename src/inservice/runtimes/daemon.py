@@ -14,6 +14,10 @@ from inservice.runtimes import linux
 from inservice.runtimes.forkserver import ForkServer
 from inservice.runtimes.records import Places
 
+_FILES = 65_536
+"""Descriptors: the fork server needs three for each instance, and an instance inherits the limit.
+Not a million: some libraries close every possible number before they execute something."""
+
 _LOG_BYTES_MAX = 1024 * 1024
 
 ALREADY_RUNNING = 3
@@ -37,7 +41,8 @@ def main() -> None:
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file is a copy of a model's memory
     _, files_max = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))  # three for each instance
+    files = min(files_max, _FILES) if files_max != resource.RLIM_INFINITY else _FILES
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files_max))
     linux.set_no_new_privileges()
     linux.become_subreaper()
     for directory in (places.run_dir, places.instances):

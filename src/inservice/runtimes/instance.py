@@ -9,6 +9,7 @@ process again, so it ends.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import faulthandler
@@ -55,16 +56,24 @@ class LossyOutput(io.RawIOBase):
 
     def write(self, data: object, /) -> int:
         view = memoryview(data)  # type: ignore[arg-type]  # io promises a buffer here
+        sent = 0
         with contextlib.suppress(BlockingIOError):
-            if self._lost_bytes:
-                os.write(self._fd, b"\n[inservice] dropped %d bytes of output\n" % self._lost_bytes)
-                self._lost_bytes = 0
-            sent = 0
+            self._own_up()
             while sent < len(view):
                 sent += os.write(self._fd, view[sent:])
-            return len(view)
-        self._lost_bytes += len(view)
+        self._lost_bytes += len(view) - sent
         return len(view)
+
+    def last_words(self) -> None:
+        """At the end of the process: say what is missing, if there is room to."""
+        with contextlib.suppress(BlockingIOError):
+            self._own_up()
+
+    def _own_up(self) -> None:
+        """Say how much is missing here. Raises BlockingIOError when not even that fits."""
+        if self._lost_bytes:
+            os.write(self._fd, b"\n[inservice] dropped %d bytes of output\n" % self._lost_bytes)
+            self._lost_bytes = 0
 
 
 def enter_session(output_fd: int, gate_fd: int) -> int:
@@ -123,8 +132,10 @@ def _pass(gate: socket.socket) -> Life:
 
 def _speak_without_waiting() -> None:
     for fd, name in ((1, "stdout"), (2, "stderr")):
+        output = LossyOutput(fd)
+        atexit.register(output.last_words)
         stream = io.TextIOWrapper(
-            io.BufferedWriter(LossyOutput(fd)),
+            io.BufferedWriter(output),
             encoding="utf-8",
             errors="backslashreplace",
             line_buffering=True,

@@ -23,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,9 @@ READ_BYTES_PER_SECOND = 32 * 1024 * 1024
 LINE_BYTES_MAX = 32 * 1024
 FILE_BYTES_MAX = 8 * 1024 * 1024
 FILES = 4
+
+_CONFESSION = re.compile(rb"^\[inservice\] dropped (\d{1,12}) bytes", re.MULTILINE)
+"""What a model's own output says it has dropped: when that is dropped too, its count is not."""
 
 _CHUNK_BYTES = 64 * 1024
 _TAIL_BYTES = 16 * 1024
@@ -109,6 +113,7 @@ class Collector:
         self._refilled_at = now
         if self._tokens < len(chunk):
             self._dropped_bytes += len(chunk) + len(self._partial)
+            self._dropped_bytes += sum(map(int, _CONFESSION.findall(chunk)))
             self._partial = b""
             return
         self._tokens -= len(chunk)

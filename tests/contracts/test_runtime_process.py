@@ -1,0 +1,508 @@
+"""What only real processes can do wrong: identity, output, environment, and who outlives whom."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from inservice.runtimes import instance_log, protocol, records
+from inservice.runtimes.base import Handle, ImageNotRunnable, InstanceState, LaunchFailed
+from inservice.runtimes.images import image_for
+from inservice.runtimes.process import ProcessRuntime
+from tests.contracts.runtime_stages import PATIENCE_SECONDS, ProcessStage, process_stage, until
+from tests.modelserver.unix_http import call
+
+STARTING, READY, UNHEALTHY, GONE = InstanceState
+
+REPORT = """
+import json, os, resource, sys
+
+def model_fn(model_dir):
+    return None
+
+def transform_fn(model, body, content_type, accept):
+    status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines()
+                  if ":\\t" in line)
+    return json.dumps({
+        "environment": dict(os.environ), "cwd": os.getcwd(), "umask": status["Umask"],
+        "no_new_privs": status["NoNewPrivs"], "session": os.getsid(0), "pid": os.getpid(),
+        "core": resource.getrlimit(resource.RLIMIT_CORE)[0],
+        "files": sorted(os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd")
+                        if os.path.exists(f"/proc/self/fd/{n}")),
+        "oom": open("/proc/self/oom_score_adj").read().strip(), "path": sys.path,
+        "interfaces": os.listdir("/sys/class/net"),
+    })
+"""
+
+SHOUT = """
+import sys, time
+
+def model_fn(model_dir):
+    return None
+
+def transform_fn(model, body, content_type, accept):
+    began = time.monotonic()
+    for n in range(int(body)):
+        print(f"{n:08d} " + "x" * 1014)
+    return f"{time.monotonic() - began}"
+"""
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[ProcessStage]:
+    with process_stage() as stage:
+        yield stage
+
+
+@pytest.fixture
+def alone() -> Iterator[ProcessStage]:
+    """For tests that do things to the fork server."""
+    with process_stage() as stage:
+        yield stage
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        await test()
+
+    asyncio.run(whole())
+
+
+async def ready(stage: ProcessStage, handle: Handle) -> None:
+    sight = await until(stage, handle, lambda s: s.state is not STARTING)
+    assert sight.state is READY, sight
+
+
+async def invoke(handle: Handle, body: bytes | str = b"{}") -> bytes:
+    answer = await asyncio.to_thread(call, handle.address, body, content_type="text/plain")
+    assert answer.status == 200, answer
+    return answer.body
+
+
+def wait_for(good: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not good():
+        assert time.monotonic() < deadline, f"in vain: {what}"
+        time.sleep(0.01)
+
+
+def events(handle: Handle) -> list[tuple[int, str]]:
+    """Every event in the log's newest file, as its format is documented."""
+    assert handle.log_path is not None
+    lines = handle.log_path.read_text().splitlines()
+    return [(int(stamp), text) for stamp, _, text in (line.partition(" ") for line in lines)]
+
+
+@contextmanager
+def bystander() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has nothing to do with us."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+# ── identity ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("differs", ["start_ticks", "boot_id", "cookie"])
+def test_a_foreign_process_with_the_pid_is_neither_adopted_nor_signalled(
+    alone: ProcessStage, differs: str
+) -> None:
+    async def test() -> None:
+        with bystander() as foreign:
+            handle = await alone.runtime.launch(alone.spec())
+            await ready(alone, handle)
+            await alone.runtime.shut_down(0.0)
+            (record,) = records.Places(alone.run_dir).records()
+            ticks = records.start_ticks(foreign.pid)
+            assert ticks is not None
+            forged = replace(record, pid=foreign.pid, start_ticks=ticks)
+            if differs == "start_ticks":
+                forged = replace(forged, start_ticks=ticks - 1)
+            elif differs == "boot_id":
+                forged = replace(forged, boot_id="another boot")
+            records.write(records.Places(alone.run_dir).record(handle.instance_id), forged)
+            alone.again()
+            (known,) = await alone.runtime.handles()
+            if differs != "cookie":
+                assert await alone.runtime.recover(known) is None
+                assert (await alone.runtime.look(known)).state is GONE
+                await alone.runtime.retire(known, 0.0)
+                assert await alone.runtime.handles() == []
+            assert foreign.poll() is None
+
+    run(test)
+
+
+def test_a_process_that_shows_another_cookie_is_not_ours(stage: ProcessStage) -> None:
+    async def test() -> None:
+        handle = await stage.runtime.launch(stage.spec())
+        await ready(stage, handle)
+        record = records.read(
+            records.Places(stage.run_dir).record(handle.instance_id), records.Record
+        )
+        assert record is not None
+        assert records.is_alive(record)
+        assert not records.is_alive(replace(record, cookie="0" * 16))
+        await stage.runtime.retire(handle, 5)
+
+    run(test)
+
+
+def test_a_model_that_renames_itself_is_still_known(stage: ProcessStage) -> None:
+    async def test() -> None:
+        code = "import setproctitle\nsetproctitle.setproctitle('my model')\n" + REPORT
+        handle = await stage.runtime.launch(stage.spec(code=code))
+        await ready(stage, handle)
+        stage.again()
+        assert await stage.runtime.recover(handle) == handle
+        await stage.runtime.retire(handle, 5)
+        assert not Path(f"/proc/{handle.pid}/exe").exists()
+
+    run(test)
+
+
+def test_a_run_directory_too_long_for_sockets_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="too long by"):
+        ProcessRuntime(tmp_path / ("x" * 80), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "evil", ["../../etc/passwd", "a/../../b", ".", "x" * 1000, "a\nb", "é/%2F"]
+)
+def test_an_id_is_a_name_and_never_a_path(tmp_path: Path, evil: str) -> None:
+    places = records.Places(Path("/run/x"))
+    for path in (places.record(evil), places.socket(evil), places.scratch(evil)):
+        assert path.parent == places.instances
+        assert len(path.name.encode()) <= 255
+        assert path.name not in (".", "..")
+    assert places.record(evil) != places.record(evil + "x")
+
+
+# ── who outlives whom ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_instances_outlive_the_fork_server_and_are_adopted_by_the_next(alone: ProcessStage) -> None:
+    async def test() -> None:
+        handle = await alone.runtime.launch(alone.spec(code=SHOUT))
+        await ready(alone, handle)
+        first = alone.runtime.fork_server_pid()
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: records.start_ticks(first) is None, "its end")
+        await invoke(handle, "2")
+        alone.again()
+        assert (await alone.runtime.look(handle)).state is READY
+        assert alone.runtime.fork_server_pid() != first
+        wait_for(lambda: len(events(handle)) == 2, "what was printed while nobody listened")
+        await invoke(handle, "1")
+        wait_for(lambda: len(events(handle)) == 3, "what was printed since")
+        await alone.runtime.retire(handle, 5)
+        assert (await alone.runtime.look(handle)).state is GONE
+        assert records.start_ticks(handle.pid) is None
+
+    run(test)
+
+
+def test_the_end_of_an_adopted_instance_is_seen(alone: ProcessStage) -> None:
+    async def test() -> None:
+        handle = await alone.runtime.launch(alone.spec())
+        await ready(alone, handle)
+        first = alone.runtime.fork_server_pid()
+        assert first is not None
+        os.kill(first, signal.SIGTERM)
+        wait_for(lambda: records.start_ticks(first) is None, "its end")
+        assert (await alone.runtime.recover(handle)) == handle, "SIGTERM ends no instance"
+        alone.again()
+        await alone.runtime.prepare()
+        alone.kill(handle)
+        sight = await until(alone, handle, lambda s: s.state is GONE)
+        assert (sight.exit_code, sight.signal) == (None, None), "only the parent could know"
+
+    run(test)
+
+
+def test_many_at_once_from_nothing(alone: ProcessStage) -> None:
+    async def test() -> None:
+        specs = [alone.spec() for _ in range(8)]
+        other = ProcessRuntime(alone.run_dir, alone.log_dir)
+        launches = [r.launch(spec) for spec in specs for r in (alone.runtime, other)]
+        handles = await asyncio.gather(*launches)
+        assert len({handle.pid for handle in handles}) == len(specs)
+        assert handles[::2] == handles[1::2]
+        await asyncio.gather(*(ready(alone, handle) for handle in handles[::2]))
+        pid = alone.runtime.fork_server_pid()
+        await alone.runtime.shut_down(5)
+        assert all(records.start_ticks(p) is None for p in [pid, *(h.pid for h in handles)] if p)
+
+    run(test)
+
+
+def test_the_children_of_a_model_end_with_it(stage: ProcessStage) -> None:
+    async def test() -> None:
+        code = "import subprocess\nchild = subprocess.Popen(['sleep', '600'])\n" + REPORT.replace(
+            "json.dumps({", "json.dumps({'child': child.pid, "
+        )
+        handle = await stage.runtime.launch(stage.spec(code=code))
+        await ready(stage, handle)
+        child = json.loads(await invoke(handle))["child"]
+        stage.kill(handle)
+        await until(stage, handle, lambda s: s.state is GONE)
+        wait_for(lambda: records.start_ticks(child) is None, "the child's end")
+        await stage.runtime.retire(handle, 5)
+
+    run(test)
+
+
+def test_sigterm_lets_an_invocation_finish(stage: ProcessStage) -> None:
+    async def test() -> None:
+        code = REPORT.replace("status = ", "import time; time.sleep(0.5); status = ")
+        handle = await stage.runtime.launch(stage.spec(code=code))
+        await ready(stage, handle)
+        busy = asyncio.create_task(invoke(handle))
+        await asyncio.sleep(0.2)
+        await stage.runtime.retire(handle, 10)
+        assert json.loads(await busy)["pid"] == handle.pid
+
+    run(test)
+
+
+def test_a_zygote_that_cannot_import_is_not_needed(stage: ProcessStage) -> None:
+    """A broken framework fails in the model's own process and log, where it can be read."""
+
+    async def test() -> None:
+        await stage.runtime.prepare()
+        spec = stage.spec()
+        launch = protocol.Launch(
+            instance_id=spec.instance_id,
+            entry="inservice.modelserver.main:run",
+            preimports=("a_module_that_nobody_has",),
+            log_path=str(stage.runtime.log_path(spec)),
+            model_dir=str(spec.model_dir),
+            environment={},
+            network_isolation=False,
+            fresh=False,
+        )
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(PATIENCE_SECONDS)
+            control.connect(str(records.Places(stage.run_dir).fork_server_socket))
+            control.sendall(msgspec.json.encode(launch) + b"\n")
+            reply = msgspec.json.decode(control.recv(65536), type=protocol.Reply)
+        assert reply.record is not None, reply
+        handle = records.handle_of(reply.record)
+        await ready(stage, handle)
+        await stage.runtime.retire(handle, 5)
+
+    run(test)
+
+
+def test_a_host_that_cannot_start_a_process_says_so(alone: ProcessStage) -> None:
+    async def test() -> None:
+        alone.log_dir.write_text("not a directory")
+        with pytest.raises(LaunchFailed, match=r"NotADirectoryError|FileExistsError"):
+            await alone.runtime.launch(alone.spec())
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3",
+        "246618743249.dkr.ecr.us-west-2.amazonaws.com/sagemaker-scikit-learn:0.23-1-cpu-py3",
+        "450853457545.dkr.ecr.cn-north-1.amazonaws.com.cn/sagemaker-scikit-learn:1.0-1-cpu-py3",
+        "683313688378.dkr.ecr-fips.us-east-1.amazonaws.com/sagemaker-scikit-learn@sha256:00ff",
+        "sklearn",
+        "inservice/python",
+    ],
+)
+def test_images_that_this_runtime_stands_in_for(image: str) -> None:
+    assert image_for(image).name in ("scikit-learn", "python")
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1",
+        "evil.example/683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1",
+        "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1\n",
+        "-v /:/h",
+        "",
+    ],
+)
+def test_other_images_are_refused_with_what_can_run(image: str) -> None:
+    with pytest.raises(
+        ImageNotRunnable, match=r"sagemaker-scikit-learn:<tag>.*'sklearn'.*'python'"
+    ):
+        image_for(image)
+
+
+# ── output ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_output_is_kept_line_by_line_with_its_time(stage: ProcessStage) -> None:
+    async def test() -> None:
+        code = "import os, sys\n" + REPORT.replace(
+            "status = ",
+            "print('one\\ntwo'); sys.stderr.write('three\\n'); os.write(1, b'f\\xffur\\x1b[1m\\n');"
+            " print('no end', end='', flush=True); status = ",
+        )
+        began = time.time() * 1000
+        handle = await stage.runtime.launch(stage.spec(code=code))
+        await ready(stage, handle)
+        await invoke(handle)
+        await stage.runtime.retire(handle, 5)
+        assert handle.log_path is not None
+        raw = handle.log_path.read_bytes()
+        assert b" f\xffur\x1b[1m\n" in raw, "kept as it was written"
+        stamps, texts = zip(*(line.split(b" ", 1) for line in raw.splitlines()), strict=True)
+        assert [t.decode("latin-1") for t in texts] == [
+            "one",
+            "two",
+            "three",
+            "fÿur\x1b[1m",
+            "no end",
+        ]
+        assert all(began <= float(stamp) <= time.time() * 1000 for stamp in stamps)
+        shown = instance_log.tail(handle.log_path, 2)
+        assert shown == ("f\ufffdur\ufffd[1m", "no end"), "shown without control characters"
+        assert oct(handle.log_path.stat().st_mode)[-3:] == "600"
+
+    run(test)
+
+
+def test_a_flood_is_cut_counted_and_bounded_and_does_not_slow_the_model(
+    stage: ProcessStage,
+) -> None:
+    async def test() -> None:
+        handle = await stage.runtime.launch(stage.spec(code=SHOUT))
+        await ready(stage, handle)
+        seconds = float(await invoke(handle, str(64 * 1024)))  # 64 MiB of output
+        assert seconds < 10
+        await stage.runtime.retire(handle, 5)
+        assert handle.log_path is not None
+        files = sorted(handle.log_path.parent.glob(f"{handle.log_path.name}*"))
+        kept = sum(file.stat().st_size for file in files)
+        assert kept <= instance_log.FILE_BYTES_MAX * instance_log.FILES
+        assert kept <= instance_log.KEPT_BURST_BYTES * 1.1 + seconds * 2**20 + 2**20
+        dropped = [
+            int(line.split(b"dropped ")[1].split()[0])
+            for file in files
+            for line in file.read_bytes().splitlines()
+            if b"[inservice] dropped" in line
+        ]
+        assert dropped
+        assert sum(dropped) + kept >= 0.9 * 64 * 2**20
+
+    run(test)
+
+
+def test_a_reader_that_stopped_does_not_stop_the_model(alone: ProcessStage) -> None:
+    async def test() -> None:
+        handle = await alone.runtime.launch(alone.spec(code=SHOUT))
+        await ready(alone, handle)
+        pid = alone.runtime.fork_server_pid()
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            seconds = float(await invoke(handle, "4096"))
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert seconds < 2
+        await invoke(handle, "1")
+        wait_for(
+            lambda: any("[inservice] dropped" in text for _, text in events(handle)),
+            "the count of what was lost",
+        )
+        await alone.runtime.retire(handle, 5)
+
+    run(test)
+
+
+# ── environment ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["forked", "new interpreter"])
+def test_a_model_sees_its_own_environment_and_nothing_of_controls(
+    monkeypatch: pytest.MonkeyPatch,
+    fresh: bool,
+    alone: ProcessStage,
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-of-control")
+    monkeypatch.setenv("INSERVICE_DATA_DIR", "/secret-of-control")
+
+    async def test() -> None:
+        extra = {"PYTHONPATH": "/only/mine"} if fresh else {}
+        spec = alone.spec(code=REPORT, MY_SETTING="a\nb", PATH="/mine", **extra)
+        handle = await alone.runtime.launch(spec)
+        await ready(alone, handle)
+        seen = json.loads(await invoke(handle))
+        environment = seen["environment"]
+        assert "secret-of-control" not in json.dumps(environment)
+        assert environment["MY_SETTING"] == "a\nb"
+        assert environment["PATH"] == "/mine"
+        assert environment["AWS_REGION"] == "us-east-1"
+        assert environment["SM_MODEL_DIR"] == str(spec.model_dir)
+        assert environment["HOME"] == environment["TMPDIR"] == seen["cwd"]
+        assert seen["cwd"].startswith(str(alone.run_dir / "instances"))
+        assert ("/only/mine" in seen["path"]) == fresh
+        assert seen["session"] == seen["pid"] == handle.pid
+        assert seen["umask"] == "0077"
+        assert seen["no_new_privs"] == "1"
+        assert seen["core"] == 0
+        assert seen["oom"] == "500"
+        files = [f for f in seen["files"] if not f.startswith(("socket:", "anon_inode:"))]
+        assert all(f == "/dev/null" or f.endswith(".out") or "pipe:" in f for f in files), files
+        await alone.runtime.retire(handle, 5)
+        assert not Path(seen["cwd"]).exists()
+
+    run(test)
+
+
+def test_what_only_a_new_interpreter_obeys_is_obeyed(stage: ProcessStage) -> None:
+    async def test() -> None:
+        code = REPORT.replace("json.dumps({", "json.dumps({'hash': hash('x'), ")
+        spec = stage.spec(code=code, PYTHONHASHSEED="7")
+        handle = await stage.runtime.launch(spec)
+        await ready(stage, handle)
+        seen = json.loads(await invoke(handle))["hash"]
+        expected = subprocess.check_output(
+            [sys.executable, "-c", "print(hash('x'))"], env={"PYTHONHASHSEED": "7"}
+        )
+        assert seen == int(expected)
+        await stage.runtime.retire(handle, 5)
+
+    run(test)
+
+
+def test_network_isolation_leaves_a_model_no_network_but_its_invocations(
+    stage: ProcessStage,
+) -> None:
+    async def test() -> None:
+        handle = await stage.runtime.launch(stage.spec(code=REPORT, isolated=True))
+        sight = await until(stage, handle, lambda s: s.state is not STARTING)
+        if sight.state is GONE:
+            assert "EnableNetworkIsolation cannot be kept on this host" in sight.last_lines[-1]
+            pytest.skip(sight.last_lines[-1])
+        namespace, ours = (Path(f"/proc/{p}/ns/net").readlink() for p in (handle.pid, "self"))
+        assert namespace != ours
+        assert await invoke(handle)
+        await stage.runtime.retire(handle, 5)
+
+    run(test)
