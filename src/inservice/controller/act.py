@@ -66,20 +66,20 @@ class Actor:
                 config_name=fleets[name].config_name,
                 share=share,
                 strategy=fleets[name].variant.routing_strategy.value,
-                instances=self._ready(name, route.sizes.get(name, 0)),
+                instances=self._ready(name, route.ordinals.get(name, ())),
             )
             for name, share in route.shares.items()
         )
         account, region, name = key
         self.tables.publish(key, EndpointRoute(account, region, name, listed, route.step))
 
-    def _ready(self, fleet: str, size: int) -> tuple[InstanceRoute, ...]:
+    def _ready(self, fleet: str, ordinals: tuple[int, ...]) -> tuple[InstanceRoute, ...]:
         ready = [
             InstanceRoute(watched.handle.instance_id, watched.handle.address)
             for watched in self.instances.of_fleet(fleet)
             if watched.sight.state is InstanceState.READY
             and not watched.retiring
-            and ordinal_of(watched.handle.instance_id) < size
+            and ordinal_of(watched.handle.instance_id) in ordinals
         ]
         return tuple(sorted(ready, key=lambda instance: ordinal_of(instance.id)))
 

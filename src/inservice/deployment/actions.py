@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from inservice.deployment.facts import Facts
-from inservice.deployment.plan import Step, Want, apportion
+from inservice.deployment.facts import Facts, FleetFacts
+from inservice.deployment.plan import Step, apportion
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +26,13 @@ class Launch:
 class Route:
     """What the routing table must say about the endpoint.
 
-    A fleet in `shares` is listed with its ready instances whose ordinal is below `sizes[fleet]`;
-    others are not listed. Empty shares: the endpoint is not in the table at all. Publishing what
-    is published already makes no new version.
+    A fleet in `shares` is listed with those of its `ordinals` that are ready; others are not
+    listed. Empty shares: the endpoint is not in the table at all. Publishing what is published
+    already makes no new version.
     """
 
     shares: Mapping[str, int]  # basis points by fleet id; they sum to 10,000 or there are none
-    sizes: Mapping[str, int]  # by fleet id: only ordinals below this take traffic
+    ordinals: Mapping[str, tuple[int, ...]]  # by fleet id: whoever may take traffic once ready
     step: str  # "<deployment id>/<row>", for EndpointRoute.step
 
 
@@ -53,19 +53,35 @@ garbage collection or a page-in lasts."""
 
 
 def difference(
-    step: Step, facts: Facts, route: Route, held_back: Collection[str]
+    step: Step, facts: Facts, route: Route | None, held_back: Collection[str]
 ) -> tuple[Action, ...]:
     """What to do to make the row real: launch before routing, route before retiring.
 
-    `route` is what the table should say now; `held_back` are the ids of instances that died and
-    are not to be launched again yet.
+    `route` is what the table should say now, None to leave it as it is; `held_back` are the ids of
+    instances that died and are not to be launched again yet.
     """
     actions: list[Action] = list(launches(step, facts, held_back))
-    if not is_routed(route, facts):
+    if route is not None and not is_routed(route, facts):
         actions.append(route)
     else:
         actions += surplus(step, facts, only_useless=not is_ready(step, facts))
     return (*actions, *worn_out(step, facts))
+
+
+def wanted(size: int, seen: FleetFacts) -> tuple[int, ...]:
+    """Which ordinals of a fleet are the `size` that it should have.
+
+    Whoever is ready stays before whoever is not, so that shrinking a fleet never stops its last
+    ready instance to keep a dead one. Otherwise what exists stays before what does not, and lower
+    ordinals before higher.
+    """
+    if len(seen.ready) == size and len(seen.present) == size:
+        return tuple(sorted(seen.ready))
+    order = (seen.ready, seen.starting, seen.unhealthy, seen.gone, range(size))
+    kept = dict.fromkeys(
+        ordinal for group in order for ordinal in sorted(group) if ordinal not in seen.draining
+    )
+    return tuple(kept)[:size]
 
 
 def launches(step: Step, facts: Facts, held_back: Collection[str]) -> list[Launch]:
@@ -73,36 +89,35 @@ def launches(step: Step, facts: Facts, held_back: Collection[str]) -> list[Launc
     found = []
     for want in step.wants:
         seen = facts.of(want.fleet)
-        if len(seen.ready) >= want.size and not seen.gone:
+        if len(seen.ready) >= want.size:
             continue
         alive = seen.present - seen.gone.keys()
         ordinals = tuple(
             ordinal
-            for ordinal in range(want.size)
+            for ordinal in wanted(want.size, seen)
             if ordinal not in alive and f"{want.fleet}/{ordinal}" not in held_back
         )
-        if ordinals:
-            found.append(Launch(want.fleet, ordinals))
+        room = want.size - len(alive)  # who is being retired takes its room until it is gone
+        if ordinals and room > 0:
+            found.append(Launch(want.fleet, ordinals[:room]))
     return found
 
 
 def is_ready(step: Step, facts: Facts) -> bool:
     """Whether every fleet has as many ready instances as the row needs to become real."""
-    return all(ready_count(want, facts) >= want.ready for want in step.wants)
+    return all(len(facts.of(want.fleet).ready) >= want.ready for want in step.wants)
 
 
-def ready_count(want: Want, facts: Facts) -> int:
-    """The instances that are both wanted and ready."""
-    return sum(1 for ordinal in facts.of(want.fleet).ready if ordinal < want.size)
-
-
-def is_routed(route: Route, facts: Facts) -> bool:
+def is_routed(route: Route | None, facts: Facts) -> bool:
     """Whether every gateway worker has acknowledged this, and lists nothing that must go."""
+    if route is None:
+        return True
     if facts.shares != route.shares:
         return False
     return all(
-        max(seen.routed, default=-1) < (route.sizes.get(fleet, 0) if fleet in route.shares else 0)
+        seen.routed.issubset(route.ordinals.get(fleet, ()) if fleet in route.shares else ())
         for fleet, seen in facts.fleets.items()
+        if seen.routed
     )
 
 
@@ -114,23 +129,19 @@ def surplus(step: Step, facts: Facts, *, only_useless: bool = False) -> list[Ret
     sizes = step.sizes
     found = []
     for fleet, seen in facts.fleets.items():
-        size = sizes.get(fleet, 0)
-        ordinals = tuple(
-            ordinal
-            for ordinal in sorted(seen.present - seen.draining - seen.routed)
-            if ordinal >= size and not (only_useless and ordinal in seen.ready)
-        )
-        if ordinals:
-            found.append(Retire(fleet, ordinals))
+        spare = seen.present - seen.draining - seen.routed
+        spare = spare.difference(wanted(sizes.get(fleet, 0), seen))
+        if only_useless:
+            spare -= seen.ready
+        if spare:
+            found.append(Retire(fleet, tuple(sorted(spare))))
     return found
 
 
 def has_surplus(step: Step, facts: Facts) -> bool:
     """Whether anything is left that the row does not want, be it draining."""
     sizes = step.sizes
-    return any(
-        max(seen.present, default=-1) >= sizes.get(fleet, 0) for fleet, seen in facts.fleets.items()
-    )
+    return any(len(seen.present) > sizes.get(fleet, 0) for fleet, seen in facts.fleets.items())
 
 
 def worn_out(step: Step, facts: Facts) -> list[Retire]:
@@ -142,23 +153,25 @@ def worn_out(step: Step, facts: Facts) -> list[Retire]:
             continue
         ill = [o for o, seconds in seen.unhealthy.items() if seconds > UNHEALTHY_SECONDS_MAX]
         late = [o for o, seconds in seen.starting.items() if seconds > want.start_seconds_max]
-        ordinals = tuple(o for o in sorted((*ill, *late)) if o < want.size and o not in seen.routed)
+        ordinals = tuple(o for o in sorted((*ill, *late)) if o not in seen.routed)
         if ordinals:
             found.append(Retire(want.fleet, ordinals))
     return found
 
 
-def spill(shares: Mapping[str, int], step: Step, facts: Facts) -> Mapping[str, int]:
+def spill(shares: Mapping[str, int], step: Step, facts: Facts) -> Mapping[str, int] | None:
     """The same shares, but a fleet without a ready instance hands its own to those that have one.
 
     First to the fleets of its variant, then to any. No weight stays stuck on a dead fleet, and a
-    fleet that is not in the table yet gets nothing by another's death. With nobody left to take
-    it, everything stays as it is.
+    fleet that is not in the table yet gets nothing by another's death. None when nobody is left
+    to take it: then nothing that the table could say would help.
     """
     alive = {f for f in shares if facts.of(f).ready}
     dead = [f for f, share in shares.items() if share and f not in alive]
-    if not dead or not alive:
+    if not dead:
         return shares
+    if not alive:
+        return None
     variants = {want.fleet: want.variant for want in step.wants}
     moved = {f: share if f in alive else 0 for f, share in shares.items()}
     for fleet in dead:

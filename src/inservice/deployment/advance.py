@@ -16,22 +16,27 @@ restarts nor skips one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
 from inservice.deployment.actions import (
+    Action,
+    Launch,
+    Retire,
     Route,
     difference,
     has_surplus,
     is_ready,
     is_routed,
     spill,
+    wanted,
 )
 from inservice.deployment.events import Event
 from inservice.deployment.facts import Facts
 from inservice.deployment.plan import (
     Change,
+    Doing,
     Plan,
     deletion,
     scaling_back,
@@ -39,7 +44,7 @@ from inservice.deployment.plan import (
     way_back,
 )
 from inservice.deployment.state import Decision, Deployment, Kind, Phase
-from inservice.deployment.trouble import count_deaths, held_back, is_beyond_return, trouble
+from inservice.deployment.trouble import count_deaths, held_back, trouble
 from inservice.hosting.endpoint import FAILURE_REASON_LENGTH_MAX, Endpoint
 from inservice.hosting.fleet import Fleet
 
@@ -49,6 +54,8 @@ believed to look every ten seconds."""
 
 GAP_SECONDS_MAX = 3 * LOOK_SECONDS
 """What a turn that comes late counts at most. Two lost wake-ups are no reason to bake longer."""
+
+NEVER = float("inf")
 
 RETRY_SECONDS = 1.0
 """When to look again after actions whose effect nobody reported."""
@@ -94,9 +101,8 @@ def _keep(endpoint: Endpoint, deployment: Deployment, facts: Facts, now: float) 
     route = _route(kept, facts)
     waiting = held_back(kept, facts, now)
     actions = difference(kept.step, facts, route, waiting)
-    wake_at = min(waiting.values(), default=None)
-    if actions or not is_ready(kept.step, facts):
-        wake_at = min(now + (RETRY_SECONDS if actions else LOOK_SECONDS), wake_at or now + 3600)
+    whole = all(len(facts.of(want.fleet).ready) >= want.size for want in kept.step.wants)
+    wake_at = None if whole and not actions else _soon(actions, facts, waiting, now)
     return Decision(endpoint, kept, actions, wake_at, route=route)
 
 
@@ -109,9 +115,10 @@ def _walk(
     waiting = held_back(walked, facts, now)
     actions = difference(walked.step, facts, route, waiting)
     if not _is_real(walked, facts, route):
-        later = replace(walked, real=False)
-        soon = now + (RETRY_SECONDS if actions else LOOK_SECONDS)
-        return Decision(endpoint, later, actions, min(soon, *waiting.values(), soon), route=route)
+        stopping = walked.stopping or _begins_to_stop(walked, actions)
+        later = replace(walked, real=False, stopping=stopping)
+        wake_at = _soon(actions, facts, waiting, now)
+        return Decision(endpoint, later, actions, wake_at, route=route)
     held = walked.held_seconds + (gap if walked.real and not walked.paused else 0.0)
     left = 0.0 if walked.promoted else walked.step.hold_seconds - held
     if left > 0 or walked.paused:
@@ -121,8 +128,30 @@ def _walk(
     if walked.row + 1 < len(walked.plan):
         onward = _enter(walked, walked.row + 1, now)
         told = onward.event(now, f"Step {onward.row}: {onward.step.doing}.", reason=onward.reason)
-        return Decision(endpoint, onward, actions, now, (told,), route)
-    return replace(_finish(endpoint, walked, now), actions=actions, route=route)
+        return Decision(endpoint, onward, (), now, (told,), route)
+    return replace(_finish(endpoint, walked, now), route=route)
+
+
+def _soon(
+    actions: Sequence[Action], facts: Facts, waiting: Mapping[str, float], now: float
+) -> float:
+    """When to look again at what is not as it should be."""
+    hopeless = all(isinstance(a, Launch) and facts.of(a.fleet).failure for a in actions)
+    return min(now + (LOOK_SECONDS if hopeless else RETRY_SECONDS), *waiting.values(), NEVER)
+
+
+def _begins_to_stop(deployment: Deployment, actions: Sequence[Action]) -> bool:
+    """The point of no return: the first stop of what a rollback would return to."""
+    return (
+        deployment.phase is Phase.UPDATING
+        and _is_at_the_end(deployment)
+        and any(isinstance(action, Retire) for action in actions)
+    )
+
+
+def _is_at_the_end(deployment: Deployment) -> bool:
+    last = deployment.row + 1 == len(deployment.plan)
+    return last and deployment.step.doing is Doing.DELETING
 
 
 def _in_force(deployment: Deployment, facts: Facts) -> Deployment:
@@ -136,17 +165,20 @@ def _in_force(deployment: Deployment, facts: Facts) -> Deployment:
     return replace(deployment, shares=shares, sizes=sizes)
 
 
-def _route(deployment: Deployment, facts: Facts) -> Route:
-    """What is in force, less what is dead."""
+def _route(deployment: Deployment, facts: Facts) -> Route | None:
+    """What is in force, less what is dead; None to leave the table as it is."""
     shares = spill(deployment.shares, deployment.step, facts)
-    return Route(shares, deployment.sizes, f"{deployment.id}/{deployment.row}")
+    if shares is None:
+        return None
+    ordinals = {f: wanted(deployment.sizes.get(f, 0), facts.of(f)) for f in shares}
+    return Route(shares, ordinals, f"{deployment.id}/{deployment.row}")
 
 
-def _is_real(deployment: Deployment, facts: Facts, route: Route) -> bool:
+def _is_real(deployment: Deployment, facts: Facts, route: Route | None) -> bool:
+    """Whether the row is what is. An old fleet that died does not keep it from being so."""
     step = deployment.step
     return (
-        (is_ready(step, facts) or is_beyond_return(deployment))
-        and route.shares == step.shares
+        (is_ready(step, facts) or deployment.stopping)
         and is_routed(route, facts)
         and not has_surplus(step, facts)
     )
@@ -177,6 +209,7 @@ def _turn_back(endpoint: Endpoint, deployment: Deployment, reason: str, now: flo
         spent_seconds=0.0,
         attempts={},  # a fleet that had died before gets its tries again
         paused=False,
+        stopping=False,
     )
     back = _enter(back, 0, now)
     told = back.status_event(now, "Rolling back.", reason)
@@ -186,9 +219,12 @@ def _turn_back(endpoint: Endpoint, deployment: Deployment, reason: str, now: flo
 def _plan_back(endpoint: Endpoint, deployment: Deployment) -> Plan:
     if deployment.kind is Kind.SCALE:
         return scaling_back(endpoint.fleets)
+    sizes = deployment.sizes
+    if _is_at_the_end(deployment) and not deployment.stopping:
+        sizes = deployment.plan[deployment.row - 1].sizes  # the old fleet is still whole
     return way_back(
         Change(endpoint.fleets, deployment.new),
-        sizes=deployment.sizes,
+        sizes=sizes,
         shares=deployment.shares,
         batch=deployment.rollback_batch,
     )

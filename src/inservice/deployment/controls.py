@@ -12,7 +12,6 @@ from dataclasses import replace
 from inservice.deployment.begin import check_updatable, new_update
 from inservice.deployment.policy import BlueGreen
 from inservice.deployment.state import Decision, Deployment, Kind, Phase
-from inservice.deployment.trouble import is_beyond_return
 from inservice.errors import ValidationException
 from inservice.hosting.endpoint import Endpoint, EndpointStatus
 from inservice.hosting.fleet import Fleet, fleet_id
@@ -49,7 +48,7 @@ def promote(endpoint: Endpoint, deployment: Deployment, *, now: float) -> Decisi
 def abort(endpoint: Endpoint, deployment: Deployment, *, now: float) -> Decision:
     """Roll back on the next turn."""
     _check_updating(endpoint, deployment)
-    if is_beyond_return(deployment):
+    if deployment.stopping:
         raise ValidationException(
             f'The deployment of endpoint "{endpoint.arn}" cannot be aborted: '
             f"what it would return to is being stopped. Use undo when it is over."

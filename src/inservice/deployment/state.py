@@ -87,6 +87,7 @@ class Deployment:
     sizes: Mapping[str, int] = field(default_factory=dict)
     """In force, like `shares`: instances by fleet. Of the new fleets, these were once all ready."""
     attempts: Mapping[str, Attempts] = field(default_factory=dict)  # by instance id
+    stopping: bool = False  # the last row has begun to stop what a rollback would return to
     paused: bool = False  # by hand: stays on its row
     promoted: bool = False  # by hand: the rest of this hold is skipped
     aborted: str | None = None  # by hand: why to turn back on the next turn
@@ -145,7 +146,8 @@ class Decision:
     wake_at: float | None = None  # epoch seconds; None: only when something changes
     events: tuple[Event, ...] = ()
     route: Route | None = None
-    """What the table must say about this endpoint from now on, whether or not it says so yet."""
+    """What the table must say about this endpoint from now on, whether or not it says so yet.
+    None: leave it as it is."""
     gone: bool = False  # a deletion is complete: remove both records instead of saving them
 
 

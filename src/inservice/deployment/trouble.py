@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from inservice.deployment.actions import UNHEALTHY_SECONDS_MAX, ready_count
+from inservice.deployment.actions import UNHEALTHY_SECONDS_MAX, wanted
 from inservice.deployment.facts import Facts
-from inservice.deployment.plan import Doing, Want
+from inservice.deployment.plan import Want
 from inservice.deployment.policy import TIMEOUT_SECONDS_DEFAULT
 from inservice.deployment.state import Attempts, Deployment, Kind, Phase
 
@@ -39,8 +39,12 @@ def count_deaths(deployment: Deployment, facts: Facts, now: float) -> Deployment
     """
     fresh = {}
     for want in deployment.step.wants:
-        for ordinal, gone in facts.of(want.fleet).gone.items():
-            if ordinal >= want.size:
+        seen = facts.of(want.fleet)
+        if not seen.gone:
+            continue
+        kept = wanted(want.size, seen)
+        for ordinal, gone in seen.gone.items():
+            if ordinal not in kept:
                 continue
             instance = f"{want.fleet}/{ordinal}"
             last = deployment.attempts.get(instance)
@@ -75,7 +79,7 @@ def trouble(deployment: Deployment, facts: Facts) -> str | None:
         return None
     if deployment.phase is Phase.ROLLING_BACK:
         return cannot_start(deployment, facts) or _out_of_time(deployment, TIMEOUT_SECONDS_DEFAULT)
-    if is_beyond_return(deployment):
+    if deployment.stopping:
         return cannot_start(deployment, facts) if _old_still_runs(deployment, facts) else None
     return (
         deployment.aborted
@@ -86,25 +90,15 @@ def trouble(deployment: Deployment, facts: Facts) -> str | None:
     )
 
 
-def is_beyond_return(deployment: Deployment) -> bool:
-    """Whether the last row has begun to stop what the rollback would return to."""
-    step = deployment.step
-    return (
-        deployment.phase is Phase.UPDATING
-        and step.doing is Doing.DELETING
-        and deployment.row + 1 == len(deployment.plan)
-        and deployment.sizes == step.sizes
-    )
-
-
 def cannot_start(deployment: Deployment, facts: Facts) -> str | None:
     """Why the row can never have as many ready instances as it needs, or None."""
     for want in deployment.step.wants:
-        if not want.ready or ready_count(want, facts) >= want.ready:
+        seen = facts.of(want.fleet)
+        if len(seen.ready) >= want.ready:
             continue
         reasons = [
             reason
-            for ordinal in range(want.size)
+            for ordinal in wanted(want.size, seen)
             if (reason := _start_failure(deployment, want, ordinal, facts))
         ]
         if want.size - len(reasons) < want.ready:
