@@ -1,0 +1,170 @@
+"""`inservice demo`: train a model, deploy it with boto3, invoke it, and leave nothing behind."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import inservice
+from inservice.demo import digits
+from inservice.demo.hosting import DeploymentFailed, Hosting
+from inservice.demo.server import DemoServer, ServerFailed, point_at
+from inservice.demo.story import Story
+
+LOAD_SECONDS = 3.0
+LOAD_CLIENTS = 4
+"""Threads that invoke at once. boto3 itself costs about a millisecond of CPU per call, so more of
+them would measure boto3."""
+
+
+def run(argv: list[str]) -> int:
+    """0 when everything did what it should and nothing is left running, else 1."""
+    parser = argparse.ArgumentParser(
+        prog="inservice demo",
+        description="Train a scikit-learn model, deploy it on a server of its own through boto3, "
+        "invoke it, and clean up. Takes half a minute and touches no other server.",
+    )
+    parser.parse_args(argv)
+    story = Story()
+    # Not in TMPDIR's root by chance: a directory of mode 0700, so nobody else reads the key in it.
+    place = Path(tempfile.mkdtemp(prefix="inservice-demo-"))
+    before = dict(os.environ)
+    try:
+        with _terminable():
+            return _show(story, place)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _show(story: Story, place: Path) -> int:
+    """The demo between an empty directory and its removal."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    story.opening(f"InService {inservice.__version__}: a real model, real processes, plain boto3")
+    server = DemoServer(place / "data")
+    failure = ""
+    try:
+        _deploy_and_invoke(story, place, server)
+    except (ServerFailed, DeploymentFailed, _Wrong) as error:
+        failure = str(error)
+    except (BotoCoreError, ClientError) as error:
+        failure = f"boto3 says: {error}"
+    except digits.NoFramework as error:
+        story.bad(str(error))
+        return 1
+    except KeyboardInterrupt:
+        story.plain("Interrupted: stopping the server.")
+        _stop(story, server)
+        raise
+    if failure:
+        story.bad(failure)
+        story.plain(server.last_log_lines())
+    stopped = _stop(story, server)
+    if failure or not stopped:
+        return 1
+    story.good("It works. Next: inservice up, and the tutorial in docs/tutorial.md")
+    return 0
+
+
+def _deploy_and_invoke(story: Story, place: Path, server: DemoServer) -> None:
+    with story.step("Train", "importing scikit-learn") as step:
+        trained = digits.train()
+        step.tell(
+            f"a support vector classifier on {trained.trained_on:,} handwritten digits, "
+            f"{len(trained.rows)} held out  {trained.seconds:.2f} s"
+        )
+        size_bytes = digits.pack(trained.model, place / "model.tar.gz")
+        step.tell(f"packed as model.tar.gz, {size_bytes / 1024:.0f} KB")
+    with story.step("Start", "inservice up --detach") as step:
+        exports = server.up()
+        step.tell(f"inservice up --detach --port 0 → {exports['AWS_ENDPOINT_URL']}", timed=True)
+    point_at(exports)
+    with story.step("Connect", "importing boto3") as step:
+        hosting = Hosting()
+        step.tell("boto3 with SigV4, configured by the environment alone", timed=True)
+    with story.step("Deploy", "CreateModel, CreateEndpointConfig, CreateEndpoint") as step:
+        hosting.create(place / "model.tar.gz")
+        step.tell("CreateModel, CreateEndpointConfig, CreateEndpoint", timed=True)
+        for status in hosting.statuses():
+            step.tell(f"{status:<10}", timed=True)
+    _invoke(story, hosting, trained)
+    with story.step("Delete", "DeleteEndpoint, DeleteEndpointConfig, DeleteModel") as step:
+        hosting.delete()
+        step.tell("DeleteEndpoint, DeleteEndpointConfig, DeleteModel", timed=True)
+
+
+def _invoke(story: Story, hosting: Hosting, trained: digits.Digits) -> None:
+    with story.step("Invoke", "classifying the held-out digits") as step:
+        as_json, as_csv = hosting.classify_json(trained.rows), hosting.classify_csv(trained.rows)
+        if as_json != trained.predicted or as_csv != trained.predicted:
+            raise _Wrong("The endpoint answers otherwise than the model does in this process.")
+        step.tell(
+            f"{len(as_json)} held-out digits as JSON and as CSV: "
+            f"{trained.accuracy(as_json):.1%} right, as predict() says in this process"
+        )
+        load = hosting.load(trained.rows[0], clients=LOAD_CLIENTS, seconds=LOAD_SECONDS)
+        step.tell(
+            f"{load.requests:,} invocations from {LOAD_CLIENTS} boto3 threads: "
+            f"{load.per_second:,.0f}/s, p50 {load.p50_ms:.1f} ms, p99 {load.p99_ms:.1f} ms"
+        )
+
+
+def _stop(story: Story, server: DemoServer) -> bool:
+    """Stop the server, whatever happened before; whether nothing of it is left."""
+    with _uninterrupted(), story.step("Stop", "inservice down") as step:
+        started = len(server.processes())
+        try:
+            server.down()
+        except ServerFailed as error:
+            step.tell(str(error))
+        left = server.left_behind()
+        for process in left:
+            step.tell(f"still running: pid {process.pid} {' '.join(process.cmdline())[:80]}")
+            process.kill()
+        if not left:
+            step.tell(f"inservice down: all {started} processes are gone", timed=True)
+        return not left
+
+
+class _Wrong(Exception):
+    """The demo saw something that must not be; the message says what."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the demo as Ctrl-C does: in order."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C must not leave processes behind: stopping takes a few seconds at most."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, former in zip(numbers, before, strict=True):
+            signal.signal(number, former)
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))
