@@ -1,0 +1,140 @@
+"""A client's connection to the gateway: which of its requests is answered how."""
+
+from __future__ import annotations
+
+import logging
+import random
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Protocol
+
+from inservice.clock import Clock
+from inservice.errors import AwsError, InternalFailure
+from inservice.gateway.answers import RequestIds, error_answer
+from inservice.gateway.counting import Counting
+from inservice.gateway.instances import Instances
+from inservice.gateway.invoke import Invocation
+from inservice.gateway.proxy import Proxied
+from inservice.gateway.relay import Relay
+from inservice.gateway.requests import read_target
+from inservice.routing import EndpointRoute, RoutingTable
+from inservice.transport.client import Client, Pool
+from inservice.transport.connection import Connection
+from inservice.transport.messages import Request
+from inservice.transport.server import Server
+
+_log = logging.getLogger(__name__)
+
+
+class _Hash(Protocol):
+    def update(self, part: bytes, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+class _Routes(Protocol):
+    table: RoutingTable
+
+
+class Draws:
+    """Chance, dealt evenly: of each hundred requests of an endpoint, each hundredth gets one.
+
+    Independent draws let a 10 % canary of the first hundred requests get anything between 4 and 17;
+    a shuffled deck of hundredths gives it exactly 10, in an order that nobody can foresee.
+    """
+
+    __slots__ = ("_decks",)
+
+    def __init__(self) -> None:
+        self._decks: dict[tuple[str, str, str], list[int]] = {}
+
+    def next(self, route: EndpointRoute) -> float:
+        """Uniform in [0, 1). Not asked of chance at all where there is nothing to choose."""
+        if len(route.fleets) == 1 and len(route.fleets[0].instances) < 2:
+            return 0.0
+        key = (route.account, route.region, route.name)
+        deck = self._decks.get(key)
+        if not deck:
+            deck = self._decks[key] = list(range(100))
+            random.shuffle(deck)
+        return (deck.pop() + random.random()) / 100  # noqa: S311 - traffic is no secret
+
+
+@dataclass
+class Gateway:
+    """What all connections of one worker share."""
+
+    routes: _Routes
+    client: Client
+    control: Pool
+    clock: Clock
+    counting: Counting = field(default_factory=Counting)
+    instances: Instances = field(default_factory=Instances)
+    request_ids: RequestIds = field(default_factory=RequestIds)
+    draws: Draws = field(default_factory=Draws)
+
+
+class GatewayConnection(Connection):
+    """Invocations are answered here; everything else is carried to control."""
+
+    __slots__ = ("_digest", "_relay", "gateway")
+
+    def __init__(self, server: Server, gateway: Gateway) -> None:
+        super().__init__(server)
+        self.gateway = gateway
+        self._relay: Relay | None = None
+        self._digest: _Hash | None = None
+
+    def body_begins(self, request: Request) -> None:
+        """A body that comes in several segments is hashed as they come, while we would wait."""
+        if request.target.startswith(b"/endpoints/"):
+            self._digest = sha256()
+
+    def part_received(self, request: Request, part: bytes) -> None:
+        """Keep it, in as many pieces as it came in: it leaves for the model in the same."""
+        request.parts.append(part)
+        if self._digest is not None:
+            self._digest.update(part)
+
+    def request_received(self, request: Request) -> None:
+        """Answer an invocation, or send the request on to control."""
+        if not request.target.startswith(b"/endpoints/"):
+            proxied = self._relay = Proxied(self, request)
+            proxied.begin()
+            return
+        digest, self._digest = self._digest, None
+        invocation = Invocation(self, request, read_target(request.target))
+        self._relay = invocation
+        try:
+            invocation.begin(None if digest is None else digest.hexdigest())
+        except AwsError as error:
+            self.answer_error(error, invocation.request_id)
+        except Exception as error:  # noqa: BLE001 - a bug costs one request, and is logged
+            _log.error("an invocation failed", exc_info=error)
+            self.answer_error(InternalFailure("An internal error occurred."), b"")
+
+    def may_write(self) -> None:
+        """The client has caught up with an answer that is being passed on."""
+        if self._relay is not None:
+            self._relay.may_write()
+
+    def client_left(self) -> None:
+        """Nobody is waiting any more."""
+        relay, self._relay = self._relay, None
+        if relay is not None:
+            relay.give_up()
+
+    def answered_by(self, relay: Relay, request: Request) -> None:
+        """`relay` has written the whole answer to `request`."""
+        if self._relay is relay and self.request is request:
+            self._relay = None
+            self.answered()
+
+    def answer_error(self, error: AwsError, request_id: bytes, headers: bytes = b"") -> None:
+        """Answer the request in hand with an error."""
+        request = self.request
+        if request is None:
+            return
+        self._relay = None
+        ending = headers + self.server.date + self.closing_header(request)
+        self.write(error_answer(error, request_id, ending))
+        self.answered()

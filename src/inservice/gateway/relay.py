@@ -1,0 +1,148 @@
+"""An answer on its way from an upstream to a client.
+
+Small answers are collected and leave in one write, so that a model whose answer breaks in the
+middle can still be told of as an error. Larger ones are passed on part by part, and the upstream is
+not read while the client is behind: the memory of one answer is bounded whatever its size.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inservice.transport.client import Failure, Upstream
+from inservice.transport.framing import ResponseHead
+from inservice.transport.messages import Request
+
+if TYPE_CHECKING:
+    from inservice.gateway.connection import GatewayConnection
+
+COLLECT_BYTES = 256 * 1024
+"""Answers up to here are collected. Four times the watermark of a connection: below it a client
+costs no pausing, above it a slow one cannot make us keep more."""
+
+
+class Relay:
+    """An exchange whose answer goes to a client. Subclasses say what the client's head is."""
+
+    __slots__ = (
+        "connection",
+        "given_up",
+        "head",
+        "parts",
+        "passing",
+        "paused",
+        "request",
+        "size",
+        "upstream",
+    )
+
+    def __init__(self, connection: GatewayConnection, request: Request) -> None:
+        self.connection = connection
+        self.request = request
+        self.given_up = False
+        self.upstream: Upstream | None = None
+        self.head: ResponseHead | None = None
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.passing = False
+        self.paused = False
+
+    # ── what subclasses say ────────────────────────────────────────────────────────────────────
+
+    def client_head(self, head: ResponseHead) -> bytes:
+        """Status line and headers for the client, but for framing, Connection and blank line."""
+        raise AssertionError(f"nobody knows what to make of a {head.status}")
+
+    def answer_failed(self, failure: Failure, why: str) -> None:
+        """There is no answer, or no more of it."""
+        raise AssertionError(f"nobody hears of {failure}: {why}")
+
+    def ended(self) -> None:
+        """The whole answer was passed on."""
+
+    # ── Exchange ───────────────────────────────────────────────────────────────────────────────
+
+    def answer_begins(self, head: ResponseHead) -> None:
+        """Keep the head until it is known how the body will be framed."""
+        self.head = head
+
+    def part_received(self, part: bytes) -> None:
+        """Collect, or pass on."""
+        self.size += len(part)
+        if self.passing:
+            self._pass_on(part)
+            return
+        self.parts.append(part)
+        if self.size > COLLECT_BYTES:
+            self._begin_passing()
+
+    def answer_ended(self) -> None:
+        """Send what was collected, or finish what was passed on."""
+        connection, request = self.connection, self.request
+        if not self.passing:
+            self._send_whole()
+        elif self._chunked:
+            connection.write(b"0\r\n\r\n")
+        self.ended()
+        connection.answered_by(self, request)
+
+    # ── the client's side ──────────────────────────────────────────────────────────────────────
+
+    def may_write(self) -> None:
+        """The client has caught up."""
+        if self.paused and self.upstream is not None:
+            self.paused = False
+            self.upstream.resume()
+
+    def give_up(self) -> None:
+        """The client has left."""
+        self.given_up = True
+        if self.upstream is not None:
+            self.upstream.give_up()
+
+    @property
+    def _chunked(self) -> bool:
+        """The client is sent chunks: the length of the body is not known beforehand."""
+        assert self.head is not None
+        return self.head.length is None and self.request.version == 1
+
+    def _send_whole(self) -> None:
+        head, connection = self.head, self.connection
+        assert head is not None
+        parts = self.parts
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        framing = b"content-length: %d\r\n" % len(body) if head.status not in (204, 304) else b""
+        connection.write(
+            b"%b%b%b\r\n%b"
+            % (
+                self.client_head(head),
+                framing,
+                connection.closing_header(self.request),
+                body,
+            )
+        )
+
+    def _begin_passing(self) -> None:
+        head, connection = self.head, self.connection
+        assert head is not None
+        self.passing = True
+        if head.length is not None:
+            framing = b"content-length: %d\r\n" % head.length
+        elif self._chunked:
+            framing = b"transfer-encoding: chunked\r\n"
+        else:
+            framing, self.request.keep_alive = b"", False
+        closing = connection.closing_header(self.request)
+        connection.write(self.client_head(head) + framing + closing + b"\r\n")
+        collected, self.parts = self.parts, []
+        for part in collected:
+            self._pass_on(part)
+
+    def _pass_on(self, part: bytes) -> None:
+        if self._chunked:
+            self.connection.transport.writelines((b"%x\r\n" % len(part), part, b"\r\n"))
+        else:
+            self.connection.write(part)
+        if not self.connection.writable and not self.paused and self.upstream is not None:
+            self.paused = True
+            self.upstream.pause()

@@ -1,0 +1,142 @@
+"""A gateway worker: `python -m inservice.gateway.worker`, started by the supervisor.
+
+It inherits the listening sockets, so that whatever happens to it no queued connection is lost. It
+writes one byte a second to the heartbeat pipe: a worker that is stuck is silent, and is replaced.
+SIGTERM drains it: nothing new is accepted, what is in flight is finished, the last counts are sent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import resource
+import signal
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import uvloop
+
+from inservice.clock import SystemClock
+from inservice.gateway.connection import Gateway, GatewayConnection
+from inservice.gateway.counting import Counting
+from inservice.gateway.routes import Channel, Routes
+from inservice.routing import RoutingTable
+from inservice.transport.client import Client
+from inservice.transport.limits import Limits
+from inservice.transport.server import Server
+
+HEARTBEAT_SECONDS = 1.0
+
+LAST_COUNTS_SECONDS = 2.0
+"""How long a drained worker waits for control to take its last counts."""
+
+_log = logging.getLogger(__name__)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a worker until SIGTERM. Returns its exit code."""
+    options = _options(argv)
+    logging.basicConfig(level=logging.INFO, format=f"gateway-{options.index} %(message)s")
+    # Requests make no cycles of objects. A full collection walks all imported modules, 15 ms in
+    # which nothing is answered; frozen, they are not walked.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    with contextlib.suppress(KeyboardInterrupt):
+        uvloop.run(_run(options))
+    return 0
+
+
+def _options(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="inservice.gateway.worker")
+    parser.add_argument("--settings", help="accepted from the supervisor; all is in the others")
+    parser.add_argument("--listen-fd", type=int, action="append", required=True)
+    parser.add_argument("--heartbeat-fd", type=int)
+    parser.add_argument("--index", type=int, default=0)
+    parser.add_argument("--routes", type=Path, required=True)
+    parser.add_argument("--channel", type=Path, required=True)
+    parser.add_argument("--control", type=Path, required=True)
+    parser.add_argument("--body-bytes-max", type=int, default=Limits().body_bytes)
+    parser.add_argument("--drain-seconds", type=float, default=60.0)
+    return parser.parse_args(argv)
+
+
+async def _run(options: argparse.Namespace) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    clock, counting, client = SystemClock(), Counting(), Client()
+
+    def forget_absent(table: RoutingTable) -> None:
+        """Close the pools of instances that are not in the table any more."""
+        client.retain(
+            {
+                f"unix:{options.control}",
+                *(
+                    instance.address
+                    for route in table.endpoints.values()
+                    for fleet in route.fleets
+                    for instance in fleet.instances
+                ),
+            }
+        )
+
+    routes = Routes(options.routes, forget_absent)
+    routes.load()
+    control = client.pool(f"unix:{options.control}")
+    gateway = Gateway(routes, client, control, clock, counting)
+    server = Server(replace(Limits(), body_bytes=options.body_bytes_max, connections_max=_room()))
+    await server.listen(
+        lambda: GatewayConnection(server, gateway),
+        sockets=[socket.socket(fileno=fd) for fd in options.listen_fd],
+    )
+    channel = Channel(options.channel, options.index, routes, counting, clock)
+    following = [
+        asyncio.create_task(channel.follow()),
+        asyncio.create_task(channel.report()),
+        asyncio.create_task(_beat(options.heartbeat_fd, stop)),
+    ]
+    _log.info("pid %d serves table version %d", os.getpid(), routes.table.version)
+    await stop.wait()
+    await server.drain(options.drain_seconds)
+    channel.send_counts()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(channel.confirmed(), LAST_COUNTS_SECONDS)
+    for task in following:
+        task.cancel()
+    client.close()
+
+
+async def _beat(fd: int | None, stop: asyncio.Event) -> None:
+    """Say once a second that this loop still turns. Without a supervisor there is no reason to."""
+    if fd is None:
+        return
+    os.set_blocking(fd, False)
+    while True:
+        try:
+            os.write(fd, b".")
+        except BlockingIOError:
+            pass  # a supervisor that was stopped for long; the pipe is full of earlier beats
+        except BrokenPipeError:
+            stop.set()  # the sockets' owner is gone: let go of the port
+            return
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+
+
+def _room() -> int:
+    """How many clients fit: each may need a second file descriptor, towards a model."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return max(8, (min(soft, 1_000_000) - 64) // 2)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,201 @@
+"""A gateway worker's insides on real sockets, with models and a control plane that tests script."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import msgspec
+import uvloop
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.credentials import Credentials
+
+from inservice.clock import SystemClock
+from inservice.gateway.connection import Gateway, GatewayConnection
+from inservice.gateway.routes import Routes
+from inservice.routing import (
+    WHOLE,
+    EndpointRoute,
+    FleetRoute,
+    InstanceRoute,
+    KeyRoute,
+    RoutingTable,
+)
+from inservice.transport.client import Client
+from inservice.transport.limits import Limits
+from inservice.transport.server import Answer, Request, Response, Server, serve
+from inservice.transport.tables import InvocationRow, rows_of
+
+ACCOUNT, REGION = "000000000000", "us-east-1"
+KEY_ID, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+KEY = KeyRoute(KEY_ID, SECRET, ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root")
+
+
+def fleet(
+    name: str,
+    *addresses: str,
+    share: int = WHOLE,
+    variant: str = "AllTraffic",
+    strategy: str = "RANDOM",
+) -> FleetRoute:
+    instances = tuple(InstanceRoute(f"{name}/{i}", a) for i, a in enumerate(addresses))
+    return FleetRoute(name, variant, f"{name}-config", share, strategy, instances)
+
+
+def table_of(
+    *fleets: FleetRoute, version: int = 1, name: str = "e", step: str = ""
+) -> RoutingTable:
+    route = EndpointRoute(ACCOUNT, REGION, name, fleets, step)
+    return RoutingTable(version, {(ACCOUNT, REGION, name): route}, {KEY_ID: KEY})
+
+
+@dataclass
+class Rig:
+    """One gateway, listening on loopback."""
+
+    directory: Path
+    server: Server
+    gateway: Gateway
+    routes: Routes
+    port: int
+    backends: list[Any] = field(default_factory=list)
+
+    def serve_table(self, table: RoutingTable) -> None:
+        self.routes.table = table
+
+    async def model(self, answer: Answer, name: str = "m") -> str:
+        """A well-behaved model server; its address."""
+        path = self.directory / f"{name}{len(self.backends)}"
+        self.backends.append(await serve(answer, path=path))
+        return f"unix:{path}"
+
+    async def scripted(self, script: Callable[..., Coroutine[Any, Any, None]]) -> str:
+        """A model that speaks raw bytes: `script(reader, writer)` for each connection."""
+        path = self.directory / f"s{len(self.backends)}"
+        self.backends.append(await asyncio.start_unix_server(script, path))
+        return f"unix:{path}"
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    def boto(self, **config: Any) -> Any:
+        return boto3.client(
+            "sagemaker-runtime",
+            endpoint_url=f"http://127.0.0.1:{self.port}",
+            region_name=REGION,
+            aws_access_key_id=KEY_ID,
+            aws_secret_access_key=SECRET,
+            config=Config(retries={"total_max_attempts": 1}, **config),
+        )
+
+    async def invoke(self, **arguments: Any) -> dict[str, Any]:
+        """InvokeEndpoint through boto3; `Body` of the answer is read."""
+        arguments = {"EndpointName": "e", "Body": b"{}", **arguments}
+
+        def call() -> dict[str, Any]:
+            answer = self.boto().invoke_endpoint(**arguments)
+            return {**answer, "Body": answer["Body"].read()}
+
+        return await asyncio.to_thread(call)
+
+    def signed(
+        self,
+        body: bytes = b"{}",
+        *,
+        path: str = "/endpoints/e/invocations",
+        headers: dict[str, str] | None = None,
+        secret: str = SECRET,
+        method: str = "POST",
+    ) -> bytes:
+        """The bytes of a signed request."""
+        return signed(
+            f"127.0.0.1:{self.port}", body, path=path, headers=headers, secret=secret, method=method
+        )
+
+
+def signed(
+    host: str,
+    body: bytes = b"{}",
+    *,
+    path: str = "/endpoints/e/invocations",
+    headers: dict[str, str] | None = None,
+    secret: str = SECRET,
+    method: str = "POST",
+) -> bytes:
+    """The bytes of a request, signed by botocore."""
+    request = AWSRequest(method, f"http://{host}{path}", data=body, headers=headers or {})
+    SigV4Auth(Credentials(KEY_ID, secret), "sagemaker", REGION).add_auth(request)
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in request.headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+async def read_answer(
+    reader: asyncio.StreamReader,
+) -> tuple[int, dict[bytes, bytes], bytes]:
+    """One answer with a Content-Length or chunks."""
+    async with asyncio.timeout(10):
+        head = await reader.readuntil(b"\r\n\r\n")
+        first, *lines = head[:-4].split(b"\r\n")
+        headers = dict(line.lower().split(b": ", 1) for line in lines)
+        if b"content-length" in headers:
+            body = await reader.readexactly(int(headers[b"content-length"]))
+        else:
+            body = b""
+            while size := int(await reader.readline(), 16):
+                body += await reader.readexactly(size)
+                await reader.readline()
+            await reader.readline()
+        return int(first.split()[1]), headers, body
+
+
+def rows(rig: Rig) -> list[InvocationRow]:
+    """What was counted until now, taken from the messages that control would get."""
+    rig.gateway.counting.flush(0.0)
+    messages = [msgspec.json.decode(line) for line in rig.gateway.counting.unconfirmed()]
+    return [row for m in messages for row in rows_of(m["metrics"]["rows"])]
+
+
+@contextlib.asynccontextmanager
+async def gateway(limits: Limits | None = None) -> AsyncIterator[Rig]:
+    """A gateway with an empty table and no control plane."""
+    directory = Path(tempfile.mkdtemp(prefix="gw"))
+    client = Client()
+    routes = Routes(directory / "routes.json", lambda _: None)
+    control = client.pool(f"unix:{directory / 'control.sock'}")
+    shared = Gateway(routes, client, control, SystemClock())
+    server = Server(limits or Limits())
+    listening = socket.create_server(("127.0.0.1", 0))
+    await server.listen(lambda: GatewayConnection(server, shared), sockets=[listening])
+    rig = Rig(directory, server, shared, routes, listening.getsockname()[1])
+    try:
+        yield rig
+    finally:
+        await server.drain(0.5, idle_seconds=0)
+        client.close()
+        for backend in rig.backends:
+            if isinstance(backend, Server):
+                await backend.drain(0.2, idle_seconds=0)
+            else:
+                backend.close()
+        shutil.rmtree(directory)
+
+
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a test's coroutine on the loop that the product runs on."""
+    uvloop.run(asyncio.wait_for(test(), 30))
+
+
+def echo(request: Request) -> Response:
+    """A model that answers with what it was asked."""
+    return Response(200, ((b"content-type", b"application/json"),), request.body)
