@@ -96,9 +96,7 @@ def decode(body: bytes) -> Any:
     if not body:
         return {}
     try:
-        document = json.loads(
-            body.decode(), object_pairs_hook=_without_repetition, parse_constant=_no_constant
-        )
+        document = _decoder.decode(body.decode())
         if b"\\u" in body:
             json.dumps(document, ensure_ascii=False).encode()
     except ValueError as error:
@@ -115,6 +113,9 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_without_repetition, parse_constant=_no_constant)
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────

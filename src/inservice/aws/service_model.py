@@ -128,9 +128,7 @@ def read(name: str) -> dict[str, Any]:
     return model
 
 
-def service_of(
-    name: str, model: Mapping[str, Any], keep: Collection[str] | None = None
-) -> Service:
+def service_of(name: str, model: Mapping[str, Any], keep: Collection[str] | None = None) -> Service:
     """The service that a model in botocore's format describes, with the operations in `keep`."""
     operations = {
         key: _operation(key, document)
