@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inservice.cli.aws.failures import NotConfigured
+from inservice.config import default_data_dir
 
 _CHOOSING = (
     "AWS_ENDPOINT_URL",
@@ -37,12 +38,7 @@ class Target:
 
 def data_directory(given: str | None, environment: Mapping[str, str]) -> Path:
     """The data directory: what was given, else INSERVICE_DATA_DIR, else the user's own."""
-    chosen = given or environment.get("INSERVICE_DATA_DIR")
-    if chosen:
-        return Path(chosen).expanduser()
-    from platformdirs import user_data_dir
-
-    return Path(user_data_dir("inservice"))
+    return Path(given).expanduser() if given else default_data_dir(environment)
 
 
 def chosen_elsewhere(

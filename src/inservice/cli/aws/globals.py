@@ -73,7 +73,7 @@ _ROWS: Final[tuple[tuple[str, dict[str, Any], str], ...]] = (
     (
         "cli-binary-format",
         {"choices": list(BINARY_FORMATS)},
-        "How blobs are written on the command line: base64, or the raw text. fileb:// is always raw.",
+        "How blobs are written on the command line: base64 or raw text. fileb:// is always raw.",
     ),
     ("no-cli-pager", {"action": "store_true"}, "Do not send output through a pager."),
     ("cli-auto-prompt", {"action": "store_true"}, "Ask for the options, with completion."),

@@ -6,7 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Final
 
 from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
 
@@ -75,12 +75,8 @@ def _show(page: list[str], session: Session) -> int:
     from inservice.cli.aws.pager import output_stream
 
     with output_stream(session.pager) as stream:
-        _write(page, stream)
+        stream.write("\n".join(page) + "\n")
     return 0
-
-
-def _write(page: list[str], stream: TextIO) -> None:
-    stream.write("\n".join(page) + "\n")
 
 
 def _title(name: str) -> list[str]:
@@ -175,8 +171,8 @@ def _waiter_text(waiters: object, name: str, indent: int = 3) -> list[str]:
         else f"{awaited.expected} is answered"
     )
     return _wrapped(
-        f"Wait until {condition} when polling with {xform_name(waiter.operation, '-')}. It will poll "
-        f"every {waiter.delay} seconds until a successful state has been reached. This will exit "
+        f"Wait until {condition} when polling with {xform_name(waiter.operation, '-')}. It will "
+        f"poll every {waiter.delay} seconds until a successful state has been reached. This will exit "
         f"with a return code of 255 after {waiter.max_attempts} failed checks.",
         indent,
     )

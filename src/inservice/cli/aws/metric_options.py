@@ -1,4 +1,4 @@
-"""`cloudwatch put-metric-data` with options for one datum: --metric-name, --value, --dimensions …
+"""`cloudwatch put-metric-data` with options for one datum: --metric-name, --value and so on.
 
 The operation takes a list of structures. AWS CLI lets its first element be written as plain options,
 and so does this. The two forms are not mixed.

@@ -272,8 +272,8 @@ _MAX_ITEMS: Final = (
     "--starting-token, and never to the service itself.</p>"
 )
 _PAGE_SIZE: Final = (
-    "<p>How many items to ask for in each call. All items are shown all the same; smaller pages make "
-    "more and shorter calls.</p>"
+    "<p>How many items to ask for in each call. All items are shown all the same; smaller pages "
+    "make more and shorter calls.</p>"
 )
 
 

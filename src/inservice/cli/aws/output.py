@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any
 
 from botocore.paginate import PageIterator
 
@@ -21,7 +21,7 @@ def write_answer(
     output: str,
     operation: str,
     answer: dict[str, Any] | PageIterator[Any],
-    stream: TextIO,
+    stream: IO[str],
     *,
     query: Query | None,
     color: str,
@@ -57,7 +57,7 @@ def select(answer: dict[str, Any], query: Query | None) -> Any:
     return answer if query is None else query.search(answer)
 
 
-def write_json(value: Any, stream: TextIO) -> None:
+def write_json(value: Any, stream: IO[str]) -> None:
     """Write JSON as AWS does: four spaces, members in the model's order. Nothing for `{}`."""
     if value != {}:
         json.dump(value, stream, indent=4, default=plain, ensure_ascii=False)
@@ -69,21 +69,19 @@ def plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def write_yaml(value: Any, stream: TextIO) -> None:
+def write_yaml(value: Any, stream: IO[str]) -> None:
     """Write YAML as AWS does: block style, keys sorted. A lone scalar is written as JSON."""
     if value is None or isinstance(value, (str, int, float, datetime)):
         json.dump(value, stream, default=plain, ensure_ascii=False)
         stream.write("\n")
         return
-    from ruamel.yaml import YAML
+    from inservice.cli.aws.yaml import block_yaml
 
-    yaml = YAML(typ="safe")
-    yaml.representer.default_flow_style = False
-    yaml.dump(value, stream)
+    block_yaml().dump(value, stream)
 
 
 def _write_yaml_stream(
-    answer: dict[str, Any] | PageIterator[Any], stream: TextIO, query: Query | None
+    answer: dict[str, Any] | PageIterator[Any], stream: IO[str], query: Query | None
 ) -> None:
     for page in _pages(answer):
         shown = select(page, query)

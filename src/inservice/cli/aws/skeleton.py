@@ -33,7 +33,7 @@ def write_skeleton(
         _write_yaml(operation)
     else:
         shape = operation.input_shape
-        document = {} if shape is None else ArgumentGenerator().generate_skeleton(shape)
+        document = {} if shape is None else _Generator().generate_skeleton(shape)
         json.dump(document, sys.stdout, indent=4, default=str)
         sys.stdout.write("\n")
 
@@ -49,7 +49,7 @@ def _write_sample_answer(
     shape = operation.output_shape
     sample = {}
     if shape is not None:
-        sample = ArgumentGenerator(use_member_names=True).generate_skeleton(shape)
+        sample = _Generator(use_member_names=True).generate_skeleton(shape)
     client = session.stubbed_client(operation.service_model.service_name)
     method = xform_name(operation.name)
     with Stubber(client) as stubber:
@@ -88,13 +88,23 @@ class _Binary:
         return dumper.represent_scalar("tag:yaml.org,2002:binary", "")
 
 
-class _CommentedGenerator(ArgumentGenerator):
-    """botocore's skeletons, with a comment behind each member: required, what it is, its values."""
+class _Generator(ArgumentGenerator):
+    """botocore's skeletons, the same each time: an enum's first value, where botocore draws one."""
+
+    def _generate_skeleton(self, shape: Shape, stack: list[str], name: str = "") -> Any:
+        values = getattr(shape, "enum", None)
+        if values:
+            return values[0]
+        return super()._generate_skeleton(shape, stack, name)  # type: ignore[misc]
+
+
+class _CommentedGenerator(_Generator):
+    """Skeletons with a comment behind each member: required, what it is, its values."""
 
     def _generate_skeleton(self, shape: Shape, stack: list[str], name: str = "") -> Any:
         if shape.type_name == "blob":
             return _Binary()
-        return super()._generate_skeleton(shape, stack, name)  # type: ignore[misc]
+        return super()._generate_skeleton(shape, stack, name)
 
     def _generate_type_structure(self, shape: StructureShape, stack: list[str]) -> CommentedMap:
         from ruamel.yaml.comments import CommentedMap

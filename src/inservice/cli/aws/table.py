@@ -18,7 +18,7 @@ import os
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, TextIO
+from typing import IO, Any, Final
 
 _PADDING: Final = 4
 """Columns around a cell: two spaces on the left, the rest to the right of the longest."""
@@ -57,7 +57,7 @@ class Section:
         return Section(self.title, self.depth, rows=turned)
 
 
-def write_table(operation: str, answer: Any, stream: TextIO, color: str) -> None:
+def write_table(operation: str, answer: Any, stream: IO[str], color: str) -> None:
     """Write an answer as a table. Nothing at all for an empty one."""
     sections = list(sections_of(operation, answer))
     if not sections:
@@ -132,7 +132,7 @@ def _rows(answer: list[Any]) -> Iterator[list[str]]:
 class _Drawing:
     """Writes sections as lines."""
 
-    def __init__(self, stream: TextIO, colored: bool) -> None:
+    def __init__(self, stream: IO[str], colored: bool) -> None:
         self._stream = stream
         self._element = _ELEMENT if colored else "{}"
         self._bar = _BAR.format("|") if colored else "|"
@@ -220,7 +220,7 @@ def _terminal_width() -> int:
         return _DEFAULT_WIDTH
 
 
-def _is_terminal(stream: TextIO) -> bool:
+def _is_terminal(stream: IO[str]) -> bool:
     try:
         return os.isatty(stream.fileno())
     except (OSError, ValueError):

@@ -6,7 +6,7 @@ structures and lists follow, each on lines of its own that begin with the member
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any
 
 from botocore.paginate import PageIterator
 from botocore.utils import set_value_from_jmespath
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def write_text(
-    answer: dict[str, Any] | PageIterator[Any], stream: TextIO, query: Query | None
+    answer: dict[str, Any] | PageIterator[Any], stream: IO[str], query: Query | None
 ) -> None:
     """Write an answer, or each page of one, as text."""
     if not isinstance(answer, PageIterator):
@@ -27,7 +27,7 @@ def write_text(
     for number, page in enumerate(answer):
         # What does not repeat from page to page is shown with the first.
         shown: dict[str, Any] = {} if number else answer.non_aggregate_part
-        for key in answer.result_keys:
+        for key in answer.result_keys or ():
             set_value_from_jmespath(shown, key.expression, key.search(page))
         _write(shown if query is None else query.search(shown), stream)
     if answer.resume_token:
@@ -36,7 +36,7 @@ def write_text(
 
 
 def _write(
-    value: Any, stream: TextIO, name: str | None = None, columns: list[str] | None = None
+    value: Any, stream: IO[str], name: str | None = None, columns: list[str] | None = None
 ) -> None:
     if isinstance(value, dict):
         _write_structure(value, stream, name, columns)
@@ -47,7 +47,7 @@ def _write(
 
 
 def _write_structure(
-    value: dict[str, Any], stream: TextIO, name: str | None, columns: list[str] | None
+    value: dict[str, Any], stream: IO[str], name: str | None, columns: list[str] | None
 ) -> None:
     if columns is None:
         columns = sorted(key for key, item in value.items() if not _is_nested(item))
@@ -58,7 +58,7 @@ def _write_structure(
         _write(value[key], stream, key)
 
 
-def _write_list(value: list[Any], stream: TextIO, name: str | None) -> None:
+def _write_list(value: list[Any], stream: IO[str], name: str | None) -> None:
     if any(isinstance(item, dict) for item in value):
         # All rows have the columns of all, so that a column of a line always means the same.
         columns = sorted(

@@ -1,0 +1,173 @@
+"""What may come next on a command line: for the shells' completion and for the prompt.
+
+Commands and options come from the same tables that read the line; names of endpoints, endpoint
+configs and models come from the server, when one answers within a second.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any, Final
+
+from inservice.cli.aws.globals import GLOBAL_OPTIONS, parse_globals, take_data_dir
+from inservice.cli.main import COMMANDS, SERVICES
+
+_PATIENCE_SECONDS: Final = 1
+
+_SHELLS: Final = ("bash", "zsh", "fish")
+
+_NAMED: Final[dict[str, tuple[str, str, str]]] = {
+    # option or argument: (operation, list in its answer, member)
+    "endpoint-name": ("list_endpoints", "Endpoints", "EndpointName"),
+    "endpoint-config-name": ("list_endpoint_configs", "EndpointConfigs", "EndpointConfigName"),
+    "model-name": ("list_models", "Models", "ModelName"),
+    "config": ("list_endpoint_configs", "EndpointConfigs", "EndpointConfigName"),
+    "model": ("list_models", "Models", "ModelName"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A word that may come next, and what it is."""
+
+    word: str
+    summary: str = ""
+
+
+def candidates(words: Sequence[str], current: str) -> list[Candidate]:
+    """The words that may stand after `words` and begin with `current`.
+
+    Empty where a file name or free text belongs: the shell completes those itself.
+    """
+    try:
+        offered = list(_offered(list(words), current))
+    except Exception:  # noqa: BLE001  (a completion that fails offers nothing; it never prints)
+        return []
+    return [candidate for candidate in offered if candidate.word.startswith(current)]
+
+
+def _offered(words: list[str], current: str) -> Iterable[Candidate]:
+    _, words = take_data_dir(words)
+    command, rest = _command(words)
+    if words and (choices := _global_choices(words[-1])):
+        return [Candidate(choice) for choice in choices]
+    if command in SERVICES:
+        return _of_service(command, rest, words, current)
+    if command in COMMANDS:
+        return _of_own(command, rest, words, current)
+    if current.startswith("-"):
+        return _global_options()
+    own = [Candidate(name, command.summary) for name, command in COMMANDS.items()]
+    return own + [Candidate(name, summary) for name, summary in SERVICES.items()]
+
+
+def _command(words: list[str]) -> tuple[str, list[str]]:
+    """The first word that is a command, and those after it."""
+    for at, word in enumerate(words):
+        if word in SERVICES or word in COMMANDS:
+            return word, words[at + 1 :]
+    return "", []
+
+
+def _global_options() -> list[Candidate]:
+    return [Candidate(f"--{option.name}", option.help) for option in GLOBAL_OPTIONS]
+
+
+def _global_choices(option: str) -> list[str]:
+    for row in GLOBAL_OPTIONS:
+        if option == f"--{row.name}":
+            return list(row.argparse.get("choices", ()))
+    return []
+
+
+def _of_service(
+    service: str, rest: list[str], words: list[str], current: str
+) -> Iterable[Candidate]:
+    from inservice.cli.aws.driver import operations_of, waiters_of
+    from inservice.cli.aws.options import options_of
+    from inservice.cli.aws.session import Session
+
+    session = Session(_quiet_globals(words))
+    operations = operations_of(service, session)
+    named = next((word for word in rest if word in operations), None)
+    if named is None:
+        return [Candidate(name) for name in [*operations, "help"]]
+    model = session.service_model(service)
+    operation = operations[named]
+    if named == "wait":
+        waiters = waiters_of(service, session)
+        waiter = next((word for word in rest if word in waiters), None)
+        if waiter is None:
+            return [Candidate(name) for name in waiters]
+        operation = session.waiter_model(service).get_waiter(waiters[waiter]).operation
+    if not operation:
+        return []
+    table = options_of(model.operation_model(operation), session).options
+    option = table.get(words[-1].removeprefix("--"))
+    if option is not None and words[-1].startswith("--"):
+        values = list(getattr(option.shape, "enum", None) or ())
+        values = values or list(getattr(option, "argparse", {}).get("choices", ()))
+        kind = "" if option.shape is None else option.shape.type_name
+        if values or kind != "boolean":
+            return [Candidate(v) for v in values] or _names(option.name, words)
+    offered = [Candidate(f"--{o.name}") for o in table.values() if not o.hidden]
+    fresh = [candidate for candidate in offered if candidate.word not in rest]
+    return fresh + (_global_options() if current.startswith("--") else [])
+
+
+def _of_own(command: str, rest: list[str], words: list[str], current: str) -> Iterable[Candidate]:
+    if command == "completion":
+        return [] if rest else [Candidate(shell) for shell in _SHELLS]
+    verbs = getattr(import_module(COMMANDS[command].module), "VERBS", {})
+    if not verbs:
+        return []
+    if not rest:
+        return [Candidate(verb, row.summary) for verb, row in verbs.items()]
+    if words[-1].startswith("--"):
+        found = _names(words[-1].removeprefix("--"), words)
+        if found:
+            return found
+    if current.startswith("-"):
+        row = verbs.get(rest[0])
+        return [] if row is None else _options_in(import_module(row.module).parser)
+    if command == "endpoint" and len(rest) == 1 and rest[0] not in ("list", "create"):
+        return _names("endpoint-name", words)
+    return []
+
+
+def _options_in(make_parser: Callable[[str], Any]) -> list[Candidate]:
+    text = make_parser("").format_help()
+    return [Candidate(word) for word in dict.fromkeys(re.findall(r"--[a-z][a-z-]*", text))]
+
+
+def _names(option: str, words: list[str]) -> list[Candidate]:
+    """The names that exist on the server for such an option; none when it does not answer."""
+    if option not in _NAMED:
+        return []
+    from inservice.cli.aws.session import Session
+
+    operation, listed, member = _NAMED[option]
+    client: Any = Session(_quiet_globals(words)).client("sagemaker")
+    answer = getattr(client, operation)(MaxResults=100)
+    return [Candidate(item[member]) for item in answer[listed]]
+
+
+def _quiet_globals(words: list[str]) -> Any:
+    """The global options on the line so far, with short timeouts and no log."""
+    known = {f"--{row.name}" for row in GLOBAL_OPTIONS if "action" not in row.argparse}
+    data_dir, words = take_data_dir(words)
+    chosen = [
+        piece
+        for option, value in zip(words, words[1:], strict=False)
+        if option in known
+        for piece in (option, value)
+    ]
+    options, _, _ = parse_globals([*chosen, "--version"], [], data_dir)
+    return replace(
+        options,
+        read_timeout_seconds=_PATIENCE_SECONDS,
+        connect_timeout_seconds=_PATIENCE_SECONDS,
+    )

@@ -1,0 +1,108 @@
+"""`inservice model lint ARTIFACT`: what is in an artifact, what would load it, what would fail."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from inservice.artifacts.lint import Report
+
+DONE: Final = 0
+FOUND: Final = 1
+"""The artifact would fail, or cannot be read."""
+
+_FILES_SHOWN_MAX: Final = 20
+_STYLES: Final = {"error": "bold red", "warning": "yellow", "note": "cyan"}
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One word after `model`."""
+
+    module: str
+    summary: str
+
+
+VERBS: Final = {"lint": Verb("inservice.cli.model", "Say whether an artifact would work, and why.")}
+
+
+def parser(prog: str = "inservice model lint") -> argparse.ArgumentParser:
+    """The options of `model lint`."""
+    options = argparse.ArgumentParser(prog=prog, description=__doc__)
+    options.add_argument("artifact", type=Path, help="a model.tar.gz, or a directory")
+    options.add_argument("--output", choices=("text", "json"), default="text")
+    return options
+
+
+def run(argv: list[str]) -> int:
+    """Answer `inservice model …`; 0: it would work, 1: it would not, 2: no such command."""
+    if argv[:1] != ["lint"]:
+        sys.stderr.write("usage: inservice model lint ARTIFACT [--output text|json]\n")
+        return DONE if argv in (["--help"], ["-h"]) else 2
+    options = parser().parse_args(argv[1:])
+    from inservice.artifacts.lint import lint
+
+    try:
+        report = lint(options.artifact)
+    except OSError as error:
+        sys.stderr.write(f"inservice model lint: {error}\n")
+        return FOUND
+    if options.output == "json":
+        sys.stdout.write(json.dumps(_document(report), indent=4, ensure_ascii=False) + "\n")
+    else:
+        _write(report, options.artifact)
+    return DONE if report.deployable else FOUND
+
+
+def _document(report: Report) -> dict[str, object]:
+    return {
+        "Deployable": report.deployable,
+        "Loader": report.loader,
+        "SizeInBytes": report.size_bytes,
+        "Files": [{"Path": file.path, "SizeInBytes": file.size_bytes} for file in report.files],
+        "Findings": [
+            {"Severity": finding.severity.value, "Where": finding.where, "Says": finding.says}
+            for finding in report.findings
+        ],
+    }
+
+
+def _write(report: Report, artifact: Path) -> None:
+    from rich.console import Console
+
+    console = Console(soft_wrap=True, highlight=False)
+    verdict = ("would work", "bold green") if report.deployable else ("would fail", "bold red")
+    console.print(str(artifact), style="bold", markup=False, end=" ")
+    console.print(verdict[0], style=verdict[1])
+    if report.loader:
+        console.print(f"  loaded by  {report.loader}", markup=False)
+    console.print(f"  {len(report.files)} files, {size(report.size_bytes)} unpacked")
+    for file in report.files[:_FILES_SHOWN_MAX]:
+        console.print(f"  {size(file.size_bytes):>10}  {file.path}", markup=False)
+    if len(report.files) > _FILES_SHOWN_MAX:
+        console.print(f"  {'…':>10}  and {len(report.files) - _FILES_SHOWN_MAX} more")
+    _write_findings(report, console)
+
+
+def _write_findings(report: Report, console: Console) -> None:
+    for finding in report.findings:
+        console.print(f"{finding.severity.value}:", style=_STYLES[finding.severity.value], end=" ")
+        where = f"{finding.where}: " if finding.where else ""
+        console.print(f"{where}{finding.says}", markup=False)
+
+
+def size(size_bytes: int) -> str:
+    """A size as people say it: 1.5 MB is 1,500,000 bytes."""
+    amount = float(size_bytes)
+    for unit in ("bytes", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"
