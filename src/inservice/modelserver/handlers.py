@@ -4,7 +4,8 @@
     input_fn(body, content_type)                 → value       ┐
     predict_fn(value, model)                     → prediction  ├ or transform_fn(model, body,
     output_fn(prediction, accept)                → answer      ┘      content_type, accept)
-    predict_batch_fn(values, model)              → predictions   ours: declares micro-batching
+    predict_batch_fn(values, model)              → predictions   ours: declares micro-batching;
+                                                   predict_fn, if there too, takes single values
 
 Each may take one more argument, the `context`. An answer is bytes or str, either with its content
 type in a pair, an iterator (of either, sync or async: it is streamed), or anything that the default
@@ -37,6 +38,9 @@ _ARGUMENTS = {
     "predict_batch_fn": 2,
 }
 """The handlers and how many arguments each takes without the context."""
+
+_PREDICTING = ("transform_fn", "predict_fn", "predict_batch_fn")
+"""Any of these stands in for the default predict_fn."""
 
 Handler = Callable[..., Any]
 
@@ -114,11 +118,12 @@ def _checked(module: ModuleType) -> Program:
         if not callable(function):
             raise BadProgram(f"{name} of {module.__name__} is not a function")
         handlers[name] = _taking_context(name, function, count)
-    three = [n for n in ("input_fn", "predict_fn", "output_fn") if n in handlers]
-    if "transform_fn" in handlers and three:
+    steps = ("input_fn", "predict_fn", "predict_batch_fn", "output_fn")
+    overruled = [name for name in steps if name in handlers]
+    if "transform_fn" in handlers and overruled:
         raise BadProgram(
             f"{module.__name__} defines transform_fn, which is all of an invocation, and also "
-            f"{', '.join(three)}, which would never be called"
+            f"{', '.join(overruled)}, which would never be called"
         )
     return Program(handlers)
 
@@ -150,13 +155,13 @@ class Model:
         context = Context({}, str(settings.model_dir))
         if program.has("model_fn"):
             self._model = program.call("model_fn", context, str(settings.model_dir))
-        elif program.has("transform_fn") or program.has("predict_fn"):
+        elif any(map(program.has, _PREDICTING)):
             self._model = self._optional(settings)
         else:
             self._model = sklearn.load(settings.model_dir)
         self.takes_batches = program.has("predict_batch_fn")
         """The user's code says so."""
-        self.could_take_batches = not program.has("predict_fn") and not program.has("transform_fn")
+        self.could_take_batches = not any(map(program.has, _PREDICTING))
         """The default predict_fn can, if the user's settings say so."""
 
     @staticmethod

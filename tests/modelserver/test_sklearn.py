@@ -1,0 +1,212 @@
+"""A real scikit-learn artifact without any code, through every content type."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.pipeline import make_pipeline
+
+from inservice.runtimes.base import Handle
+from tests.contracts.runtime_stages import ProcessStage
+from tests.modelserver.conftest import Serve, settle
+from tests.modelserver.unix_http import call
+
+X, Y = load_iris(return_X_y=True)
+ROWS = X[[0, 60, 120]]
+IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model = LogisticRegression(max_iter=500).fit(X, Y)
+    path = tmp_path_factory.mktemp("artifact") / "model.joblib"
+    joblib.dump(model, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def expected(artifact: Path) -> list[int]:
+    answer: list[int] = joblib.load(artifact).predict(ROWS).tolist()
+    assert len(set(answer)) == 3, "the three rows are told apart"
+    return answer
+
+
+@pytest.fixture(scope="module")
+def iris(stage: ProcessStage, artifact: Path) -> Iterator[Handle]:
+    import asyncio
+
+    spec = stage.spec(code="", image=IMAGE)
+    assert spec.model_dir is not None
+    (spec.model_dir / "code" / "inference.py").unlink()
+    (spec.model_dir / "model.joblib").symlink_to(artifact)
+    stage.again()
+    handle = asyncio.run(stage.runtime.launch(spec))
+    sight = settle(stage, handle)
+    assert sight.state == "Ready", sight
+    assert set(sight.phases) == {"fork", "import", "load", "ping"}
+    yield handle
+    stage.again()
+    asyncio.run(stage.runtime.retire(handle, 2))
+
+
+def npy(array: Any) -> bytes:
+    out = io.BytesIO()
+    np.save(out, array)
+    return out.getvalue()
+
+
+CSV = "\n".join(",".join(map(str, row)) for row in ROWS)
+BODIES = {
+    "application/json": json.dumps(ROWS.tolist()),
+    "application/json; charset=utf-8": json.dumps(ROWS.tolist()),
+    "text/csv": CSV,
+    "application/x-npy": npy(ROWS),
+}
+
+
+@pytest.mark.parametrize("content_type", BODIES)
+def test_every_way_in(iris: Handle, expected: list[int], content_type: str) -> None:
+    answer = call(iris.address, BODIES[content_type], content_type=content_type)
+    assert answer.status == 200, answer
+    assert answer.headers["content-type"] == "application/json"
+    assert json.loads(answer.body) == expected
+
+
+def test_csv_out(iris: Handle, expected: list[int]) -> None:
+    answer = call(iris.address, CSV, content_type="text/csv", accept="text/csv")
+    assert answer.headers["content-type"] == "text/csv"
+    assert answer.body.decode() == "".join(f"{n}\n" for n in expected)
+
+
+def test_npy_out(iris: Handle, expected: list[int]) -> None:
+    answer = call(iris.address, CSV, content_type="text/csv", accept="application/x-npy")
+    assert answer.headers["content-type"] == "application/x-npy"
+    assert np.load(io.BytesIO(answer.body)).tolist() == expected
+
+
+def test_instances_are_answered_with_predictions(iris: Handle, expected: list[int]) -> None:
+    body = json.dumps({"instances": ROWS.tolist()})
+    answer = call(iris.address, body, content_type="application/json")
+    assert json.loads(answer.body) == {"predictions": expected}
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", json.dumps(ROWS[0].tolist())),
+        ("text/csv", CSV.splitlines()[0]),
+        ("text/csv", CSV.splitlines()[0] + "\r\n"),
+        ("application/x-npy", npy(ROWS[0])),
+    ],
+)
+def test_one_row_is_enough(
+    iris: Handle, expected: list[int], content_type: str, body: str | bytes
+) -> None:
+    answer = call(iris.address, body, content_type=content_type)
+    assert json.loads(answer.body) == expected[:1]
+
+
+def test_json_is_meant_when_nothing_is_said(iris: Handle, expected: list[int]) -> None:
+    answer = call(iris.address, BODIES["application/json"])
+    assert json.loads(answer.body) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "accept", "body", "words"),
+    [
+        (415, "image/png", "*/*", "x", "Content type image/png is not supported"),
+        (406, "text/csv", "image/png", CSV, "Accept image/png is not supported"),
+        (400, "application/json", "*/*", "{", "not readable as application/json"),
+        (400, "application/json", "*/*", "", "not readable as application/json"),
+        (400, "application/json", "*/*", '{"rows": [[1]]}', 'the one member "instances"'),
+        (400, "application/json", "*/*", "[[1, 2], [3]]", "not readable as application/json"),
+        (400, "application/json", "*/*", "[" * 100_000, "not readable as application/json"),
+        (400, "application/json", "*/*", "[[1, 2, 3]]", "3 features"),
+        (400, "application/json", "*/*", '[["a", "b", "c", "d"]]', "cannot predict this"),
+        (400, "text/csv", "*/*", "1,2,3,4\n1,2", "differ in their number of fields"),
+        (400, "text/csv", "*/*", "\n", "there is no line"),
+        (400, "application/x-npy", "*/*", "garbage", "not readable as application/x-npy"),
+    ],
+)
+def test_what_cannot_be_answered_says_why(
+    iris: Handle, status: int, content_type: str, accept: str, body: str, words: str
+) -> None:
+    answer = call(iris.address, body, content_type=content_type, accept=accept)
+    assert (answer.status, words in answer.body.decode()) == (status, True), answer
+
+
+def test_npy_never_unpickles(iris: Handle, tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "it went off",))
+
+    body = npy(np.array([Bomb()], dtype=object))
+    assert (tmp_path / "it went off").exists() is False
+    assert call(iris.address, body, content_type="application/x-npy").status == 400
+    assert call(iris.address, pickle.dumps(Bomb()), content_type="application/x-npy").status == 400
+    assert not (tmp_path / "it went off").exists()
+
+
+def test_an_npy_of_a_few_bytes_cannot_ask_for_all_memory(iris: Handle) -> None:
+    head = npy(np.zeros((1, 4))).replace(b"(1, 4), }   ", b"(1 << 60,)")
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1152921504606846976, 4), }"
+    header += b" " * (118 - len(header) - 1) + b"\n"
+    body = head[:8] + len(header).to_bytes(2, "little") + header
+    assert call(iris.address, body, content_type="application/x-npy").status == 400
+    assert call(iris.address, path="/ping", method="GET").status == 200
+
+
+def test_words_reach_a_pipeline_as_documents(serve: Serve, tmp_path: Path) -> None:
+    model = make_pipeline(CountVectorizer(), MultinomialNB())
+    model.fit(["good fine", "bad poor", "fine good good"], ["yes", "no", "yes"])
+    joblib.dump(model, tmp_path / "a.pkl")
+    handle = serve(image="sklearn", files={"anything.pkl": tmp_path / "a.pkl"})
+    answer = call(handle.address, '["poor", "good"]', content_type="application/json")
+    assert json.loads(answer.body) == ["no", "yes"]
+
+
+def test_the_default_accept_is_a_setting(serve: Serve, artifact: Path, expected: list[int]) -> None:
+    handle = serve(
+        image="sklearn",
+        files={"model.joblib": artifact},
+        SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT="text/csv",
+    )
+    for accept in ({}, {"accept": "*/*"}):
+        answer = call(handle.address, CSV, content_type="text/csv", **accept)
+        assert answer.body.decode() == "".join(f"{n}\n" for n in expected)
+
+
+def test_batches_give_what_single_predictions_give(serve: Serve, artifact: Path) -> None:
+    handle = serve(
+        image="sklearn",
+        files={"model.joblib": artifact},
+        INSERVICE_MAX_BATCH_SIZE="16",
+        INSERVICE_MAX_BATCH_DELAY_MS="20",
+    )
+    model = joblib.load(artifact)
+
+    def ask(n: int) -> tuple[int, bytes]:
+        rows = X[n : n + 1 + n % 3].tolist() if n % 10 else [[1, 2, 3]]
+        answer = call(handle.address, json.dumps(rows), content_type="application/json")
+        return answer.status, answer.body
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(ask, range(100)))
+    for n, (status, body) in enumerate(answers):
+        if n % 10:
+            assert (status, json.loads(body)) == (200, model.predict(X[n : n + 1 + n % 3]).tolist())
+        else:
+            assert (status, b"3 features" in body) == (400, True)
