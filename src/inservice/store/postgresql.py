@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import URL, Engine, QueuePool, create_engine, event
 
+from inservice.store import schema
 from inservice.store.base import StoreInUse
-from inservice.store.schema import migrate
 
 LOCK = 0x1A5E_4B1C_E000_0001
 """Any number will do that no other program locks in the same database."""
@@ -24,7 +24,9 @@ class PostgresqlDatabase:
         self.writer = _writer(driver)
         try:
             with self.writer.begin() as connection:
-                migrate(connection, new=True)
+                if not schema.is_empty(connection):
+                    schema.check(connection)
+                schema.migrate(connection)
         except BaseException:
             self.writer.dispose()
             raise

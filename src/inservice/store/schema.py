@@ -3,42 +3,67 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, text
 
 from inservice.store import tables
 from inservice.store.base import StoreDamaged, StoreTooNew
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
 
-def migrate(connection: Connection, *, new: bool) -> None:
-    """Run the migrations that are missing, within the transaction of `connection`.
+def check(connection: Connection) -> None:
+    """Refuse a database that `migrate` could not bring up to date, before anything is written.
 
-    Killed half-way, the database is what it was before. Raises StoreDamaged for a database that is
-    not ours, unless it is `new` and empty; StoreTooNew for one of a later version.
+    Raises StoreDamaged for one that is not ours, StoreTooNew for one of a later version.
     """
     revision = _revision(connection)
-    if revision == tables.REVISION:
-        return
-    if revision is None and not new:
+    if revision is None:
         raise StoreDamaged("The database holds no tables of InService. It is left as it is.")
-
-    # Imported only now: Alembic costs a quarter of a second that no other start should pay.
-    from alembic import command
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
-
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if revision is not None and revision not in known:
+    if revision != tables.REVISION and revision not in _known():
         raise StoreTooNew(
             f"The database is of version {revision}, made by a newer InService; this one knows "
             f"{tables.REVISION}. Upgrade InService, or use another data directory."
         )
+
+
+def migrate(connection: Connection) -> None:
+    """Run the migrations that are missing, all of them for an empty database.
+
+    All within the transaction of `connection`: killed half-way, the database is what it was before.
+    """
+    if _revision(connection) == tables.REVISION:
+        return
+
+    # Imported only now: Alembic costs a quarter of a second that no other start should pay.
+    from alembic import command
+
+    config = _config()
+    config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def is_empty(connection: Connection) -> bool:
+    """Whether there are no tables at all."""
+    return not inspect(connection).get_table_names()
+
+
+def _known() -> set[str]:
+    from alembic.script import ScriptDirectory
+
+    return {each.revision for each in ScriptDirectory.from_config(_config()).walk_revisions()}
+
+
+def _config() -> Config:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    return config
 
 
 def _revision(connection: Connection) -> str | None:

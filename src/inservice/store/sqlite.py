@@ -12,8 +12,8 @@ import structlog
 from sqlalchemy import URL, Engine, QueuePool, create_engine, event, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 
+from inservice.store import schema
 from inservice.store.base import StoreDamaged, StoreInUse, StoreRefused
-from inservice.store.schema import migrate
 
 BUSY_SECONDS = 5
 """How long a foreign lock (a backup, a curious shell) is waited for before the caller hears 503."""
@@ -42,11 +42,15 @@ class SqliteFile:
         try:
             if not path.exists():
                 _make(path)
-            self.writer = _writer(path)
-            self._check()
-            _keep_log(self.writer)
-            with self.writer.begin() as connection:
-                migrate(connection, new=False)
+            self.writer = make_writer(path)
+            try:
+                self._check()
+                _keep_log(self.writer)
+                with self.writer.begin() as connection:
+                    schema.migrate(connection)
+            except BaseException:
+                self.writer.dispose()
+                raise
         except BaseException:
             os.close(self._lock)
             raise
@@ -63,13 +67,13 @@ class SqliteFile:
         try:
             with self.writer.connect() as connection:
                 found = connection.execute(text("PRAGMA quick_check(1)")).scalar()
+                if found == "ok":
+                    schema.check(connection)
         except OperationalError as error:
-            self.writer.dispose()
             raise StoreRefused(f"{self._path} cannot be opened: {error.orig}.") from error
         except DatabaseError as error:
             found = str(error.orig)
         if found != "ok":
-            self.writer.dispose()
             raise StoreDamaged(
                 f"{self._path} is damaged: {found}. It is left as it is: restore it from a backup, "
                 "or move it away to begin anew."
@@ -105,10 +109,10 @@ def _make(path: Path) -> None:
     for name in (draft.name, f"{draft.name}-wal", f"{draft.name}-shm", f"{draft.name}-journal"):
         draft.with_name(name).unlink(missing_ok=True)
     os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    engine = _writer(draft)
+    engine = make_writer(draft)
     _keep_log(engine)
     with engine.begin() as connection:
-        migrate(connection, new=True)
+        schema.migrate(connection)
     engine.dispose()  # the last connection: its log is written back and removed
     draft.rename(path)
     directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
@@ -124,7 +128,7 @@ def _keep_log(engine: Engine) -> None:
     connection.close()
 
 
-def _writer(path: Path) -> Engine:
+def make_writer(path: Path) -> Engine:
     """The one connection that writes and checkpoints."""
     engine = _engine(path, connections=1)
 

@@ -1,0 +1,281 @@
+"""What SQLite alone must hold: crashes, damage, locks, full disks, and whose file it is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import structlog
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, inspect
+
+from inservice.errors import ServiceUnavailable
+from inservice.store import schema, sqlite, tables
+from inservice.store.base import (
+    StoreDamaged,
+    StoreInUse,
+    StoreRefused,
+    StoreTooNew,
+)
+from inservice.store.database import Database, open_store
+
+from .store_records import ACCOUNT, REGION, model
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+def opened(path: Path) -> Database:
+    return open_store(f"sqlite:///{path}", key_file=path.with_name("store.key"))
+
+
+def filled(path: Path, models: int = 200) -> None:
+    store = opened(path)
+    with store.transaction() as tx:
+        for number in range(models):
+            tx.add_model(model(f"m{number}"))
+    store.close()
+
+
+def execute(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute(statement)
+    connection.close()
+
+
+def files(directory: Path) -> dict[str, str]:
+    return {
+        each.name: hashlib.sha256(each.read_bytes()).hexdigest()
+        for each in directory.iterdir()
+        if not each.name.endswith(".lock")
+    }
+
+
+class TestCrashes:
+    def test_nothing_told_is_lost_by_kill_9(self, tmp_path: Path) -> None:
+        seed = random.SystemRandom().randrange(10**6)
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.contracts.store_killer", tmp_path, str(seed), "60"],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"seed {seed}: {done.stderr}"
+        assert int(done.stdout) > 60, "hardly anything was written, so nothing is shown"
+
+    def test_a_migration_is_all_or_nothing(self, path: Path) -> None:
+        engine = sqlite.make_writer(path)
+
+        def migrate_and_die() -> None:
+            with engine.begin() as connection:
+                schema.migrate(connection)
+                assert inspect(connection).has_table("models")
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            migrate_and_die()
+        with engine.connect() as connection:
+            assert inspect(connection).get_table_names() == []
+        engine.dispose()
+
+    def test_a_draft_of_a_crashed_first_start_is_no_database(self, path: Path) -> None:
+        path.with_name("store.db.new").write_bytes(b"half")
+        path.with_name("store.db.new-wal").write_bytes(b"half")
+        filled(path)
+        assert sorted(files(path.parent)) == ["store.db", "store.key"]
+
+
+def cut_to(size: int) -> Callable[[Path], None]:
+    return lambda path: os.truncate(path, size)
+
+
+def scribble(path: Path) -> None:
+    """Overwrite pages in the middle, as a failing disk might."""
+    with path.open("r+b") as file:
+        for page in range(2, path.stat().st_size // 4096):
+            file.seek(page * 4096)
+            file.write(b"\xa5" * 64)
+
+
+def become_text(path: Path) -> None:
+    path.write_text("this is no database\n" * 1000)
+
+
+def become_foreign(path: Path) -> None:
+    path.unlink()
+    execute(path, "CREATE TABLE somebody_elses (x)")
+
+
+class TestDamage:
+    @pytest.mark.parametrize(
+        ("damage", "says"),
+        [
+            (cut_to(0), "no tables of InService"),
+            (cut_to(4096), "damaged"),
+            (cut_to(100), "damaged"),
+            (scribble, "damaged"),
+            (become_text, "damaged"),
+            (become_foreign, "no tables of InService"),
+        ],
+    )
+    def test_it_is_refused_and_left_as_it_is(
+        self, path: Path, damage: Callable[[Path], None], says: str
+    ) -> None:
+        filled(path)
+        damage(path)
+        before = files(path.parent)
+        with pytest.raises(StoreDamaged, match=says):
+            opened(path)
+        assert files(path.parent) == before
+        with pytest.raises(StoreDamaged):  # and the refusal has let go of the lock
+            opened(path)
+
+    def test_a_log_without_its_database_is_not_thrown_away(self, path: Path) -> None:
+        filled(path)
+        path.rename(path.with_name("elsewhere"))
+        path.with_name("store.db-wal").write_bytes(b"commits")
+        with pytest.raises(StoreDamaged, match=r"store\.db-wal, a part of it, is there"):
+            opened(path)
+        assert not path.exists()
+
+    def test_a_newer_database_is_refused_and_left_as_it_is(self, path: Path) -> None:
+        filled(path)
+        execute(path, "UPDATE alembic_version SET version_num = '9999'")
+        before = files(path.parent)
+        with pytest.raises(StoreTooNew, match="9999"):
+            opened(path)
+        assert files(path.parent) == before
+
+    def test_a_directory_in_its_place_is_refused(self, path: Path) -> None:
+        path.mkdir()
+        with pytest.raises(StoreRefused, match="cannot be opened"):
+            opened(path)
+
+    def test_a_backup_opens(self, path: Path) -> None:
+        filled(path)
+        backup = path.parent / "restored" / "store.db"
+        backup.parent.mkdir()
+        execute(path, f"VACUUM INTO '{backup}'")  # which leaves out that it was a WAL database
+        path.with_name("store.key").rename(backup.with_name("store.key"))
+        store = opened(backup)
+        with store.reading() as records:
+            assert records.model(ACCOUNT, REGION, "m7") == model("m7")
+        store.close()
+
+
+class TestLocks:
+    def test_a_second_process_is_refused_with_the_pid_of_the_first(self, path: Path) -> None:
+        store = opened(path)
+        with pytest.raises(StoreInUse, match=f"{path} is open in another process .{os.getpid()}"):
+            opened(path)
+        store.close()
+        opened(path).close()
+
+    def test_a_foreign_lock_is_waited_for_and_then_answers_503(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.1)
+        store = opened(path)
+        shell = sqlite3.connect(path, isolation_level=None)
+        shell.execute("BEGIN IMMEDIATE")
+        with pytest.raises(ServiceUnavailable), store.transaction() as tx:
+            tx.add_model(model())
+        with store.reading() as records, pytest.raises(Exception, match="Could not find"):
+            records.model(ACCOUNT, REGION, "m")
+        shell.execute("ROLLBACK")
+        shell.close()
+        with store.transaction() as tx:
+            tx.add_model(model())
+        store.close()
+
+    def test_only_one_connection_can_write_or_checkpoint(self, path: Path) -> None:
+        driver = sqlite.SqliteFile(path)
+
+        def settings(engine: object) -> dict[str, int]:
+            names = ("query_only", "wal_autocheckpoint", "synchronous", "foreign_keys")
+            with engine.connect() as connection:  # type: ignore[attr-defined]
+                return {
+                    name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names
+                }
+
+        writer, reader = settings(driver.writer), settings(driver.readers)
+        assert (writer["query_only"], writer["synchronous"], writer["foreign_keys"]) == (0, 2, 1)
+        assert writer["wal_autocheckpoint"] > 0
+        assert (reader["query_only"], reader["wal_autocheckpoint"]) == (1, 0)
+        assert driver.writer.pool.size() == 1  # type: ignore[attr-defined]
+        driver.close()
+        assert sorted(files(path.parent)) == ["store.db"], "the writer has put its log away"
+
+    def test_nobody_else_may_read_it(self, path: Path) -> None:
+        store = opened(path)
+        with store.transaction() as tx:
+            tx.add_model(model())
+        assert {each.stat().st_mode & 0o777 for each in path.parent.iterdir()} == {0o600}
+        store.close()
+
+
+def test_a_full_disk_answers_503_and_is_got_over(path: Path) -> None:
+    # SQLite's own limit of pages gives the very error of a disk that is full.
+    store = opened(path)
+    with store.transaction() as tx:
+        tx.add_model(model("first"))
+    limit_pages(store, 40)
+    with pytest.raises(ServiceUnavailable):
+        fill_up(store)
+    with store.reading() as records:
+        assert records.model(ACCOUNT, REGION, "first") == model("first")
+        with pytest.raises(Exception, match="Could not find"):
+            records.model(ACCOUNT, REGION, "m0")
+    limit_pages(store, 100_000)
+    fill_up(store)
+    store.close()
+
+
+def limit_pages(store: Database, pages: int) -> None:
+    with store._driver.writer.begin() as connection:
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+
+def fill_up(store: Database) -> None:
+    with store.transaction() as tx:
+        for number in range(500):
+            tx.add_model(model(f"m{number}", text="x" * 1000))
+
+
+class TestMigrations:
+    def test_they_make_the_tables_that_the_code_knows(self, path: Path) -> None:
+        opened(path).close()
+        engine = create_engine(f"sqlite:///{path}")
+        with engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"compare_type": True})
+            assert compare_metadata(context, tables.metadata) == []
+        engine.dispose()
+
+    def test_the_code_expects_the_newest(self) -> None:
+        config = Config()
+        migrations = Path(tables.__file__).with_name("migrations")
+        config.set_main_option("script_location", str(migrations))
+        assert ScriptDirectory.from_config(config).get_heads() == [tables.REVISION]
+
+
+def test_an_old_sqlite_is_mentioned(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 51, 2))
+    with structlog.testing.capture_logs() as logs:
+        opened(path).close()
+    assert [line["event"] for line in logs] == ["sqlite.old"]
