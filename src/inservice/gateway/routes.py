@@ -69,7 +69,7 @@ class Routes:
 class _Message(msgspec.Struct):
     """What control may say."""
 
-    table: msgspec.Raw | None = None
+    table: msgspec.Raw = msgspec.Raw()
     metrics_ack: int | None = None
 
 
@@ -136,8 +136,8 @@ class Channel:
 
     def _hear(self, line: bytes, writer: asyncio.StreamWriter) -> None:
         message = _MESSAGES.decode(line)
-        if message.table is not None:
-            self._routes.offer(bytes(message.table))
+        if table := bytes(message.table):
+            self._routes.offer(table)
             # Also when it was refused: what control needs to know is what we serve from.
             writer.write(msgspec.json.encode({"ack": self._routes.table.version}) + b"\n")
         if message.metrics_ack is not None:
