@@ -121,6 +121,7 @@ class History:
     def crash(self) -> None:
         """Control dies, and is back after a while, perhaps with another idea of the time."""
         world, chance = self.world, self.chance
+        world.crashes += 1
         world.wish = world.published
         world.pass_until(world.now + chance.choice((0.1, 1.0, 1.0, 4.0, 30.0, 600.0)))
         if chance.random() < self.faults.clock_step:
@@ -186,10 +187,8 @@ class History:
 
     def begin(self, decision: Decision) -> None:
         """A call was accepted."""
-        capacity = len(self.world.instances) or sum(
-            fleet.size for fleet in getattr(self, "endpoint", decision.endpoint).fleets
-        )
         was = getattr(self, "endpoint", decision.endpoint)
+        capacity = max(len(self.world.instances), sum(fleet.size for fleet in was.fleets))
         self.endpoint, self.deployment = decision.endpoint, decision.deployment
         self.ledger = Ledger(self.world, was, self.deployment, capacity)
         self.wake_at = self.world.now
@@ -228,7 +227,7 @@ class History:
     def rest(self) -> None:
         """L1, L2, L3: what was wished comes to be, stays, and costs nothing."""
         world = self.world
-        for _ in range(120):
+        for _ in range(260):
             if self.gone:
                 break
             endpoint, deployment = self.endpoint, self.deployment

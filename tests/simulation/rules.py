@@ -55,9 +55,12 @@ class Ledger:
         )
         self.timeout_seconds = deployment.timeout_seconds
         self.baked: dict[int, float] = {}  # by row: true seconds that were watched
-        self.baked_before: dict[int, float] = {}  # the same, as of the turn before the last
+        self.surely_baked: dict[int, float] = {}  # the same, while nothing at all was amiss
+        self.surely_baked_before: dict[int, float] = {}  # as of the turn before the last
+        self.last_quiet_row: int | None = None
         self.promoted: set[int] = set()
         self.last_look: float | None = None  # true time of the last saved turn
+        self.last_watch = 0  # the crashes of control before it
         self.last_real_row: int | None = None  # the row that was real at that turn
         self.spent = 0.0
         self.stopped_old = False  # a ready old instance was decided to be stopped, in the last row
@@ -72,14 +75,15 @@ class Ledger:
         endpoint, after = decision.endpoint, decision.deployment
         check_move(before_endpoint.status, None if decision.gone else endpoint.status)  # S14
         must(endpoint.status == after.phase.status, "S14 the status is that of the deployment")
-        gap = 0.0 if self.last_look is None else self.world.now - self.last_look
+        watched = self.last_look is not None and self.last_watch == self.world.crashes
+        gap = self.world.now - self.last_look if watched and self.last_look is not None else 0.0
         self._bake(before, facts, min(gap, GAP_SECONDS_MAX))
         self._see_causes(before, facts)
         if before.phase is Phase.UPDATING and self.kind is Kind.UPDATE:
             self._forward(before, after, facts)
         if not before.over and after.over:
             self._outcome(endpoint, after)
-        self.last_look = self.world.now
+        self.last_look, self.last_watch = self.world.now, self.world.crashes
         self._note_stops(after, facts, decision)
 
     def _bake(self, before: Deployment, facts: Facts, gap: float) -> None:
@@ -99,9 +103,15 @@ class Ledger:
             )
         )
         if held and self.last_real_row == row and not before.paused:
-            self.baked_before[row] = self.baked.get(row, 0.0)
             self.baked[row] = self.baked.get(row, 0.0) + gap
         self.last_real_row = row if held else None
+        quiet = facts.shares == step.shares and all(
+            len(seen.ready) == len(seen.present) == step.sizes.get(f, 0) for f, seen in facts.fleets.items()
+        )
+        if quiet and self.last_quiet_row == row and not before.paused:
+            self.surely_baked_before[row] = self.surely_baked.get(row, 0.0)
+            self.surely_baked[row] = self.surely_baked.get(row, 0.0) + gap
+        self.last_quiet_row = row if quiet else None
 
     def _forward(self, before: Deployment, after: Deployment, facts: Facts) -> None:
         """An update on its way forward."""
@@ -124,6 +134,12 @@ class Ledger:
             seen = facts.of(fleet)
             if fleet in after.shares:
                 self.proven |= {(fleet, o) for o in seen.ready if o < after.sizes.get(fleet, 0)}
+        for fleet in self.new:
+            if after.shares.get(fleet, -1) > before.shares.get(fleet, -1):
+                must(
+                    len(facts.of(fleet).ready) >= after.step.sizes[fleet],
+                    "S2 weight is raised on a new fleet that is not all ready",
+                )
         share_of_new = sum(share for f, share in after.shares.items() if f in self.new)
         must(share_of_new >= self.last_share_of_new, "S6 the new share only grows")
         self.last_share_of_new = share_of_new
@@ -138,7 +154,7 @@ class Ledger:
             return
         baked = self.baked.get(row, 0.0)
         must(baked >= hold - 1e-6, f"S15 row {row} left after {baked} of {hold} seconds")
-        late = self.baked_before.get(row, 0.0)
+        late = self.surely_baked_before.get(row, 0.0)
         must(late < hold, f"S15 row {row} was baked already, {late} of {hold} seconds, and stayed")
 
     def _see_causes(self, before: Deployment, facts: Facts) -> None:
@@ -210,18 +226,13 @@ class Ledger:
             "S1 only fleets of this generation",
         )
         was = world.tables[-1].shares
-        dead = any(share and not world.ready(f) for f, share in was.items())
+        if all(world.ready(f) for f, share in deployment.shares.items() if share):
+            must(shares == deployment.shares, "S6 the shares are those in force, nobody being dead")
         for fleet, share in shares.items():
             if share <= was.get(fleet, 0):
                 continue
             ready = world.ready(fleet)
             must(ready > 0, "S2b weight is raised on a fleet of which nothing is ready")
-            forward = deployment.phase is Phase.UPDATING and fleet in self.new and self.kind is Kind.UPDATE
-            if forward and not dead:
-                must(
-                    ready >= deployment.step.sizes[fleet],
-                    "S2 weight is raised on a new fleet that is not all ready",
-                )
         if self.kind is not Kind.DELETE and deployment.phase is not Phase.FAILED:
             stuck = [f for f, share in shares.items() if share and not world.ready(f)]
             free = [f for f in shares if world.ready(f)]
@@ -237,13 +248,11 @@ class Ledger:
             return
         left = {key for key in world.instances if world.is_ready(key)} - going
         must(left, "S3 the last ready instance of the endpoint is stopped")
-        for table in world.usable_tables():
-            for fleet, share in table.shares.items():
-                if share and fleet == action.fleet:
-                    must(
-                        any(key in left for key in table.listed if key[0] == fleet),
-                        "S3 the last ready instance of a weighted fleet is stopped",
-                    )
+        weighted = any(table.shares.get(action.fleet) for table in world.usable_tables())
+        must(
+            not weighted or any(key[0] == action.fleet for key in left),
+            "S3 the last ready instance of a weighted fleet is stopped",
+        )
         if deployment.phase is Phase.UPDATING and self.kind is Kind.UPDATE and action.fleet in self.old:
             self._stopping_old(deployment)
 

@@ -76,6 +76,7 @@ class World:
     published: Route | None = None  # what it finds in its file after a crash
     ack_seconds: tuple[float, float] = (0.0, 0.05)
     tripped: dict[str, str] = field(default_factory=dict)
+    crashes: int = 0  # of control
     deaths: int = 0  # that nobody ordered
 
     # ── time ──
@@ -142,7 +143,7 @@ class World:
                 frozenset(routed.get(fleet, ())),
                 failure="the artifact is gone" if fleet in impossible else None,
             )
-        return Facts(fleets, self.acked_shares(), dict(self.tripped))
+        return Facts(fleets, self.acked_shares(), dict(self.tripped), str(self.crashes))
 
     def acked_shares(self) -> Mapping[str, int] | None:
         """What all workers acknowledge, if they all do the same."""

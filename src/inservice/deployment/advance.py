@@ -9,9 +9,9 @@ lost is decided again. A row is *ready* when the instances it needs are, *in for
 time that it was ready, and *real* while it is ready, acknowledged by every gateway worker and
 rid of what it does not want.
 
-Time is what was watched. From one turn to the next at most GAP_SECONDS_MAX count, so neither a
-stopped control nor a step of its clock can end a bake that nobody watched, and a crash neither
-restarts nor skips one.
+Time is what was watched: from one turn to the next of the same watcher, and of that at most
+GAP_SECONDS_MAX. So neither a stopped control nor a step of its clock at a restart can end a bake
+that nobody watched, and a crash neither restarts a bake nor skips any of it.
 """
 
 from __future__ import annotations
@@ -69,17 +69,18 @@ def advance(endpoint: Endpoint, deployment: Deployment, facts: Facts, now: float
         decision = _keep(endpoint, counted, facts, now)
     else:
         gap = min(max(now - deployment.looked_at, 0.0), GAP_SECONDS_MAX)
-        watched = _watched(counted, gap, now)
+        gap = gap if facts.watcher == deployment.watcher else 0.0
+        watched = replace(
+            counted,
+            looked_at=now,
+            watcher=facts.watcher,
+            spent_seconds=counted.spent_seconds + (0.0 if counted.paused else gap),
+        )
         if reason := trouble(watched, facts):
-            decision = _turn(endpoint, watched, reason, now)
+            decision = _turn(endpoint, watched, facts, reason, now)
         else:
             decision = _walk(endpoint, watched, facts, now, gap)
     return replace(decision, events=(*deaths, *decision.events)) if deaths else decision
-
-
-def _watched(deployment: Deployment, gap: float, now: float) -> Deployment:
-    counts = 0.0 if deployment.paused else gap
-    return replace(deployment, looked_at=now, spent_seconds=deployment.spent_seconds + counts)
 
 
 def _deaths(before: Deployment, after: Deployment, now: float) -> tuple[Event, ...]:
@@ -191,12 +192,14 @@ def _enter(deployment: Deployment, row: int, now: float) -> Deployment:
 # ── turn ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def _turn(endpoint: Endpoint, deployment: Deployment, reason: str, now: float) -> Decision:
+def _turn(
+    endpoint: Endpoint, deployment: Deployment, facts: Facts, reason: str, now: float
+) -> Decision:
     """Something is wrong: fail, turn back, or, when already on the way back, stand still."""
     if deployment.phase is Phase.CREATING:
         return _fail(endpoint, deployment, reason, now)
     if deployment.phase is Phase.ROLLING_BACK:
-        return _stand_still(endpoint, deployment, reason, now)
+        return _stand_still(endpoint, deployment, facts, reason, now)
     return _turn_back(endpoint, deployment, reason, now)
 
 
@@ -243,14 +246,21 @@ def _fail(endpoint: Endpoint, deployment: Deployment, reason: str, now: float) -
     return Decision(_moved(endpoint, failed, now, reason), failed, (), now, (told,))
 
 
-def _stand_still(endpoint: Endpoint, deployment: Deployment, reason: str, now: float) -> Decision:
-    """The way back cannot be finished: keep what serves, and say so."""
-    fleets = _mixed(endpoint, deployment)
+def _stand_still(
+    endpoint: Endpoint, deployment: Deployment, facts: Facts, reason: str, now: float
+) -> Decision:
+    """The way back cannot be finished: keep what serves or could, and say so."""
+    new = {f.id: len(facts.of(f.id).ready) for f in deployment.new}
+    sizes = {
+        fleet.id: max(deployment.sizes.get(fleet.id, 0), new.get(fleet.id, 0))
+        for fleet in (*endpoint.fleets, *deployment.new)
+    }
+    fleets = _mixed(endpoint, deployment, sizes)
     full = f"{_rolled_back(deployment.reason)} The rollback failed: {reason}"
     still = replace(
         _enter(deployment, 0, now),
         phase=Phase.ROLLBACK_FAILED,
-        plan=standstill(fleets, deployment.sizes, deployment.shares),
+        plan=standstill(fleets, sizes, deployment.shares),
         reason=full,
         ended_at=now,
     )
@@ -259,18 +269,13 @@ def _stand_still(endpoint: Endpoint, deployment: Deployment, reason: str, now: f
     return Decision(moved, still, (), now, (told,))
 
 
-def _mixed(endpoint: Endpoint, deployment: Deployment) -> tuple[Fleet, ...]:
-    """The fleets that are left in force, sized and weighted as they serve."""
-    both = [
-        f for f in (*endpoint.fleets, *deployment.new) if deployment.sizes.get(f.id, 0)
-    ] or list(endpoint.fleets)
+def _mixed(
+    endpoint: Endpoint, deployment: Deployment, sizes: Mapping[str, int]
+) -> tuple[Fleet, ...]:
+    """The fleets that are left, sized and weighted as they serve."""
+    both = [f for f in (*endpoint.fleets, *deployment.new) if sizes[f.id]]
     return tuple(
-        replace(
-            fleet,
-            size=deployment.sizes.get(fleet.id, fleet.size),
-            weight=_mixed_weight(fleet, both, deployment.shares),
-        )
-        for fleet in both
+        replace(f, size=sizes[f.id], weight=_mixed_weight(f, both, deployment.shares)) for f in both
     )
 
 

@@ -1,14 +1,205 @@
-"""What DescribeEndpoint shows, from endpoint, deployment and the facts last seen."""
+"""What DescribeEndpoint shows, from endpoint, deployment and the facts last seen.
+
+The top level describes the config that serves, PendingDeploymentSummary the one that is coming,
+until the deployment is over; it is there while creating and updating to another config, and not
+while weights and capacities change in place. While Creating, ProductionVariants is absent.
+
+As in AWS's own sample event, CurrentInstanceCount of a pending variant counts the instances that
+take traffic by now, not those that have booted: 1 of 3 while a canary of one bakes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from typing import Any
 
 from inservice.deployment.facts import Facts
-from inservice.deployment.state import Deployment
+from inservice.deployment.plan import Doing
+from inservice.deployment.state import Deployment, Kind, Phase
 from inservice.hosting.endpoint import Endpoint
+from inservice.hosting.fleet import Fleet
 
 
 def describe(endpoint: Endpoint, deployment: Deployment, facts: Facts) -> dict[str, Any]:
-    """DescribeEndpointOutput's members, in AWS's case; times are epoch seconds."""
-    raise AssertionError("pending")
+    """DescribeEndpointOutput's members, in AWS's case; times are epoch seconds.
+
+    What the endpoint config alone decides (data capture, async, …) is not added here.
+    """
+    shown: dict[str, Any] = {
+        "EndpointName": endpoint.name,
+        "EndpointArn": endpoint.arn,
+        "EndpointConfigName": endpoint.config.name,
+        "EndpointStatus": endpoint.status.value,
+        "CreationTime": endpoint.created_at,
+        "LastModifiedTime": endpoint.modified_at,
+    }
+    if endpoint.fleets:
+        shown["ProductionVariants"] = _serving(endpoint, deployment, facts)
+    if endpoint.failure_reason is not None:
+        shown["FailureReason"] = endpoint.failure_reason
+    if endpoint.last_deployment_config is not None:
+        shown["LastDeploymentConfig"] = dict(endpoint.last_deployment_config)
+    if deployment.config is not None and not deployment.over:
+        shown["PendingDeploymentSummary"] = {
+            "EndpointConfigName": deployment.config.name,
+            "ProductionVariants": [_pending(fleet, deployment) for fleet in deployment.new],
+            "StartTime": deployment.started_at,
+        }
+    return shown
+
+
+# ── summaries ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _serving(endpoint: Endpoint, deployment: Deployment, facts: Facts) -> list[dict[str, Any]]:
+    """One summary for each variant that serves, of its one fleet or of its two mixed ones."""
+    names = dict.fromkeys(fleet.variant.name for fleet in endpoint.fleets)
+    return [
+        _serving_variant([f for f in endpoint.fleets if f.variant.name == name], deployment, facts)
+        for name in names
+    ]
+
+
+def _serving_variant(
+    fleets: Sequence[Fleet], deployment: Deployment, facts: Facts
+) -> dict[str, Any]:
+    variant = fleets[0].variant
+    current, desired = list(fleets), list(fleets)
+    if deployment.kind is Kind.SCALE and not deployment.over:
+        scaled = [f for f in deployment.new if f.variant.name == variant.name]
+        back = deployment.phase is Phase.ROLLING_BACK
+        desired = current if back else scaled
+        if deployment.shares == _shares_when_scaled(deployment):
+            current = scaled
+    summary = {
+        "VariantName": variant.name,
+        "DeployedImages": _images(fleets),
+        "CurrentWeight": _weight(current),
+        "DesiredWeight": _weight(desired),
+        "CurrentInstanceCount": sum(len(facts.of(fleet.id).ready) for fleet in fleets),
+        "DesiredInstanceCount": sum(fleet.size for fleet in desired),
+        **_routing(fleets[0]),
+    }
+    statuses = list(_serving_statuses(fleets, desired, deployment, facts))
+    return {**summary, "VariantStatus": statuses} if statuses else summary
+
+
+def _pending(fleet: Fleet, deployment: Deployment) -> dict[str, Any]:
+    """A variant of the config that is coming, or, on the way back, that is going."""
+    active = _active(fleet, deployment)
+    summary = {
+        "VariantName": fleet.variant.name,
+        "DeployedImages": _images([fleet]),
+        "CurrentWeight": float(fleet.weight),
+        "DesiredWeight": float(fleet.weight),
+        "CurrentInstanceCount": active,
+        "DesiredInstanceCount": fleet.size,
+        **_routing(fleet),
+    }
+    if fleet.variant.instance_type is not None:
+        summary["InstanceType"] = fleet.variant.instance_type
+    status = _pending_status(fleet, active, deployment)
+    return {**summary, "VariantStatus": [status]} if status else summary
+
+
+def _active(fleet: Fleet, deployment: Deployment) -> int:
+    """How many instances of a new fleet take traffic: its part of what its variant gets."""
+    shares = deployment.shares
+    if fleet.id not in shares:
+        return 0
+    kin = {w.fleet for w in deployment.step.wants if w.variant == fleet.variant.name}
+    total = sum(share for name, share in shares.items() if name in kin)
+    part = Fraction(shares[fleet.id], total) if total else Fraction(1)
+    return round(fleet.size * part)
+
+
+def _shares_when_scaled(deployment: Deployment) -> Any:
+    return deployment.plan[-1].shares if deployment.phase is Phase.UPDATING else None
+
+
+def _weight(fleets: Iterable[Fleet]) -> float:
+    return float(sum((fleet.weight for fleet in fleets), Fraction(0)))
+
+
+def _images(fleets: Iterable[Fleet]) -> list[dict[str, Any]]:
+    """Images run as they are named, so nothing is resolved to a digest."""
+    images = dict.fromkeys(
+        container.image
+        for fleet in fleets
+        if fleet.model is not None
+        for container in fleet.model.containers
+    )
+    return [{"SpecifiedImage": image} for image in images]
+
+
+def _routing(fleet: Fleet) -> dict[str, Any]:
+    given = fleet.variant.document.get("RoutingConfig")
+    return {"RoutingConfig": given} if given else {}
+
+
+# ── VariantStatus ──────────────────────────────────────────────────────────────────────────────
+
+
+def _status(doing: Doing, message: str, deployment: Deployment) -> dict[str, Any]:
+    return {
+        "Status": doing.value,
+        "StatusMessage": message,
+        "StartTime": deployment.row_since,
+    }
+
+
+def _serving_statuses(
+    fleets: Sequence[Fleet], desired: Sequence[Fleet], deployment: Deployment, facts: Facts
+) -> Iterator[dict[str, Any]]:
+    """What happens to a variant that serves."""
+    if deployment.over:
+        return
+    step = deployment.step
+    if deployment.kind is Kind.SCALE:
+        before, after = sum(f.size for f in fleets), sum(f.size for f in desired)
+        way = "in" if after < before else "out"
+        message = f"Scaling {way} desired instance count to {after}."
+        yield _status(Doing.UPDATING, message, deployment)
+    elif deployment.phase is Phase.ROLLING_BACK and step.doing is Doing.CREATING:
+        missing = sum(
+            max(step.sizes[fleet.id] - len(facts.of(fleet.id).ready), 0) for fleet in fleets
+        )
+        yield _status(Doing.UPDATING, f"Launching {missing} instance(s).", deployment)
+    else:
+        spare = sum(
+            max(len(facts.of(fleet.id).present) - step.sizes.get(fleet.id, 0), 0)
+            for fleet in fleets
+        )
+        if spare:
+            yield _status(Doing.DELETING, f"Terminating {spare} instance(s).", deployment)
+
+
+def _pending_status(fleet: Fleet, active: int, deployment: Deployment) -> dict[str, Any] | None:
+    """What happens to a variant that is coming, in AWS's words where they are known."""
+    step, last = deployment.step, deployment.row - 1
+    before = deployment.plan[last].sizes.get(fleet.id, 0) if last >= 0 else 0
+    if deployment.phase is Phase.ROLLING_BACK:
+        message = f"Terminating {fleet.size - step.sizes.get(fleet.id, 0)} instance(s)."
+        return _status(Doing.DELETING, message, deployment)
+    if step.doing is Doing.CREATING:
+        message = f"Launching {step.sizes[fleet.id] - before} instance(s)."
+        return _status(step.doing, message, deployment)
+    capacity = f"{_capacity(fleet, deployment)} capacity of {active} instance(s)."
+    if step.doing is Doing.SHIFTING:
+        return _status(step.doing, f"Activating traffic on {capacity}", deployment)
+    if step.doing is Doing.BAKING:
+        message = (
+            f"Baking for {step.hold_seconds} seconds ({step.hold_name}) "
+            f"with traffic enabled on {capacity}"
+        )
+        return _status(step.doing, message, deployment)
+    return None
+
+
+def _capacity(fleet: Fleet, deployment: Deployment) -> str:
+    """AWS says "canary" and "full"; what it says of the other strategies is not known."""
+    kin = [w for w in deployment.step.wants if w.variant == fleet.variant.name]
+    if all(not want.share for want in kin if want.fleet != fleet.id):
+        return "full"
+    return {"linear": "linear step", "rolling": "batch"}.get(deployment.strategy, "canary")

@@ -71,6 +71,10 @@ class Facts:
     """Alarms of `Deployment.alarms` that cannot be said to be quiet: name → what is wrong with it,
     "is in ALARM" or "no longer exists". INSUFFICIENT_DATA does not trip."""
 
+    watcher: str = ""
+    """Who looked: another one for every start of control. Time counts between two looks of one
+    watcher only, whose clock does not step; see `advance`."""
+
     def of(self, fleet: str) -> FleetFacts:
         """What is seen of a fleet, possibly nothing."""
         return self.fleets.get(fleet, UNSEEN)

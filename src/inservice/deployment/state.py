@@ -72,6 +72,7 @@ class Deployment:
     started_at: float  # epoch seconds
     row_since: float  # epoch seconds: when the row was entered
     looked_at: float  # epoch seconds: the last turn
+    watcher: str = ""  # who looked on the last turn
     config: EndpointConfig | None = None  # where to; None when scaling and deleting
     new: tuple[Fleet, ...] = ()  # the fleets that serve when this succeeds
     alarms: tuple[str, ...] = ()  # names in AutoRollbackConfiguration
