@@ -13,6 +13,7 @@ FALSE or a parenthesis.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -44,6 +45,7 @@ class Rule:
     holds: Callable[[States], bool]
 
 
+@functools.lru_cache(maxsize=1_024)
 def parse(text: str) -> Rule:
     """Read an AlarmRule. Raises AlarmRefused, naming what is wrong with it."""
     reader = _Reader(text)

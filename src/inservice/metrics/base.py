@@ -70,7 +70,8 @@ class HistoryQuery:
     region: str
     limit: int
     name: str | None = None
-    type: str | None = None
+    alarm_types: tuple[str, ...] = ("MetricAlarm", "CompositeAlarm")
+    type: str | None = None  # of the item
     start: float | None = None  # inclusive
     end: float | None = None  # exclusive
     newest_first: bool = True

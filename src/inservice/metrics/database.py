@@ -217,7 +217,9 @@ class MetricsDatabase:
         """See `MetricStorage`."""
         columns = tables.alarm_history.c
         wanted = select(tables.alarm_history).where(
-            columns.account == query.account, columns.region == query.region
+            columns.account == query.account,
+            columns.region == query.region,
+            columns.alarm_type.in_(query.alarm_types),
         )
         if query.name is not None:
             wanted = wanted.where(columns.name == query.name)

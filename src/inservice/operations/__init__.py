@@ -1,5 +1,25 @@
 """One typed function for each AWS operation. Importing the package fills the registry."""
 
-from inservice.operations import deployments, endpoint_configs, endpoints, models, server, tags
+from inservice.operations import (
+    cloudwatch_alarms,
+    cloudwatch_describe,
+    cloudwatch_metrics,
+    deployments,
+    endpoint_configs,
+    endpoints,
+    models,
+    server,
+    tags,
+)
 
-__all__ = ["deployments", "endpoint_configs", "endpoints", "models", "server", "tags"]
+__all__ = [
+    "cloudwatch_alarms",
+    "cloudwatch_describe",
+    "cloudwatch_metrics",
+    "deployments",
+    "endpoint_configs",
+    "endpoints",
+    "models",
+    "server",
+    "tags",
+]

@@ -1,0 +1,172 @@
+"""An alarm as it is kept, and as it is described."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from inservice.alarms.alarm import AlarmState, CompositeAlarm, Instant, MetricAlarm, StateValue
+from inservice.alarms.configuration import composite_alarm, metric_alarm
+
+ALARMS_MAX = 5_000
+"""Of an account in a region: AWS's quota as long as nobody asks for more."""
+
+_WHEN_GIVEN = (
+    "AlarmDescription",
+    "MetricName",
+    "Namespace",
+    "Statistic",
+    "ExtendedStatistic",
+    "Period",
+    "Unit",
+    "EvaluationPeriods",
+    "DatapointsToAlarm",
+    "Threshold",
+    "ComparisonOperator",
+    "TreatMissingData",
+    "EvaluateLowSampleCountPercentile",
+    "Metrics",
+    "ThresholdMetricId",
+    "EvaluationWindow",
+    "WarmUpConfiguration",
+    "AlarmRule",
+    "ActionsSuppressor",
+    "ActionsSuppressorWaitPeriod",
+    "ActionsSuppressorExtensionPeriod",
+)
+
+ACTIONS: Mapping[StateValue, str] = {
+    StateValue.OK: "OKActions",
+    StateValue.ALARM: "AlarmActions",
+    StateValue.INSUFFICIENT_DATA: "InsufficientDataActions",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmRecord:
+    """One alarm: what was asked for, and where it stands."""
+
+    account: str
+    region: str
+    document: Mapping[str, Any]  # the request, without its tags
+    created_at: Instant
+    configured_at: Instant
+    state: AlarmState
+    acted_on: StateValue  # the state whose actions were last run, or did not have to be
+    tags: Mapping[str, str]
+    revision: int  # one more for each change: a save names the one it was decided from
+
+    @property
+    def name(self) -> str:
+        """Unique in its account and region, composites included."""
+        name: str = self.document["AlarmName"]
+        return name
+
+    @property
+    def arn(self) -> str:
+        """Its Amazon Resource Name."""
+        return alarm_arn(self.account, self.region, self.name)
+
+    @property
+    def type(self) -> str:
+        """MetricAlarm or CompositeAlarm, as DescribeAlarms and its history call it."""
+        return "CompositeAlarm" if "AlarmRule" in self.document else "MetricAlarm"
+
+    @property
+    def actions_enabled(self) -> bool:
+        """Whether a change of state runs actions."""
+        return bool(self.document.get("ActionsEnabled", True))
+
+    def actions(self) -> tuple[str, ...]:
+        """What is to be run for the state it is in."""
+        return tuple(self.document.get(ACTIONS[self.state.value], ()))
+
+    def metric_alarm(self) -> MetricAlarm:
+        """What is computed with, of a metric alarm. It was checked when it was put."""
+        return metric_alarm(
+            self.document,
+            created_at=self.created_at,
+            state=self.state,
+            readable_statistic=_accept,
+            readable_queries=_accept,
+        )
+
+    def composite_alarm(self) -> CompositeAlarm:
+        """What is computed with, of a composite alarm."""
+        return composite_alarm(self.document, state=self.state)
+
+    def with_state(self, state: AlarmState) -> AlarmRecord:
+        """The same alarm in another state."""
+        return replace(self, state=state, revision=self.revision + 1)
+
+    def kept(self) -> dict[str, Any]:
+        """As it is stored."""
+        facts = {name: getattr(self, name) for name in self.__slots__}
+        return {**facts, "state": asdict(self.state)}
+
+    @classmethod
+    def from_kept(cls, facts: Mapping[str, Any]) -> AlarmRecord:
+        """What `kept` gave."""
+        state = AlarmState(**{**facts["state"], "value": StateValue(facts["state"]["value"])})
+        return cls(**{**facts, "state": state, "acted_on": StateValue(facts["acted_on"])})
+
+
+def alarm_arn(account: str, region: str, name: str) -> str:
+    """arn:aws:cloudwatch:{region}:{account}:alarm:{name}."""
+    return f"arn:aws:cloudwatch:{region}:{account}:alarm:{name}"
+
+
+def put(
+    before: AlarmRecord | None,
+    *,
+    account: str,
+    region: str,
+    document: Mapping[str, Any],
+    tags: Mapping[str, str],
+    now: Instant,
+) -> AlarmRecord:
+    """The alarm after a put: a new one, or another configuration of the one that was.
+
+    An update overwrites the whole configuration and keeps the state; tags given with an update are
+    ignored. Both are AWS's rules.
+    """
+    if before is None:
+        return AlarmRecord(
+            account=account,
+            region=region,
+            document=document,
+            created_at=now,
+            configured_at=now,
+            state=AlarmState(since=now),
+            acted_on=StateValue.INSUFFICIENT_DATA,
+            tags=tags,
+            revision=1,
+        )
+    return replace(before, document=document, configured_at=now, revision=before.revision + 1)
+
+
+def described(record: AlarmRecord) -> dict[str, Any]:
+    """The alarm as DescribeAlarms shows it."""
+    state, document = record.state, record.document
+    shown: dict[str, Any] = {
+        "AlarmName": record.name,
+        "AlarmArn": record.arn,
+        "AlarmConfigurationUpdatedTimestamp": record.configured_at,
+        "ActionsEnabled": record.actions_enabled,
+        **{member: list(document.get(member, ())) for member in ACTIONS.values()},
+        "StateValue": state.value.value,
+        "StateReason": state.reason,
+        "StateUpdatedTimestamp": state.since,
+        "StateTransitionedTimestamp": state.since,
+        **{member: document[member] for member in _WHEN_GIVEN if member in document},
+    }
+    if state.reason_data:
+        shown["StateReasonData"] = state.reason_data
+    if record.type == "MetricAlarm" and "Metrics" not in document:
+        shown["Dimensions"] = list(document.get("Dimensions", ()))
+    return shown
+
+
+def _accept(_: Any) -> None:
+    """Everything was read once already."""

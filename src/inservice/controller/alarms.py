@@ -1,0 +1,299 @@
+"""Alarms, evaluated on time.
+
+Levels, not edges, as everywhere in the controller: what is due is evaluated; a state that changed
+is written down, history first; and an alarm whose state is not the one that was last acted on has
+actions to run. Nothing that happened in between can be lost, because nothing is remembered but the
+states.
+
+An alarm is due when its last period has ended and what belongs to it can have arrived: gateway
+workers tell what they counted once a second, so SETTLE_SECONDS after the boundary. A ten-second
+alarm is in ALARM at most 11.5 s after the first error, and 6.5 s on average.
+
+`turn` is synchronous, short, and runs in a thread; `run` is the loop around it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
+
+import structlog
+
+from inservice.alarms.alarm import AlarmState, MetricAlarm, StateValue
+from inservice.alarms.composite import evaluate_composite, parse, suppressed_by
+from inservice.alarms.evaluation import evaluate, interval_seconds, window
+from inservice.alarms.history import acted, moved
+from inservice.alarms.record import AlarmRecord, alarm_arn
+from inservice.clock import Clock, Instant
+from inservice.controller.webhooks import Delivery, Webhooks
+from inservice.errors import AwsError, ServiceUnavailable
+from inservice.metrics.base import AlarmKey
+from inservice.metrics.query import alarm_datapoints
+from inservice.metrics.recorder import Recorder
+from inservice.store.base import Store
+
+SETTLE_SECONDS = 1.25
+"""Workers report once a second; the rest is for the way."""
+
+TURN_SECONDS = 0.5
+"""Between looks at what is due, and whether callers changed alarms."""
+
+HELD_SECONDS = 3.0
+"""How long a state stands at least before it is evaluated again. SetAlarmState lasts until the next
+evaluation; if that were a moment later, nobody who polls would have seen it."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Watched:
+    """One alarm in memory, parsed once."""
+
+    record: AlarmRecord
+    metric: MetricAlarm | None  # None for a composite
+    due_at: Instant
+
+
+class AlarmEvaluator:
+    """Evaluates every alarm of this server, and has their actions run."""
+
+    def __init__(
+        self,
+        store: Store,
+        recorder: Recorder,
+        clock: Clock,
+        webhooks: Webhooks,
+        *,
+        on_change: Callable[[], None],
+    ) -> None:
+        """`on_change` is called, from a thread, after alarms changed their states."""
+        self._store = store
+        self._recorder = recorder
+        self._clock = clock
+        self._webhooks = webhooks
+        self._on_change = on_change
+        self._watched: dict[AlarmKey, _Watched] = {}
+        self._seen_changes = -1
+        self._delivering: set[AlarmKey] = set()
+        self._lock = threading.RLock()  # around turns, and around what deliveries remember
+
+    async def run(self) -> None:
+        """Evaluate until cancelled. A turn that fails is logged, and the next one is taken."""
+        async with asyncio.TaskGroup() as deliveries:
+            while True:
+                try:
+                    for key, delivery in await asyncio.to_thread(self.turn, self._clock.now()):
+                        deliveries.create_task(self._deliver(key, delivery))
+                except ServiceUnavailable as error:
+                    _log.error("alarms.not_evaluated", error=str(error))
+                except Exception:  # noqa: BLE001 - a bug must not end the watch over deployments
+                    _log.exception("alarms.not_evaluated")
+                await self._clock.sleep(TURN_SECONDS)
+
+    def turn(self, now: Instant) -> list[tuple[AlarmKey, Delivery]]:
+        """Evaluate what is due at `now`, and say which actions are to be run."""
+        with self._lock:
+            changed = self._reload(now)
+            for watched in list(self._watched.values()):
+                if watched.metric is not None and watched.due_at <= now:
+                    changed |= self._evaluate(watched, watched.metric, now)
+            if changed:
+                for key in self._composites_in_order():
+                    self._evaluate_composite(self._watched[key], now)
+            due = self._due_actions(now)
+        if changed:
+            self._on_change()
+        return due
+
+    def tripped(self, account: str, region: str, names: Iterable[str]) -> Mapping[str, str]:
+        """Of the alarms of these names those that trip a deployment, and how.
+
+        They are in ALARM, or they do not exist any more. The store is asked, so that what
+        SetAlarmState did a moment ago counts.
+        """
+        wanted = list(names)
+        with self._store.reading() as reading:
+            states = reading.alarm_states(account, region, wanted)
+        found = {}
+        for name in wanted:
+            if name not in states:
+                found[name] = "does not exist any more"
+            elif states[name] == StateValue.ALARM:
+                found[name] = self._how(AlarmKey(account, region, name))
+        return found
+
+    def alarm_exists(self, account: str, region: str, name: str) -> bool:
+        """Whether there is an alarm of that name."""
+        with self._store.reading() as reading:
+            return bool(reading.alarm_states(account, region, [name]))
+
+    def states(self) -> list[tuple[AlarmKey, StateValue]]:
+        """Every alarm and its state, as of the last turn."""
+        return [(key, watched.record.state.value) for key, watched in list(self._watched.items())]
+
+    def _how(self, key: AlarmKey) -> str:
+        watched = self._watched.get(key)
+        if watched is None or watched.record.state.value is not StateValue.ALARM:
+            return "is in ALARM"
+        return f"is in ALARM: {watched.record.state.reason}"
+
+    # ── memory ──────────────────────────────────────────────────────────────────────────────────
+    def _reload(self, now: Instant) -> bool:
+        """Read all alarms again if a caller changed any. New ones are due at once."""
+        changes = self._recorder.history.changes
+        if changes == self._seen_changes:
+            return False
+        watched: dict[AlarmKey, _Watched] = {}
+        with self._store.reading() as reading:
+            for account, region in reading.alarm_owners():
+                for name, kept in reading.alarms(account, region).items():
+                    key = AlarmKey(account, region, name)
+                    watched[key] = self._kept_or_new(key, AlarmRecord.from_kept(kept), now)
+        self._watched, self._seen_changes = watched, changes
+        return True
+
+    def _kept_or_new(self, key: AlarmKey, record: AlarmRecord, now: Instant) -> _Watched:
+        known = self._watched.get(key)
+        metric = record.metric_alarm() if record.type == "MetricAlarm" else None
+        if known is None or known.record.configured_at != record.configured_at:
+            return _Watched(record, metric, now)
+        return _Watched(record, metric, max(known.due_at, record.state.since + HELD_SECONDS))
+
+    # ── evaluation ──────────────────────────────────────────────────────────────────────────────
+    def _evaluate(self, watched: _Watched, alarm: MetricAlarm, now: Instant) -> bool:
+        record, settled = watched.record, now - SETTLE_SECONDS
+        step = interval_seconds(alarm)
+        watched.due_at = (settled // step + 1) * step + SETTLE_SECONDS
+        try:
+            datapoints = alarm_datapoints(
+                record.account,
+                record.region,
+                record.document,
+                alarm,
+                window(alarm, settled),
+                self._recorder,
+            )
+        except AwsError as error:
+            _log.warning("alarm.not_evaluated", alarm=record.arn, error=error.message)
+            return False
+        state = evaluate(alarm, datapoints, settled)
+        if state is record.state:
+            return False
+        return self._enter(watched, replace(state, since=now))
+
+    def _composites_in_order(self) -> list[AlarmKey]:
+        """Composites after the alarms they are made of. Those in a circle, or above one, are left
+        out: AWS too stops evaluating them."""
+        sorter: TopologicalSorter[AlarmKey] = TopologicalSorter()
+        for key, watched in self._watched.items():
+            if watched.metric is None:
+                names = parse(watched.record.document["AlarmRule"]).alarms
+                sorter.add(key, *(AlarmKey(key.account, key.region, name) for name in names))
+        with contextlib.suppress(CycleError):
+            sorter.prepare()
+        order: list[AlarmKey] = []
+        while ready := sorter.get_ready():
+            sorter.done(*ready)
+            order += ready
+        composites = (k for k in order if k in self._watched and self._watched[k].metric is None)
+        return list(composites)
+
+    def _evaluate_composite(self, watched: _Watched, now: Instant) -> None:
+        record = watched.record
+        alarm = record.composite_alarm()
+        account, region = record.account, record.region
+        states: dict[str, AlarmState] = {}
+        for name in parse(alarm.rule).alarms:
+            child = self._watched.get(AlarmKey(account, region, name))
+            if child is not None:
+                states[name] = child.record.state
+        arns = {name: alarm_arn(account, region, name) for name in states}
+        state = evaluate_composite(alarm, states, arns, now)
+        if state is not record.state:
+            self._enter(watched, state)
+
+    def _enter(self, watched: _Watched, state: AlarmState) -> bool:
+        """Write a new state down, history first. False if a caller was faster."""
+        before = watched.record
+        after = before.with_state(state)
+        if not (after.actions_enabled and after.actions()):
+            after = replace(after, acted_on=state.value)
+        key = AlarmKey(before.account, before.region, before.name)
+        self._recorder.history.add(key, before.type, moved(before.state, state))
+        if not self._save(before, after):
+            watched.due_at = state.since  # again, as soon as it was read again
+            return False
+        watched.record = after
+        if watched.metric is not None:
+            watched.metric = replace(watched.metric, state=state)
+        _log.info("alarm.state", alarm=after.arn, state=state.value.value, reason=state.reason)
+        return True
+
+    def _save(self, before: AlarmRecord, after: AlarmRecord) -> bool:
+        with self._store.transaction() as tx:
+            kept = tx.alarm(before.account, before.region, before.name)
+            if kept is None or kept["revision"] != before.revision:
+                self._seen_changes = -1
+                return False
+            tx.save_alarm(
+                after.account,
+                after.region,
+                after.name,
+                state=after.state.value.value,
+                document=after.kept(),
+            )
+        return True
+
+    # ── actions ─────────────────────────────────────────────────────────────────────────────────
+    def _due_actions(self, now: Instant) -> list[tuple[AlarmKey, Delivery]]:
+        due = []
+        for key, watched in self._watched.items():
+            record = watched.record
+            if record.acted_on is record.state.value or key in self._delivering:
+                continue
+            if not (record.actions_enabled and record.actions()):
+                self._settle(key, record.state, [])
+            elif not self._is_suppressed(watched, now):
+                self._delivering.add(key)
+                due.append((key, Delivery(record, now)))
+        return due
+
+    def _is_suppressed(self, watched: _Watched, now: Instant) -> bool:
+        record = watched.record
+        if watched.metric is not None:
+            return False
+        alarm = record.composite_alarm()
+        suppressor = self._watched.get(AlarmKey(record.account, record.region, alarm.suppressor))
+        return (
+            suppressed_by(alarm, suppressor.record.state if suppressor else None, now) is not None
+        )
+
+    async def _deliver(self, key: AlarmKey, delivery: Delivery) -> None:
+        try:
+            outcomes = [
+                (action, await self._webhooks.run(action, delivery))
+                for action in delivery.record.actions()
+            ]
+            await asyncio.to_thread(self._settle, key, delivery.record.state, outcomes)
+        except Exception:  # noqa: BLE001 - one delivery must not end the others
+            _log.exception("alarm.action_not_recorded", alarm=delivery.record.arn)
+        finally:
+            self._delivering.discard(key)
+
+    def _settle(self, key: AlarmKey, state: AlarmState, outcomes: list[tuple[str, str]]) -> None:
+        """Remember that the actions of a state were run, each with its error or an empty text."""
+        with self._lock:
+            watched = self._watched.get(key)
+            if watched is None:
+                return
+            now = self._clock.now()
+            items = [acted(action, state, now, error) for action, error in outcomes]
+            self._recorder.history.add(key, watched.record.type, *items)
+            before = watched.record
+            after = replace(before, acted_on=state.value, revision=before.revision + 1)
+            if self._save(before, after):
+                watched.record = after

@@ -1,0 +1,276 @@
+"""CloudWatch's metrics: put, read, list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from inservice.alarms.errors import BadCombination, BadValue, MissingValue
+from inservice.metrics.aggregates import Aggregate, is_acceptable
+from inservice.metrics.datapoints import Sample
+from inservice.metrics.names import INSTANCES_NAMESPACE, Metric
+from inservice.metrics.query import (
+    Result,
+    answer,
+    check_period,
+    metric_of,
+    read_queries,
+    span,
+    statistic_of,
+)
+from inservice.metrics.statistics import PLAIN
+from inservice.operations.cloudwatch_pages import next_token as token_for
+from inservice.operations.cloudwatch_pages import position_of
+from inservice.operations.registry import Call, Document, operation
+
+if TYPE_CHECKING:
+    from types_boto3_cloudwatch.literals import (
+        ScanByType,
+        StandardUnitType,
+        StatisticType,
+    )
+    from types_boto3_cloudwatch.type_defs import (
+        DimensionFilterTypeDef,
+        DimensionTypeDef,
+        MetricDataQueryUnionTypeDef,
+    )
+
+DATA_MAX = 1_000
+VALUES_MAX = 150
+OLDEST_SECONDS = 14 * 86_400
+NEWEST_SECONDS = 2 * 3_600
+"""PutMetricData's limits, all AWS's."""
+
+DATAPOINTS_MAX = 100_800
+STATISTICS_DATAPOINTS_MAX = 1_440
+LIST_PAGE_SIZE = 500
+LISTED_SECONDS = 14 * 86_400
+"""How long ListMetrics shows a metric that gets no data any more."""
+
+ACTIVE_SECONDS = 3 * 3_600
+
+
+@operation("cloudwatch", "PutMetricData")
+def put_metric_data(
+    call: Call,
+    *,
+    namespace: str,
+    metric_data: Sequence[Document] = (),
+    entity_metric_data: Sequence[Document] = (),
+    strict_entity_validation: bool = False,
+) -> None:
+    """Record values of one's own metrics; they are durable when this returns."""
+    if entity_metric_data or strict_entity_validation:
+        raise BadValue("EntityMetricData is refused: metrics do not belong to entities here.")
+    if not metric_data:
+        raise MissingValue("The parameter MetricData is required.")
+    if namespace.startswith("AWS/") or namespace == INSTANCES_NAMESPACE:
+        raise BadValue(f"The value {namespace} for parameter Namespace is invalid: it is AWS's.")
+    if len(metric_data) > DATA_MAX:
+        raise BadValue(f"MetricData may have {DATA_MAX} members, not {len(metric_data)}.")
+    samples = [_sample(call, namespace, datum) for datum in metric_data]
+    call.live.metrics.put(samples, call.now)
+
+
+def _sample(call: Call, namespace: str, datum: Document) -> Sample:
+    name = datum["MetricName"]
+    metric = metric_of(call.account, call.region, {**datum, "Namespace": namespace})
+    texts = [namespace, name, *(text for pair in metric.dimensions for text in pair)]
+    if any(not text.isprintable() or not text.strip() for text in texts):
+        raise BadValue(f"The metric {name!r} has a name or a dimension that cannot be printed.")
+    at = datum.get("Timestamp", call.now)
+    if not call.now - OLDEST_SECONDS <= at <= call.now + NEWEST_SECONDS:
+        raise BadValue(
+            f"The Timestamp of {name} must be at most two weeks old and two hours ahead."
+        )
+    resolution = datum.get("StorageResolution", 60)
+    if resolution not in (1, 60):
+        raise BadValue(f"The StorageResolution of {name} must be 1 or 60.")
+    unit = datum.get("Unit", "None")
+    return Sample(metric, unit, at, _seen(name, datum), high_resolution=resolution == 1)
+
+
+def _seen(name: str, datum: Document) -> Aggregate:
+    given = [member for member in ("Value", "StatisticValues", "Values") if member in datum]
+    if len(given) != 1:
+        code = BadCombination if given else MissingValue
+        raise code(f"{name} needs exactly one of Value, StatisticValues and Values.")
+    if "Counts" in datum and given != ["Values"]:
+        raise BadCombination(f"The Counts of {name} need Values.")
+    if given == ["StatisticValues"]:
+        return _statistic_set(name, datum["StatisticValues"])
+    values = datum["Values"] if given == ["Values"] else [datum["Value"]]
+    counts = datum.get("Counts", [1.0] * len(values))
+    if not 1 <= len(values) <= VALUES_MAX or len(counts) != len(values):
+        raise BadValue(f"{name} may have 1 to {VALUES_MAX} Values and as many Counts.")
+    if not all(map(is_acceptable, [*values, *counts])) or min(counts) < 0:
+        raise BadValue(f"A value of {name} is not a number between -2**360 and 2**360.")
+    seen = Aggregate.zero()
+    for value, count in zip(values, counts, strict=True):
+        seen.merge(Aggregate.of(value, count))
+    return seen
+
+
+def _statistic_set(name: str, given: Document) -> Aggregate:
+    count, total = given["SampleCount"], given["Sum"]
+    lowest, highest = given["Minimum"], given["Maximum"]
+    if not all(map(is_acceptable, (count, total, lowest, highest))) or count < 0:
+        raise BadValue(f"A value of {name} is not a number between -2**360 and 2**360.")
+    if lowest > highest:
+        raise BadValue(f"The Minimum of {name} is more than its Maximum.")
+    if lowest == highest:
+        return Aggregate.of(lowest, count)
+    return Aggregate(count, total, lowest, highest)
+
+
+@operation("cloudwatch", "GetMetricData")
+def get_metric_data(
+    call: Call,
+    *,
+    metric_data_queries: Sequence[MetricDataQueryUnionTypeDef],
+    start_time: float,
+    end_time: float,
+    next_token: str | None = None,
+    scan_by: ScanByType = "TimestampDescending",
+    max_datapoints: int = DATAPOINTS_MAX,
+    label_options: Document | None = None,
+) -> Document:
+    """Statistics of metrics, and math over them, as time series."""
+    if start_time >= end_time:
+        raise BadValue("The parameter StartTime must be less than the parameter EndTime.")
+    if not 1 <= max_datapoints <= DATAPOINTS_MAX:
+        raise BadValue(f"MaxDatapoints must be from 1 to {DATAPOINTS_MAX}.")
+    if label_options:
+        raise BadValue("LabelOptions is refused: labels have no dynamic parts here.")
+    asked = ("GetMetricData", repr(metric_data_queries), start_time, end_time, scan_by)
+    skipped = position_of(next_token, call, asked) or 0
+    queries = read_queries(call.account, call.region, list(metric_data_queries))
+    results = answer(queries, start_time, end_time, call.now, call.live.metrics)
+    newest_first = scan_by == "TimestampDescending"
+    page = list(_page(results, skipped, max_datapoints, newest_first=newest_first))
+    shown: dict[str, Any] = {"MetricDataResults": page, "Messages": []}
+    if sum(len(result.points) for result in results) > skipped + max_datapoints:
+        shown["NextToken"] = token_for(call, asked, skipped + max_datapoints)
+    return shown
+
+
+def _page(
+    results: Sequence[Result], skipped: int, limit: int, *, newest_first: bool
+) -> Iterator[Document]:
+    """The datapoints from `skipped` on, `limit` at most, counted through all results in order."""
+    passed = 0
+    for result in results:
+        times = sorted(result.points, reverse=newest_first)
+        first, last = max(0, skipped - passed), max(0, skipped + limit - passed)
+        kept = times[first:last]
+        passed += len(times)
+        yield {
+            "Id": result.id,
+            "Label": result.label,
+            "Timestamps": kept,
+            "Values": [result.points[at] for at in kept],
+            "StatusCode": "PartialData" if last < len(times) else "Complete",
+        }
+
+
+@operation("cloudwatch", "GetMetricStatistics")
+def get_metric_statistics(
+    call: Call,
+    *,
+    namespace: str,
+    metric_name: str,
+    start_time: float,
+    end_time: float,
+    period: int,
+    dimensions: Sequence[DimensionTypeDef] = (),
+    statistics: Sequence[StatisticType] = (),
+    extended_statistics: Sequence[str] = (),
+    unit: StandardUnitType | None = None,
+) -> Document:
+    """Statistics of one metric, each unit apart."""
+    if start_time >= end_time:
+        raise BadCombination("The parameter StartTime must be less than the parameter EndTime.")
+    if statistics and extended_statistics:
+        raise BadCombination("Statistics and ExtendedStatistics cannot be given together.")
+    if not statistics and not extended_statistics:
+        raise MissingValue("One of Statistics and ExtendedStatistics is required.")
+    check_period(period)
+    computed = [statistic_of(name) for name in (*statistics, *extended_statistics)]
+    first, last = span(start_time, end_time, period, call.now)
+    if (last - first) // period > STATISTICS_DATAPOINTS_MAX:
+        raise BadCombination(
+            f"You have requested up to {(last - first) // period:,} datapoints, which exceeds the "
+            f"limit of {STATISTICS_DATAPOINTS_MAX:,}. You may reduce the datapoints requested by "
+            "increasing Period, or decreasing the time range."
+        )
+    asked = {"Namespace": namespace, "MetricName": metric_name, "Dimensions": dimensions}
+    metric = metric_of(call.account, call.region, asked)
+    datapoints: list[Document] = []
+    for one in call.live.metrics.units(metric) if unit is None else (unit,):
+        for at, seen in call.live.metrics.read(metric, one, first, last, period).items():
+            values = {statistic.name: statistic.compute(seen) for statistic in computed}
+            known = {name: value for name, value in values.items() if value is not None}
+            extended = {name: value for name, value in known.items() if name not in PLAIN}
+            plain = {name: value for name, value in known.items() if name in PLAIN}
+            if known:
+                shown = {"ExtendedStatistics": extended} if extended else {}
+                datapoints.append({"Timestamp": at, "Unit": one, **plain, **shown})
+    return {"Label": metric_name, "Datapoints": datapoints}
+
+
+@operation("cloudwatch", "ListMetrics")
+def list_metrics(
+    call: Call,
+    *,
+    namespace: str | None = None,
+    metric_name: str | None = None,
+    dimensions: Sequence[DimensionFilterTypeDef] = (),
+    next_token: str | None = None,
+    recently_active: str | None = None,
+    include_linked_accounts: bool = False,
+    owning_account: str | None = None,
+) -> Document:
+    """Metrics that had data in the last two weeks, by name and by the dimensions they have."""
+    if include_linked_accounts or owning_account not in (None, call.account):
+        raise BadValue("There are no linked accounts whose metrics could be listed.")
+    asked = ("ListMetrics", namespace, metric_name, repr(dimensions), recently_active)
+    after = position_of(next_token, call, asked)
+    oldest = call.now - (ACTIVE_SECONDS if recently_active else LISTED_SECONDS)
+    found = sorted(
+        {
+            series.metric
+            for series in call.live.metrics.all_series(call.account, call.region)
+            if series.last_at >= oldest
+            and namespace in (None, series.metric.namespace)
+            and metric_name in (None, series.metric.name)
+            and _has_dimensions(series.metric, dimensions)
+        },
+        key=_place,
+    )
+    rest = found if after is None else [metric for metric in found if _place(metric) > after]
+    page = rest[:LIST_PAGE_SIZE]
+    shown: dict[str, Any] = {"Metrics": [_listed(metric) for metric in page]}
+    if len(rest) > LIST_PAGE_SIZE:
+        shown["NextToken"] = token_for(call, asked, _place(page[-1]))
+    return shown
+
+
+def _has_dimensions(metric: Metric, filters: Sequence[DimensionFilterTypeDef]) -> bool:
+    has = dict(metric.dimensions)
+    return all(
+        one["Name"] in has and one.get("Value", has[one["Name"]]) == has[one["Name"]]
+        for one in filters
+    )
+
+
+def _place(metric: Metric) -> list[Any]:
+    """Where a metric stands in the list; lists, because that is what a token gives back."""
+    return [metric.namespace, metric.name, [list(pair) for pair in metric.dimensions]]
+
+
+def _listed(metric: Metric) -> Document:
+    return {
+        "Namespace": metric.namespace,
+        "MetricName": metric.name,
+        "Dimensions": [{"Name": name, "Value": value} for name, value in metric.dimensions],
+    }
