@@ -74,10 +74,12 @@ class History:
         self.chance = random.Random(seed)
         self.tell = tell
         self.world = World(self.chance)
+        self.world.ack_seconds_max = self.chance.choice((0.0, 0.05, 0.5))
         self.world.workers = [Worker(0) for _ in range(self.chance.choice((1, 1, 2, 3)))]
         self.faults = Faults()
         self.alarms: list[tuple[float, float]] = []
         self.turns = 0
+        self.late = self.chance.choice((0.0, 0.02, 0.2))  # how long a wake-up takes
         self.wake_at: float | None = None
         self.endpoint: Endpoint
         self.deployment: Deployment
@@ -138,7 +140,7 @@ class History:
         event = world.next_event()
         until = min(wake_at, NEVER if lost else event)
         until = min(until, world.now + 20.0) if until == NEVER or lost else until
-        world.pass_until(max(until, world.now + 0.001))
+        world.pass_until(max(until, world.now + 0.001) + self.late)
         at = world.now
         world.tripped = {"errors": "is in ALARM"} if any(a <= at < b for a, b in self.alarms) else {}
 
@@ -275,7 +277,7 @@ def run(seed: int, tell: Callable[[str], None] | None = None) -> str:
     act = chance.choices((update, scale, delete), (0.85, 0.1, 0.05))[0]
     act(history, chance)
     outcome = f"{history.ledger.kind} {history.deployment.strategy}: {_outcome(history)}"
-    if not history.gone and chance.random() < 0.3:
+    if not history.gone and chance.random() < 0.2:
         after(history, chance)
     return outcome
 
@@ -315,11 +317,11 @@ def update(history: History, chance: random.Random) -> None:
         for fleet in endpoint.fleets:
             world.natures[fleet.id] = Nature(impossible=True) if chance.random() < 0.5 else Nature(exits=1.0)
     if chance.random() < 0.35:
-        start = world.now + chance.uniform(0, 300) * chance.choice((0.1, 1.0, 5.0))
+        start = world.now + chance.uniform(0, 60) * chance.choice((0.1, 1.0, 5.0))
         spans = chance.choice((1, 1, 3))
         history.alarms = [(start + 70 * n, start + 70 * n + chance.uniform(5, 60)) for n in range(spans)]
     history.begin(decision)
-    history.run_until_over(faults, chance.uniform(0, 1500))
+    history.run_until_over(faults, chance.uniform(0, 400))
 
 
 def scale(history: History, chance: random.Random) -> None:
@@ -391,8 +393,7 @@ def policy_document(chance: random.Random, *, rolling: bool) -> dict[str, Any] |
     kind = chance.choice(("none", "all", "canary", "linear", *(("rolling",) * 3 if rolling else ())))
     if kind == "none":
         return None
-    wait = chance.choice((0, 10, 60, 300))
-    bake = chance.choice((0, 10, 60, 300))
+    wait, bake = chance.choices((0, 6, 12, 40, 200), (6, 6, 6, 3, 1), k=2)
     size = {"Type": "CAPACITY_PERCENT", "Value": chance.choice((10, 20, 33, 50))}
     timeout = {} if chance.random() < 0.8 else {"MaximumExecutionTimeoutInSeconds": 3_000}
     alarms = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "errors"}]}}

@@ -74,7 +74,7 @@ class World:
     workers: list[Worker] = field(default_factory=list)
     wish: Route | None = None  # what control goes by when instances come and go
     published: Route | None = None  # what it finds in its file after a crash
-    ack_seconds: tuple[float, float] = (0.0, 0.05)
+    ack_seconds_max: float = 0.05
     tripped: dict[str, str] = field(default_factory=dict)
     crashes: int = 0  # of control
     deaths: int = 0  # that nobody ordered
@@ -132,7 +132,7 @@ class World:
             routed.setdefault(fleet, set()).add(ordinal)
         impossible = {f for f, n in self.natures.items() if n.impossible}
         fleets = {}
-        for fleet in seen.keys() | routed.keys() | impossible:
+        for fleet in sorted(seen.keys() | routed.keys() | impossible):  # chance must not see a set
             ready, starting, unhealthy, gone, draining = seen.get(fleet, ({}, {}, {}, {}, {}))
             fleets[fleet] = FleetFacts(
                 frozenset(ready),
@@ -217,7 +217,7 @@ class World:
             return
         self.tables.append(table)
         for worker in self.workers:
-            when = self.now + self.chance.uniform(*self.ack_seconds)
+            when = self.now + self.chance.random() * self.ack_seconds_max
             if worker.due:
                 when = max(when, worker.due[-1][0])
             worker.due.append((when, len(self.tables) - 1))

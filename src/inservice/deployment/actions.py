@@ -75,7 +75,7 @@ def wanted(size: int, seen: FleetFacts) -> tuple[int, ...]:
     ready instance to keep a dead one. Otherwise what exists stays before what does not, and lower
     ordinals before higher.
     """
-    if len(seen.ready) == size and len(seen.present) == size:
+    if len(seen.ready) == size:
         return tuple(sorted(seen.ready))
     order = (seen.ready, seen.starting, seen.unhealthy, seen.gone, range(size))
     kept = dict.fromkeys(
@@ -115,7 +115,7 @@ def is_routed(route: Route | None, facts: Facts) -> bool:
     if facts.shares != route.shares:
         return False
     return all(
-        seen.routed.issubset(route.ordinals.get(fleet, ()) if fleet in route.shares else ())
+        seen.routed.issubset(route.ordinals.get(fleet, ()))
         for fleet, seen in facts.fleets.items()
         if seen.routed
     )
@@ -129,8 +129,10 @@ def surplus(step: Step, facts: Facts, *, only_useless: bool = False) -> list[Ret
     sizes = step.sizes
     found = []
     for fleet, seen in facts.fleets.items():
-        spare = seen.present - seen.draining - seen.routed
-        spare = spare.difference(wanted(sizes.get(fleet, 0), seen))
+        size = sizes.get(fleet, 0)
+        if len(seen.present) <= size:
+            continue
+        spare = seen.present.difference(seen.draining, seen.routed, wanted(size, seen))
         if only_useless:
             spare -= seen.ready
         if spare:

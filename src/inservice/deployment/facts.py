@@ -44,13 +44,9 @@ class FleetFacts:
     @property
     def present(self) -> frozenset[int]:
         """Every ordinal of which anything is left."""
-        return (
-            self.ready
-            | self.draining
-            | self.starting.keys()
-            | self.unhealthy.keys()
-            | self.gone.keys()
-        )
+        if not (self.starting or self.unhealthy or self.gone or self.draining):
+            return self.ready
+        return self.ready.union(self.starting, self.unhealthy, self.gone, self.draining)
 
 
 UNSEEN = FleetFacts()
