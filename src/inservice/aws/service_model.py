@@ -109,9 +109,10 @@ class Service:
 
     @cached_property
     def errors(self) -> Mapping[str, Shape]:
-        """Modelled errors of the kept operations, by shape name and by code."""
+        """Modelled errors of the kept operations, by shape name, else by code: names are unique,
+        while three errors of CloudWatch have the code ResourceNotFound."""
         named = {name: self.shapes[name] for op in self.operations.values() for name in op.errors}
-        return named | {shape.code: shape for shape in named.values() if shape.code}
+        return {shape.code: shape for shape in named.values() if shape.code} | named
 
 
 def load(name: str, keep: Collection[str] | None = None) -> Service:

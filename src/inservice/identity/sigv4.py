@@ -62,7 +62,7 @@ _CREDENTIAL = re.compile(
 )
 _STAMP = re.compile(rb"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z")
 _SHA256_HEX = re.compile(rb"[0-9a-f]{64}")
-_PLAIN_PATH = re.compile(rb"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)*/?")  # canonical as it stands
+_PLAIN_PATH = re.compile(rb"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+|/")  # canonical as it stands
 
 # botocore and the other SDKs never sign it: tracing rewrites it on the way, and we never read it.
 _TRACE = b"x-amzn-trace-id"
@@ -411,14 +411,16 @@ def _canonical_query(pairs: list[tuple[bytes, bytes]]) -> bytes:
 def _canonical_path(path: bytes) -> bytes:
     """Dot segments and empty ones removed, then encoded once more: every service but S3."""
     if _PLAIN_PATH.fullmatch(path):
-        return path or b"/"
+        return path
+    if not path.startswith(b"/"):
+        raise InvalidSignature(_MISMATCH)
     segments: list[bytes] = []
     for segment in path.split(b"/"):
         if segment == b"..":
             del segments[-1:]
         elif segment not in (b"", b"."):
             segments.append(segment)
-    slash = b"/" if segments and path.endswith((b"/", b"/.", b"/..")) else b""
+    slash = b"/" if segments and path.endswith(b"/") else b""
     return quote_from_bytes(b"/" + b"/".join(segments) + slash, safe="/~").encode()
 
 
