@@ -55,7 +55,7 @@ INTENDED: dict[str, Difference] = {
         (
             "emoji as yaml",
             "stdout",
-            "characters beyond U+FFFF are written as they are; libyaml escapes them, and then quotes",
+            "characters beyond U+FFFF stay as they are; libyaml escapes them, and then quotes",
         ),
         (
             "alarm, missing",

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from inservice.cli.main import main
-from tests.cli.lines import FILES, REPLIES, Line
+from tests.cli.lines import Line
 from tests.cli.recorder import Recorder
+from tests.cli.replies import FILES, REPLIES
 
 RIVAL = "/usr/bin/aws"
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
+from itertools import pairwise
 from typing import Any, Final
 
 from inservice.cli.aws.globals import GLOBAL_OPTIONS, parse_globals, take_data_dir
@@ -150,7 +151,7 @@ def _names(option: str, words: list[str]) -> list[Candidate]:
     from inservice.cli.aws.session import Session
 
     operation, listed, member = _NAMED[option]
-    client: Any = Session(_quiet_globals(words)).client("sagemaker")
+    client: Any = Session(_quiet_globals(words)).client("sagemaker", "completion")
     answer = getattr(client, operation)(MaxResults=100)
     return [Candidate(item[member]) for item in answer[listed]]
 
@@ -160,10 +161,7 @@ def _quiet_globals(words: list[str]) -> Any:
     known = {f"--{row.name}" for row in GLOBAL_OPTIONS if "action" not in row.argparse}
     data_dir, words = take_data_dir(words)
     chosen = [
-        piece
-        for option, value in zip(words, words[1:], strict=False)
-        if option in known
-        for piece in (option, value)
+        piece for option, value in pairwise(words) if option in known for piece in (option, value)
     ]
     options, _, _ = parse_globals([*chosen, "--version"], [], data_dir)
     return replace(

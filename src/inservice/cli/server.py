@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from inservice import config
 from inservice.config import Settings
@@ -69,9 +70,8 @@ def find(settings: Settings) -> Running | None:
     if pid is None:
         return None
     with contextlib.suppress(FileNotFoundError, ValueError):
-        endpoint = _read(settings.endpoint_file)
-        key = _read(settings.credentials_file)
-        return Running(pid=pid, **endpoint, **key)
+        running = Running(**_read(settings.endpoint_file), **_read(settings.credentials_file))
+        return running if running.pid == pid else None  # else a killed server left the file
     return None
 
 
@@ -89,6 +89,6 @@ def wait_until_it_answers(
     return None
 
 
-def _read(path: Path) -> dict[str, str]:
-    document: dict[str, str] = json.loads(path.read_bytes())
+def _read(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(path.read_bytes())
     return document

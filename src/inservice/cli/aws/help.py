@@ -171,9 +171,9 @@ def _waiter_text(waiters: object, name: str, indent: int = 3) -> list[str]:
         else f"{awaited.expected} is answered"
     )
     return _wrapped(
-        f"Wait until {condition} when polling with {xform_name(waiter.operation, '-')}. It will "
-        f"poll every {waiter.delay} seconds until a successful state has been reached. This will exit "
-        f"with a return code of 255 after {waiter.max_attempts} failed checks.",
+        f"Wait until {condition} when polling with {xform_name(waiter.operation, '-')}. It "
+        f"will poll every {waiter.delay} seconds until a successful state has been reached. This "
+        f"will exit with a return code of 255 after {waiter.max_attempts} failed checks.",
         indent,
     )
 

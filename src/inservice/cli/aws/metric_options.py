@@ -1,7 +1,7 @@
-"""`cloudwatch put-metric-data` with options for one datum: --metric-name, --value and so on.
+"""`cloudwatch put-metric-data` with options for one datum: --metric-name, --value and others.
 
-The operation takes a list of structures. AWS CLI lets its first element be written as plain options,
-and so does this. The two forms are not mixed.
+The operation takes a list of structures. AWS CLI lets its first element be written as plain
+options, and so does this. The two forms are not mixed.
 """
 
 from __future__ import annotations

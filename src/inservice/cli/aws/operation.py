@@ -69,7 +69,7 @@ def run_operation(
     if session.binary_format == "base64":
         parameters = decode_blobs(parameters, operation.input_shape)
     command = xform_name(operation.name, "-")
-    client = session.client(service, f"{service}.{waiter or command}")
+    client = session.client(service, f"{service}.{waiter or command}", operation=operation.name)
     if waiter is not None:
         client.get_waiter(waiter.replace("-", "_")).wait(**parameters)
         return 0
@@ -135,9 +135,10 @@ def _refuse_paging_options(table: OptionTable, given: Mapping[str, Any]) -> None
 
 def _bind(table: OptionTable, given: Mapping[str, Any], *, paginate: bool) -> dict[str, Any]:
     """The parameters of the call: what the options say, and what a document adds to them."""
-    from inservice.cli.aws.metric_options import check_one_form
+    if "metric_data" in given:
+        from inservice.cli.aws.metric_options import check_one_form
 
-    check_one_form(given)
+        check_one_form(given)
     parameters: dict[str, Any] = {}
     seen: set[str] = set()
     for option in (table.options if paginate else table.unpaged()).values():

@@ -1,0 +1,56 @@
+"""`inservice endpoint <verb>`: endpoints as a person handles them, over AWS's own operations.
+
+Exit codes: 0 done · 1 refused or not reachable · 2 wrong usage · 3 rolled back · 4 out of time,
+still going on · 5 the endpoint Failed · 6 the rollback failed · 130 interrupted (what was begun on
+the server goes on).
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Final
+
+USAGE_RC: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One word after `endpoint`. Its module has `parser(prog)` and `run(options) -> exit code`."""
+
+    module: str
+    summary: str
+
+
+VERBS: Final[dict[str, Verb]] = {
+    "list": Verb("inservice.cli.endpoint.listing", "What endpoints there are."),
+    "show": Verb("inservice.cli.endpoint.show", "One endpoint, and what it is doing now."),
+    "create": Verb("inservice.cli.endpoint.create", "Create an endpoint for a model or a config."),
+    "update": Verb("inservice.cli.endpoint.update", "Move it to another model or config."),
+    "delete": Verb("inservice.cli.endpoint.delete", "Delete it."),
+    "invoke": Verb("inservice.cli.endpoint.invoke", "Send it a request and print the answer."),
+    "logs": Verb("inservice.cli.endpoint.logs", "What its instances print."),
+}
+"""The verbs, in the order that help lists them."""
+
+
+def run(argv: list[str]) -> int:
+    """Answer `inservice endpoint …`."""
+    verb = VERBS.get(argv[0]) if argv else None
+    if verb is None:
+        asked = argv[:1] in (["--help"], ["-h"], ["help"])
+        stream = sys.stdout if asked else sys.stderr
+        stream.write(_usage())
+        return 0 if asked else USAGE_RC
+    module = import_module(verb.module)
+    options = module.parser(f"inservice endpoint {argv[0]}").parse_args(argv[1:])
+    from inservice.cli.endpoint.connection import explained
+
+    return explained(module.run, options)
+
+
+def _usage() -> str:
+    width = max(map(len, VERBS))
+    lines = [f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items()]
+    return "\n".join(["usage: inservice endpoint <verb> [options]", "", *lines, ""])

@@ -1,0 +1,56 @@
+"""What all verbs share: the options that say where to go, the clients, how failures are told."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from inservice.cli.aws.failures import CommandLineError
+from inservice.cli.aws.globals import parse_globals
+from inservice.cli.aws.session import Session
+
+REFUSED: Final = 1
+INTERRUPTED: Final = 130
+
+
+def parser_of(prog: str, summary: str) -> argparse.ArgumentParser:
+    """A parser with the options that every verb takes."""
+    parser = argparse.ArgumentParser(prog=prog, description=summary)
+    where = parser.add_argument_group("where")
+    where.add_argument("--data-dir", metavar="DIR", help="the InService of this data directory")
+    where.add_argument("--endpoint-url", metavar="URL", help="another server, or AWS")
+    where.add_argument("--profile", help="a profile of the AWS configuration")
+    where.add_argument("--region", help="the region")
+    return parser
+
+
+def client(options: argparse.Namespace, service: str = "sagemaker") -> Any:
+    """A client for the place that the options name. Raises NotConfigured when there is none."""
+    words = ["--version"]
+    for name in ("endpoint-url", "profile", "region"):
+        value = getattr(options, name.replace("-", "_"))
+        words += [] if value is None else [f"--{name}", value]
+    chosen, _, _ = parse_globals(words, [], options.data_dir)
+    return Session(chosen).client(service, "endpoint")
+
+
+def explained(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """Run a verb; turn what goes wrong into one line and an exit code."""
+    try:
+        return run(options)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nInterrupted. What was begun on the server goes on.\n")
+        return INTERRUPTED
+    except ClientError as error:
+        answer = error.response
+        request = answer.get("ResponseMetadata", {}).get("RequestId", "")
+        sys.stderr.write(f"{answer['Error'].get('Code')}: {answer['Error'].get('Message')}\n")
+        if request:
+            sys.stderr.write(f"  request {request}\n")
+    except (CommandLineError, BotoCoreError, OSError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+    return REFUSED

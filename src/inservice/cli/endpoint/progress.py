@@ -1,0 +1,151 @@
+"""Waiting for an endpoint, and showing what it is doing meanwhile.
+
+On a terminal one line is rewritten in place; elsewhere there is one plain line per change, so that
+the log of a build reads well. Which of the two changes nothing else: not the waiting, not the code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+from rich.console import Console
+from rich.markup import escape
+
+POLL_SECONDS: Final = 0.25
+"""A local endpoint is ready within a second, so AWS's thirty would be nearly all waiting."""
+
+DONE: Final = 0
+ROLLED_BACK: Final = 3
+OUT_OF_TIME: Final = 4
+FAILED: Final = 5
+ROLLBACK_FAILED: Final = 6
+
+_GOING_ON: Final = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+
+_STYLES: Final = {
+    "InService": "green",
+    "Failed": "bold red",
+    "UpdateRollbackFailed": "bold red",
+    "RollingBack": "yellow",
+}
+
+
+def add_waiting(parser: argparse.ArgumentParser) -> None:
+    """Add --wait and --timeout."""
+    parser.add_argument("--wait", action="store_true", help="stay until it is done")
+    parser.add_argument(
+        "--timeout", type=float, default=1800.0, metavar="SECONDS", help="give up after (1800)"
+    )
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where progress goes. Colours only on a terminal, and never when NO_COLOR is set."""
+    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+def doing(endpoint: dict[str, Any]) -> str:
+    """What an endpoint is doing now, in words: each variant, its instances, its step."""
+    pending = endpoint.get("PendingDeploymentSummary", {}).get("ProductionVariants", [])
+    parts = []
+    for variant in pending or endpoint.get("ProductionVariants", []):
+        steps = [status["Status"] for status in variant.get("VariantStatus", [])]
+        ready, wanted = variant.get("CurrentInstanceCount"), variant.get("DesiredInstanceCount")
+        count = f" {ready or 0}/{wanted} instances" if wanted is not None else ""
+        parts.append(f"{variant['VariantName']}{count}{' ' if steps else ''}{', '.join(steps)}")
+    return " · ".join(parts)
+
+
+def style_of(status: str) -> str:
+    """The colour of an EndpointStatus."""
+    return _STYLES.get(status, "cyan")
+
+
+def wait_for(client: Any, name: str, timeout_seconds: float, *, config: str | None = None) -> int:
+    """Show an endpoint until it is settled, and return the exit code that its end deserves.
+
+    `config` is the endpoint config that it is to have in the end: InService with another one means
+    that it was rolled back. Raises ClientError when it cannot be described.
+    """
+    with _display() as show:
+        endpoint, elapsed = _settle(client, name, timeout_seconds, show)
+    status = endpoint["EndpointStatus"]
+    out = console(stderr=True)
+    if status in _GOING_ON:
+        out.print(f"{escape(name)} is still {status} after {elapsed:.0f} s", style="yellow")
+        return OUT_OF_TIME
+    reason = endpoint.get("FailureReason", "")
+    if status == "InService" and config in (None, endpoint.get("EndpointConfigName")):
+        return DONE
+    if reason:
+        out.print(escape(reason), style="red")
+    if status == "InService":
+        return ROLLED_BACK
+    return ROLLBACK_FAILED if status == "UpdateRollbackFailed" else FAILED
+
+
+def wait_until_gone(client: Any, name: str, timeout_seconds: float) -> int:
+    """Show an endpoint until it is deleted."""
+    with _display() as show:
+        try:
+            endpoint, _ = _settle(client, name, timeout_seconds, show, until=())
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ValidationException":
+                show("Deleted", "")
+                return DONE
+            raise
+    return FAILED if endpoint["EndpointStatus"] == "Failed" else OUT_OF_TIME
+
+
+def _settle(
+    client: Any,
+    name: str,
+    timeout_seconds: float,
+    show: Callable[[str, str], None],
+    until: tuple[str, ...] | None = None,
+) -> tuple[dict[str, Any], float]:
+    """Describe an endpoint until its status is final (or, with `until` empty, never)."""
+    started = time.monotonic()
+    while True:
+        endpoint: dict[str, Any] = client.describe_endpoint(EndpointName=name)
+        status = endpoint["EndpointStatus"]
+        show(status, doing(endpoint))
+        elapsed = time.monotonic() - started
+        settled = status not in _GOING_ON and until is None
+        if settled or status == "Failed" or elapsed >= timeout_seconds:
+            return endpoint, elapsed
+        time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def _display() -> Iterator[Callable[[str, str], None]]:
+    started = time.monotonic()
+    out = console()
+    if out.is_terminal and os.environ.get("TERM") != "dumb":
+        with out.status("") as line:
+
+            def rewrite(status: str, what: str) -> None:
+                style = style_of(status)
+                elapsed = time.monotonic() - started
+                line.update(f"[{style}]{status}[/]  {elapsed:.1f} s  {escape(what)}")
+                if status not in _GOING_ON:
+                    out.print(f"[{style}]{status}[/]  {elapsed:.1f} s  {escape(what)}")
+
+            yield rewrite
+        return
+    last = ""
+
+    def append(status: str, what: str) -> None:
+        nonlocal last
+        if (now := f"{status}  {what}".rstrip()) != last:
+            last = now
+            sys.stdout.write(f"{time.monotonic() - started:7.1f} s  {now}\n")
+            sys.stdout.flush()
+
+    yield append

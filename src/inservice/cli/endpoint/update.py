@@ -1,0 +1,45 @@
+"""`inservice endpoint update NAME`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from inservice.cli.aws.values import load_option, parse_value
+from inservice.cli.endpoint.configs import add_config_options, config_for
+from inservice.cli.endpoint.connection import client, parser_of
+from inservice.cli.endpoint.progress import add_waiting, wait_for
+
+
+def parser(prog: str) -> argparse.ArgumentParser:
+    """The options of `endpoint update`."""
+    options = parser_of(prog, "Move an endpoint to another endpoint config, or another model.")
+    options.add_argument("name")
+    add_config_options(options)
+    options.add_argument(
+        "--deployment-config",
+        metavar="TEXT",
+        help="how traffic moves: shorthand, JSON or file://, as for `sagemaker update-endpoint`",
+    )
+    add_waiting(options)
+    return options
+
+
+def run(options: argparse.Namespace) -> int:
+    """Begin the deployment; with --wait stay until it is over (3: it was rolled back)."""
+    sagemaker = client(options)
+    extra: dict[str, Any] = {}
+    if options.deployment_config is not None:
+        shape = sagemaker.meta.service_model.operation_model("UpdateEndpoint").input_shape
+        written = load_option(options.deployment_config, "--deployment-config")
+        member = shape.members["DeploymentConfig"]
+        extra["DeploymentConfig"] = parse_value(written, member, "--deployment-config")
+    with config_for(sagemaker, options) as config:
+        answer = sagemaker.update_endpoint(
+            EndpointName=options.name, EndpointConfigName=config, **extra
+        )
+    sys.stdout.write(answer["EndpointArn"] + "\n")
+    if not options.wait:
+        return 0
+    return wait_for(sagemaker, options.name, options.timeout, config=config)
