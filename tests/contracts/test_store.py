@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
-from sqlalchemy import make_url
+from sqlalchemy import Engine
 
 from inservice.deployment.facts import Facts, FleetFacts, Gone
 from inservice.deployment.state import Decision
-from inservice.errors import ValidationException
+from inservice.errors import ServiceUnavailable, ValidationException
 from inservice.hosting.arn import parse_arn
 from inservice.hosting.endpoint import EndpointStatus, IllegalMove
+from inservice.store import tables
 from inservice.store.base import (
     EVENTS_KEPT,
     Commit,
@@ -46,6 +47,7 @@ KEY = (ACCOUNT, REGION, "Demo")
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
+    """PostgreSQL, whose one database is emptied for each test: making one takes far longer."""
     programs = postgresql.binaries()
     if programs is None:
         pytest.skip("PostgreSQL is not installed")
@@ -58,15 +60,19 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A place for a database of its own."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'store.db'}"
-    server = make_url(request.getfixturevalue("server"))
-    name = f"test_{abs(hash(tmp_path))}"
-    engine = sqlalchemy.create_engine(
-        server.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
-    )
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    server: str = request.getfixturevalue("server")
+    engine = engine_of(server)
+    with engine.begin() as connection:
+        for table in reversed(tables.metadata.sorted_tables):
+            if sqlalchemy.inspect(connection).has_table(table.name):
+                connection.execute(table.delete())
     engine.dispose()
-    return server.set(database=name).render_as_string()
+    return server
+
+
+def engine_of(url: str) -> Engine:
+    """Past the store."""
+    return sqlalchemy.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
 
 
 @pytest.fixture
@@ -429,11 +435,7 @@ class TestAccessKeys:
         with store.transaction() as tx:
             tx.add_access_key(key)
             assert tx.access_keys() == [key]
-        engine = sqlalchemy.create_engine(
-            make_url(url).set(drivername=url.partition(":")[0].replace("sql", "sql+psycopg"))
-            if url.startswith("postgresql")
-            else url
-        )
+        engine = engine_of(url)
         with engine.connect() as connection:
             rows = repr(connection.exec_driver_sql("SELECT * FROM access_keys").all())
         engine.dispose()
@@ -479,3 +481,40 @@ def test_one_process_has_it_open(store: Store, url: str, tmp_path: Path) -> None
         open_store(url, key_file=tmp_path / "store.key")
     with store.transaction() as tx:
         tx.add_model(model())
+
+
+class TestPostgresql:
+    """What can happen to a connection that goes over a network."""
+
+    def cut_all(self, server: str) -> None:
+        engine = engine_of(server)
+        with engine.connect() as connection:
+            connection.exec_driver_sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE pid <> pg_backend_pid() AND usename = current_user"
+            )
+        engine.dispose()
+
+    @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+    def test_a_cut_connection_is_made_anew(self, url: str, store: Store) -> None:
+        record = add_endpoint(store)
+        self.cut_all(url)
+        with store.transaction() as tx:
+            tx.save_endpoint(record, completed(creation()))
+        assert record_of(store).version == 2
+
+    @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+    def test_whoever_lost_the_lock_no_longer_writes(
+        self, url: str, store: Store, tmp_path: Path
+    ) -> None:
+        stale = add_endpoint(store)
+        self.cut_all(url)
+        successor = open_store(url, key_file=tmp_path / "store.key")
+        with successor.transaction() as tx:
+            tx.save_endpoint(stale, completed(creation()))
+        with pytest.raises(ServiceUnavailable), store.transaction() as tx:
+            tx.save_endpoint(stale, completed(creation()))
+        successor.close()
+        with pytest.raises(StaleDecision), store.transaction() as tx:
+            tx.save_endpoint(stale, completed(creation()))
+        assert record_of(store).version == 2

@@ -8,6 +8,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from inservice.store.database import Database, open_store
 
 from .store_records import ACCOUNT, REGION, model
 
+FILLER = "from-the-environment-of-a-container-" * 2
 ROOT = Path(__file__).parents[2]
 
 
@@ -247,6 +249,17 @@ def test_a_full_disk_answers_503_and_is_got_over(path: Path) -> None:
     store.close()
 
 
+def test_no_error_tells_what_users_keep(path: Path) -> None:
+    store = opened(path)
+    limit_pages(store, 40)
+    with structlog.testing.capture_logs() as logs, pytest.raises(ServiceUnavailable) as caught:
+        fill_up(store)
+    store.close()
+    told = "".join(traceback.format_exception(caught.value)) + repr(logs)
+    assert "full" in told
+    assert FILLER not in told
+
+
 def limit_pages(store: Database, pages: int) -> None:
     with store._driver.writer.begin() as connection:
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
@@ -255,7 +268,7 @@ def limit_pages(store: Database, pages: int) -> None:
 def fill_up(store: Database) -> None:
     with store.transaction() as tx:
         for number in range(500):
-            tx.add_model(model(f"m{number}", text="x" * 1000))
+            tx.add_model(model(f"m{number}", text=FILLER * 20))
 
 
 class TestMigrations:

@@ -44,3 +44,9 @@ class Cache:
             self.stamp += 1
             for key in keys:
                 self._records.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget everything: somebody else may have written."""
+        with self._lock:
+            self.stamp += 1
+            self._records.clear()

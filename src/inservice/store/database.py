@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import structlog
-from sqlalchemy import Connection, Engine, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy import Connection, Engine, event, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from inservice.errors import ServiceUnavailable
@@ -63,6 +63,9 @@ class Database:
         self._writer_lock = threading.Lock()
         self._cache = Cache()
         self._listeners: list[Callable[[Commit], None]] = []
+        # A writer that had to connect anew had no lock for a while, in which another server may
+        # have written.
+        event.listen(driver.writer, "connect", lambda *_: self._cache.clear())
         try:
             with driver.readers.connect() as connection:
                 sealed = connection.execute(tables.access_keys.select().limit(1)).first()
@@ -151,5 +154,6 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, NoConnectionFree, StoreInUse) as error:
-        _log.error("store.unavailable", error=str(error))
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        _log.error("store.unavailable", error=str(cause))
         raise ServiceUnavailable("The store cannot be reached, is locked or is full.") from error

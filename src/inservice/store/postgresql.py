@@ -30,13 +30,8 @@ class PostgresqlDatabase:
         except BaseException:
             self.writer.dispose()
             raise
-        self.readers = create_engine(
-            driver,
-            poolclass=QueuePool,
-            pool_size=READERS,
-            max_overflow=0,
-            isolation_level="REPEATABLE READ",
-            execution_options={"postgresql_readonly": True},
+        self.readers = _engine(driver, connections=READERS).execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
 
     def close(self) -> None:
@@ -48,7 +43,7 @@ class PostgresqlDatabase:
 def _writer(url: URL) -> Engine:
     """The one connection that writes. It has the lock as long as it lives; if it breaks, the next
     one must win the lock again before it can be used, so two servers never write by turns."""
-    engine = create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=0)
+    engine = _engine(url, connections=1)
 
     @event.listens_for(engine, "connect")
     def lock(connection: Any, _: Any) -> None:
@@ -61,3 +56,14 @@ def _writer(url: URL) -> Engine:
             raise StoreInUse("The database is open in another process. Stop that one first.")
 
     return engine
+
+
+def _engine(url: URL, *, connections: int) -> Engine:
+    return create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=connections,
+        max_overflow=0,
+        pool_pre_ping=True,  # a connection that was cut while idle is replaced unnoticed
+        hide_parameters=True,  # records hold what users put into Environment: never into a log
+    )

@@ -139,8 +139,8 @@ def make_writer(path: Path) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
-        # Taking the lock at the start, not at the first write, is what makes "read, decide, write"
-        # safe from a deadlock between two that both read first.
+        # With a plain BEGIN, a foreign write between our reading and our writing would fail the
+        # write at once, without waiting; what takes the lock at the start waits for it.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
@@ -168,6 +168,7 @@ def _engine(path: Path, *, connections: int) -> Engine:
         poolclass=QueuePool,
         pool_size=connections,
         max_overflow=0,
+        hide_parameters=True,  # records hold what users put into Environment: never into a log
         connect_args={
             "check_same_thread": False,  # a connection serves one thread at a time, not only one
             "isolation_level": None,  # transactions begin where this module says, nowhere else
