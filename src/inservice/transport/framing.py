@@ -128,6 +128,8 @@ class RequestHeads:
             raise malformed("The request needs one valid Host header.")
         if b"upgrade" in fields:
             raise malformed("This server upgrades no connection.")
+        if fields.get(b"expect", b"100-continue").lower() != b"100-continue":
+            raise Refusal(417, "ExpectationFailed", "The only expectation is 100-continue.")
         request.keep_alive = _keeps_alive(request)
         length = fields.get(b"content-length")
         if b"transfer-encoding" in fields:
