@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from inservice.runtimes import instance_log, protocol, records
@@ -115,6 +116,11 @@ def bystander() -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.kill()
         process.wait()
+
+
+def zygotes_of(stage: ProcessStage) -> list[int]:
+    fork_server = psutil.Process(stage.runtime.fork_server_pid())
+    return [p.pid for p in fork_server.children() if "zygote" in " ".join(p.cmdline())]
 
 
 # ── identity ──────────────────────────────────────────────────────────────────────────────────────
@@ -308,6 +314,22 @@ def test_a_zygote_that_cannot_import_is_not_needed(stage: ProcessStage) -> None:
         handle = records.handle_of(reply.record)
         await ready(stage, handle)
         await stage.runtime.retire(handle, 5)
+
+    run(test)
+
+
+def test_a_zygote_that_is_killed_is_replaced(alone: ProcessStage) -> None:
+    async def test() -> None:
+        first = await alone.runtime.launch(alone.spec())
+        await ready(alone, first)  # until then it has the zygote's title
+        (zygote,) = zygotes_of(alone)
+        os.kill(zygote, signal.SIGKILL)
+        handles = await asyncio.gather(*(alone.runtime.launch(alone.spec()) for _ in range(3)))
+        for handle in handles:
+            await ready(alone, handle)
+        await alone.runtime.prepare("python")
+        (other,) = zygotes_of(alone)
+        assert other != zygote
 
     run(test)
 

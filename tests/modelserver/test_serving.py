@@ -311,6 +311,23 @@ def test_batches_of_the_wrong_length_are_an_error(serve: Serve) -> None:
     assert (answer.status, b"1 values and returned 0" in answer.body) == (500, True)
 
 
+@pytest.mark.parametrize("how", ["fork", "spawn"])
+def test_a_model_may_use_processes_of_its_own(serve: Serve, how: str) -> None:
+    """Ending a Pool sends SIGTERM to its workers, which the instance must not take for its own."""
+    code = """
+        import multiprocessing, os, time
+
+        def transform_fn(model, body, content_type, accept):
+            with multiprocessing.get_context(body).Pool(2) as pool:
+                return repr(pool.map(abs, [-1, -2]))
+    """
+    handle = serve(code)
+    for _ in range(2):
+        answer = call(handle.address, how, content_type="text/plain")
+        assert (answer.status, answer.body) == (200, b"[1, 2]")
+        assert answer.headers.get("connection") is None, "it is not draining"
+
+
 # ── what cannot be loaded ─────────────────────────────────────────────────────────────────────────
 
 

@@ -9,6 +9,7 @@ come from the model's Environment (see `settings`).
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -23,15 +24,16 @@ from inservice.modelserver.frameworks.sklearn import NoModel
 from inservice.modelserver.handlers import BadProgram, Model, import_program
 from inservice.modelserver.server import ModelServer
 from inservice.modelserver.settings import BadSetting, Settings, settings_from
-from inservice.transport.limits import Limits
+from inservice.transport.limits import MIB, Limits
 from inservice.transport.server import serve
 
 COULD_NOT_LOAD = 1
 """The exit status of an instance whose model cannot be loaded."""
 
-_LIMITS = Limits(idle_seconds=600.0)
-"""Our only clients are the gateways of this host, which pool their connections for longer than a
-browser would, and close them themselves."""
+_LIMITS = Limits(idle_seconds=600.0, body_bytes=1024 * MIB)
+"""Our only clients are the gateways of this host: they pool their connections for longer than a
+browser would and close them themselves, and they hold the one limit on payloads that is a setting.
+A second one here could only disagree with it."""
 
 
 def run(socket_path: str, model_dir: str | None) -> int:
@@ -68,6 +70,8 @@ def _load(settings: Settings) -> tuple[Model, dict[str, float]]:
     imported = time.monotonic()
     model = Model(program, settings)
     loaded = time.monotonic()
+    # What the model is made of lives as long as the process: a full collection need not walk it.
+    gc.freeze()
     return model, {"import": imported - began, "load": loaded - imported}
 
 
@@ -79,6 +83,7 @@ async def _serve(
     path: str | None,
     sockets: list[socket.socket] | None,
 ) -> None:
+    os.register_at_fork(after_in_child=_be_no_server)
     told_to_end = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told_to_end.set)
     answering = ModelServer(model, settings, phases)
@@ -86,6 +91,16 @@ async def _serve(
     await told_to_end.wait()
     await server.drain(settings.timeout_seconds)
     answering.stop()
+
+
+def _be_no_server() -> None:
+    """In a process that the user's code forks: SIGTERM is its own again.
+
+    The loop hears of signals through a descriptor that a fork shares. Without this, ending a worker
+    of a multiprocessing.Pool with SIGTERM told the instance itself to end.
+    """
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _say_why(error: BaseException) -> None:

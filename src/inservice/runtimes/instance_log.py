@@ -154,17 +154,18 @@ class Collector:
         self._file, self._size = fresh, 0
 
 
-def tail(path: Path, count: int) -> tuple[str, ...]:
-    """The last lines without their times, made harmless to show: no control characters."""
+def tail(path: Path, count: int, since: float = 0.0) -> tuple[str, ...]:
+    """The last lines from `since` (epoch seconds) on, without their times, and made harmless to
+    show: no control characters."""
     kept: list[str] = []
     for file in (path, _numbered(path, 1)):
-        kept = [*_last_lines(file), *kept]
+        kept = [*_last_lines(file, since), *kept]
         if len(kept) >= count:
             break
     return tuple(kept[-count:])
 
 
-def _last_lines(path: Path) -> Iterator[str]:
+def _last_lines(path: Path, since: float) -> Iterator[str]:
     try:
         with path.open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
@@ -174,7 +175,9 @@ def _last_lines(path: Path) -> Iterator[str]:
         return
     lines = text.split("\n")[1 if cut else 0 : -1]
     for line in lines:
-        _, _, words = line.partition(" ")
+        stamp, _, words = line.partition(" ")
+        if not stamp.isdecimal() or int(stamp) < int(since * 1000):
+            continue
         yield "".join(
             c if c.isprintable() or c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in words
         )

@@ -149,7 +149,7 @@ class ProcessRuntime:
             state, lines = InstanceState.READY, no_lines
         else:
             state = InstanceState.STARTING if ready is None else InstanceState.UNHEALTHY
-            lines = instance_log.tail(Path(record.log_path), LINES_SHOWN)
+            lines = _last_lines(record)
         return Sight(
             state,
             ready_at=ready.at if ready else None,
@@ -303,14 +303,13 @@ class ProcessRuntime:
     async def _post_mortem(self, record: Record) -> Sight:
         end = await self._exit(record)
         ready = records.read(self._places.ready(record.instance_id), Ready)
-        lines = instance_log.tail(Path(record.log_path), LINES_SHOWN)
+        lines = _last_lines(record)
         return Sight(
             InstanceState.GONE,
             ready_at=ready.at if ready else None,
             exit_code=end.exit_code,
             signal=end.signal,
-            out_of_memory=end.out_of_memory
-            or any(_says_out_of_memory(line) for line in lines[-1:]),
+            out_of_memory=end.out_of_memory or any("MemoryError" in line for line in lines[-1:]),
             last_lines=lines,
             probes=tuple(self._probes.get(record.instance_id, ())),
             phases=ready.phases if ready else {"fork": record.fork_seconds},
@@ -336,5 +335,6 @@ def _environment(spec: LaunchSpec) -> dict[str, str]:
     return {**region, **model, **spec.environment}
 
 
-def _says_out_of_memory(line: str) -> bool:
-    return line.startswith("MemoryError")
+def _last_lines(record: Record) -> tuple[str, ...]:
+    """Of this incarnation only: the log is that of the id."""
+    return instance_log.tail(Path(record.log_path), LINES_SHOWN, since=record.started_at)
