@@ -14,7 +14,7 @@ costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from inservice.aws.patterns import matcher
@@ -236,19 +236,32 @@ def _all_of(rules: list[Rule]) -> str:
 
 def _shown(value: Any) -> str:
     """As Java prints it, cut short."""
-    text = _java(value)
+    text = _java(value, _VALUE_CHARS_MAX + 1)
     return text if len(text) <= _VALUE_CHARS_MAX else text[: _VALUE_CHARS_MAX - 1] + "…"
 
 
-def _java(value: Any) -> str:
+def _java(value: Any, room: int) -> str:
+    """At least `room` characters of it, if there are as many, and not many more."""
     match value:
         case bool():
             return "true" if value else "false"
-        case list():
-            return f"[{', '.join(_java(item) for item in value[:_VALUE_CHARS_MAX])}]"
-        case Mapping():
-            return f"{{{', '.join(f'{key}={_java(item)}' for key, item in value.items())}}}"
         case None:
             return "null"
+        case list():
+            return f"[{_some(((item, '') for item in value), room)}]"
+        case Mapping():
+            return f"{{{_some(((item, f'{key}=') for key, item in value.items()), room)}}}"
+        case str():
+            return value[:room]
         case _:
             return str(value)
+
+
+def _some(items: Iterator[tuple[Any, str]], room: int) -> str:
+    texts: list[str] = []
+    for item, label in items:
+        if room <= 0:
+            break
+        texts.append(label[:room] + _java(item, room))
+        room -= len(texts[-1]) + 2
+    return ", ".join(texts)
