@@ -34,12 +34,18 @@ from inservice.controller.crash import CrashPoints
 from inservice.controller.gateways import Gateways
 from inservice.controller.instances import Instances, fleet_of
 from inservice.controller.launches import Launches
+from inservice.controller.monitoring import Monitoring
 from inservice.controller.observe import Observer
 from inservice.controller.reconciler import Reconciler
 from inservice.controller.tables import Tables
 from inservice.identity.principal import AccessKey, Account
+from inservice.metrics.database import open_metrics
+from inservice.metrics.names import VariantKey
+from inservice.metrics.recorder import Recorder
+from inservice.metrics.utilization import RunningInstance
 from inservice.operations.live import InstanceSeen, ProcessSeen
 from inservice.routing import EndpointKey, KeyRoute
+from inservice.runtimes.base import InstanceState
 from inservice.runtimes.process import ProcessRuntime
 from inservice.store.base import Commit, Store, StoreRefused
 from inservice.store.database import open_store
@@ -68,15 +74,18 @@ class Control:
         self.settings = settings
         self.store = store
         self.clock = SystemClock()
+        self.metrics = Recorder(open_metrics(settings.database), self.clock.now())
         self.started_at = self.clock.now()
         self._keys: dict[str, AccessKey] = {}
-        self.runtime = ProcessRuntime(settings.run_dir, settings.log_dir / "endpoints")
+        self.runtime = _runtime(settings)
         crash_point = CrashPoints(settings.crash_at, settings.run_dir)
         self.gateways = Gateways(
             settings.run_dir,
             self.clock,
             on_acknowledged=lambda: self.reconciler.wake_all(),
-            on_metrics=lambda *_: None,
+            on_metrics=lambda worker, seq, rows: self.metrics.record_gateway_rows(
+                worker, seq, rows, now=self.clock.now()
+            ),
         )
         self.tables = Tables(self.gateways)
         self.instances = Instances(self.runtime, self.clock, self.wake_fleet)
@@ -91,7 +100,18 @@ class Control:
         self.actor = Actor(
             self.instances, self.launches, self.tables, settings.drain_seconds, crash_point
         )
-        observer = Observer(self.instances, self.launches, self.tables, lambda *_: {})
+        self.monitoring = Monitoring(
+            store=store,
+            recorder=self.metrics,
+            clock=self.clock,
+            data_dir=settings.data_dir,
+            in_service=lambda: list(self.variants().values()),
+            running=self.running,
+            on_alarm=lambda: self.reconciler.wake_all(),
+        )
+        observer = Observer(
+            self.instances, self.launches, self.tables, self.monitoring.alarms.tripped
+        )
         self.reconciler = Reconciler(store, observer, self.actor, self.clock, crash_point)
 
     def wake_fleet(self, fleet: str) -> None:
@@ -157,6 +177,25 @@ class Control:
             for watched in self.instances.all()
         ]
 
+    def variants(self) -> dict[str, VariantKey]:
+        """Whose metrics an instance's or an invocation's are, by fleet, of all that serve."""
+        return {
+            fleet.fleet: VariantKey(
+                route.account, route.region, route.name, fleet.variant, fleet.config_name
+            )
+            for route in self.gateways.table.endpoints.values()
+            for fleet in route.fleets
+        }
+
+    def running(self) -> list[RunningInstance]:
+        """The processes whose load is measured."""
+        variants = self.variants()
+        return [
+            RunningInstance(variants[seen.fleet], seen.pid)
+            for seen in self.instances_seen()
+            if seen.fleet in variants and seen.state != InstanceState.GONE
+        ]
+
     async def tidy(self) -> None:
         """Let go of artifacts that no fleet needs."""
         while True:
@@ -185,6 +224,11 @@ class Control:
             await self.launches.close()
         await self.instances.close()
         await self.gateways.close()
+        await asyncio.to_thread(self.metrics.close)
+
+
+def _runtime(settings: Settings) -> ProcessRuntime:
+    return ProcessRuntime(settings.run_dir, settings.log_dir / "endpoints")
 
 
 def _later(loop: asyncio.AbstractEventLoop, call: Callable[[Commit], None], commit: Commit) -> None:
@@ -249,6 +293,7 @@ async def run(settings: Settings, listening: socket.socket) -> None:
         server = await serve(application, sockets=[listening])
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         endpoint = {
+            "pid": os.getppid(),
             "url": f"http://{host}:{settings.port}",
             "region": settings.region,
             "account_id": settings.account_id,
@@ -257,11 +302,14 @@ async def run(settings: Settings, listening: socket.socket) -> None:
         log.info("serving", **endpoint)
         background = [
             asyncio.create_task(control.tidy()),
-            asyncio.create_task(control.runtime.prepare()),
+            asyncio.create_task(control.monitoring.run()),
         ]
+        # Not cancelled at the end: a fork server that is starting must be there to be stopped.
+        preparing = asyncio.create_task(control.runtime.prepare())
         told = await _until_told_or_orphaned()
         for task in background:
             task.cancel()
+        await asyncio.gather(preparing, *background, return_exceptions=True)
         await server.drain(deadline_seconds=5.0)
         await control.stop(instances_too=told)
     finally:
@@ -273,6 +321,7 @@ async def _until_told_or_orphaned() -> bool:
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, told.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # see Supervisor._start_control
     parent = os.getppid()
     while not told.is_set() and os.getppid() == parent:
         with contextlib.suppress(TimeoutError):
@@ -281,13 +330,18 @@ async def _until_told_or_orphaned() -> bool:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """`python -m inservice.app --settings FILE --listen-fd N`."""
+    """`python -m inservice.app --settings FILE (--listen-fd N | --stop-instances)`."""
     parser = argparse.ArgumentParser(prog="inservice.app")
     parser.add_argument("--settings", type=Path, required=True)
-    parser.add_argument("--listen-fd", type=int, required=True)
+    task = parser.add_mutually_exclusive_group(required=True)
+    task.add_argument("--listen-fd", type=int)
+    task.add_argument("--stop-instances", action="store_true", help="and do nothing else")
     options = parser.parse_args(argv)
     settings = config.from_document(msgspec.json.decode(options.settings.read_bytes()))
     configure_logging()
+    if options.stop_instances:
+        asyncio.run(_runtime(settings).shut_down(settings.drain_seconds))
+        return 0
     try:
         uvloop.run(run(settings, socket.socket(fileno=options.listen_fd)))
     except StoreRefused as refused:

@@ -78,6 +78,7 @@ class Supervisor:
         for directory in (settings.data_dir, settings.run_dir, settings.log_dir):
             private_directory(directory)
         lock = hold(settings.data_dir)
+        settings.endpoint_file.unlink(missing_ok=True)  # a killed server left it
         try:
             self._bind()
             settings = self.settings
@@ -114,7 +115,13 @@ class Supervisor:
     # ── children ────────────────────────────────────────────────────────────────────────────────
     def _start_control(self, _child: Child) -> subprocess.Popen[bytes]:
         listen = self._sockets[CONTROL].fileno()
-        return self._spawn("inservice.app", [f"--listen-fd={listen}"], [listen])
+        # A SIGTERM that comes while control still imports would end it without stopping the
+        # instances. It is born with the signal blocked and takes it when it is ready to.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            return self._spawn("inservice.app", [f"--listen-fd={listen}"], [listen])
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
     def _start_worker(self, child: Child) -> subprocess.Popen[bytes]:
         listen = self._sockets["public"].fileno()
@@ -272,11 +279,21 @@ class Supervisor:
         for popen in workers:
             _wait(popen, 10.0)
         control = self._children.get(CONTROL)
-        if control is not None and control.popen is not None:
-            control.popen.terminate()
-            _wait(control.popen, self.settings.drain_seconds + 10.0)
+        if control is not None:
+            self._stop_control(control)
         for opened in self._sockets.values():
             opened.close()
+
+
+    def _stop_control(self, control: Child) -> None:
+        """Control stops the instances and then itself. One that could not is stood in for."""
+        patience = self.settings.drain_seconds + 10.0
+        if control.popen is not None:
+            control.popen.terminate()
+            _wait(control.popen, patience)
+        if control.popen is None or control.popen.returncode != 0:
+            say("control did not stop the instances; doing it without")
+            _wait(self._spawn("inservice.app", ["--stop-instances"], []), patience)
 
 
 # ── files ───────────────────────────────────────────────────────────────────────────────────────

@@ -4,40 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.acceptance.clients import Crowd
 from tests.acceptance.server import Server, run_cli, variant, wait_until
 
 Start = Callable[..., Server]
 Echo = Callable[[str], str]
-
-
-class Client(threading.Thread):
-    """Invokes without pause and remembers every outcome."""
-
-    def __init__(self, server: Server, name: str) -> None:
-        super().__init__(daemon=True)
-        self.server, self.name_of_endpoint = server, name
-        self.outcomes: Counter[str] = Counter()
-        self.over = threading.Event()
-
-    def run(self) -> None:
-        runtime = self.server.client("sagemaker-runtime")
-        while not self.over.is_set():
-            try:
-                runtime.invoke_endpoint(EndpointName=self.name_of_endpoint, Body=b"x")
-                self.outcomes["answered"] += 1
-            except Exception as failure:
-                self.outcomes[repr(failure)] += 1
-
-    def stop(self) -> Counter[str]:
-        self.over.set()
-        self.join(10)
-        return self.outcomes
 
 
 def serving(server: Server, url: str, count: int = 2) -> str:
@@ -63,16 +38,14 @@ def test_killing_control_fails_no_invocation_and_loses_no_instance(
     server = start_server()
     name = serving(server, echo("kept"))
     before = instance_pids(server)
-    clients = [Client(server, name) for _ in range(2)]
-    for client in clients:
-        client.start()
-    for _ in range(3):
-        pid = control_pid(server)
-        os.kill(pid, signal.SIGKILL)
-        wait_until(lambda pid=pid: control_pid(server) != pid)
-        assert server.describe(name)["EndpointStatus"] == "InService"
-    outcomes = sum((client.stop() for client in clients), Counter())
-    assert set(outcomes) == {"answered"}, outcomes
+    with Crowd(server, name) as crowd:
+        for _ in range(2):
+            pid = control_pid(server)
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda pid=pid: control_pid(server) != pid)
+            assert server.describe(name)["EndpointStatus"] == "InService"
+    assert crowd.failures == []
+    assert len(crowd.answers) > 10
     assert instance_pids(server) == before
 
 

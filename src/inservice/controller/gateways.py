@@ -25,9 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import structlog
 
 from inservice.clock import Clock
+from inservice.errors import ServiceUnavailable
 from inservice.routing import RoutingTable
 from inservice.transport.tables import decode_table, encode_table
 
@@ -45,6 +47,7 @@ class Worker:
     """A connected gateway worker."""
 
     pid: int
+    life: str  # names this life of the worker: counts are numbered from 1 in each
     writer: asyncio.StreamWriter
     version: int = -1  # the newest table it has acknowledged
 
@@ -123,8 +126,11 @@ class Gateways:
                 message = msgspec.json.decode(line)
                 if "hello" in message:
                     worker = self._greet(message["hello"], writer)
-                elif worker is not None:
-                    self._hear(worker, message)
+                elif worker is not None and "ack" in message:
+                    worker.version = message["ack"]
+                    self._on_acknowledged()
+                elif worker is not None and "metrics" in message:
+                    await self._count(worker, message["metrics"])
         except (ConnectionError, ValueError, msgspec.MsgspecError) as broken:
             log.warning("gateway worker dropped", pid=worker and worker.pid, why=str(broken))
         finally:
@@ -135,21 +141,29 @@ class Gateways:
                 await writer.wait_closed()
 
     def _greet(self, hello: dict[str, int], writer: asyncio.StreamWriter) -> Worker:
-        worker = Worker(hello["pid"], writer, hello["version"])
+        pid = hello["pid"]
+        worker = Worker(pid, f"{pid}@{_born_at(pid)}", writer, hello["version"])
         self._workers[worker.pid] = worker
         if worker.version < self.table.version:
             writer.write(b'{"table":' + encode_table(self.table) + b"}\n")
         self._on_acknowledged()
         return worker
 
-    def _hear(self, worker: Worker, message: dict[str, Any]) -> None:
-        if "ack" in message:
-            worker.version = message["ack"]
-            self._on_acknowledged()
-        elif "metrics" in message:
-            metrics = message["metrics"]
-            self._on_metrics(str(worker.pid), metrics["seq"], metrics["rows"])
+    async def _count(self, worker: Worker, metrics: dict[str, Any]) -> None:
+        """Acknowledge rows once they are kept; rows that cannot be kept are sent again."""
+        try:
+            await asyncio.to_thread(self._on_metrics, worker.life, metrics["seq"], metrics["rows"])
+        except ServiceUnavailable as full:
+            log.warning("metrics not kept", why=full.message)
+        else:
             worker.writer.write(msgspec.json.encode({"metrics_ack": metrics["seq"]}) + b"\n")
+
+
+def _born_at(pid: int) -> float:
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        return 0.0  # gone already: what it sent last is counted all the same
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -1,0 +1,112 @@
+"""CloudWatch and Logs as control serves them, over HTTP, without endpoints beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+import inservice.operations  # noqa: F401 - fills the registry
+from inservice.api.application import create_application
+from inservice.clock import SystemClock
+from inservice.controller.alarms import AlarmEvaluator
+from inservice.controller.webhooks import Webhooks
+from inservice.identity.principal import AccessKey, Account
+from inservice.metrics.database import open_metrics
+from inservice.metrics.recorder import Recorder
+from inservice.operations.live import InstanceSeen, ProcessSeen
+from inservice.store.base import Store
+from inservice.store.database import open_store
+from inservice.transport.server import serve
+
+ACCOUNT, REGION = "000000000000", "us-east-1"
+KEY = AccessKey(id="AKIAIOSFODNN7EXAMPLE", secret="a" * 40, principal=Account(ACCOUNT).root)
+
+
+@dataclass
+class Rig:
+    """What serves, and what a test needs to move it."""
+
+    url: str
+    store: Store
+    metrics: Recorder
+    evaluator: AlarmEvaluator
+    clock: SystemClock
+    log_dir: Path
+    started_at: float = 0.0
+
+    def processes(self) -> tuple[ProcessSeen, ...]:
+        return ()
+
+    def instances_seen(self) -> tuple[InstanceSeen, ...]:
+        return ()
+
+    def client(self, service: str = "cloudwatch") -> Any:
+        """A boto3 client of the root user."""
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name=REGION,
+            aws_access_key_id=KEY.id,
+            aws_secret_access_key=KEY.secret,
+            config=Config(retries={"total_max_attempts": 1}, inject_host_prefix=False),
+        )
+
+    def deliver(self, now: float) -> None:
+        """One turn of the evaluator, its deliveries included."""
+
+        async def turn() -> None:
+            for key, delivery in self.evaluator.turn(now):
+                await self.evaluator.deliver(key, delivery)
+
+        asyncio.run(turn())
+
+
+@contextlib.contextmanager
+def cloudwatch(path: Path, send: Any = None) -> Iterator[Rig]:
+    """Serve from a directory. `send` stands for the network of webhooks."""
+    clock = SystemClock()
+    url = f"sqlite:///{path / 'inservice.db'}"
+    store = open_store(url, key_file=path / "secrets.key")
+    recorder = Recorder(open_metrics(url), clock.now())
+    webhooks = Webhooks(clock, send) if send else Webhooks(clock)
+    evaluator = AlarmEvaluator(store, recorder, clock, webhooks, on_change=lambda: None)
+    listening = socket.create_server(("127.0.0.1", 0))
+    host, port = listening.getsockname()
+    rig = Rig(f"http://{host}:{port}", store, recorder, evaluator, clock, path / "logs")
+    loop = asyncio.new_event_loop()
+    threads = ThreadPoolExecutor(2)
+    application = create_application(
+        store=store,
+        live=rig,
+        clock=clock,
+        keys={KEY.id: KEY}.get,
+        threads=threads,
+        services=("cloudwatch", "logs"),
+    )
+
+    async def start() -> Any:
+        return await serve(application, sockets=[listening])
+
+    server = loop.run_until_complete(start())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield rig
+    finally:
+        asyncio.run_coroutine_threadsafe(server.drain(deadline_seconds=5.0), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+        threads.shutdown()
+        recorder.close()
+        store.close()
