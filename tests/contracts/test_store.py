@@ -423,6 +423,9 @@ class TestAlarms:
             assert states == {"a": "ALARM", "b": "OK"}
             assert records.alarm_states(ACCOUNT, REGION, []) == {}
             assert list(records.alarms(ACCOUNT, REGION)) == ["a", "b"]
+            assert records.alarm(ACCOUNT, REGION, "a") == {"AlarmName": "a"}
+            assert records.alarm(ACCOUNT, REGION, "A") is None
+            assert set(records.alarm_owners()) == {(ACCOUNT, REGION), (ACCOUNT, "eu-west-1")}
         with store.transaction() as tx:
             tx.delete_alarm(ACCOUNT, REGION, "a")
             tx.delete_alarm(ACCOUNT, REGION, "a")
