@@ -11,6 +11,7 @@ import gzip
 import logging
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,14 +46,17 @@ class _FastFiles(JSONFileLoader):
     """Reads the same files with msgspec: SageMaker's model takes 20 ms instead of 65."""
 
     def load_file(self, file_path: str) -> Any:
-        for suffix, read in ((".json", Path.read_bytes), (".json.gz", _read_gzip)):
+        for suffix in (".json", ".json.gz"):
             path = Path(file_path + suffix)
             if path.is_file():
-                return _decoded(read(path))
+                return _decoded(path)
         return None
 
 
-def _decoded(text: bytes) -> Any:
+@cache
+def _decoded(path: Path) -> Any:
+    """A file's JSON; kept, since the prompt makes a session for each key that is pressed."""
+    text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     # A model is a hundred thousand objects that live as long as the process: the collector would go
     # through them again and again while they are made, for half of the time that decoding takes.
     gc.disable()
@@ -61,10 +65,6 @@ def _decoded(text: bytes) -> Any:
     finally:
         gc.freeze()
         gc.enable()
-
-
-def _read_gzip(path: Path) -> bytes:
-    return gzip.decompress(path.read_bytes())
 
 
 class _FastLoader(Loader):
