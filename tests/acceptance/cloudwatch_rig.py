@@ -103,7 +103,7 @@ def cloudwatch(path: Path, send: Any = None) -> Iterator[Rig]:
     try:
         yield rig
     finally:
-        asyncio.run_coroutine_threadsafe(server.drain(deadline_seconds=5.0), loop).result(10)
+        asyncio.run_coroutine_threadsafe(server.drain(5.0, idle_seconds=0.0), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

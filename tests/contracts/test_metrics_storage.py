@@ -152,7 +152,7 @@ def test_chunks_are_read_back_when_memory_is_short(storage: MetricsDatabase) -> 
     points = Datapoints(storage, cost_max=2_000)
     metrics = [Metric("1", "r", "n", f"m{n}") for n in range(20)]
     for turn, metric in itertools.product(range(5), metrics):
-        points.add(Sample(metric, "None", NOW - 60 * turn, Aggregate.of(1.0)), NOW)
+        points.add([Sample(metric, "None", NOW - 60 * turn, Aggregate.of(1.0))], NOW)
         points.folded(fold := points.fold(0))
         storage.fold(fold)
     for metric in metrics:

@@ -87,7 +87,7 @@ class AlarmEvaluator:
             while True:
                 try:
                     for key, delivery in await asyncio.to_thread(self.turn, self._clock.now()):
-                        deliveries.create_task(self._deliver(key, delivery))
+                        deliveries.create_task(self.deliver(key, delivery))
                 except ServiceUnavailable as error:
                     _log.error("alarms.not_evaluated", error=str(error))
                 except Exception:  # noqa: BLE001 - a bug must not end the watch over deployments
@@ -272,7 +272,8 @@ class AlarmEvaluator:
             suppressed_by(alarm, suppressor.record.state if suppressor else None, now) is not None
         )
 
-    async def _deliver(self, key: AlarmKey, delivery: Delivery) -> None:
+    async def deliver(self, key: AlarmKey, delivery: Delivery) -> None:
+        """Run the actions of one state, then remember that they were run."""
         try:
             outcomes = [
                 (action, await self._webhooks.run(action, delivery))

@@ -56,6 +56,19 @@ class _Chunk:
     cost: int = CHUNK_COST  # also of an empty one: reading where nothing is must not pile up
     dirty: bool = False
 
+    def add(self, number: int, seen: Aggregate) -> int:
+        """Count in one bucket; gives the growth of `cost`."""
+        bucket, grown = self.buckets.get(number), 0
+        if bucket is None:
+            bucket, grown = Aggregate.zero(), AGGREGATE_COST
+            self.buckets[number] = bucket
+        bins = len(bucket.bins or ())
+        bucket.merge(seen)
+        grown += (len(bucket.bins or ()) - bins) * BIN_COST
+        self.cost += grown
+        self.dirty = True
+        return grown
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -78,6 +91,7 @@ class Datapoints:
         self._chunks: OrderedDict[ChunkKey, _Chunk] = OrderedDict()
         self._series: dict[Metric, dict[str, Series]] = {}
         self._changed: dict[int, Series] = {}
+        self._unstored: set[int] = set()  # series that no fold contains: nothing to look for
         self._sizes: dict[tuple[str, str], tuple[int, int]] = {}  # owner → series, bytes of names
         self._next_id = 1
         for row in storage.series():
@@ -101,38 +115,37 @@ class Datapoints:
                     f"with names and dimensions of {NAME_BYTES_MAX} bytes in all."
                 )
 
-    def add(self, sample: Sample, now: float) -> None:
-        """Count a sample in every tier that still keeps its time."""
+    def add(self, samples: Sequence[Sample], now: float) -> None:
+        """Count samples, each in every tier that still keeps its time.
+
+        The chunks of all of them are loaded with one question, not with one for each.
+        """
+        places: list[tuple[ChunkKey, int, Aggregate]] = []
+        for sample in samples:
+            series = self._series_of(sample)
+            for seconds, kept_seconds in TIERS.items():
+                if sample.at < now - kept_seconds or (seconds == 1 and not sample.high_resolution):
+                    continue
+                at, span = int(sample.at), seconds * CHUNK_BUCKETS
+                key = (series.id, seconds, at - at % span)
+                places.append((key, at % span // seconds, sample.seen))
+        loaded = self._load([key for key, _, _ in places])
+        for chunk, (_, number, seen) in zip(loaded, places, strict=True):
+            self._cost += chunk.add(number, seen)
+
+    def _series_of(self, sample: Sample) -> Series:
         series = self._series.get(sample.metric, {}).get(sample.unit)
         if series is None:
             series = Series(
                 self._next_id, sample.metric, sample.unit, sample.high_resolution, sample.at
             )
             self._next_id += 1
+            self._unstored.add(series.id)
             self._enlist(series)
         series.last_at = max(series.last_at, sample.at)
         series.high_resolution |= sample.high_resolution
         self._changed[series.id] = series
-        for seconds, kept_seconds in TIERS.items():
-            if sample.at < now - kept_seconds or (seconds == 1 and not sample.high_resolution):
-                continue
-            self._add(series.id, seconds, int(sample.at), sample.seen)
-
-    def _add(self, series_id: int, seconds: int, at: int, seen: Aggregate) -> None:
-        span = seconds * CHUNK_BUCKETS
-        chunk = self._load(((series_id, seconds, at - at % span),))[0]
-        number = at % span // seconds
-        bucket = chunk.buckets.get(number)
-        if bucket is None:
-            bucket = chunk.buckets[number] = Aggregate.zero()
-            chunk.cost += AGGREGATE_COST
-            self._cost += AGGREGATE_COST
-        bins = len(bucket.bins or ())
-        bucket.merge(seen)
-        grown = (len(bucket.bins or ()) - bins) * BIN_COST
-        chunk.cost += grown
-        self._cost += grown
-        chunk.dirty = True
+        return series
 
     def fold(self, through: int) -> Fold:
         """All unsaved changes. Call `folded` once they are written."""
@@ -148,6 +161,7 @@ class Datapoints:
         for key in fold.chunks:
             self._chunks[key].dirty = False
         self._changed.clear()
+        self._unstored.clear()
         self._shrink()
 
     def needs_fold(self) -> bool:
@@ -213,16 +227,16 @@ class Datapoints:
 
     # ── chunks ──────────────────────────────────────────────────────────────────────────────────
     def _load(self, keys: Sequence[ChunkKey]) -> list[_Chunk]:
-        absent = [key for key in keys if key not in self._chunks]
+        absent = {key for key in keys if key not in self._chunks}
         if absent:
-            stored = self._storage.chunks(absent)
+            wanted = [key for key in absent if key[0] not in self._unstored]
+            stored = self._storage.chunks(wanted) if wanted else {}
             for key in absent:
                 chunk = self._chunks[key] = _decode(stored.get(key))
                 self._cost += chunk.cost
-        found = []
         for key in keys:
             self._chunks.move_to_end(key)
-            found.append(self._chunks[key])
+        found = [self._chunks[key] for key in keys]
         if absent:
             self._shrink(spare=len(keys))
         return found

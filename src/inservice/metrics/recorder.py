@@ -116,12 +116,10 @@ class Recorder:
 
     def _apply(self, entry: _Rows | _Samples, now: float) -> None:
         if isinstance(entry, _Rows):
-            for row in entry.rows:
-                for sample in samples_of(row):
-                    self._datapoints.add(sample, now)
+            samples = [sample for row in entry.rows for sample in samples_of(row)]
         else:
-            for sample in entry.samples:
-                self._datapoints.add(sample, now)
+            samples = entry.samples
+        self._datapoints.add(samples, now)
         if self._datapoints.needs_fold():
             self.fold()
 

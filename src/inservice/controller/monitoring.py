@@ -1,0 +1,91 @@
+"""The watch over everything: metrics kept up, idle variants said to be idle, alarms on time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import structlog
+
+from inservice.clock import Clock
+from inservice.controller.alarms import AlarmEvaluator
+from inservice.controller.webhooks import Webhooks
+from inservice.errors import ServiceUnavailable
+from inservice.metrics.names import VariantKey
+from inservice.metrics.recorder import Recorder
+from inservice.metrics.utilization import RunningInstance, Utilization
+from inservice.store.base import Store
+
+UPKEEP_SECONDS = 10.0
+"""Between folds of the journal, looks at instances, and zeros for idle variants: the shortest
+period of an alarm, so that a ten-second alarm has a datapoint in each of its periods."""
+
+EXPIRY_SECONDS = 300.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Monitoring:
+    """The parts that watch, and the loops that drive them."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        recorder: Recorder,
+        clock: Clock,
+        data_dir: Path,
+        in_service: Callable[[], Sequence[VariantKey]],
+        running: Callable[[], Sequence[RunningInstance]],
+        on_alarm: Callable[[], None],
+    ) -> None:
+        """`in_service` tells the variants that take traffic, `running` the instances on this host;
+        both are asked in the event loop. `on_alarm` is called in it when alarms changed."""
+        self.recorder = recorder
+        self._clock = clock
+        self._in_service = in_service
+        self._running = running
+        self._on_alarm = on_alarm
+        self._utilization = Utilization(data_dir)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.alarms = AlarmEvaluator(
+            store, recorder, clock, Webhooks(clock), on_change=self._alarms_changed
+        )
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        self._loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.alarms.run())
+            tasks.create_task(self._keep_up())
+
+    def _alarms_changed(self) -> None:
+        """From the evaluator's thread into the loop."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._on_alarm)
+
+    async def _keep_up(self) -> None:
+        expired_at = self._clock.now()
+        while True:
+            try:
+                now = self._clock.now()
+                await asyncio.to_thread(self._look, self._in_service(), self._running(), now)
+                if now >= expired_at + EXPIRY_SECONDS:
+                    expired_at = now
+                    await asyncio.to_thread(self.recorder.expire, now)
+            except ServiceUnavailable as error:
+                _log.error("metrics.not_kept", error=error.message)
+            except Exception:  # noqa: BLE001 - a bug must not end the counting
+                _log.exception("metrics.not_kept")
+            # In the middle of each ten seconds, so that a zero lands in every period.
+            now = self._clock.now()
+            middle = (now // UPKEEP_SECONDS + 1.5) * UPKEEP_SECONDS
+            await self._clock.sleep(middle - now)
+
+    def _look(
+        self, variants: Sequence[VariantKey], instances: Sequence[RunningInstance], now: float
+    ) -> None:
+        self.recorder.note_idle(variants, now)
+        self.recorder.note(self._utilization.measure(instances, now), now)
+        self.recorder.fold()

@@ -1,0 +1,87 @@
+"""What instances use of the host: CPU, memory and disk, of each with all its descendants."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from inservice.metrics.aggregates import Aggregate
+from inservice.metrics.datapoints import Sample
+from inservice.metrics.names import METRICS, VariantKey
+
+
+@dataclass(frozen=True, slots=True)
+class RunningInstance:
+    """An instance that has a process on this host."""
+
+    variant: VariantKey
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Spent:
+    """What a process had used of the CPU, and when that was looked at."""
+
+    cpu_seconds: float
+    at: float
+
+
+class Utilization:
+    """Measures again and again; a CPU percentage needs two looks."""
+
+    def __init__(self, disk: Path) -> None:
+        """`disk` is a directory on the disk that instances write to."""
+        self._disk = disk
+        self._before: dict[tuple[int, float], _Spent] = {}
+
+    def measure(self, instances: Sequence[RunningInstance], now: float) -> list[Sample]:
+        """Samples of every instance that is still there."""
+        usage = shutil.disk_usage(self._disk)
+        disk_percent = 100 * usage.used / usage.total
+        seen: dict[tuple[int, float], _Spent] = {}
+        samples: list[Sample] = []
+        for instance in instances:
+            measured = self._one(instance.pid, now, seen)
+            if measured is not None:
+                cpu_percent, memory_percent = measured
+                values = {"MemoryUtilization": memory_percent, "DiskUtilization": disk_percent}
+                if cpu_percent is not None:
+                    values["CPUUtilization"] = cpu_percent
+                samples += _samples(instance.variant, values, now)
+        self._before = seen
+        return samples
+
+    def _one(
+        self, pid: int, now: float, seen: dict[tuple[int, float], _Spent]
+    ) -> tuple[float | None, float] | None:
+        """(CPU percent or None at first sight, memory percent); None for a process that is gone."""
+        try:
+            process = psutil.Process(pid)
+            family = [process, *process.children(recursive=True)]
+            key = (pid, process.create_time())
+        except psutil.Error:
+            return None
+        cpu_seconds, memory_bytes = 0.0, 0
+        for member in family:
+            try:
+                times = member.cpu_times()
+                cpu_seconds += times.user + times.system
+                # Instances are forked: what they share with others is shared out by `pss`.
+                memory_bytes += member.memory_full_info().pss
+            except psutil.Error:
+                continue
+        before, seen[key] = self._before.get(key), _Spent(cpu_seconds, now)
+        cpu_percent = None
+        if before is not None and now > before.at:
+            cpu_percent = max(0.0, 100 * (cpu_seconds - before.cpu_seconds) / (now - before.at))
+        return cpu_percent, 100 * memory_bytes / psutil.virtual_memory().total
+
+
+def _samples(variant: VariantKey, values: dict[str, float], now: float) -> Iterator[Sample]:
+    for name, value in values.items():
+        for metric in variant.metrics(name):
+            yield Sample(metric, METRICS[name].unit, now, Aggregate.of(value))
