@@ -289,6 +289,59 @@ def test_sigterm_lets_an_invocation_finish(stage: ProcessStage) -> None:
     run(test)
 
 
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
+        ("import os\nos.kill(os.getpid(), 40)", "signal 40"),
+    ],
+)
+def test_any_signal_is_told(stage: ProcessStage, code: str, name: str) -> None:
+    async def test() -> None:
+        handle = await stage.runtime.launch(stage.spec(code=code))
+        sight = await until(stage, handle, lambda s: s.state is GONE)
+        assert (sight.exit_code, sight.signal) == (None, name)
+        if name == "SIGSEGV":
+            assert "Fatal Python error: Segmentation fault" in sight.last_lines
+        await stage.runtime.retire(handle, 5)
+
+    run(test)
+
+
+def test_memory_that_ends_is_told(stage: ProcessStage) -> None:
+    async def test() -> None:
+        code = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (2**28, 2**28))\n"
+        handle = await stage.runtime.launch(stage.spec(code=code + "x = bytearray(2**29)"))
+        sight = await until(stage, handle, lambda s: s.state is GONE)
+        assert sight.out_of_memory, sight
+        await stage.runtime.retire(handle, 5)
+
+    run(test)
+
+
+def test_what_a_model_puts_in_the_place_of_its_files_is_removed(stage: ProcessStage) -> None:
+    async def test() -> None:
+        code = """
+            import os, shutil
+            for end in (".sock", ".out"):
+                shutil.rmtree(os.getcwd() + end, ignore_errors=True)
+                if os.path.exists(os.getcwd() + end):
+                    os.unlink(os.getcwd() + end)
+                os.makedirs(os.getcwd() + end + "/a")
+            os._exit(5)
+        """
+        handle = await stage.runtime.launch(stage.spec(code=code))
+        sight = await until(stage, handle, lambda s: s.state is GONE)
+        assert sight.exit_code == 5
+        await stage.runtime.retire(handle, 5)
+        places = records.Places(stage.run_dir)
+        scratch = places.scratch(handle.instance_id)
+        assert not list(places.instances.glob(f"{scratch.name}*"))
+        assert handle not in await stage.runtime.handles()
+
+    run(test)
+
+
 def test_a_zygote_that_cannot_import_is_not_needed(stage: ProcessStage) -> None:
     """A broken framework fails in the model's own process and log, where it can be read."""
 

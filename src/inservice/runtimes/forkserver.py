@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -42,15 +43,7 @@ from inservice.runtimes.protocol import (
 )
 from inservice.runtimes.records import Exit, Places, Record
 from inservice.runtimes.watch import Watch
-
-SINGLE_THREADED = {
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-}
-"""A zygote must have one thread (see `zygote`). It is also the right default for a model: an
-endpoint scales by instances, and n instances of n threads each only take turns. A model that wants
-more says so in its Environment, and is then started in a new interpreter."""
+from inservice.runtimes.zygotes import SINGLE_THREADED, Zygotes
 
 
 @dataclass(slots=True, eq=False)
@@ -80,15 +73,6 @@ class _Instance:
     killed: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class _Zygote:
-    """A process that forks instances."""
-
-    link: socket.socket
-    ready: bool = False
-    waiting: list[socket.socket] = field(default_factory=list)  # for its imports
-
-
 class ForkServer:
     """The loop and everything it knows."""
 
@@ -97,7 +81,7 @@ class ForkServer:
         self._watch = Watch()
         self._births: dict[str, _Birth] = {}
         self._instances: dict[str, _Instance] = {}
-        self._zygotes: dict[tuple[str, ...], _Zygote] = {}
+        self._zygotes = Zygotes(self._watch)
         self._shutting_down: list[socket.socket] | None = None
         self._listen()
         self._watch.on_signals(self._signalled, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
@@ -160,11 +144,7 @@ class ForkServer:
             case Hello():
                 self._answer([client])
             case Prepare(preimports=preimports):
-                zygote = self._zygote(preimports)
-                if zygote.ready:
-                    self._answer([client])
-                else:
-                    zygote.waiting.append(client)
+                self._zygotes.prepare(preimports, lambda error: self._answer([client], error=error))
             case Launch():
                 self._launch(command, client)
             case Retire():
@@ -215,11 +195,11 @@ class ForkServer:
         self, launch: Launch, waiting: list[socket.socket], asked_at: float, *, forked: bool
     ) -> None:
         places, instance_id = self._places, launch.instance_id
-        places.exit(instance_id).unlink(missing_ok=True)
-        places.ready(instance_id).unlink(missing_ok=True)
-        places.socket(instance_id).unlink(missing_ok=True)
+        _remove(places.exit(instance_id))
+        _remove(places.ready(instance_id))
+        _remove(places.socket(instance_id))
+        _remove(places.output(instance_id))  # it may hold what a dead one wrote
         places.scratch(instance_id).mkdir(exist_ok=True)
-        places.output(instance_id).unlink(missing_ok=True)  # it may hold what a dead one wrote
         os.mkfifo(places.output(instance_id), 0o600)
         # For reading too, so that a write never finds a pipe without a reader and gets SIGPIPE;
         # without blocking, which the descriptors made from it inherit.
@@ -229,7 +209,7 @@ class ForkServer:
         birth = _Birth(launch, secrets.token_hex(8), ours, asked_at, waiting, forked)
         try:
             with theirs:
-                if not (forked and self._fork(launch, theirs, output)):
+                if not (forked and self._zygotes.fork(launch.preimports, theirs, output)):
                     birth.forked = False
                     self._start_interpreter(birth, theirs, output)
         except OSError:
@@ -239,14 +219,6 @@ class ForkServer:
             os.close(output)
         self._births[instance_id] = birth
         self._watch.readable(ours.fileno(), lambda: self._gate(birth))
-
-    def _fork(self, launch: Launch, gate: socket.socket, output: int) -> bool:
-        try:
-            zygote = self._zygote(launch.preimports)
-            socket.send_fds(zygote.link, [b"fork"], [gate.fileno(), output])
-        except OSError:  # it has died, or has too many waiting: a new interpreter always works
-            return False
-        return True
 
     def _start_interpreter(self, birth: _Birth, gate: socket.socket, output: int) -> None:
         gate.set_inheritable(True)
@@ -332,10 +304,14 @@ class ForkServer:
 
     def _attend(self, record: Record, *, adopted: bool) -> _Instance:
         """Begin to keep its output and to watch for its end."""
-        pidfd = os.pidfd_open(record.pid)
         with contextlib.suppress(FileExistsError):
             os.mkfifo(self._places.output(record.instance_id), 0o600)
-        collector = Collector(self._places.output(record.instance_id), Path(record.log_path))
+        pidfd = os.pidfd_open(record.pid)
+        try:
+            collector = Collector(self._places.output(record.instance_id), Path(record.log_path))
+        except OSError:
+            os.close(pidfd)
+            raise
         instance = _Instance(record, collector, pidfd, adopted, linux.oom_kills())
         self._instances[record.instance_id] = instance
         self._watch.readable(collector.fd, lambda: self._collect(instance))
@@ -381,7 +357,7 @@ class ForkServer:
     def _forget(self, record: Record) -> None:
         """Remove every trace but the log. The record goes last: until then it can be retried."""
         places, instance_id = self._places, record.instance_id
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             places.scratch(instance_id).rename(places.abandoned(instance_id, record.cookie))
         for path in (
             places.socket(instance_id),
@@ -390,7 +366,7 @@ class ForkServer:
             places.exit(instance_id),
             places.record(instance_id),
         ):
-            path.unlink(missing_ok=True)
+            _remove(path)
 
     def _end_within(self, grace_seconds: float, instance: _Instance) -> None:
         deadline = time.monotonic() + grace_seconds
@@ -442,47 +418,6 @@ class ForkServer:
                 self._ended(instance, _exit(dead, instance))
             os.waitpid(dead.si_pid, 0)
 
-    # ── zygotes ─────────────────────────────────────────────────────────────────────────────────
-
-    def _zygote(self, preimports: tuple[str, ...]) -> _Zygote:
-        if (zygote := self._zygotes.get(preimports)) is not None:
-            return zygote
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        with theirs:
-            theirs.set_inheritable(True)
-            os.posix_spawn(
-                sys.executable,
-                [
-                    *(sys.executable, "-I", "-m", "inservice.runtimes.zygote"),
-                    *(str(theirs.fileno()), *preimports),
-                ],
-                {**os.environ, **SINGLE_THREADED},
-                setsid=True,
-                setsigdef=[signal.SIGPIPE],
-            )
-        zygote = self._zygotes[preimports] = _Zygote(ours)
-        self._watch.readable(ours.fileno(), lambda: self._hear(preimports, zygote))
-        return zygote
-
-    def _hear(self, preimports: tuple[str, ...], zygote: _Zygote) -> None:
-        """A zygote is ready, or dead. A dead one is started again when it is next asked for."""
-        try:
-            zygote.ready = bool(zygote.link.recv(16))
-        except (BlockingIOError, InterruptedError):
-            return
-        except ConnectionError:
-            zygote.ready = False
-        if zygote.ready:
-            self._answer(zygote.waiting)
-            return
-        self._watch.forget(zygote.link.fileno())
-        zygote.link.close()
-        del self._zygotes[preimports]
-        self._answer(
-            zygote.waiting, error=f"a process that imports {preimports} ended; see its log"
-        )
-
     def _signalled(self, numbers: bytes) -> None:
         if signal.SIGTERM in numbers or signal.SIGINT in numbers:
             self._watch.stop()
@@ -492,8 +427,17 @@ class ForkServer:
 def _exit(dead: os.waitid_result, instance: _Instance) -> Exit:
     if dead.si_code == os.CLD_EXITED:
         return Exit(at=time.time(), exit_code=dead.si_status)
-    number = signal.Signals(dead.si_status)
-    out_of_memory = (
-        number is signal.SIGKILL and not instance.killed and linux.oom_kills() > instance.oom_kills
-    )
-    return Exit(at=time.time(), signal=number.name, out_of_memory=out_of_memory)
+    number = dead.si_status
+    # Real-time signals but the first and the last have no name, and a model may send itself any.
+    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+    unasked = number == signal.SIGKILL and not instance.killed
+    out_of_memory = unasked and linux.oom_kills() > instance.oom_kills
+    return Exit(at=time.time(), signal=name, out_of_memory=out_of_memory)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or whatever a model of our own user has put in its place."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        shutil.rmtree(path, ignore_errors=True)

@@ -55,12 +55,12 @@ class Collector:
     """Moves one instance's output from its FIFO to its log files."""
 
     def __init__(self, fifo: Path, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._file = _open(path)
         self.fd = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with contextlib.suppress(OSError):  # over this user's allowance: then it holds 64 KiB
             fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = _open(path)
         self._size = os.fstat(self._file).st_size
         self._partial = b""  # the last line, whose end has not been written yet
         self._tokens = float(KEPT_BURST_BYTES)

@@ -6,7 +6,7 @@ fork server so that a second of imports, or a crash in one, holds up no one else
 
 It has one thread, always: a fork copies only the thread that forks, so a lock that another one held
 would stay locked in every model for ever. That is why the thread pools of the numeric libraries are
-told to stay at one (`forkserver.SINGLE_THREADED`) before anything is imported.
+told to stay at one (`zygotes.SINGLE_THREADED`) before anything is imported.
 
 Each instance is the child of a child that ends at once, so it becomes the child of the fork server
 (a subreaper), which then learns how it ends, whatever happens to this process.
