@@ -7,11 +7,11 @@ import unicodedata
 from typing import Any
 
 import pytest
-from tests.wire.values import HOSTING, ours, theirs
 
 from inservice.aws.constraints import Violations, compile_check
 from inservice.aws.patterns import matcher
 from inservice.aws.service_model import Service, load
+from tests.wire.values import HOSTING, ours, theirs
 
 SERVICES = (
     "sagemaker",

@@ -11,11 +11,11 @@ from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.wire.values import ALARMS_AND_METRICS, HOSTING, as_seconds, ours, theirs, values
 
 from inservice.aws import aws_json, aws_query, rpc_v2_cbor
 from inservice.aws.constraints import Violations
 from inservice.errors import AwsError, ValidationException
+from tests.wire.values import ALARMS_AND_METRICS, HOSTING, as_seconds, ours, theirs, values
 
 PAGES: dict[str, ModuleType] = {
     "json": aws_json,

@@ -1,0 +1,98 @@
+"""An application with a real store, and requests to it signed by botocore."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from inservice.api.application import Application, create_application
+from inservice.clock import SystemClock
+from inservice.identity.principal import AccessKey, Account, Principal
+from inservice.operations.live import Live
+from inservice.store.database import open_store
+from inservice.transport.messages import Request, Response
+
+ROOT_KEY = AccessKey("AKIAROOT", "root-secret", Account("000000000000").root)
+NOBODY_KEY = AccessKey(
+    "AKIANOBODY", "secret", Principal("000000000000", "arn:aws:iam::000000000000:user/nobody")
+)
+KEYS = {key.id: key for key in (ROOT_KEY, NOBODY_KEY)}
+
+
+class Quiet:
+    """A server that runs nothing."""
+
+    started_at = 0.0
+
+    def processes(self) -> tuple[()]:
+        return ()
+
+    def instances_seen(self) -> tuple[()]:
+        return ()
+
+
+@contextmanager
+def application(directory: Path, live: Live | None = None) -> Iterator[Application]:
+    """Control's API on an empty store."""
+    store = open_store(f"sqlite:///{directory / 'state.db'}", key_file=directory / "secrets.key")
+    with ThreadPoolExecutor(2) as threads:
+        try:
+            yield create_application(
+                store=store,
+                live=live or Quiet(),
+                clock=SystemClock(),
+                keys=KEYS.get,
+                threads=threads,
+            )
+        finally:
+            store.close()
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Sends requests to an application, without a socket between."""
+
+    application: Application
+    key: AccessKey = ROOT_KEY
+
+    def send(
+        self,
+        body: bytes,
+        headers: dict[str, str],
+        *,
+        method: str = "POST",
+        target: str = "/",
+        service: str = "sagemaker",
+        signed: bool = True,
+    ) -> Response:
+        """One request as it is given, signed for a service."""
+        request = AWSRequest(method, f"http://127.0.0.1:7420{target}", data=body, headers=headers)
+        if signed:
+            credentials = Credentials(self.key.id, self.key.secret)
+            SigV4Auth(credentials, service, "us-east-1").add_auth(request)
+        received = {
+            name.lower().encode(): value if isinstance(value, bytes) else value.encode()
+            for name, value in request.prepare().headers.items()
+        }
+        received[b"host"] = b"127.0.0.1:7420"
+        arrived = Request(method, target.encode(), 1, list(received.items()))
+        arrived.parts, arrived.length = [body], len(body)
+        return self.application.answer(arrived)
+
+    def call(self, operation: str, body: Any = None, **sending: Any) -> tuple[int, dict[str, Any]]:
+        """One operation over AWS JSON: the status and the document. Bytes are sent as they are."""
+        raw = body if isinstance(body, bytes) else json.dumps(body or {}).encode()
+        target = operation if "." in operation else f"SageMaker.{operation}"
+        headers = {"X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.1"}
+        response = self.send(raw, headers, **sending)
+        assert isinstance(response.body, bytes)
+        return response.status, json.loads(response.body or b"{}")

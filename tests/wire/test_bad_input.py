@@ -1,0 +1,346 @@
+"""Whatever is sent, the answer is one of AWS's errors, and nothing has changed."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cbor2
+import pytest
+from structlog.testing import capture_logs
+
+from inservice.operations import registry
+from inservice.transport.messages import Response
+from tests.wire.calls import NOBODY_KEY, Caller, Quiet, application
+from tests.wire.values import ours
+
+
+@pytest.fixture(scope="module")
+def caller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
+    directory: Path = tmp_path_factory.mktemp("control")
+    with application(directory) as app:
+        yield Caller(app)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_changes(caller: Caller) -> Iterator[None]:
+    yield
+    for listing in ("Models", "EndpointConfigs", "Endpoints"):
+        assert caller.call(f"List{listing}") == (200, {listing: []})
+
+
+def deep(depth: int) -> bytes:
+    return b'{"ModelName": ' + b"[" * depth + b"]" * depth + b"}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        b"null",
+        b'"text"',
+        b"1",
+        b"{'ModelName': 'm'}",
+        b'{"ModelName": "m"} trailing',
+        b'{"ModelName": "m", "ModelName": "n"}',
+        b'{"ModelName": NaN}',
+        b'{"ModelName": "\xff"}',
+        b'{"ModelName": "\\ud800"}',
+        '{"ModelName": "m"}'.encode("utf-16"),
+        b"\xef\xbb\xbf{}",
+        b'{"ModelName": ' + b"9" * 10_000 + b"}",
+        deep(500),
+        deep(100_000),
+        b'{"ModelName": ' * 20_000,
+        b"\x00",
+        b"ModelName=m",
+    ],
+    ids=lambda body: repr(body[:24]),
+)
+def test_what_is_no_document_is_refused(caller: Caller, body: bytes) -> None:
+    status, answer = caller.call("CreateModel", body)
+    assert (status, answer["__type"]) == (400, "SerializationException")
+
+
+@pytest.mark.parametrize(
+    ("members", "says"),
+    [
+        ({"ModelName": 1}, "NUMBER_VALUE can not be converted to a String at 'modelName'"),
+        ({"ModelName": True}, "TRUE_VALUE can not be converted to a String at 'modelName'"),
+        ({"ModelName": {}}, "Start of structure or map found where not expected at 'modelName'"),
+        ({"ModelName": []}, "Start of list found where not expected at 'modelName'"),
+        ({"Containers": {}}, "Start of structure or map found where not expected at 'containers'"),
+        ({"Containers": ["x"]}, "STRING_VALUE can not be converted to a Structure"),
+        ({"EnableNetworkIsolation": "true"}, "STRING_VALUE can not be converted to a Boolean"),
+        ({"PrimaryContainer": {"Environment": {"A": 1}}}, "'primaryContainer.environment.A'"),
+        ({"Tags": "x"}, "STRING_VALUE can not be converted to a List at 'tags'"),
+    ],
+)
+def test_types_are_not_bent(caller: Caller, members: dict[str, Any], says: str) -> None:
+    status, answer = caller.call("CreateModel", members)
+    assert (status, answer["__type"]) == (400, "SerializationException")
+    assert says in answer["message"]
+
+
+@pytest.mark.parametrize(
+    "number", ["1.5", "2147483648", "-2147483649", "1e400", '"1"', "true", "[]"]
+)
+def test_whole_numbers_are_whole_and_fit(caller: Caller, number: str) -> None:
+    status, answer = caller.call("ListModels", f'{{"MaxResults": {number}}}'.encode())
+    assert (status, answer["__type"]) == (400, "SerializationException")
+
+
+def test_a_whole_number_may_be_written_with_a_point(caller: Caller) -> None:
+    assert caller.call("ListModels", b'{"MaxResults": 5.0}')[0] == 200
+
+
+@pytest.mark.parametrize("moment", ["1e400", "1e15", "-1e15", '"yesterday"', "true"])
+def test_moments_can_be_told(caller: Caller, moment: str) -> None:
+    body = f'{{"CreationTimeAfter": {moment}}}'.encode()
+    status, answer = caller.call("ListModels", body)
+    assert (status, answer["__type"]) == (400, "SerializationException")
+
+
+@pytest.mark.parametrize(
+    ("operation", "members", "says"),
+    [
+        ("ListModels", {"MaxResults": 0}, "greater than or equal to 1"),
+        ("ListModels", {"MaxResults": 101}, "less than or equal to 100"),
+        ("ListModels", {"SortBy": "Size"}, "enum value set: [Name, CreationTime]"),
+        ("ListModels", {"NextToken": "x" * 8193}, "length less than or equal to 8192"),
+        ("CreateModel", {"ModelName": "x" * 64}, "length less than or equal to 63"),
+        ("CreateModel", {"ModelName": "-x"}, "regular expression pattern"),
+        ("CreateModel", {}, "Value null at 'modelName'"),
+        ("CreateModel", {"ModelName": None}, "Value null at 'modelName'"),
+        ("CreateModel", {"ModelName": "m", "Modelname": "n"}, "'modelname'"),
+        ("DescribeModel", {"ModelName": "m", "Verbose": True}, "a member of DescribeModelInput"),
+    ],
+)
+def test_violations_are_validation_exceptions(
+    caller: Caller, operation: str, members: dict[str, Any], says: str
+) -> None:
+    status, answer = caller.call(operation, members)
+    assert (status, answer["__type"]) == (400, "ValidationException")
+    assert "validation error" in answer["message"]
+    assert says in answer["message"]
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["SageMaker.Nonsense", "Nonsense.DescribeModel", "DescribeModel.", ".", "x", "SageMaker..x"],
+)
+def test_an_unknown_target_is_unknown(caller: Caller, target: str) -> None:
+    status, answer = caller.call(target if "." in target else f"{target}.")
+    assert (status, answer["__type"]) == (404, "UnknownOperationException")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"])
+def test_an_operation_is_posted(caller: Caller, method: str) -> None:
+    assert caller.call("ListModels", method=method)[0] == 404
+
+
+@pytest.mark.parametrize("path", ["//", "/./", "/x", "/?x=1", "/%2e", "/endpoints/a/invocations"])
+def test_an_operation_is_posted_to_the_root(caller: Caller, path: str) -> None:
+    assert caller.call("ListModels", target=path)[0] in (403, 404)
+
+
+def test_every_operation_that_is_not_built_names_itself(caller: Caller) -> None:
+    for name in sorted(ours("sagemaker").operation_names):
+        if registry.find("sagemaker", name) is None:
+            status, answer = caller.call(name)
+            assert (status, answer["__type"]) == (501, "NotImplemented")
+            assert f"sagemaker:{name} " in answer["message"]
+
+
+@pytest.mark.parametrize(
+    "operation", registry.operations(), ids=lambda op: f"{op.service}:{op.name}"
+)
+def test_no_operation_answers_a_stranger(caller: Caller, operation: registry.Operation) -> None:
+    service = ours(operation.service)
+    target = f"{service.target_prefix}.{operation.name}"
+    status, answer = caller.call(target, signed=False)
+    assert (status, answer["__type"]) == (403, "MissingAuthenticationTokenException")
+    nobody = Caller(caller.application, NOBODY_KEY)
+    status, answer = nobody.call(target, service=service.signing_name)
+    assert (status, answer["__type"]) == (400, "AccessDeniedException")
+    assert NOBODY_KEY.principal.arn in answer["message"]
+
+
+def test_a_signature_for_one_service_opens_no_other(caller: Caller) -> None:
+    status, answer = caller.call("ListModels", service="monitoring")
+    assert (status, answer["__type"]) == (403, "InvalidSignatureException")
+    assert "'sagemaker'" in answer["message"]
+
+
+def test_a_stranger_learns_nothing_about_what_there_is(caller: Caller) -> None:
+    for target in ("SageMaker.ListModels", "SageMaker.Nonsense", "Nonsense.Nonsense"):
+        answers = {json.dumps(caller.call(target, body, signed=False)) for body in (b"{", b"{}")}
+        assert len(answers) == 1
+        assert "Missing Authentication Token" in answers.pop()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("gzip", b"not gzip"),
+        ("gzip", gzip.compress(b"{}")[:-4]),
+        ("gzip", gzip.compress(b"{}") + b"more"),
+        ("gzip", gzip.compress(b" " * 64_000_000)),
+        ("br", b"{}"),
+        ("gzip, gzip", b"{}"),
+    ],
+    ids=["none", "cut", "trailing", "bomb", "brotli", "twice"],
+)
+def test_compression_is_undone_within_bounds(caller: Caller, encoding: str, body: bytes) -> None:
+    headers = {"X-Amz-Target": "SageMaker.ListModels", "Content-Encoding": encoding}
+    response = caller.send(body, headers)
+    assert response.status == 400
+    assert b"SerializationException" in body_of(response)
+
+
+def test_a_compressed_document_is_read(caller: Caller) -> None:
+    headers = {"X-Amz-Target": "SageMaker.ListModels", "Content-Encoding": "gzip"}
+    assert caller.send(gzip.compress(b"{}"), headers).status == 200
+
+
+def body_of(response: Response) -> bytes:
+    assert isinstance(response.body, bytes)
+    return response.body
+
+
+# ── CloudWatch's two other protocols ─────────────────────────────────────────────────────────────
+
+
+def query(caller: Caller, form: bytes) -> Response:
+    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+    return caller.send(form, headers, service="monitoring")
+
+
+ALARMS = b"Action=DescribeAlarms&Version=2010-08-01"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        ALARMS + b"&MaxRecords=1&MaxRecords=2",
+        ALARMS + b"&MaxRecords=ten",
+        ALARMS + b"&MaxRecords=1_0",
+        ALARMS + b"&MaxRecords=1e1",
+        ALARMS + b"&MaxRecords.x=1",
+        ALARMS + b"&AlarmNames.member.x=a",
+        ALARMS + b"&AlarmNames.member.0=a",
+        ALARMS + b"&AlarmNames.1=a",
+        ALARMS + b"&AlarmNames=a",
+        ALARMS + b"&AlarmNames.member=a&AlarmNames.member.1=a",
+        ALARMS + b"&AlarmNames.member.1=a&AlarmNames.member.1.x=a",
+        ALARMS + b"&AlarmNames.member.1=\xff",
+        ALARMS + b"&AlarmNames.member.1=%ff",
+        ALARMS + b"".join(b"&a%d=1" % n for n in range(60_000)),
+        ALARMS + b"&AlarmNames" + b".x" * 100_000 + b"=1",
+        b"Action=PutMetricData&Version=2010-08-01&MetricData.member.1.Value=nan",
+        b"Action=PutMetricData&Version=2010-08-01&MetricData.member.1.Timestamp=now",
+    ],
+    ids=lambda form: form[28:64].decode("latin-1"),
+)
+def test_what_is_no_form_is_refused(caller: Caller, form: bytes) -> None:
+    response = query(caller, form)
+    assert response.status == 400, response.body
+    assert b"<Code>SerializationException</Code>" in body_of(response)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [b"", b"Action=Nonsense&Version=2010-08-01", b"Action=DescribeAlarms&Version=2009-01-01"],
+)
+def test_an_unknown_action_is_unknown(caller: Caller, form: bytes) -> None:
+    response = query(caller, form)
+    assert response.status == 404
+    assert b"<Code>UnknownOperationException</Code>" in body_of(response)
+
+
+def test_violations_have_the_name_of_the_query_days(caller: Caller) -> None:
+    response = query(caller, ALARMS + b"&MaxRecords=101&Foo.member.1=x")
+    assert response.status == 400
+    assert b"<Code>ValidationError</Code>" in body_of(response)
+    assert b"2 validation errors detected" in body_of(response)
+
+
+def rpc(caller: Caller, body: bytes, operation: str = "DescribeAlarms") -> Response:
+    headers = {"smithy-protocol": "rpc-v2-cbor", "Content-Type": "application/cbor"}
+    path = f"/service/GraniteServiceVersion20100801/operation/{operation}"
+    return caller.send(body, headers, target=path, service="monitoring")
+
+
+def laughs(levels: int) -> bytes:
+    """A structure of shared references that stands for 10 ** levels elements."""
+    document: bytes = b"\x80"
+    for level in range(levels):
+        document = b"\xd8\x1c\x8a" + document + b"\xd8\x1d" + bytes([level]) * 9
+    return b"\xa1\x6aAlarmNames" + document
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xff",
+        b"\x80",
+        b"\xa1",
+        cbor2.dumps([]),
+        cbor2.dumps({1: 2}),
+        cbor2.dumps({"AlarmNames": {"a": 1}}),
+        cbor2.dumps({"AlarmNames": [b"bytes"]}),
+        cbor2.dumps({"MaxRecords": 1.0}),
+        cbor2.dumps({"MaxRecords": 2**70}),
+        cbor2.dumps({"MaxRecords": True}),
+        b"\xa2\x6aMaxRecords\x01\x6aMaxRecords\x02",
+        b"\xa1\x6aAlarmNames" + b"\x81" * 200_000,
+        b"\xa1\x6aAlarmNames\x9b\x7f\xff\xff\xff\xff\xff\xff\xff",
+        b"\xa1\x6aAlarmNames\xd8\x23\x63(a+",
+        laughs(8),
+    ],
+    ids=lambda body: body[:16].hex(),
+)
+def test_what_is_no_cbor_document_is_refused(caller: Caller, body: bytes) -> None:
+    started = time.perf_counter()
+    response = rpc(caller, body)
+    assert response.status == 400, response.body
+    assert cbor2.loads(body_of(response))["__type"] == "SerializationException"
+    assert dict(response.headers)[b"smithy-protocol"] == b"rpc-v2-cbor"
+    assert time.perf_counter() - started < 2.0
+
+
+@pytest.mark.parametrize("moment", [True, "2020-01-01T00:00:00Z", 1.0])
+def test_a_moment_is_tagged_as_one(caller: Caller, moment: Any) -> None:
+    members = {"AlarmName": "a", "StartDate": moment}
+    response = rpc(caller, cbor2.dumps(members), "DescribeAlarmHistory")
+    assert cbor2.loads(body_of(response))["__type"] == "SerializationException"
+
+
+@pytest.mark.parametrize("path", ["/service/X/operation/DescribeAlarms", "/service/operation", "/"])
+def test_an_unknown_path_is_unknown(caller: Caller, path: str) -> None:
+    headers = {"smithy-protocol": "rpc-v2-cbor"}
+    assert caller.send(b"", headers, target=path, service="monitoring").status == 404
+
+
+# ── ours ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Broken(Quiet):
+    def processes(self) -> Any:
+        raise RuntimeError("a detail that is nobody's business")
+
+
+def test_a_bug_is_logged_under_the_id_that_the_caller_has(tmp_path: Path) -> None:
+    headers = {"X-Amz-Target": "InService.DescribeServer"}
+    with application(tmp_path, Broken()) as app, capture_logs() as logs:
+        response = Caller(app).send(b"{}", headers)
+    assert response.status == 500
+    assert b"nobody" not in body_of(response)
+    assert json.loads(body_of(response))["__type"] == "InternalFailure"
+    (entry,) = [entry for entry in logs if entry["log_level"] == "error"]
+    assert entry["request_id"].encode() == dict(response.headers)[b"x-amzn-RequestId"]
