@@ -96,7 +96,7 @@ class _Reader:
             return self._list()
         if self._here == "{":
             return self._hash()
-        return self._first_word()
+        return self._resolve(self._first_word())
 
     def _list(self) -> list[Any]:
         self._expect("[")
@@ -126,7 +126,7 @@ class _Reader:
         words = [self._first_word()]
         self._skip_space()
         if self._here != ",":
-            return words[0]
+            return self._resolve(words[0])
         self._expect(",")
         while True:
             try:
@@ -143,20 +143,22 @@ class _Reader:
                 # What was read is the next key. Its comma belongs to `parameter`.
                 self._at = self._text.rindex(",", 0, self._at + 1)
                 break
-        return words[0] if len(words) == 1 else words
+        # Only now is it known which words are values, and so may name files.
+        values = [self._resolve(word) for word in words]
+        return values[0] if len(values) == 1 else values
 
-    def _first_word(self) -> str | bytes:
+    def _first_word(self) -> str:
         if (quoted := self._quoted()) is not None:
-            return self._resolve(quoted)
-        return self._resolve(_unescape(self._take(_FIRST) or ""))
+            return quoted
+        return _unescape(self._take(_FIRST) or "")
 
-    def _later_word(self) -> str | bytes:
+    def _later_word(self) -> str:
         if (quoted := self._quoted()) is not None:
-            return self._resolve(quoted)
+            return quoted
         word = self._take(_LATER)
         if word is None:
             self._refuse("<second>", "<none>")
-        return self._resolve(_unescape(word))
+        return _unescape(word)
 
     def _quoted(self) -> str | None:
         mark = self._here

@@ -1,0 +1,138 @@
+"""The front door: the table of commands, help, versions, and what starts no library."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import inservice as package
+from inservice.cli.main import COMMANDS, SERVICES
+from tests.cli.conftest import Run
+from tests.cli.recorder import Recorder, Reply
+from tests.cli.replies import DESCRIBED
+
+
+def test_version(inservice: Run) -> None:
+    lines = {inservice("--version").out, inservice("version").out}
+    lines.add(inservice("--region", "x", "--version").out)
+    assert len(lines) == 1
+    assert lines.pop().startswith(f"inservice/{package.__version__} Python/")
+
+
+def test_help_names_every_command(inservice: Run) -> None:
+    shown = inservice("help")
+    assert shown.code == 0
+    assert shown.out == inservice("--help").out
+    for name in [*COMMANDS, *SERVICES]:
+        assert f"\n  {name} " in shown.out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_module_that_runs(name: str) -> None:
+    assert callable(import_module(COMMANDS[name].module).run)
+
+
+def test_version_starts_no_library() -> None:
+    """150 ms are spent on Python and one page of ours, not on argparse and botocore."""
+    probe = (
+        "import sys; from inservice.cli.main import main; main(['--version']);"
+        "print([m for m in ('botocore', 'argparse', 'rich', 'typer', 'json') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_describe_loads_no_prompt_table_or_yaml(server: Recorder, keys: None) -> None:
+    probe = (
+        "import sys; from inservice.cli.main import main;"
+        "main(['sagemaker', 'describe-endpoint', '--endpoint-name', 'e', '--endpoint-url',"
+        f"{server.url!r}]);"
+        "print([m for m in ('rich', 'ruamel', 'prompt_toolkit', 'boto3') if m in sys.modules])"
+    )
+    server.play([Reply(DESCRIBED)])
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_interrupted(server: Recorder, keys: None) -> None:
+    """Ctrl-C ends with 130 and a line break, and no traceback."""
+    server.play([Reply({**DESCRIBED, "EndpointStatus": "Creating"})])
+    words = ["sagemaker", "wait", "endpoint-in-service", "--endpoint-name", "e"]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "inservice.cli.main", *words, "--endpoint-url", server.url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 30
+    while not server.requests and time.monotonic() < deadline:
+        time.sleep(0.02)
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=30)
+    assert (child.returncode, out, err) == (130, "\n", "")
+
+
+def test_a_reader_that_leaves_is_no_failure_worth_a_traceback(server: Recorder, keys: None) -> None:
+    server.play([Reply({**DESCRIBED, "FailureReason": "x" * 200_000})])
+    words = ["sagemaker", "describe-endpoint", "--endpoint-name", "e", "--endpoint-url", server.url]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "inservice.cli.main", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert child.stdout is not None
+    assert child.stderr is not None
+    child.stdout.close()
+    assert child.stderr.read() == b""
+    child.stderr.close()
+    child.wait(timeout=30)
+
+
+def _on_a_terminal(words: list[str], pager: str) -> tuple[int, str]:
+    """Run ours with a terminal as stdout, and return its exit code and what the terminal showed."""
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "inservice.cli.main", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=follower,
+        stderr=follower,
+        env={**os.environ, "AWS_PAGER": pager},
+    ) as child:
+        os.close(follower)
+        shown = b""
+        while True:
+            try:
+                piece = os.read(leader, 4096)
+            except OSError:  # Linux's way to say that the last writer closed a terminal
+                break
+            if not piece:
+                break
+            shown += piece
+    os.close(leader)
+    return child.returncode, shown.decode().replace("\r\n", "\n")
+
+
+def test_the_pager_is_used_on_a_terminal_only(server: Recorder, keys: None, clean: Path) -> None:
+    server.play([Reply({"EndpointArn": "a" * 20})])
+    words = ["sagemaker", "create-endpoint", "--endpoint-name", "e", "--endpoint-config-name", "c"]
+    words += ["--endpoint-url", server.url]
+    code, shown = _on_a_terminal(words, "sed 's/^/paged: /'")
+    assert (code, shown.splitlines()[0]) == (0, "paged: {")
+    code, shown = _on_a_terminal([*words, "--no-cli-pager"], "sed 's/^/paged: /'")
+    assert (code, shown.splitlines()[0]) == (0, "{")
+
+
+def test_a_pager_that_cannot_start(server: Recorder, keys: None) -> None:
+    server.play([Reply({"EndpointArn": "a" * 20})])
+    words = ["sagemaker", "describe-endpoint", "--endpoint-name", "e", "--endpoint-url", server.url]
+    code, shown = _on_a_terminal(words, "/nonexistent/pager")
+    assert code == 253
+    assert "Unable to redirect output to pager" in shown
