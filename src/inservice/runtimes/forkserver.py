@@ -45,6 +45,10 @@ from inservice.runtimes.records import Exit, Places, Record
 from inservice.runtimes.watch import Watch
 from inservice.runtimes.zygotes import SINGLE_THREADED, Zygotes
 
+ZYGOTE_IDLE_SECONDS = 600.0
+"""For how long a host without instances keeps its zygotes. One that has scikit-learn imported is
+some 120 MB; ten minutes are enough to delete an endpoint and create the next."""
+
 
 @dataclass(slots=True, eq=False)
 class _Birth:
@@ -83,14 +87,24 @@ class ForkServer:
         self._instances: dict[str, _Instance] = {}
         self._zygotes = Zygotes(self._watch)
         self._shutting_down: list[socket.socket] | None = None
+        self._used_at = time.monotonic()
         self._listen()
         self._watch.on_signals(self._signalled, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
         self._adopt()
+        self._watch.after(ZYGOTE_IDLE_SECONDS, self._rest)
 
     def run(self) -> None:
         """Serve until told to stop. Instances are left as they are."""
         self._watch.run()
         self._places.fork_server_socket.unlink(missing_ok=True)
+
+    def _rest(self) -> None:
+        """Keep no zygote for a host that has had no instance for long."""
+        if self._instances or self._births:
+            self._used_at = time.monotonic()
+        elif time.monotonic() - self._used_at >= ZYGOTE_IDLE_SECONDS:
+            self._zygotes.end()
+        self._watch.after(ZYGOTE_IDLE_SECONDS, self._rest)
 
     # ── control's commands ───────────────────────────────────────────────────────────────────
 
@@ -144,6 +158,7 @@ class ForkServer:
             case Hello():
                 self._answer([client])
             case Prepare(preimports=preimports):
+                self._used_at = time.monotonic()
                 self._zygotes.prepare(preimports, lambda error: self._answer([client], error=error))
             case Launch():
                 self._launch(command, client)
@@ -194,6 +209,7 @@ class ForkServer:
     def _conceive(
         self, launch: Launch, waiting: list[socket.socket], asked_at: float, *, forked: bool
     ) -> None:
+        self._used_at = time.monotonic()
         places, instance_id = self._places, launch.instance_id
         _remove(places.exit(instance_id))
         _remove(places.ready(instance_id))

@@ -61,6 +61,11 @@ class Zygotes:
             return False
         return True
 
+    def end(self) -> None:
+        """Let all of them go: they end when their link closes. The next `fork` starts another."""
+        for preimports, zygote in (*self._running.items(),):
+            self._lose(preimports, zygote, "the process that imports was not used")
+
     def _of(self, preimports: tuple[str, ...]) -> _Zygote:
         if (zygote := self._running.get(preimports)) is not None:
             return zygote
@@ -90,12 +95,17 @@ class Zygotes:
             return
         except ConnectionError:
             zygote.ready = False
-        error = None
         if not zygote.ready:
-            self._watch.forget(zygote.link.fileno())
-            zygote.link.close()
-            del self._running[preimports]
-            error = f"the process that imports {', '.join(preimports)} ended; see its log"
+            words = f"the process that imports {', '.join(preimports)} ended; see its log"
+            self._lose(preimports, zygote, words)
+            return
         for told in zygote.waiting:
-            told(error)
+            told(None)
         zygote.waiting.clear()
+
+    def _lose(self, preimports: tuple[str, ...], zygote: _Zygote, why: str) -> None:
+        self._watch.forget(zygote.link.fileno())
+        zygote.link.close()
+        del self._running[preimports]
+        for told in zygote.waiting:
+            told(why)
