@@ -221,6 +221,8 @@ class History:
         for nature in self.world.natures.values():
             if nature.exits < 1.0:
                 nature.exits = 0.0
+            if nature.hangs < 1.0:
+                nature.hangs = 0.0
         if self.deployment.paused:
             self.deployment = controls.resume(
                 self.endpoint, self.deployment, now=self.clock()
@@ -395,7 +397,7 @@ def policy_document(chance: random.Random, *, rolling: bool) -> dict[str, Any] |
         return None
     wait, bake = chance.choices((0, 6, 12, 40, 200), (6, 6, 6, 3, 1), k=2)
     size = {"Type": "CAPACITY_PERCENT", "Value": chance.choice((10, 20, 33, 50))}
-    timeout = {} if chance.random() < 0.8 else {"MaximumExecutionTimeoutInSeconds": 3_000}
+    timeout = {} if chance.random() < 0.6 else {"MaximumExecutionTimeoutInSeconds": 600}
     alarms = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "errors"}]}}
     if kind == "rolling":
         policy = {"MaximumBatchSize": size, "WaitIntervalInSeconds": bake, **timeout}

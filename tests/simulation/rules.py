@@ -39,6 +39,7 @@ class Ledger:
         self.plan = deployment.plan
         self.kind = deployment.kind
         self.rolling = deployment.strategy == "rolling"
+        self.canary = deployment.strategy == "canary"
         self.new = {fleet.id: fleet for fleet in deployment.new}
         self.old = {fleet.id: fleet for fleet in endpoint.fleets}
         self.capacity_before = capacity_before
@@ -128,8 +129,12 @@ class Ledger:
                 turned or self.spent < self.timeout_seconds + GAP_SECONDS_MAX,
                 "S9 out of time and not turned back",
             )
+        if turned and self.stopped_old:
+            must("instance" in self.causes, "S4 turned back beyond the point of no return")
         if turned or after.phase is not Phase.UPDATING:
+            must(turned or not before.paused, "a paused deployment went on")
             return
+        must(after.row == before.row or not before.paused, "a paused deployment went on")
         for fleet in self.new:
             seen = facts.of(fleet)
             if fleet in after.shares:
@@ -140,6 +145,9 @@ class Ledger:
                     len(facts.of(fleet).ready) >= after.step.sizes[fleet],
                     "S2 weight is raised on a new fleet that is not all ready",
                 )
+        if self.canary and len(self.new) == 1 and after.step.hold_name == "WaitIntervalInSeconds":
+            small = all(after.shares.get(f, 0) <= 5_000 or new.size == 1 for f, new in self.new.items())
+            must(small, "S6 a canary is at most half")
         share_of_new = sum(share for f, share in after.shares.items() if f in self.new)
         must(share_of_new >= self.last_share_of_new, "S6 the new share only grows")
         self.last_share_of_new = share_of_new
@@ -196,6 +204,9 @@ class Ledger:
             must(endpoint.fleets == self.before.fleets, "S7 the old fleets are as they were")
             must(endpoint.config == self.before.config, "S7 the old config serves again")
             must(endpoint.failure_reason, "a rollback leaves a FailureReason")
+            going = self.new.keys() - self.old.keys()
+            left = [key for key in self.world.instances if key[0] in going]
+            must(not left, f"S7 instances of the new fleet are left: {left}")
         elif after.phase is Phase.IN_SERVICE:
             must(endpoint.fleets == after.new, "success: the new fleets serve")
             must(endpoint.failure_reason is None, "success leaves no FailureReason")

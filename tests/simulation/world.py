@@ -75,6 +75,7 @@ class World:
     wish: Route | None = None  # what control goes by when instances come and go
     published: Route | None = None  # what it finds in its file after a crash
     ack_seconds_max: float = 0.05
+    drain_seconds_max: float = 4.0
     tripped: dict[str, str] = field(default_factory=dict)
     crashes: int = 0  # of control
     deaths: int = 0  # that nobody ordered
@@ -248,7 +249,7 @@ class World:
         if it.dead_at <= self.now:
             del self.instances[key]
         else:
-            it.drained_at = self.now + self.chance.uniform(0.0, 4.0)
+            it.drained_at = self.now + self.chance.uniform(0.0, self.drain_seconds_max)
 
     # ── what nobody ordered ──
 

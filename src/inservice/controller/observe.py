@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from uuid import uuid4
 
 from inservice.controller import explain
 from inservice.controller.instances import Instances, Watched, ordinal_of
@@ -39,6 +40,7 @@ class Observer:
         self._launches = launches
         self._tables = tables
         self._tripped = tripped
+        self._watcher = uuid4().hex  # time counts between two looks of one control only
 
     def facts(self, endpoint: Endpoint, deployment: Deployment, now: float) -> Facts:
         """What is."""
@@ -55,6 +57,7 @@ class Observer:
             tripped=self._tripped(endpoint.account, endpoint.region, deployment.alarms)
             if deployment.alarms
             else {},
+            watcher=self._watcher,
         )
 
     def _shares(self, key: EndpointKey) -> Mapping[str, int] | None:

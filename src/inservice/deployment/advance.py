@@ -117,7 +117,9 @@ def _walk(
     actions = difference(walked.step, facts, route, waiting)
     if not _is_real(walked, facts, route):
         stopping = walked.stopping or _begins_to_stop(walked, actions)
-        later = replace(walked, real=False, stopping=stopping)
+        later = walked
+        if walked.real or stopping is not walked.stopping:
+            later = replace(walked, real=False, stopping=stopping)
         wake_at = _soon(actions, facts, waiting, now)
         return Decision(endpoint, later, actions, wake_at, route=route)
     held = walked.held_seconds + (gap if walked.real and not walked.paused else 0.0)

@@ -116,7 +116,7 @@ def _start_failure(deployment: Deployment, want: Want, ordinal: int, facts: Fact
         if attempts and attempts.count >= START_ATTEMPTS:
             return gone.reason
     if seen.starting.get(ordinal, 0.0) > want.start_seconds_max:
-        return _with_note(
+        return seen.failure or _with_note(
             f"The primary container for production variant {want.variant} did not pass the ping "
             f"health check within {want.start_seconds_max} seconds "
             f"(ContainerStartupHealthCheckTimeoutInSeconds). "
