@@ -74,11 +74,29 @@ class Caller:
         service: str = "sagemaker",
         signed: bool = True,
     ) -> Response:
-        """One request as it is given, signed for a service."""
+        """One request as it is given, signed for a service, and its answer."""
+        return self.application.answer(
+            self.request(
+                body, headers, method=method, target=target, service=service, signed=signed
+            )
+        )
+
+    def request(
+        self,
+        body: bytes,
+        headers: dict[str, str],
+        *,
+        method: str = "POST",
+        target: str = "/",
+        service: str = "sagemaker",
+        region: str = "us-east-1",
+        signed: bool = True,
+    ) -> Request:
+        """One request as the transport would give it."""
         request = AWSRequest(method, f"http://127.0.0.1:7420{target}", data=body, headers=headers)
         if signed:
             credentials = Credentials(self.key.id, self.key.secret)
-            SigV4Auth(credentials, service, "us-east-1").add_auth(request)
+            SigV4Auth(credentials, service, region).add_auth(request)
         received = {
             name.lower().encode(): value if isinstance(value, bytes) else value.encode()
             for name, value in request.prepare().headers.items()
@@ -86,7 +104,7 @@ class Caller:
         received[b"host"] = b"127.0.0.1:7420"
         arrived = Request(method, target.encode(), 1, list(received.items()))
         arrived.parts, arrived.length = [body], len(body)
-        return self.application.answer(arrived)
+        return arrived
 
     def call(self, operation: str, body: Any = None, **sending: Any) -> tuple[int, dict[str, Any]]:
         """One operation over AWS JSON: the status and the document. Bytes are sent as they are."""
