@@ -258,7 +258,8 @@ def _stand_still(
         for fleet in (*endpoint.fleets, *deployment.new)
     }
     fleets = _mixed(endpoint, deployment, sizes)
-    full = f"{_rolled_back(deployment.reason)} The rollback failed: {reason}"
+    why = (deployment.reason or "")[: FAILURE_REASON_LENGTH_MAX // 2]  # room for the second one
+    full = f"{_rolled_back(why)} The rollback failed: {reason}"
     still = replace(
         _enter(deployment, 0, now),
         phase=Phase.ROLLBACK_FAILED,
@@ -290,8 +291,8 @@ def _mixed_weight(fleet: Fleet, both: list[Fleet], shares: Mapping[str, int]) ->
     return kin[0].weight * Fraction(shares.get(fleet.id, 0), total)
 
 
-def _rolled_back(reason: str | None) -> str:
-    return f"The deployment was rolled back: {reason}."
+def _rolled_back(reason: str) -> str:
+    return f"The deployment was rolled back: {reason.rstrip('.')}."
 
 
 # ── finish ─────────────────────────────────────────────────────────────────────────────────────

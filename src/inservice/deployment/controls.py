@@ -53,6 +53,10 @@ def abort(endpoint: Endpoint, deployment: Deployment, *, now: float) -> Decision
             f'The deployment of endpoint "{endpoint.arn}" cannot be aborted: '
             f"what it would return to is being stopped. Use undo when it is over."
         )
+    if deployment.aborted:
+        raise ValidationException(
+            f'The deployment of endpoint "{endpoint.arn}" is aborted already.'
+        )
     aborted = replace(deployment, aborted="it was aborted by hand")
     return _controlled(endpoint, aborted, now, "Aborted by hand.")
 

@@ -158,9 +158,10 @@ def _serving_statuses(
     step = deployment.step
     if deployment.kind is Kind.SCALE:
         before, after = sum(f.size for f in fleets), sum(f.size for f in desired)
-        way = "in" if after < before else "out"
-        message = f"Scaling {way} desired instance count to {after}."
-        yield _status(Doing.UPDATING, message, deployment)
+        if before != after:
+            way = "in" if after < before else "out"
+            message = f"Scaling {way} desired instance count to {after}."
+            yield _status(Doing.UPDATING, message, deployment)
     elif deployment.phase is Phase.ROLLING_BACK and step.doing is Doing.CREATING:
         missing = sum(
             max(step.sizes[fleet.id] - len(facts.of(fleet.id).ready), 0) for fleet in fleets

@@ -241,7 +241,7 @@ class Stage:
             return
         said = [self._words(action) for action in decision.actions]
         if after.real and not before.real and after.step.hold_seconds:
-            said.append(f"holding {after.step.hold_seconds} s")
+            said.append(f"holding, {after.step.hold_seconds - after.held_seconds:g} s to go")
         moved = (after.phase, after.row, after.number) != (before.phase, before.row, before.number)
         first, self.started = not self.started, True
         if not said and not moved and not first:
