@@ -46,8 +46,10 @@ class Hosting:
 
     def __init__(self) -> None:
         """Everything, address and key included, comes from the environment."""
-        self._sagemaker = boto3.client("sagemaker")
-        self._runtime = boto3.client("sagemaker-runtime")
+        # Not boto3.client: its default session would keep what an earlier server's address was.
+        self._session = boto3.Session()
+        self._sagemaker = self._session.client("sagemaker")
+        self._runtime = self._session.client("sagemaker-runtime")
 
     def create(self, artifact: Path) -> None:
         """CreateModel, CreateEndpointConfig, CreateEndpoint."""
@@ -115,7 +117,7 @@ class Hosting:
     def load(self, row: list[float], *, clients: int, seconds: float) -> Load:
         """Invoke with one row, again and again, from `clients` threads. Any failure raises."""
         body = json.dumps({"instances": [row]}).encode()
-        runtime = boto3.client(
+        runtime = self._session.client(
             "sagemaker-runtime",
             config=Config(max_pool_connections=clients, retries={"total_max_attempts": 1}),
         )
