@@ -23,6 +23,7 @@ from botocore.credentials import Credentials
 from inservice.clock import SystemClock
 from inservice.gateway.connection import Gateway, GatewayConnection
 from inservice.gateway.routes import Routes
+from inservice.gateway.sessions import Sessions
 from inservice.routing import (
     WHOLE,
     EndpointRoute,
@@ -144,18 +145,19 @@ async def read_answer(
     reader: asyncio.StreamReader,
 ) -> tuple[int, dict[bytes, bytes], bytes]:
     """One answer with a Content-Length or chunks."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         head = await reader.readuntil(b"\r\n\r\n")
         first, *lines = head[:-4].split(b"\r\n")
         headers = dict(line.lower().split(b": ", 1) for line in lines)
         if b"content-length" in headers:
             body = await reader.readexactly(int(headers[b"content-length"]))
         else:
-            body = b""
+            parts = []
             while size := int(await reader.readline(), 16):
-                body += await reader.readexactly(size)
+                parts.append(await reader.readexactly(size))
                 await reader.readline()
             await reader.readline()
+            body = b"".join(parts)
         return int(first.split()[1]), headers, body
 
 
@@ -173,7 +175,8 @@ async def gateway(limits: Limits | None = None) -> AsyncIterator[Rig]:
     client = Client()
     routes = Routes(directory / "routes.json", lambda _: None)
     control = client.pool(f"unix:{directory / 'control.sock'}")
-    shared = Gateway(routes, client, control, SystemClock())
+    sessions = Sessions(directory / "sessions")
+    shared = Gateway(routes, client, control, SystemClock(), sessions)
     server = Server(limits or Limits())
     listening = socket.create_server(("127.0.0.1", 0))
     await server.listen(lambda: GatewayConnection(server, shared), sockets=[listening])

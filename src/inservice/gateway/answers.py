@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from itertools import count
 
-import msgspec
-
 from inservice.errors import AwsError
 from inservice.routing import EndpointRoute
 from inservice.transport.messages import STATUS_LINES
@@ -66,9 +64,8 @@ class RequestIds:
         return b"%b%b-%b" % (self._prefix, number[:3], number[3:])
 
 
-def error_answer(error: AwsError, request_id: bytes, ending: bytes) -> bytes:
+def error_answer(error: AwsError, body: bytes, request_id: bytes, ending: bytes) -> bytes:
     """An error on the runtime API's wire (rest-json). `ending` is further header lines."""
-    body = msgspec.json.encode({"Message": error.message, **error.members})
     return b"".join(
         (
             STATUS_LINES[error.status],

@@ -9,17 +9,27 @@ from hashlib import sha256
 from typing import Protocol
 
 from inservice.clock import Clock
-from inservice.errors import AwsError, InternalFailure
+from inservice.errors import (
+    AwsError,
+    InternalFailure,
+    NotImplementedYet,
+    UnknownOperationException,
+)
 from inservice.gateway.answers import RequestIds, error_answer
 from inservice.gateway.counting import Counting
 from inservice.gateway.instances import Instances
 from inservice.gateway.invoke import Invocation
+from inservice.gateway.openai import OpenAiInvocation
 from inservice.gateway.proxy import Proxied
 from inservice.gateway.relay import Relay
-from inservice.gateway.requests import read_target
+from inservice.gateway.requests import Api, read_target
+from inservice.gateway.sessions import Sessions
+from inservice.gateway.streaming import StreamedInvocation
+from inservice.gateway.waiting import Waiting
 from inservice.routing import EndpointRoute, RoutingTable
 from inservice.transport.client import Client, Pool
 from inservice.transport.connection import Connection
+from inservice.transport.framing import BLANK_LINE
 from inservice.transport.messages import Request
 from inservice.transport.server import Server
 
@@ -67,10 +77,36 @@ class Gateway:
     client: Client
     control: Pool
     clock: Clock
+    sessions: Sessions
     counting: Counting = field(default_factory=Counting)
     instances: Instances = field(default_factory=Instances)
     request_ids: RequestIds = field(default_factory=RequestIds)
     draws: Draws = field(default_factory=Draws)
+    waiting: Waiting = field(default_factory=Waiting)
+
+
+class Unanswered(Invocation):
+    """A path below /endpoints/ that leads nowhere: said to those alone who may know."""
+
+    __slots__ = ()
+
+    def begin(self, body_sha256: str | None) -> None:
+        """Verify, then say so. Raises AwsError always."""
+        self.verify(body_sha256 or sha256(self.request.body).hexdigest())
+        if self.target.api is Api.ASYNC:
+            raise NotImplementedYet("sagemaker-runtime", self.target.api.value)
+        raise UnknownOperationException("No operation has this method and path.")
+
+
+_INVOCATIONS: dict[Api, type[Invocation]] = {
+    Api.INVOKE: Invocation,
+    Api.STREAM: StreamedInvocation,
+    Api.OPENAI: OpenAiInvocation,
+    Api.ASYNC: Unanswered,
+    Api.UNKNOWN: Unanswered,
+}
+
+_BUG = "An internal error occurred. It is in this server's log."
 
 
 class GatewayConnection(Connection):
@@ -102,15 +138,16 @@ class GatewayConnection(Connection):
             proxied.begin()
             return
         digest, self._digest = self._digest, None
-        invocation = Invocation(self, request, read_target(request.target))
-        self._relay = invocation
+        target = read_target(request.target)
+        kind = _INVOCATIONS[target.api] if request.method == "POST" else Unanswered
+        invocation = self._relay = kind(self, request, target)
         try:
             invocation.begin(None if digest is None else digest.hexdigest())
         except AwsError as error:
             self.answer_error(error, invocation.request_id)
-        except Exception as error:  # noqa: BLE001 - a bug costs one request, and is logged
-            _log.error("an invocation failed", exc_info=error)
-            self.answer_error(InternalFailure("An internal error occurred."), b"")
+        except Exception:  # noqa: BLE001 - a bug costs one request, and is logged
+            _log.exception("an invocation failed")
+            self.answer_error(InternalFailure(_BUG), invocation.request_id)
 
     def may_write(self) -> None:
         """The client has caught up with an answer that is being passed on."""
@@ -131,10 +168,13 @@ class GatewayConnection(Connection):
 
     def answer_error(self, error: AwsError, request_id: bytes, headers: bytes = b"") -> None:
         """Answer the request in hand with an error."""
-        request = self.request
-        if request is None:
+        request, relay = self.request, self._relay
+        if request is None or relay is None:
             return
         self._relay = None
         ending = headers + self.server.date + self.closing_header(request)
-        self.write(error_answer(error, request_id, ending))
+        answer = error_answer(error, relay.error_body(error), request_id, ending)
+        if request.method == "HEAD":
+            answer = answer[: answer.index(BLANK_LINE) + len(BLANK_LINE)]
+        self.write(answer)
         self.answered()

@@ -95,6 +95,10 @@ class Tally:
             elif status >= 500:
                 self.server_errors += 1
 
+    def abandoned(self) -> None:
+        """The client left before the answer; how the model fared is not known."""
+        self.concurrent -= 1
+
     @property
     def empty(self) -> bool:
         """Nothing to tell."""

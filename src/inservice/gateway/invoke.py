@@ -1,23 +1,33 @@
 """One invocation: verify, route, forward, count.
 
 This is the hot path. From the request's last byte to the model's first there is no task, no timer,
-no queue and no copy of the body; the whole of it reads from `begin` down. CPU per request of
-512 bytes here, median of five runs on 2 shared cores: see benchmarks/gateway.
+no queue and no copy of the body; the whole of it reads from `begin` down, then from `answer_begins`
+down. `streaming` and `openai` are this with other answers.
 """
 
 from __future__ import annotations
 
+import errno
 import time
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from inservice.errors import ServiceUnavailable, ValidationError
+from inservice.errors import AwsError, ServiceUnavailable, ValidationError
 from inservice.gateway.answers import TIMED_OUT, ModelError
 from inservice.gateway.counting import Tally
 from inservice.gateway.relay import Relay
 from inservice.gateway.requests import Target, model_request
+from inservice.gateway.sessions import NEW_SESSION, Session, new_session_header, read_header
 from inservice.identity.sigv4 import claim
-from inservice.routing import EndpointRoute, FleetRoute, InstanceRoute, NoSuchVariant, choose
+from inservice.routing import (
+    Choice,
+    EndpointRoute,
+    FleetRoute,
+    InstanceRoute,
+    KeyRoute,
+    NoSuchVariant,
+    choose,
+)
 from inservice.transport.client import Failure
 from inservice.transport.framing import ResponseHead
 from inservice.transport.messages import STATUS_LINES, Request
@@ -38,6 +48,8 @@ _CLIENT_HEAD = (
     b"%bcontent-type: %b\r\n"
 )
 
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
 
 class Invocation(Relay):
     """InvokeEndpoint, from the whole request to the whole answer."""
@@ -56,6 +68,8 @@ class Invocation(Relay):
         "tried",
     )
 
+    seconds_max = INVOKE_SECONDS
+
     def __init__(self, connection: GatewayConnection, request: Request, target: Target) -> None:
         super().__init__(connection, request)
         self.target = target
@@ -69,66 +83,121 @@ class Invocation(Relay):
         self.fleet: FleetRoute | None = None
         self.instance: InstanceRoute | None = None
         self.tally: Tally | None = None
+        """Set while a request is counted as under way."""
         self.message: list[bytes] = []
 
     # ── the way there ──────────────────────────────────────────────────────────────────────────
 
     def begin(self, body_sha256: str | None) -> None:
         """Verify, find the endpoint, send. Raises AwsError if the request cannot be sent at all."""
-        gateway, request = self.connection.gateway, self.request
-        table = gateway.routes.table
+        request = self.request
         if body_sha256 is None:
             body_sha256 = sha256(request.body).hexdigest()
-        target = self.target
+        key, region = self.verify(body_sha256)
+        name = self.target.endpoint
+        route = self.connection.gateway.routes.table.endpoints.get((key.account, region, name))
+        if route is None:
+            raise ValidationError(f"Endpoint {name} of account {key.account} not found.")
+        self.route = route
+        self.message = [model_request(request, self.target, self.request_id), *request.parts]
+        self._send()
+
+    def verify(self, body_sha256: str) -> tuple[KeyRoute, str]:
+        """Whose request it is, and for which region. Raises AuthenticationError."""
+        gateway, target = self.connection.gateway, self.target
         verdict = claim(
-            request.method,
+            self.request.method,
             target.path,
             target.query,
-            request.headers,
-            keys=table.keys.get,
+            self.request.headers,
+            keys=gateway.routes.table.keys.get,
             now=gateway.clock.now(),
             services=SERVICES,
         ).verify(body_sha256)
-        account = verdict.key.account
-        route = table.endpoints.get((account, verdict.region, target.endpoint))
-        if route is None:
-            words = f"Endpoint {target.endpoint} of account {account} not found."
-            raise ValidationError(words)
-        self.route = route
-        self.message = [model_request(request, target.api, self.request_id), *request.parts]
-        self._send()
+        return verdict.key, verdict.region
 
     def _send(self) -> None:
         """To an instance that was not tried yet. Raises AwsError if there is none."""
         gateway, route = self.connection.gateway, self.route
         assert route is not None
-        named = self.request.fields.get(b"x-amzn-sagemaker-target-variant")
-        instances = gateway.instances
-        avoid = instances.avoided(self.connection.server.now)
-        if self.tried or avoid:
-            avoid = {*avoid, *self.tried}
-        try:
-            choice = choose(
-                route,
-                gateway.draws.next(route),
-                target_variant=None if named is None else named.decode(),
-                outstanding=instances.outstanding,
-                avoid=avoid,
-            )
-        except NoSuchVariant as variant:
-            words = f"Variant {variant} of endpoint {route.name} not found."
-            raise ValidationError(words) from None
+        instances, now = gateway.instances, gateway.client.now
+        session = self.request.fields.get(b"x-amzn-sagemaker-session-id")
+        if session is not None and session != NEW_SESSION:
+            choice: Choice | None = self._session_choice(route, session)
+        else:
+            avoid = instances.avoided(now)
+            choice = self._choose(route, {*avoid, *self.tried} if self.tried else avoid)
+            if choice is None:
+                choice = self._choose_anyway(route)
         if choice is None:
-            if self.tally is None:
-                gateway.counting.tally(route, route.fleets[0]).gateway_errors += 1
-            raise ServiceUnavailable("No instance of the endpoint is ready to take the request.")
+            return  # it waits for room
         fleet, instance = choice
         self.fleet, self.instance = fleet, instance
-        self.tally = gateway.counting.tally(route, fleet)
-        self.tally.begun(len(fleet.instances))
-        instances.begun(instance.id)
+        tally = self.tally = gateway.counting.tally(route, fleet)
+        tally.begun(len(fleet.instances))
+        instances.begun(instance.id, now)
         self.sent_at = time.perf_counter()
-        gateway.client.pool(instance.address).send(self, self.message, INVOKE_SECONDS)
+        gateway.client.pool(instance.address).send(self, self.message, self.seconds_max)
+
+    def _choose(self, route: EndpointRoute, avoid: object) -> Choice | None:
+        gateway = self.connection.gateway
+        variant = self.request.fields.get(b"x-amzn-sagemaker-target-variant")
+        try:
+            return choose(
+                route,
+                gateway.draws.next(route),
+                target_variant=None if variant is None else variant.decode(),
+                outstanding=gateway.instances.outstanding,
+                avoid=avoid,  # type: ignore[arg-type]
+            )
+        except NoSuchVariant as name:
+            words = f"Variant {name} of endpoint {route.name} not found."
+            raise ValidationError(words) from None
+
+    def _choose_anyway(self, route: EndpointRoute) -> Choice | None:
+        """Nobody is at their best: ask the ejected, else wait for the full. None while waiting."""
+        gateway = self.connection.gateway
+        out = {*self.tried, *gateway.instances.unreachable(gateway.client.now)}
+        choice = self._choose(route, {*out, *gateway.instances.full})
+        if choice is not None:
+            return choice
+        if self._choose(route, out) is None:
+            self._refused(route)
+            raise ServiceUnavailable("No instance of the endpoint is ready to take the request.")
+        if not gateway.waiting.add((route.account, route.region, route.name), self):
+            self._refused(route)
+            raise ServiceUnavailable("The endpoint has more requests than it can work on.")
+        return None
+
+    def _session_choice(self, route: EndpointRoute, session: bytes) -> Choice:
+        """The instance that holds the session, and no other. Raises ValidationError."""
+        gateway = self.connection.gateway
+        key = (route.account, route.region, route.name)
+        holder = gateway.sessions.find(key, session, gateway.clock.now()).instance_id
+        for fleet in route.fleets:
+            for instance in fleet.instances:
+                if instance.id == holder and holder not in self.tried:
+                    return fleet, instance
+        gateway.sessions.close(key, session)
+        raise ValidationError(f"Session {session.decode()} is over: its instance is gone.")
+
+    def _refused(self, route: EndpointRoute) -> None:
+        gateway = self.connection.gateway
+        gateway.counting.tally(route, self.fleet or route.fleets[0]).gateway_errors += 1
+
+    def go_on(self) -> None:
+        """Waiter: there is room, or the instance that was tried is not there."""
+        try:
+            self._send()
+        except AwsError as error:
+            self.connection.answer_error(error, self.request_id)
+
+    def turn_away(self) -> None:
+        """Waiter: it took too long."""
+        assert self.route is not None
+        self._refused(self.route)
+        words = "The endpoint has more requests than it can work on."
+        self.connection.answer_error(ServiceUnavailable(words), self.request_id)
 
     # ── the way back ───────────────────────────────────────────────────────────────────────────
 
@@ -149,73 +218,119 @@ class Invocation(Relay):
         """The model has answered."""
         head = self.head
         assert head is not None
-        self._count(head.status)
+        self.count(head.status)
         if self.failed:
             said = b"".join(self.parts)[:_ERROR_KEPT_BYTES].decode("utf-8", "replace")
-            self._answer_model_error(head.status, said)
+            self.answer_model_error(head.status, said)
         else:
             Relay.answer_ended(self)
 
     def client_head(self, head: ResponseHead) -> bytes:
         """Of the model's headers only those that the runtime API names reach the client."""
+        content_type = head.fields.get(b"content-type", b"application/octet-stream")
+        return self.head_lines(content_type) + self.model_lines(head)
+
+    def head_lines(self, content_type: bytes) -> bytes:
+        """What every answer of a model begins with."""
         fleet = self.fleet
         assert fleet is not None
+        date = self.connection.server.date
+        return _CLIENT_HEAD % (self.request_id, fleet.variant.encode(), date, content_type)
+
+    def model_lines(self, head: ResponseHead) -> bytes:
+        """What the model says in headers, where it may say something."""
+        lines = b""
         fields = head.fields
-        lines = _CLIENT_HEAD % (
-            self.request_id,
-            fleet.variant.encode(),
-            self.connection.server.date,
-            fields.get(b"content-type", b"application/octet-stream"),
-        )
         attributes = fields.get(b"x-amzn-sagemaker-custom-attributes")
         if attributes is not None and attributes.isascii() and len(attributes) <= 1024:
-            lines += b"X-Amzn-SageMaker-Custom-Attributes: %b\r\n" % attributes
+            lines = b"X-Amzn-SageMaker-Custom-Attributes: %b\r\n" % attributes
+        if (
+            b"x-amzn-sagemaker-session-id" in fields
+            or b"x-amzn-sagemaker-closed-session-id" in fields
+        ):
+            lines += self._session_lines(fields)
+        return lines
+
+    def _session_lines(self, fields: dict[bytes, bytes]) -> bytes:
+        """Remember what the model says of sessions, and tell the client in its words."""
+        gateway, route, instance = self.connection.gateway, self.route, self.instance
+        assert route is not None
+        assert instance is not None
+        key = (route.account, route.region, route.name)
+        asked = self.request.fields.get(b"x-amzn-sagemaker-session-id")
+        lines = b""
+        opened = fields.get(b"x-amzn-sagemaker-session-id")
+        if opened is not None and asked == NEW_SESSION:
+            session = read_header(opened, gateway.clock.now())
+            if session is not None:
+                id_, expires_at = session
+                gateway.sessions.open(key, id_, Session(instance.id, expires_at))
+                lines = new_session_header(id_, expires_at)
+        closed = fields.get(b"x-amzn-sagemaker-closed-session-id")
+        if (
+            closed is not None and closed == asked
+        ):  # a model may end only the session it was asked in
+            gateway.sessions.close(key, closed)
+            lines += b"X-Amzn-SageMaker-Closed-Session-Id: %b\r\n" % closed
         return lines
 
     def answer_failed(self, failure: Failure, why: str) -> None:
         """Only what was never sent is sent again; anything else may have reached the model."""
-        instance, tally = self.instance, self.tally
-        assert instance is not None
-        assert tally is not None
         if failure is Failure.NOT_SENT:
-            self._retry(instance, tally)
+            self._retry()
             return
-        self._count(0)
+        self.count(0)
         if self.passing:
-            self.connection.transport.abort()  # half an answer is out: it must not look whole
+            self.broken_off(failure)
         elif failure is Failure.TIMED_OUT:
-            self._answer_model_error(0, TIMED_OUT)
+            self.answer_model_error(0, TIMED_OUT)
         else:
-            self._answer_model_error(0, f"The container's answer was no answer: {why}.")
+            self.answer_model_error(0, f"The container's answer was no answer: {why}.")
+
+    def broken_off(self, failure: Failure) -> None:  # noqa: ARG002 - streams tell it
+        """Half an answer is out: it must not look whole."""
+        self.connection.transport.abort()
 
     def give_up(self) -> None:
         """The client has left; the model, once asked, works on for nobody."""
-        if self.upstream is not None:
-            self._count(200)
+        if self.tally is not None:
+            self.count(0 if self.head is None else self.head.status, heard=False)
         Relay.give_up(self)
 
-    def _retry(self, instance: InstanceRoute, tally: Tally) -> None:
-        gateway = self.connection.gateway
+    def _retry(self) -> None:
+        gateway, instance, tally = self.connection.gateway, self.instance, self.tally
+        if tally is None or instance is None:
+            return  # given up meanwhile
+        self.tally = None
         gateway.instances.ended(instance.id)
-        gateway.instances.unreachable(instance.id, self.connection.server.now)
+        gateway.instances.connect_failed(instance.id, gateway.client.now)
         tally.unsent()
         self.tried = (*self.tried, instance.id)
-        try:
-            self._send()
-        except ServiceUnavailable as error:
-            tally.gateway_errors += 1
-            self.connection.answer_error(error, self.request_id)
+        self.go_on()
 
-    def _count(self, status: int) -> None:
-        """The model is done with the request, well or badly."""
+    def count(self, status: int, *, heard: bool = True) -> None:
+        """The model is done with the request, well or badly, or the client is."""
         now = time.perf_counter()
-        instance, tally = self.instance, self.tally
-        assert instance is not None
-        assert tally is not None
-        self.connection.gateway.instances.ended(instance.id)
-        tally.answered(status, now - self.sent_at, self.sent_at - self.began)
+        gateway, route, instance, tally = (
+            self.connection.gateway,
+            self.route,
+            self.instance,
+            self.tally,
+        )
+        if tally is None or instance is None or self.fleet is None or route is None:
+            return
+        self.tally = None
+        gateway.instances.ended(instance.id)
+        if heard:
+            gateway.instances.heard(instance, self.fleet, status, gateway.client.now)
+            tally.answered(status, now - self.sent_at, self.sent_at - self.began)
+        else:
+            tally.abandoned()
+        if gateway.waiting:
+            gateway.waiting.room((route.account, route.region, route.name))
 
-    def _answer_model_error(self, status: int, said: str) -> None:
+    def answer_model_error(self, status: int, said: str) -> None:
+        """424, with what the model said."""
         assert self.route is not None
         assert self.fleet is not None
         variant = b"x-Amzn-Invoked-Production-Variant: %b\r\n" % self.fleet.variant.encode()

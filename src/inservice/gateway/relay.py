@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from inservice.errors import AwsError
 from inservice.transport.client import Failure, Upstream
 from inservice.transport.framing import ResponseHead
 from inservice.transport.messages import Request
@@ -57,8 +60,9 @@ class Relay:
         """There is no answer, or no more of it."""
         raise AssertionError(f"nobody hears of {failure}: {why}")
 
-    def ended(self) -> None:
-        """The whole answer was passed on."""
+    def error_body(self, error: AwsError) -> bytes:
+        """How an error is told in this API's form."""
+        return msgspec.json.encode({"Message": error.message, **error.members})
 
     # ── Exchange ───────────────────────────────────────────────────────────────────────────────
 
@@ -70,11 +74,11 @@ class Relay:
         """Collect, or pass on."""
         self.size += len(part)
         if self.passing:
-            self._pass_on(part)
+            self.pass_on(part)
             return
         self.parts.append(part)
         if self.size > COLLECT_BYTES:
-            self._begin_passing()
+            self.begin_passing()
 
     def answer_ended(self) -> None:
         """Send what was collected, or finish what was passed on."""
@@ -83,7 +87,6 @@ class Relay:
             self._send_whole()
         elif self._chunked:
             connection.write(b"0\r\n\r\n")
-        self.ended()
         connection.answered_by(self, request)
 
     # ── the client's side ──────────────────────────────────────────────────────────────────────
@@ -122,7 +125,8 @@ class Relay:
             )
         )
 
-    def _begin_passing(self) -> None:
+    def begin_passing(self) -> None:
+        """Send the head and what was collected; from now on parts go out as they come."""
         head, connection = self.head, self.connection
         assert head is not None
         self.passing = True
@@ -136,9 +140,10 @@ class Relay:
         connection.write(self.client_head(head) + framing + closing + b"\r\n")
         collected, self.parts = self.parts, []
         for part in collected:
-            self._pass_on(part)
+            self.pass_on(part)
 
-    def _pass_on(self, part: bytes) -> None:
+    def pass_on(self, part: bytes) -> None:
+        """Send a part, and stop reading the model while the client is behind."""
         if self._chunked:
             self.connection.transport.writelines((b"%x\r\n" % len(part), part, b"\r\n"))
         else:

@@ -24,6 +24,7 @@ class Api(Enum):
     INVOKE = "InvokeEndpoint"
     STREAM = "InvokeEndpointWithResponseStream"
     ASYNC = "InvokeEndpointAsync"
+    OPENAI = "OpenAI"
     UNKNOWN = ""
 
 
@@ -35,13 +36,16 @@ class Target:
     api: Api
     path: bytes
     query: bytes
+    model_path: bytes = b""
+    """For OPENAI: what follows /openai/ in the path, for example `v1/chat/completions`."""
 
 
-_PATH = re.compile(rb"/endpoints/([^/]+)/([a-z-]+)")
+_PATH = re.compile(rb"/endpoints/([^/]+)/([a-z-]+)(?:/(v1/[a-z0-9/_-]+))?")
 _APIS = {
     b"invocations": Api.INVOKE,
     b"invocations-response-stream": Api.STREAM,
     b"async-invocations": Api.ASYNC,
+    b"openai": Api.OPENAI,
 }
 
 
@@ -53,7 +57,10 @@ def read_target(target: bytes) -> Target:
     if match is None:
         return Target("", Api.UNKNOWN, path, query)
     name = unquote_to_bytes(match[1]).decode("latin-1")
-    return Target(name, _APIS.get(match[2], Api.UNKNOWN), path, query)
+    api = _APIS.get(match[2], Api.UNKNOWN)
+    if (api is Api.OPENAI) != (match[3] is not None):
+        api = Api.UNKNOWN
+    return Target(name, api, path, query, match[3] or b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,14 @@ FIELDS: dict[bytes, Field] = {
 
 _PATTERNS = {field.pattern: re.compile(field.pattern.encode()) for field in FIELDS.values()}
 
+_MODEL_LINES = {
+    api: b"POST /invocations HTTP/1.1\r\nHost: localhost:8080\r\n"
+    b"X-Amzn-SageMaker-Forwarded-Api: %b\r\n"
+    % api.value.encode()
+    + b"Content-Length: %d\r\nX-Amzn-RequestId: %b\r\n"
+    for api in Api
+}
+
 _NOT_HERE = {
     b"x-amzn-sagemaker-inference-component": (
         "Inference Component Name header is not allowed for endpoints to which you dont plan to "
@@ -117,17 +132,16 @@ _NOT_HERE = {
 }
 
 
-def model_request(request: Request, api: Api, request_id: bytes) -> bytes:
+def model_request(request: Request, target: Target, request_id: bytes) -> bytes:
     """The head of the request that the model gets. Raises ValidationError.
 
     `X-Amzn-SageMaker-Forwarded-Api` tells the model which operation was called: serving containers
-    choose between a whole and a streamed answer by it.
+    choose between a whole and a streamed answer by it. All of them are POSTed to /invocations; the
+    OpenAI path is named in a header, as the container contract does it for other paths.
     """
-    lines = [
-        b"POST /invocations HTTP/1.1\r\nHost: localhost:8080\r\nContent-Length: %d\r\n"
-        b"X-Amzn-SageMaker-Forwarded-Api: %b\r\nX-Amzn-RequestId: %b\r\n"
-        % (request.length, api.value.encode(), request_id)
-    ]
+    lines = [_MODEL_LINES[target.api] % (request.length, request_id)]
+    if target.model_path:
+        lines.append(b"X-Amzn-SageMaker-Model-Invocation-Path: /%b\r\n" % target.model_path)
     for name, value in request.headers:
         field = FIELDS.get(name)
         if field is not None:

@@ -22,9 +22,12 @@ from pathlib import Path
 import uvloop
 
 from inservice.clock import SystemClock
+from inservice.gateway import health
 from inservice.gateway.connection import Gateway, GatewayConnection
 from inservice.gateway.counting import Counting
+from inservice.gateway.instances import Instances
 from inservice.gateway.routes import Channel, Routes
+from inservice.gateway.sessions import Sessions
 from inservice.routing import RoutingTable
 from inservice.transport.client import Client
 from inservice.transport.limits import Limits
@@ -71,26 +74,24 @@ async def _run(options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    clock, counting, client = SystemClock(), Counting(), Client()
+    clock, counting, client, instances = SystemClock(), Counting(), Client(), Instances()
 
     def forget_absent(table: RoutingTable) -> None:
-        """Close the pools of instances that are not in the table any more."""
-        client.retain(
-            {
-                f"unix:{options.control}",
-                *(
-                    instance.address
-                    for route in table.endpoints.values()
-                    for fleet in route.fleets
-                    for instance in fleet.instances
-                ),
-            }
-        )
+        """Let go of what belongs to instances that are not in the table any more."""
+        listed = [
+            instance
+            for route in table.endpoints.values()
+            for fleet in route.fleets
+            for instance in fleet.instances
+        ]
+        client.retain({f"unix:{options.control}", *(instance.address for instance in listed)})
+        instances.retain({instance.id for instance in listed})
 
     routes = Routes(options.routes, forget_absent)
     routes.load()
     control = client.pool(f"unix:{options.control}")
-    gateway = Gateway(routes, client, control, clock, counting)
+    sessions = Sessions(options.routes.with_name("sessions"))
+    gateway = Gateway(routes, client, control, clock, sessions, counting, instances)
     server = Server(replace(Limits(), body_bytes=options.body_bytes_max, connections_max=_room()))
     await server.listen(
         lambda: GatewayConnection(server, gateway),
@@ -100,6 +101,7 @@ async def _run(options: argparse.Namespace) -> None:
     following = [
         asyncio.create_task(channel.follow()),
         asyncio.create_task(channel.report()),
+        asyncio.create_task(health.watch(gateway)),
         asyncio.create_task(_beat(options.heartbeat_fd, stop)),
     ]
     _log.info("pid %d serves table version %d", os.getpid(), routes.table.version)

@@ -1,0 +1,109 @@
+"""The OpenAI-compatible path: `/endpoints/<name>/openai/v1/…`.
+
+Bodies go through untouched both ways, server-sent events included, with the model's own status: an
+OpenAI client understands what an OpenAI-compatible model says. Callers sign as usual, or bring a
+bearer key, which is a presigned request in disguise:
+
+    sagemaker-api-key-<base64 of "sagemaker.amazonaws.com/?Action=CallWithBearerToken&X-Amz-…">
+
+It is made offline from an access key, lives up to twelve hours, and is verified as any presigned
+request is. It may only call this path.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+import time
+from base64 import b64decode
+from functools import lru_cache
+
+import msgspec
+
+from inservice.errors import AwsError, IncompleteSignature
+from inservice.gateway.invoke import SERVICES, Invocation
+from inservice.gateway.relay import Relay
+from inservice.gateway.streaming import STREAM_SECONDS
+from inservice.identity.sigv4 import EMPTY_SHA256, claim
+from inservice.routing import KeyRoute
+from inservice.transport.framing import ResponseHead
+from inservice.transport.messages import STATUS_LINES
+
+KEY_SECONDS_MAX = 12 * 3600
+"""The longest life of a bearer key."""
+
+_KEY_BYTES_MAX = 8 * 1024
+
+_KEY = re.compile(rb"(?i:bearer) +sagemaker-api-key-([A-Za-z0-9+/=_-]+)")
+_PRESIGNED = re.compile(rb"(sagemaker(?:\.[a-z0-9-]+)?\.amazonaws\.com)/\?(.+)&Version=1")
+_ACTION = re.compile(rb"(?:^|&)Action=CallWithBearerToken(?:&|$)")
+
+
+@lru_cache(maxsize=1024)
+def read_bearer(authorization: bytes) -> tuple[bytes, bytes] | None:
+    """(host, query) of the presigned request in a bearer key; None if it is none."""
+    match = _KEY.fullmatch(authorization)
+    if match is None or len(authorization) > _KEY_BYTES_MAX:
+        return None
+    try:
+        presigned = _PRESIGNED.fullmatch(b64decode(match[1], altchars=b"-_", validate=False))
+    except binascii.Error:
+        return None
+    if presigned is None or _ACTION.search(presigned[2]) is None:
+        return None
+    return presigned[1], presigned[2]
+
+
+class OpenAiInvocation(Invocation):
+    """An invocation in OpenAI's dialect."""
+
+    __slots__ = ()
+
+    seconds_max = STREAM_SECONDS
+
+    def verify(self, body_sha256: str) -> tuple[KeyRoute, str]:
+        """A signature, or a bearer key."""
+        authorization = self.request.fields.get(b"authorization", b"")
+        if authorization[:7].lower() != b"bearer ":
+            return Invocation.verify(self, body_sha256)
+        bearer = read_bearer(authorization)
+        if bearer is None:
+            raise IncompleteSignature("The bearer token is not a SageMaker API key.")
+        host, query = bearer
+        gateway = self.connection.gateway
+        verdict = claim(
+            "POST",
+            b"/",
+            query,
+            [(b"host", host)],
+            keys=gateway.routes.table.keys.get,
+            now=gateway.clock.now(),
+            services=SERVICES,
+            expires_seconds_max=KEY_SECONDS_MAX,
+        ).verify(EMPTY_SHA256)
+        return verdict.key, verdict.region
+
+    def answer_begins(self, head: ResponseHead) -> None:
+        """Whatever the model says, it says it itself. Its head is out before its first token."""
+        self.head = head
+        if head.length is None:
+            self.begin_passing()
+
+    def part_received(self, part: bytes) -> None:
+        """Pass it on, or collect it with a length."""
+        if self.tally is not None and not self.tally.first_chunks:
+            self.tally.first_chunks.append(time.perf_counter() - self.sent_at)
+        Relay.part_received(self, part)
+
+    def client_head(self, head: ResponseHead) -> bytes:
+        """The model's status and type."""
+        content_type = head.fields.get(b"content-type", b"application/json")
+        lines = self.head_lines(content_type) + self.model_lines(head)
+        return STATUS_LINES[head.status] + lines[len(STATUS_LINES[200]) :]
+
+    def error_body(self, error: AwsError) -> bytes:
+        """Our own errors, as OpenAI's clients expect errors."""
+        kind = "invalid_request_error" if error.fault == "Sender" else "server_error"
+        return msgspec.json.encode(
+            {"error": {"message": error.message, "type": kind, "param": None, "code": error.code}}
+        )

@@ -1,0 +1,269 @@
+"""Answers that come in parts: event streams, server-sent events, large bodies, slow readers."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+
+import pytest
+from botocore.auth import SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError, EventStreamError
+
+from inservice.transport.server import Request, Response
+
+from .rig import KEY_ID, REGION, SECRET, echo, fleet, gateway, read_answer, rows, run, table_of
+
+
+def in_parts(*parts: bytes, content_type: bytes = b"application/jsonlines"):
+    """A model that streams, and tells which part it has sent."""
+
+    def model(_: Request) -> Response:
+        async def body():
+            for part in parts:
+                yield part
+                await asyncio.sleep(0.005)
+
+        return Response(200, ((b"content-type", content_type),), body())
+
+    return model
+
+
+async def breaks_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+    await asyncio.sleep(0.02)
+    writer.close()
+
+
+class TestEventStream:
+    def test_boto3_reads_the_parts_as_they_were_sent(self) -> None:
+        async def test() -> None:
+            async with gateway() as rig:
+                model = await rig.model(in_parts(b'{"a":1}\n', b'{"a":2}\n', b'{"a":3}\n'))
+                rig.serve_table(table_of(fleet("f", model, variant="v")))
+
+                def call():
+                    answer = rig.boto().invoke_endpoint_with_response_stream(
+                        EndpointName="e", Body=b"{}", Accept="application/jsonlines"
+                    )
+                    parts = [event["PayloadPart"]["Bytes"] for event in answer["Body"]]
+                    return answer, parts
+
+                answer, parts = await asyncio.to_thread(call)
+                assert parts == [b'{"a":1}\n', b'{"a":2}\n', b'{"a":3}\n']
+                assert answer["ContentType"] == "application/jsonlines"
+                assert answer["InvokedProductionVariant"] == "v"
+                row = rows(rig)[0]
+                assert (row.invocations, row.model_errors) == (1, 0)
+                assert row.first_chunk_latency[0] == 1
+
+        run(test)
+
+    def test_an_error_before_the_first_byte_is_an_ordinary_one(self) -> None:
+        async def test() -> None:
+            async with gateway() as rig:
+                model = await rig.model(lambda _: Response(500, (), b"no"))
+                rig.serve_table(table_of(fleet("f", model)))
+                with pytest.raises(ClientError) as caught:
+                    await asyncio.to_thread(
+                        rig.boto().invoke_endpoint_with_response_stream, EndpointName="e", Body=b"x"
+                    )
+                assert caught.value.response["Error"]["Code"] == "ModelError"
+
+        run(test)
+
+    def test_an_error_behind_it_is_an_event(self) -> None:
+        async def test() -> None:
+            async with gateway() as rig:
+                rig.serve_table(table_of(fleet("f", await rig.scripted(breaks_off))))
+
+                def call():
+                    answer = rig.boto().invoke_endpoint_with_response_stream(
+                        EndpointName="e", Body=b"{}"
+                    )
+                    stream = iter(answer["Body"])
+                    first = next(stream)["PayloadPart"]["Bytes"]
+                    with pytest.raises(EventStreamError) as caught:
+                        next(stream)
+                    return first, caught.value.response["Error"]["Code"]
+
+                assert await asyncio.to_thread(call) == (b"hello", "ModelStreamError")
+                assert rows(rig)[0].model_errors == 1
+
+        run(test)
+
+    def test_a_whole_answer_that_breaks_off_is_a_model_error(self) -> None:
+        async def test() -> None:
+            async with gateway() as rig:
+                rig.serve_table(table_of(fleet("f", await rig.scripted(breaks_off))))
+                with pytest.raises(ClientError) as caught:
+                    await rig.invoke()
+                assert caught.value.response["Error"]["Code"] == "ModelError"
+
+        run(test)
+
+
+class TestLargeBodies:
+    def test_25_megabytes_there_and_back(self) -> None:
+        async def test() -> None:
+            async with gateway() as rig:
+                rig.serve_table(table_of(fleet("f", await rig.model(echo))))
+                body = os.urandom(25 * 1024 * 1024)
+                assert (await rig.invoke(Body=body))["Body"] == body
+
+        run(test)
+
+    def test_chunked_uploads_are_signed_and_forwarded_whole(self) -> None:
+        async def test() -> None:
+            async with gateway() as rig:
+                rig.serve_table(table_of(fleet("f", await rig.model(echo))))
+                body = os.urandom(300_000)
+                whole = rig.signed(body)
+                head = whole[: whole.index(b"\r\n\r\n") + 4]
+                head = head.replace(b"Content-Length: 300000", b"Transfer-Encoding: chunked")
+                reader, writer = await rig.connect()
+                writer.write(head)
+                for start in range(0, len(body), 70_001):
+                    part = body[start : start + 70_001]
+                    writer.write(b"%x\r\n%b\r\n" % (len(part), part))
+                    await writer.drain()
+                writer.write(b"0\r\n\r\n")
+                status, _, got = await read_answer(reader)
+                assert (status, got) == (200, body)
+                writer.close()
+
+        run(test)
+
+    def test_a_slow_reader_stops_the_model_and_not_our_memory(self) -> None:
+        async def test() -> None:
+            sent = 0
+
+            def model(_: Request) -> Response:
+                async def body():
+                    nonlocal sent
+                    for _ in range(320):
+                        sent += 65_536
+                        yield b"x" * 65_536
+
+                return Response(200, (), body())
+
+            async with gateway() as rig:
+                rig.serve_table(table_of(fleet("f", await rig.model(model))))
+                reader, writer = await rig.connect()
+                writer.write(rig.signed())
+                settled, before = 0, -1
+                while settled < 5:
+                    await asyncio.sleep(0.05)
+                    settled = settled + 1 if sent == before else 0
+                    before = sent
+                assert sent < 14 * 1024 * 1024  # kernel buffers of two hops; the whole is 20 MiB
+                status, _, got = await read_answer(reader)
+                assert (status, len(got)) == (200, 320 * 65_536)
+                writer.close()
+
+        run(test)
+
+
+class TestOpenAi:
+    def bearer(self, *, expires: int = 3600, action: str = "CallWithBearerToken") -> str:
+        """As sagemaker-core's token generator makes them."""
+        request = AWSRequest(
+            "POST",
+            "https://sagemaker.amazonaws.com/",
+            headers={"host": "sagemaker.amazonaws.com"},
+            params={"Action": action},
+        )
+        credentials = Credentials(KEY_ID, SECRET)
+        SigV4QueryAuth(credentials, "sagemaker", REGION, expires=expires).add_auth(request)
+        presigned = request.url.replace("https://", "") + "&Version=1"
+        return "sagemaker-api-key-" + base64.b64encode(presigned.encode()).decode()
+
+    def request(self, token: str, body: bytes = b'{"messages":[]}') -> bytes:
+        return (
+            b"POST /endpoints/e/openai/v1/chat/completions HTTP/1.1\r\nHost: a\r\n"
+            b"Content-Type: application/json\r\nAuthorization: Bearer %b\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (token.encode(), len(body), body)
+        )
+
+    def test_server_sent_events_pass_untouched(self) -> None:
+        async def test() -> None:
+            seen: list[Request] = []
+            events = [b'data: {"delta":"a"}\n\n', b'data: {"delta":"b"}\n\n', b"data: [DONE]\n\n"]
+            stream = in_parts(*events, content_type=b"text/event-stream")
+
+            def model(request: Request) -> Response:
+                seen.append(request)
+                return stream(request)
+
+            async with gateway() as rig:
+                rig.serve_table(table_of(fleet("f", await rig.model(model))))
+                reader, writer = await rig.connect()
+                writer.write(self.request(self.bearer()))
+                status, headers, body = await read_answer(reader)
+                assert status == 200
+                assert headers[b"content-type"] == b"text/event-stream"
+                assert body == b"".join(events)
+                assert seen[0].body == b'{"messages":[]}'
+                assert seen[0].header(b"authorization") is None
+                path = seen[0].header(b"x-amzn-sagemaker-model-invocation-path")
+                assert path == b"/v1/chat/completions"
+                writer.close()
+
+        run(test)
+
+    def test_signatures_work_there_too(self) -> None:
+        async def test() -> None:
+            async with gateway() as rig:
+                rig.serve_table(table_of(fleet("f", await rig.model(echo))))
+                reader, writer = await rig.connect()
+                writer.write(rig.signed(b"{}", path="/endpoints/e/openai/v1/chat/completions"))
+                assert (await read_answer(reader))[0] == 200
+                writer.close()
+
+        run(test)
+
+    def test_the_models_own_errors_pass_with_their_status(self) -> None:
+        async def test() -> None:
+            async with gateway() as rig:
+                model = await rig.model(lambda _: Response(422, (), b'{"error":{"message":"m"}}'))
+                rig.serve_table(table_of(fleet("f", model)))
+                reader, writer = await rig.connect()
+                writer.write(self.request(self.bearer()))
+                status, _, body = await read_answer(reader)
+                assert (status, body) == (422, b'{"error":{"message":"m"}}')
+                assert rows(rig)[0].client_errors == 1
+                writer.close()
+
+        run(test)
+
+    def test_only_sound_bearer_keys_are_taken_and_only_here(self) -> None:
+        async def test() -> None:
+            async with gateway() as rig:
+                rig.serve_table(table_of(fleet("f", await rig.model(echo))))
+                good = self.bearer()
+                bad = [
+                    self.bearer(expires=100_000),
+                    self.bearer(action="Other"),
+                    good[:-12] + "AAAAAAAAAAAA",
+                    "sagemaker-api-key-!!!",
+                    "sk-1234",
+                    good.replace("sagemaker-api-key-", ""),
+                ]
+                requests = [self.request(token) for token in bad]
+                requests.append(self.request(good).replace(b"/openai/v1/chat/completions",
+                                                           b"/invocations"))  # fmt: skip
+                for request in requests:
+                    reader, writer = await rig.connect()
+                    writer.write(request)
+                    status, _, body = await read_answer(reader)
+                    assert status == 403, request
+                    if b"/openai/" in request:
+                        assert "message" in json.loads(body)["error"]
+                    writer.close()
+                assert rig.backends[0].requests == 0
+
+        run(test)
