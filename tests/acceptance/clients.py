@@ -31,7 +31,7 @@ class Crowd:
         self._threads = [threading.Thread(target=self._invoke) for _ in range(clients)]
 
     def _invoke(self) -> None:
-        runtime = self._server.client("sagemaker-runtime")
+        runtime = self._server.new_client("sagemaker-runtime")
         while not self._over.is_set():
             try:
                 answer = runtime.invoke_endpoint(EndpointName=self._endpoint, Body=b"x")

@@ -21,6 +21,7 @@ from inservice.clock import SystemClock
 from inservice.controller.alarms import AlarmEvaluator
 from inservice.controller.webhooks import Webhooks
 from inservice.identity.principal import AccessKey, Account
+from inservice.logs.groups import LogGroups
 from inservice.metrics.database import open_metrics
 from inservice.metrics.recorder import Recorder
 from inservice.operations.live import InstanceSeen, ProcessSeen
@@ -41,7 +42,7 @@ class Rig:
     metrics: Recorder
     evaluator: AlarmEvaluator
     clock: SystemClock
-    log_dir: Path
+    logs: LogGroups
     started_at: float = 0.0
 
     def processes(self) -> tuple[ProcessSeen, ...]:
@@ -82,7 +83,7 @@ def cloudwatch(path: Path, send: Any = None) -> Iterator[Rig]:
     evaluator = AlarmEvaluator(store, recorder, clock, webhooks, on_change=lambda: None)
     listening = socket.create_server(("127.0.0.1", 0))
     host, port = listening.getsockname()
-    rig = Rig(f"http://{host}:{port}", store, recorder, evaluator, clock, path / "logs")
+    rig = Rig(f"http://{host}:{port}", store, recorder, evaluator, clock, LogGroups(path / "logs"))
     loop = asyncio.new_event_loop()
     threads = ThreadPoolExecutor(2)
     application = create_application(

@@ -10,7 +10,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ class Server:
     url: str
     credentials: dict[str, str]
     region: str = "us-east-1"
+    _clients: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def start(cls, data_dir: Path, *options: str, environment: Mapping[str, str] = {}) -> Server:
@@ -74,7 +75,14 @@ class Server:
         credentials = json.loads((data_dir / "credentials.json").read_text())
         return cls(data_dir, endpoint["url"], credentials, endpoint["region"])
 
-    def client(self, service: str, **options: Any) -> Any:
+    def client(self, service: str) -> Any:
+        """A boto3 client, made once: making one costs more than most calls."""
+        if service not in self._clients:
+            self._clients[service] = self.new_client(service)
+        return self._clients[service]
+
+    def new_client(self, service: str, **options: Any) -> Any:
+        """A client with connections of its own."""
         return boto3.client(
             service,
             endpoint_url=self.url,

@@ -26,7 +26,7 @@ def blue_green(kind: str, wait: int = 0, termination: int = 0, **sizes: int) -> 
         "BlueGreenUpdatePolicy": {
             "TrafficRoutingConfiguration": routing,
             "TerminationWaitInSeconds": termination,
-            "MaximumExecutionTimeoutInSeconds": 600,
+            "MaximumExecutionTimeoutInSeconds": 28800,
         }
     }
 
@@ -36,7 +36,7 @@ def rolling(wait: int = 0, batch: int = 1) -> dict[str, Any]:
         "RollingUpdatePolicy": {
             "MaximumBatchSize": {"Type": "INSTANCE_COUNT", "Value": batch},
             "WaitIntervalInSeconds": wait,
-            "MaximumExecutionTimeoutInSeconds": 600,
+            "MaximumExecutionTimeoutInSeconds": 28800,
         }
     }
 
@@ -108,7 +108,7 @@ def test_a_new_fleet_that_cannot_start_leaves_the_old_one_serving(
 
 def test_the_split_of_a_canary_is_the_planned_one(server: Server, echo: Echo) -> None:
     pair = Pair(server, echo, count=4)
-    pair.update(blue_green("CANARY", wait=3, CanarySize=1))
+    pair.update(blue_green("CANARY", wait=3600, CanarySize=1))
     statuses: set[str] = set()
 
     def baking() -> bool:
@@ -121,6 +121,7 @@ def test_the_split_of_a_canary_is_the_planned_one(server: Server, echo: Echo) ->
     said = [server.invoke(pair.name)["model"] for _ in range(300)]
     # Five standard deviations of a binomial with p = 1/4.
     assert abs(said.count(f"{pair.name}-new") - 75) < 5 * (300 * 0.25 * 0.75) ** 0.5
+    _own_client(server).promote_deployment(EndpointName=pair.name)
     assert server.settled(pair.name, 60)["EndpointConfigName"] == f"{pair.name}-2"
 
 
