@@ -1,8 +1,8 @@
 """Run histories for hours, or one seed turn by turn.
 
-    python -m tests.simulation --hours 2        until then, on fresh seeds; a failing one is printed
-    python -m tests.simulation --histories 20000
-    python -m tests.simulation --seed 4711      one history, every turn printed
+python -m tests.simulation --hours 2        until then, on fresh seeds; a failing one is printed
+python -m tests.simulation --histories 20000
+python -m tests.simulation --seed 4711      one history, every turn printed
 """
 
 from __future__ import annotations

@@ -25,7 +25,6 @@ from inservice.deployment.state import Decision, Deployment, Kind, Phase
 from inservice.errors import ValidationException
 from inservice.hosting.endpoint import Endpoint
 from inservice.hosting.endpoint_config import EndpointConfig
-
 from tests.core.deployment.makers import config_of, models_of
 from tests.simulation.rules import Ledger, Violation, must
 from tests.simulation.world import NEVER, Nature, Worker, World
@@ -105,7 +104,11 @@ class History:
         if faults.crash_before_save and chance.random() < faults.crash_before_save:
             return self.crash()
         self.ledger.saved(before, endpoint, facts, decision)
-        self.endpoint, self.deployment, self.gone = decision.endpoint, decision.deployment, decision.gone
+        self.endpoint, self.deployment, self.gone = (
+            decision.endpoint,
+            decision.deployment,
+            decision.gone,
+        )
         self.wake_at = None if decision.wake_at is None else decision.wake_at - world.skew
         world.wish = decision.route or world.wish
         for action in decision.actions:
@@ -142,7 +145,9 @@ class History:
         until = min(until, world.now + 20.0) if until == NEVER or lost else until
         world.pass_until(max(until, world.now + 0.001) + self.late)
         at = world.now
-        world.tripped = {"errors": "is in ALARM"} if any(a <= at < b for a, b in self.alarms) else {}
+        world.tripped = (
+            {"errors": "is in ALARM"} if any(a <= at < b for a, b in self.alarms) else {}
+        )
 
     def befall(self) -> None:
         """What nobody ordered, before a turn."""
@@ -271,7 +276,9 @@ def run(seed: int, tell: Callable[[str], None] | None = None) -> str:
     chance = history.chance
     variants = chance.choice((1, 1, 1, 2, 3))
     sizes = [chance.randint(1, 5) for _ in range(variants)]
-    old = config_of("old", {f"v{n}": (size, chance.choice((1, 1, 2))) for n, size in enumerate(sizes)})
+    old = config_of(
+        "old", {f"v{n}": (size, chance.choice((1, 1, 2))) for n, size in enumerate(sizes)}
+    )
     if chance.random() < 0.1:
         return create_among_faults(history, old)
     history.begin(_create(history, old))
@@ -306,8 +313,13 @@ def update(history: History, chance: random.Random) -> None:
     new = config_of("new", {name: (size, chance.choice((1, 1, 3))) for name, size in sizes.items()})
     try:
         decision = begin_update(
-            endpoint, history.deployment, new, models_of(new),
-            deployment_config=document, alarms={"errors": "OK"}, now=history.clock(),
+            endpoint,
+            history.deployment,
+            new,
+            models_of(new),
+            deployment_config=document,
+            alarms={"errors": "OK"},
+            now=history.clock(),
         )
     except ValidationException:  # a size that the fleet does not fit
         decision = begin_update(
@@ -317,11 +329,15 @@ def update(history: History, chance: random.Random) -> None:
         world.natures[fleet.id] = nature_of(chance)
     if chance.random() < 0.15:  # the old artifact is gone: what died or was stopped cannot return
         for fleet in endpoint.fleets:
-            world.natures[fleet.id] = Nature(impossible=True) if chance.random() < 0.5 else Nature(exits=1.0)
+            world.natures[fleet.id] = (
+                Nature(impossible=True) if chance.random() < 0.5 else Nature(exits=1.0)
+            )
     if chance.random() < 0.35:
         start = world.now + chance.uniform(0, 60) * chance.choice((0.1, 1.0, 5.0))
         spans = chance.choice((1, 1, 3))
-        history.alarms = [(start + 70 * n, start + 70 * n + chance.uniform(5, 60)) for n in range(spans)]
+        history.alarms = [
+            (start + 70 * n, start + 70 * n + chance.uniform(5, 60)) for n in range(spans)
+        ]
     history.begin(decision)
     history.run_until_over(faults, chance.uniform(0, 400))
 
@@ -363,11 +379,15 @@ def after(history: History, chance: random.Random) -> None:
         must(history.gone, "L2 a deletion ends")
         return
     names = sorted({f.variant.name for f in history.endpoint.fleets})
-    config = config_of("third", {name: (2, 1) for name in names})
+    config = config_of("third", dict.fromkeys(names, (2, 1)))
     history.begin(
         begin_update(
-            history.endpoint, history.deployment, config, models_of(config),
-            alarms={}, now=history.clock(),
+            history.endpoint,
+            history.deployment,
+            config,
+            models_of(config),
+            alarms={},
+            now=history.clock(),
         )
     )
     history.run_until_over(_CALM, 0.0)
@@ -392,7 +412,9 @@ def nature_of(chance: random.Random) -> Nature:
 
 def policy_document(chance: random.Random, *, rolling: bool) -> dict[str, Any] | None:
     """A DeploymentConfig, or none."""
-    kind = chance.choice(("none", "all", "canary", "linear", *(("rolling",) * 3 if rolling else ())))
+    kind = chance.choice(
+        ("none", "all", "canary", "linear", *(("rolling",) * 3 if rolling else ()))
+    )
     if kind == "none":
         return None
     wait, bake = chance.choices((0, 6, 12, 40, 200), (6, 6, 6, 3, 1), k=2)
@@ -420,8 +442,13 @@ def policy_document(chance: random.Random, *, rolling: bool) -> dict[str, Any] |
 
 def _create(history: History, config: EndpointConfig) -> Decision:
     return begin_create(
-        config, models_of(config),
-        name="e", arn="arn:e", generation="g", alarms={}, now=history.clock(),
+        config,
+        models_of(config),
+        name="e",
+        arn="arn:e",
+        generation="g",
+        alarms={},
+        now=history.clock(),
     )
 
 

@@ -237,7 +237,12 @@ def planted(mutant: Mutant) -> Iterator[ModuleType]:
     """The simulation's `history` module, running on the mutated engine."""
     text = (SOURCE / f"{mutant.module}.py").read_text()
     assert text.count(mutant.old) == 1, f"{mutant.name}: what it replaces is not there once"
-    affected = (ENGINE, "tests.simulation.history", "tests.simulation.rules", "tests.simulation.world")
+    affected = (
+        ENGINE,
+        "tests.simulation.history",
+        "tests.simulation.rules",
+        "tests.simulation.world",
+    )
     saved = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith(affected)}
     finder = _Finder(f"{ENGINE}.{mutant.module}", text.replace(mutant.old, mutant.new))
     sys.meta_path.insert(0, finder)

@@ -14,7 +14,6 @@ from inservice.deployment.facts import Facts
 from inservice.deployment.plan import Doing
 from inservice.deployment.state import Decision, Deployment, Kind, Phase
 from inservice.hosting.endpoint import Endpoint, EndpointStatus, check_move
-
 from tests.simulation.world import World
 
 GAP_SECONDS_MAX = 15.0
@@ -33,7 +32,9 @@ def must(holds: object, rule: str) -> None:
 class Ledger:
     """The second memory: of one deployment, from its begin to its outcome."""
 
-    def __init__(self, world: World, endpoint: Endpoint, deployment: Deployment, capacity_before: int) -> None:
+    def __init__(
+        self, world: World, endpoint: Endpoint, deployment: Deployment, capacity_before: int
+    ) -> None:
         self.world = world
         self.before = endpoint  # as it was when the deployment began, status aside
         self.plan = deployment.plan
@@ -71,7 +72,9 @@ class Ledger:
 
     # ── at every save ──
 
-    def saved(self, before: Deployment, before_endpoint: Endpoint, facts: Facts, decision: Decision) -> None:
+    def saved(
+        self, before: Deployment, before_endpoint: Endpoint, facts: Facts, decision: Decision
+    ) -> None:
         """A turn was decided from `facts` and remembered."""
         endpoint, after = decision.endpoint, decision.deployment
         check_move(before_endpoint.status, None if decision.gone else endpoint.status)  # S14
@@ -98,16 +101,14 @@ class Ledger:
             before.phase is Phase.UPDATING
             and facts.shares is not None
             and all(facts.shares.get(f, -1) >= step.shares.get(f, -1) for f in self.new)
-            and all(
-                len(facts.of(f).ready) >= step.sizes.get(f, 0)
-                for f in self.new
-            )
+            and all(len(facts.of(f).ready) >= step.sizes.get(f, 0) for f in self.new)
         )
         if held and self.last_real_row == row and not before.paused:
             self.baked[row] = self.baked.get(row, 0.0) + gap
         self.last_real_row = row if held else None
         quiet = facts.shares == step.shares and all(
-            len(seen.ready) == len(seen.present) == step.sizes.get(f, 0) for f, seen in facts.fleets.items()
+            len(seen.ready) == len(seen.present) == step.sizes.get(f, 0)
+            for f, seen in facts.fleets.items()
         )
         if quiet and self.last_quiet_row == row and not before.paused:
             self.surely_baked_before[row] = self.surely_baked.get(row, 0.0)
@@ -146,7 +147,9 @@ class Ledger:
                     "S2 weight is raised on a new fleet that is not all ready",
                 )
         if self.canary and len(self.new) == 1 and after.step.hold_name == "WaitIntervalInSeconds":
-            small = all(after.shares.get(f, 0) <= 5_000 or new.size == 1 for f, new in self.new.items())
+            small = all(
+                after.shares.get(f, 0) <= 5_000 or new.size == 1 for f, new in self.new.items()
+            )
             must(small, "S6 a canary is at most half")
         share_of_new = sum(share for f, share in after.shares.items() if f in self.new)
         must(share_of_new >= self.last_share_of_new, "S6 the new share only grows")
@@ -197,7 +200,10 @@ class Ledger:
             must(self.kind is Kind.CREATE and self.causes, "Failed without a cause")
             must(endpoint.failure_reason, "Failed has a FailureReason")
         elif after.phase is Phase.ROLLBACK_FAILED and after.home is not Phase.ROLLBACK_FAILED:
-            must("instance" in self.causes or "time" in self.causes, "UpdateRollbackFailed without a cause")
+            must(
+                "instance" in self.causes or "time" in self.causes,
+                "UpdateRollbackFailed without a cause",
+            )
             must(endpoint.failure_reason, "UpdateRollbackFailed has a FailureReason")
         elif after.reason is not None and after.phase is after.home:
             must(self.causes, f"rolled back without a cause: {after.reason}")
@@ -222,7 +228,9 @@ class Ledger:
         elif isinstance(action, Retire):
             self._retiring(action, endpoint, deployment)
         elif isinstance(action, Launch):
-            alive = sum(1 for k in self.world.instances if k[0] == action.fleet and self.world.is_alive(k))
+            alive = sum(
+                1 for k in self.world.instances if k[0] == action.fleet and self.world.is_alive(k)
+            )
             must(
                 alive < deployment.step.sizes.get(action.fleet, 0),
                 "S10 an instance is launched that the step does not want",
@@ -264,7 +272,11 @@ class Ledger:
             not weighted or any(key[0] == action.fleet for key in left),
             "S3 the last ready instance of a weighted fleet is stopped",
         )
-        if deployment.phase is Phase.UPDATING and self.kind is Kind.UPDATE and action.fleet in self.old:
+        if (
+            deployment.phase is Phase.UPDATING
+            and self.kind is Kind.UPDATE
+            and action.fleet in self.old
+        ):
             self._stopping_old(deployment)
 
     def _stopping_old(self, deployment: Deployment) -> None:
@@ -273,7 +285,10 @@ class Ledger:
         must(deployment.step.doing is Doing.DELETING, "S4 old instances go only in their row")
         for fleet in self.new.values():
             size = deployment.step.sizes[fleet.id]
-            must(world.ready(fleet.id) >= size, "S4 an old instance is stopped, the new are not ready")
+            must(
+                world.ready(fleet.id) >= size,
+                "S4 an old instance is stopped, the new are not ready",
+            )
             if not self.rolling:
                 must(size == fleet.size, "S4 blue/green stops the old fleet with the new one whole")
         acked = world.acked_shares() or {}

@@ -235,7 +235,9 @@ class World:
         if (there is not None and self.now < there.dead_at) or nature.impossible:
             return
         chance, now = self.chance, self.now
-        it = Instance(fleet, ordinal, now, now + self.skew, now + chance.uniform(*nature.boot_seconds))
+        it = Instance(
+            fleet, ordinal, now, now + self.skew, now + chance.uniform(*nature.boot_seconds)
+        )
         if nature.exits and chance.random() < nature.exits:
             it.ready_at, it.dead_at, it.why = NEVER, it.ready_at, "the start failed"
         elif nature.hangs and chance.random() < nature.hangs:

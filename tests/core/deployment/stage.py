@@ -1,18 +1,18 @@
 """A stage for golden transcripts: one endpoint, a calm world, and commands in plain words.
 
-    create old v=4                      CreateEndpoint; models boot in a second
-    update new v=4 {DeploymentConfig}   UpdateEndpoint; `update new v=4 retain` retains properties
-    scale v=6 · scale v=6@2             UpdateEndpointWeightsAndCapacities, count @ weight
-    delete
-    plan                                the table of the deployment that is under way
-    after 300                           turns, for so many seconds; quiet ones are not shown
-    alarm trips · alarm ends
-    kill new/2 · ill new/0 · well new/0 an instance dies, fails its health checks, gets well
-    broken new · hangs new · lost old   starts exit; never become ready; the artifact is gone
-    crash 60                            control is killed and comes back after so many seconds
-    pause · resume · promote · abort · undo
-    describe                            what DescribeEndpoint shows
-    events                              what has been told since the last time
+create old v=4                      CreateEndpoint; models boot in a second
+update new v=4 {DeploymentConfig}   UpdateEndpoint; `update new v=4 retain` retains properties
+scale v=6 · scale v=6@2             UpdateEndpointWeightsAndCapacities, count @ weight
+delete
+plan                                the table of the deployment that is under way
+after 300                           turns, for so many seconds; quiet ones are not shown
+alarm trips · alarm ends
+kill new/2 · ill new/0 · well new/0 an instance dies, fails its health checks, gets well
+broken new · hangs new · lost old   starts exit; never become ready; the artifact is gone
+crash 60                            control is killed and comes back after so many seconds
+pause · resume · promote · abort · undo
+describe                            what DescribeEndpoint shows
+events                              what has been told since the last time
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ import json
 import random
 import shlex
 from collections.abc import Iterator
+
+from tests.core.deployment.makers import config_of, models_of
+from tests.core.deployment.tables import table_of
+from tests.simulation.world import NEVER, Nature, Worker, World
 
 from inservice.deployment import controls
 from inservice.deployment.actions import Action, Launch, Retire, Route
@@ -36,10 +40,6 @@ from inservice.deployment.events import Event
 from inservice.deployment.state import Decision, Deployment
 from inservice.errors import ValidationException
 from inservice.hosting.endpoint import Endpoint, check_move
-
-from tests.core.deployment.makers import config_of, models_of
-from tests.core.deployment.tables import table_of
-from tests.simulation.world import NEVER, Nature, Worker, World
 
 
 class Stage:
