@@ -163,7 +163,7 @@ def _quiet_globals(words: list[str]) -> Any:
     chosen = [
         piece for option, value in pairwise(words) if option in known for piece in (option, value)
     ]
-    options, _, _ = parse_globals([*chosen, "--version"], [], data_dir)
+    options, _, _ = parse_globals(chosen, None, data_dir)
     return replace(
         options,
         read_timeout_seconds=_PATIENCE_SECONDS,

@@ -20,9 +20,6 @@ from inservice.demo.server import DemoServer, ServerFailed, point_at
 from inservice.demo.story import Story
 
 LOAD_SECONDS = 3.0
-LOAD_CLIENTS = 4
-"""Threads that invoke at once. boto3 itself costs about a millisecond of CPU per call, so more of
-them would measure boto3."""
 
 
 def run(argv: list[str]) -> int:
@@ -34,7 +31,7 @@ def run(argv: list[str]) -> int:
     )
     parser.parse_args(argv)
     story = Story()
-    # Not in TMPDIR's root by chance: a directory of mode 0700, so nobody else reads the key in it.
+    # mkdtemp makes it with mode 0700, so nobody else reads the server's key in it.
     place = Path(tempfile.mkdtemp(prefix="inservice-demo-"))
     before = dict(os.environ)
     try:
@@ -72,7 +69,7 @@ def _show(story: Story, place: Path) -> int:
     stopped = _stop(story, server)
     if failure or not stopped:
         return 1
-    story.good("It works. Next: inservice up, and the tutorial in docs/tutorial.md")
+    story.good('It works. Next: inservice up, then eval "$(inservice env)", and deploy your own.')
     return 0
 
 
@@ -112,9 +109,9 @@ def _invoke(story: Story, hosting: Hosting, trained: digits.Digits) -> None:
             f"{len(as_json)} held-out digits as JSON and as CSV: "
             f"{trained.accuracy(as_json):.1%} right, as predict() says in this process"
         )
-        load = hosting.load(trained.rows[0], clients=LOAD_CLIENTS, seconds=LOAD_SECONDS)
+        load = hosting.load(trained.rows[0], seconds=LOAD_SECONDS)
         step.tell(
-            f"{load.requests:,} invocations from {LOAD_CLIENTS} boto3 threads: "
+            f"{load.requests:,} invocations from one boto3 client, one after the other: "
             f"{load.per_second:,.0f}/s, p50 {load.p50_ms:.1f} ms, p99 {load.p99_ms:.1f} ms"
         )
 
@@ -132,7 +129,8 @@ def _stop(story: Story, server: DemoServer) -> bool:
             step.tell(f"still running: pid {process.pid} {' '.join(process.cmdline())[:80]}")
             process.kill()
         if not left:
-            step.tell(f"inservice down: all {started} processes are gone", timed=True)
+            gone = f"all {started} processes are gone" if started else "nothing was running"
+            step.tell(f"inservice down: {gone}", timed=True)
         return not left
 
 

@@ -1,7 +1,9 @@
 """Where a command line arrives: one table from its first word to the module that answers it.
 
-Nothing heavy is imported here. A start-up budget of 150 ms for `inservice --version` leaves room
-for Python and this page; a command's module is imported when, and only when, it is asked for.
+Nothing heavy is imported here, and no framework. Importing typer alone takes 50 ms, four times what
+argparse takes, on every line; and AWS's half has a grammar of its own, which is argparse's with
+AWS's words. The budget of 150 ms for `inservice --version` is for Python and this page; a command's
+module is imported when, and only when, it is asked for.
 """
 
 from __future__ import annotations
@@ -77,7 +79,7 @@ def _answer(words: list[str]) -> int:
         return int(run(words[1:]))
     if first in ("--help", "-h", "help"):
         return overview()
-    if words == ["--version"]:
+    if "--version" in words:
         sys.stdout.write(version_line() + "\n")
         return DONE
     # A service's name, a global option before it, or a word nobody knows: AWS's grammar decides.

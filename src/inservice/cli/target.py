@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inservice.cli.aws.failures import NotConfigured
-from inservice.config import default_data_dir
 
 _CHOOSING = (
     "AWS_ENDPOINT_URL",
@@ -38,7 +37,11 @@ class Target:
 
 def data_directory(given: str | None, environment: Mapping[str, str]) -> Path:
     """The data directory: what was given, else INSERVICE_DATA_DIR, else the user's own."""
-    return Path(given).expanduser() if given else default_data_dir(environment)
+    if given:
+        return Path(given).expanduser()
+    from inservice.config import default_data_dir
+
+    return default_data_dir(environment)
 
 
 def chosen_elsewhere(

@@ -23,7 +23,7 @@ from inservice.cli.aws.globals import Globals, parse_globals, take_data_dir
 from inservice.cli.aws.operation import run_operation
 from inservice.cli.aws.parsing import choose, choose_optional
 from inservice.cli.aws.session import Session
-from inservice.cli.main import COMMANDS, SERVICES, overview, version_line
+from inservice.cli.main import COMMANDS, SERVICES, overview
 
 _HELP = ("help", "--help")
 
@@ -38,9 +38,11 @@ def run(words: list[str]) -> int:
     """Answer one command line and return the exit code."""
     try:
         return _prompt_or_answer(words)
+    except SystemExit as left:
+        return int(left.code or 0)  # argparse leaves after printing the version
+    except BrokenPipeError:
+        raise
     except BaseException as error:
-        if isinstance(error, (SystemExit, BrokenPipeError)):
-            raise
         if "--debug" in words:
             import logging
 
@@ -90,7 +92,7 @@ def _prompt_mode_of_profile(words: list[str]) -> str:
     except (OSError, UnicodeDecodeError):
         return "off"
     named = [words[at + 1] for at, word in enumerate(words[:-1]) if word == "--profile"]
-    options, _, _ = parse_globals(["--version", *_profile(named)], [], None)
+    options, _, _ = parse_globals(_profile(named), None, None)
     return Session(options).auto_prompt()
 
 
@@ -107,9 +109,6 @@ def _prompt(words: list[str]) -> int:
 def _answer(words: list[str]) -> int:
     data_dir, words = take_data_dir(words)
     options, command, rest = parse_globals(words, [*SERVICES, *COMMANDS, "help"], data_dir)
-    if command is None:
-        sys.stdout.write(version_line() + "\n")
-        return 0
     if command == "help":
         return overview()
     if command in COMMANDS:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from inservice.cli.aws.failures import PROGRAM, Refused
 from inservice.cli.aws.parsing import Parser
+from inservice.cli.main import version_line
 
 OUTPUTS: Final = ("json", "text", "table", "yaml", "yaml-stream")
 COLORS: Final = ("on", "off", "auto")
@@ -52,7 +53,7 @@ _ROWS: Final[tuple[tuple[str, dict[str, Any], str], ...]] = (
     ("query", {}, "A JMESPath expression: show this part of the answer."),
     ("profile", {}, "The profile of the AWS configuration to use."),
     ("region", {}, "The region; wins over the configuration and the environment."),
-    ("version", {"action": "store_true"}, "Print the version."),
+    ("version", {"action": "version", "version": version_line()}, "Print the version."),
     ("color", {"choices": list(COLORS), "default": "auto"}, "Colours in tables."),
     (
         "no-sign-request",
@@ -96,7 +97,6 @@ class Globals:
     query: Query | None
     profile: str | None
     region: str | None
-    version: bool
     color: str
     sign_request: bool
     read_timeout_seconds: int | None
@@ -108,17 +108,18 @@ class Globals:
 
 
 def parse_globals(
-    words: list[str], commands: list[str], data_dir: str | None
-) -> tuple[Globals, str | None, list[str]]:
+    words: list[str], commands: list[str] | None, data_dir: str | None
+) -> tuple[Globals, str, list[str]]:
     """Take the global options and the command from a line.
 
-    Returns them and the words that are left. The command is None when `--version` was asked for.
-    Raises UsageError, Refused, and ValueError for a timeout that is no number.
+    Returns them and the words that are left. Without `commands` there is none to take: "".
+    Raises UsageError, Refused, SystemExit after `--version` printed it, and ValueError for a
+    timeout that is no number.
     """
     parser = Parser()
     for option in GLOBAL_OPTIONS:
         parser.add_argument(f"--{option.name}", **option.argparse)
-    if not _asks_version(words):
+    if commands is not None:
         parser.add_argument("command", choices=commands)
     parsed, rest = parser.parse_known_args(words)
     verify = None if parsed.verify_ssl else False
@@ -132,7 +133,6 @@ def parse_globals(
             query=_compiled(parsed.query),
             profile=parsed.profile,
             region=parsed.region,
-            version=parsed.version,
             color=parsed.color,
             sign_request=parsed.sign_request,
             read_timeout_seconds=_timeout(parsed.read_timeout),
@@ -141,14 +141,9 @@ def parse_globals(
             no_cli_pager=parsed.no_cli_pager,
             data_dir=data_dir,
         ),
-        getattr(parsed, "command", None),
+        getattr(parsed, "command", ""),
         rest,
     )
-
-
-def _asks_version(words: list[str]) -> bool:
-    # argparse's own version action prints and leaves the interpreter from inside the parser.
-    return "--version" in words
 
 
 def take_data_dir(words: list[str]) -> tuple[str | None, list[str]]:

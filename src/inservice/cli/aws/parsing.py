@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import Any, Final, NoReturn
 
 from inservice.cli.aws.failures import PROGRAM, USAGE, UsageError
@@ -43,6 +42,8 @@ class Parser(argparse.ArgumentParser):
 
 def wrong_choice(value: str, choices: Sequence[str]) -> str:
     """Say which choices there are, and which of them was probably meant."""
+    from difflib import get_close_matches
+
     lines = ["Invalid choice, valid choices are:\n"]
     for start in range(0, len(choices), _CHOICES_PER_LINE):
         row = choices[start : start + _CHOICES_PER_LINE]

@@ -30,11 +30,11 @@ def parser_of(prog: str, summary: str) -> argparse.ArgumentParser:
 
 def client(options: argparse.Namespace, service: str = "sagemaker") -> Any:
     """A client for the place that the options name. Raises NotConfigured when there is none."""
-    words = ["--version"]
+    words: list[str] = []
     for name in ("endpoint-url", "profile", "region"):
         value = getattr(options, name.replace("-", "_"))
         words += [] if value is None else [f"--{name}", value]
-    chosen, _, _ = parse_globals(words, [], options.data_dir)
+    chosen, _, _ = parse_globals(words, None, options.data_dir)
     return Session(chosen).client(service, "endpoint")
 
 
