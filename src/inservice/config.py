@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -55,7 +54,8 @@ class Settings:
         if len(os.fsencode(inside / LONGEST_SOCKET_NAME)) <= UNIX_PATH_BYTES_MAX:
             return inside
         digest = hashlib.sha256(os.fsencode(self.data_dir.resolve())).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"inservice-{os.getuid()}-{digest}"
+        # Not TMPDIR: it may be as long, and it may differ between `up` and what comes later.
+        return Path("/tmp") / f"inservice-{os.getuid()}-{digest}"  # noqa: S108 - private_directory
 
     @property
     def log_dir(self) -> Path:

@@ -300,7 +300,7 @@ class Supervisor:
 def private_directory(path: Path) -> None:
     """Make `path` with mode 0700. Raises PermissionError if somebody else owns it."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if path.stat().st_uid != os.getuid():
+    if path.lstat().st_uid != os.getuid():  # in /tmp another user may have made it, or a link
         raise PermissionError(f"{path} belongs to another user")
     path.chmod(0o700)
 
