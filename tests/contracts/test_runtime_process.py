@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -240,6 +242,25 @@ def test_the_end_of_an_adopted_instance_is_seen(alone: ProcessStage) -> None:
         alone.kill(handle)
         sight = await until(alone, handle, lambda s: s.state is GONE)
         assert (sight.exit_code, sight.signal) == (None, None), "only the parent could know"
+
+    run(test)
+
+
+def test_nothing_stays_where_the_run_directory_was_deleted(alone: ProcessStage) -> None:
+    """Nobody could ever find it again: neither with its fork server, nor an instance alone."""
+
+    async def test() -> None:
+        with tempfile.TemporaryDirectory(prefix="is-") as root:
+            orphaned = ProcessStage(Path(root))
+            pids = []
+            for stage in (alone, orphaned):
+                handle = await stage.runtime.launch(stage.spec())
+                await ready(stage, handle)
+                pids += [handle.pid, stage.runtime.fork_server_pid() or 0]
+            os.kill(pids[-1], signal.SIGKILL)
+            for stage in (alone, orphaned):
+                shutil.rmtree(stage.run_dir)
+            wait_for(lambda: not any(map(records.start_ticks, pids)), "the end of all")
 
     run(test)
 

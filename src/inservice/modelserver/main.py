@@ -9,6 +9,7 @@ come from the model's Environment (see `settings`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -17,6 +18,7 @@ import socket
 import sys
 import time
 import traceback
+from pathlib import Path
 
 import uvloop
 
@@ -29,6 +31,10 @@ from inservice.transport.server import serve
 
 COULD_NOT_LOAD = 1
 """The exit status of an instance whose model cannot be loaded."""
+
+UNREACHABLE_SECONDS = 10.0
+"""How often an instance makes sure that its socket is still there. If somebody deletes the run
+directory nobody can reach the instance again, nor find it to end it, so it ends by itself."""
 
 _LIMITS = Limits(idle_seconds=600.0, body_bytes=1024 * MIB)
 """Our only clients are the gateways of this host: they pool their connections for longer than a
@@ -88,9 +94,16 @@ async def _serve(
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told_to_end.set)
     answering = ModelServer(model, settings, phases)
     server = await serve(answering.answer, path=path, sockets=sockets, limits=_LIMITS)
-    await told_to_end.wait()
+    while not told_to_end.is_set() and _is_reachable(path):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(told_to_end.wait(), UNREACHABLE_SECONDS)
     await server.drain(settings.timeout_seconds)
     answering.stop()
+
+
+def _is_reachable(path: str | None) -> bool:
+    """Whether the way to us is still there; a port always is."""
+    return path is None or Path(path).is_socket()
 
 
 def _be_no_server() -> None:

@@ -50,6 +50,12 @@ ZYGOTE_IDLE_SECONDS = 600.0
 some 120 MB; ten minutes are enough to delete an endpoint and create the next."""
 
 
+ABANDONED_SECONDS = 10.0
+"""How often it is made sure that the run directory is still there."""
+
+ABANDONED_GRACE_SECONDS = 5.0
+
+
 @dataclass(slots=True, eq=False)
 class _Birth:
     """An instance between the request and its record."""
@@ -92,11 +98,13 @@ class ForkServer:
         self._watch.on_signals(self._signalled, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
         self._adopt()
         self._watch.after(ZYGOTE_IDLE_SECONDS, self._rest)
+        self._watch.after(ABANDONED_SECONDS, self._look_around)
 
     def run(self) -> None:
         """Serve until told to stop. Instances are left as they are."""
         self._watch.run()
-        self._places.fork_server_socket.unlink(missing_ok=True)
+        if self._is_found():
+            self._places.fork_server_socket.unlink()
 
     def _rest(self) -> None:
         """Keep no zygote for a host that has had no instance for long."""
@@ -113,6 +121,7 @@ class ForkServer:
         path.unlink(missing_ok=True)  # a dead one's: the lock says that we are the only one
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(path))
+        self._inode = path.stat().st_ino
         self._listener.listen(64)
         self._listener.setblocking(False)
         self._await_clients()
@@ -165,12 +174,7 @@ class ForkServer:
             case Retire():
                 self._retire(command, client)
             case ShutDown(grace_seconds=grace_seconds):
-                self._shutting_down = [*(self._shutting_down or ()), client]
-                for birth in (*self._births.values(),):
-                    self._cancel(birth)
-                for instance in self._instances.values():
-                    self._end_within(grace_seconds, instance)
-                self._stop_if_empty()
+                self._shut_down(grace_seconds, [client])
 
     def _answer(
         self,
@@ -350,6 +354,29 @@ class ForkServer:
     def _collect_again(self, instance: _Instance) -> None:
         if self._instances.get(instance.record.instance_id) is instance:
             self._watch.readable(instance.collector.fd, lambda: self._collect(instance))
+
+    def _shut_down(self, grace_seconds: float, clients: list[socket.socket]) -> None:
+        self._shutting_down = [*(self._shutting_down or ()), *clients]
+        for birth in (*self._births.values(),):
+            self._cancel(birth)
+        for instance in self._instances.values():
+            self._end_within(grace_seconds, instance)
+        self._stop_if_empty()
+
+    def _look_around(self) -> None:
+        """A run directory that was deleted, or made anew for another fork server, leaves us and
+        our instances where nobody can find us again: end, rather than stay for ever."""
+        if self._is_found():
+            self._watch.after(ABANDONED_SECONDS, self._look_around)
+        elif self._shutting_down is None:
+            self._shut_down(ABANDONED_GRACE_SECONDS, [])
+
+    def _is_found(self) -> bool:
+        """Whether the socket in the run directory is ours."""
+        try:
+            return self._places.fork_server_socket.stat().st_ino == self._inode
+        except OSError:
+            return False
 
     def _cancel(self, birth: _Birth) -> None:
         """A newborn whose gate closes ends at once."""
