@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from inservice.logs.groups import LogGroups
 from inservice.metrics.recorder import Recorder
 
 
@@ -48,4 +49,9 @@ class Live(Protocol):
     @property
     def metrics(self) -> Recorder:
         """Every metric, and the history of alarms."""
+        ...
+
+    @property
+    def logs(self) -> LogGroups:
+        """What the instances wrote."""
         ...

@@ -1,0 +1,9 @@
+"""Logs: what instances wrote, as CloudWatch Logs serves it.
+
+groups         endpoints as log groups, instances as streams, lines as events
+patterns       filter patterns: terms, space-delimited fields, JSON
+conditions     the comparisons that fields and JSON share
+json_patterns  { $.level = "ERROR" && $.ms > 100 }
+expressions    %regular expressions%, matched in linear time
+errors         what can be wrong with a request
+"""

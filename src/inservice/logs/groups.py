@@ -1,0 +1,238 @@
+"""The log files of instances as CloudWatch Logs has them: groups, streams, events.
+
+    <log dir>/<account>/<region>/<endpoint>/<variant>/<instance id, quoted>.log[.1 …]
+    /aws/sagemaker/Endpoints/<endpoint>     <variant>/<instance id>
+
+A line is `<epoch milliseconds> <text>` and an event. Where an event is, is told by its time and by
+how many events of the same time are before it in its stream: a place that holds when files rotate.
+Files are only read, and never all of them: a moment is found by halving.
+
+No name of a request becomes part of a path: directories are listed, and their names compared.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+from urllib.parse import unquote
+
+PREFIX = "/aws/sagemaker/Endpoints/"
+FILES = 4
+"""A stream's file and those it was rotated to; the newest has no number."""
+
+TAIL_BYTES = 64 * 1024
+"""More than the longest line: the end of a file that surely holds its last whole one."""
+
+FOREVER = 1 << 62
+
+
+class Place(NamedTuple):
+    """Where an event is in its stream."""
+
+    at_ms: int
+    number: int  # of the events of that very millisecond, from 0
+
+
+START = Place(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """One line."""
+
+    stream: str
+    place: Place
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogStream:
+    """What one instance wrote."""
+
+    name: str
+    files: tuple[Path, ...]  # oldest first
+
+    def stored_bytes(self) -> int:
+        """Size of all its files."""
+        return sum(_size(file) for file in self.files)
+
+    def first_at_ms(self) -> int | None:
+        """Time of its oldest event; None before the first."""
+        return next((event.place.at_ms for event in self.events()), None)
+
+    def last_at_ms(self) -> int | None:
+        """Time of its newest event; None before the first."""
+        return next((at for file in reversed(self.files) if (at := _last_at(file))), None)
+
+    def events(self, start: Place = START, end_ms: int = FOREVER) -> Iterator[LogEvent]:
+        """Events from `start` on and before `end_ms`, oldest first."""
+        at_ms, number = -1, 0
+        for file in self.files:
+            if (last := _last_at(file)) is not None and last < start.at_ms:
+                continue
+            for stamp, text in _lines(file, start.at_ms):
+                number = number + 1 if stamp == at_ms else 0
+                at_ms = stamp
+                if stamp >= end_ms:
+                    return
+                if (stamp, number) >= start:
+                    yield LogEvent(self.name, Place(stamp, number), text)
+
+
+@dataclass(frozen=True, slots=True)
+class LogGroup:
+    """One endpoint's streams."""
+
+    name: str
+    streams: tuple[LogStream, ...]  # by name
+
+
+class LogGroups:
+    """All log files of this server."""
+
+    def __init__(self, log_dir: Path) -> None:
+        self._log_dir = log_dir
+
+    def groups(self, account: str, region: str) -> list[LogGroup]:
+        """Every group, by name."""
+        owned = _children(_child(_child(self._log_dir, account), region))
+        found = [LogGroup(PREFIX + name, _streams(path)) for name, path in owned]
+        return sorted(found, key=lambda group: group.name)
+
+    def group(self, account: str, region: str, name: str) -> LogGroup | None:
+        """The group of that name, or None."""
+        if not name.startswith(PREFIX):
+            return None
+        path = _child(_child(_child(self._log_dir, account), region), name.removeprefix(PREFIX))
+        return None if path is None else LogGroup(name, _streams(path))
+
+
+def merged(
+    streams: Sequence[LogStream], after: tuple[int, str, int] | None, start_ms: int, end_ms: int
+) -> Iterator[LogEvent]:
+    """Events of several streams by time, those of one millisecond by stream; all after `after`."""
+    begin = start_ms if after is None else max(start_ms, after[0])
+    sources = [stream.events(Place(begin, 0), end_ms) for stream in streams]
+    for event in heapq.merge(*sources, key=order):
+        if after is None or order(event) > after:
+            yield event
+
+
+def order(event: LogEvent) -> tuple[int, str, int]:
+    """Where an event stands among those of all streams of a group."""
+    return event.place.at_ms, event.stream, event.place.number
+
+
+def latest(stream: LogStream, start_ms: int, before: Place, limit: int) -> list[LogEvent]:
+    """The last `limit` events before a place, oldest first.
+
+    Files are read from the newest back, so the end of a log costs one of them.
+    """
+    for count in range(1, len(stream.files) + 1):
+        newest = LogStream(stream.name, stream.files[-count:])
+        complete = count == len(stream.files)
+        found = [e for e in newest.events(Place(start_ms, 0)) if e.place < before]
+        if complete or len(found) > limit:
+            if not complete:
+                # Numbers within a millisecond are right only from the oldest event of a file on.
+                edge = found[0].place.at_ms
+                found = [event for event in found if event.place.at_ms > edge]
+                if len(found) < limit:
+                    continue
+            return found[-limit:]
+    return []
+
+
+# ── files ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _children(directory: Path | None) -> list[tuple[str, Path]]:
+    """The names that a directory's entries were quoted from, and the entries."""
+    if directory is None:
+        return []
+    try:
+        return [(unquote(entry.name), Path(entry.path)) for entry in os.scandir(directory)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _child(directory: Path | None, name: str) -> Path | None:
+    return next((path for child, path in _children(directory) if child == name), None)
+
+
+def _streams(endpoint: Path) -> tuple[LogStream, ...]:
+    found = [
+        LogStream(f"{variant}/{file.removesuffix('.log')}", _files(path))
+        for variant, directory in _children(endpoint)
+        for file, path in _children(directory)
+        if file.endswith(".log")
+    ]
+    return tuple(sorted(found, key=lambda stream: stream.name))
+
+
+def _files(newest: Path) -> tuple[Path, ...]:
+    older = [newest.with_name(f"{newest.name}.{number}") for number in range(1, FILES)]
+    return tuple(reversed([newest, *(path for path in older if path.exists())]))
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _lines(file: Path, from_ms: int) -> Iterator[tuple[int, str]]:
+    """(time, text) of the lines from the first that is not before `from_ms`."""
+    try:
+        opened = file.open("rb")
+    except FileNotFoundError:
+        return
+    with opened:
+        opened.seek(_find(opened, from_ms))
+        for line in opened:
+            parsed = _parse(line)
+            if parsed is not None and parsed[0] >= from_ms:
+                yield parsed
+
+
+def _find(opened: BinaryIO, from_ms: int) -> int:
+    """Offset of a line at or shortly before the first that is not before `from_ms`."""
+    low, high = 0, os.fstat(opened.fileno()).st_size
+    while high - low > TAIL_BYTES:
+        middle = (low + high) // 2
+        opened.seek(middle)
+        opened.readline()
+        parsed = _parse(opened.readline())
+        if parsed is None or parsed[0] >= from_ms:
+            high = middle
+        else:
+            low = middle
+    if low:
+        opened.seek(low)
+        opened.readline()
+        return opened.tell()
+    return 0
+
+
+def _last_at(file: Path) -> int | None:
+    """Time of the last line."""
+    try:
+        with file.open("rb") as opened:
+            opened.seek(max(0, os.fstat(opened.fileno()).st_size - TAIL_BYTES))
+            lines = opened.read().splitlines(keepends=True)
+    except FileNotFoundError:
+        return None
+    return next((parsed[0] for line in reversed(lines) if (parsed := _parse(line))), None)
+
+
+def _parse(line: bytes) -> tuple[int, str] | None:
+    """None for half a line: one that is being written, or that a seek landed in."""
+    stamp, space, text = line.partition(b" ")
+    if not space or not line.endswith(b"\n") or not stamp.isdigit() or len(stamp) > 15:
+        return None
+    return int(stamp), text[:-1].decode(errors="replace")
