@@ -100,7 +100,8 @@ MUTANTS = (
     Mutant(
         "a rollback that cannot finish goes on for ever",
         "trouble",
-        "return cannot_start(deployment, facts) or _out_of_time(deployment, TIMEOUT_SECONDS_DEFAULT)",
+        "return cannot_start(deployment, facts) or "
+        "_out_of_time(deployment, TIMEOUT_SECONDS_DEFAULT)",
         "return None",
     ),
     Mutant(
@@ -136,7 +137,8 @@ MUTANTS = (
     Mutant(
         "a rolling batch stops the old before it bakes",
         "plan",
-        "        rows += [change.step(Doing.SHIFTING, kept, made, moved)]\n        if bake_seconds:",
+        "        rows += [change.step(Doing.SHIFTING, kept, made, moved)]\n"
+        "        if bake_seconds:",
         "        rows += [change.step(Doing.SHIFTING, kept, made, moved)]\n"
         "        rows += [change.step(Doing.DELETING, _none(change.old), made, moved)]\n"
         "        if bake_seconds:",

@@ -1,0 +1,86 @@
+"""What survives a crash comes back as it was, and events take AWS's shape."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+from tests.core.deployment.stage import Stage
+
+from inservice.deployment.describe import describe
+from inservice.deployment.events import as_eventbridge, upper_snake
+from inservice.deployment.state import Deployment, decode_hook, encode_hook
+from inservice.hosting.endpoint import Endpoint
+
+POLICY = {
+    "BlueGreenUpdatePolicy": {
+        "TrafficRoutingConfiguration": {
+            "Type": "CANARY",
+            "WaitIntervalInSeconds": 600,
+            "CanarySize": {"Type": "INSTANCE_COUNT", "Value": 1},
+        },
+        "TerminationWaitInSeconds": 600,
+    }
+}
+
+
+def baking() -> Stage:
+    """A canary of one of three that bakes."""
+    stage = Stage()
+    for line in ("create old v=3", "after 5", f"update new v=3 {json.dumps(POLICY)}", "after 60"):
+        list(stage.perform(line))
+    return stage
+
+
+def test_endpoint_and_deployment_survive_their_way_through_the_store() -> None:
+    stage = baking()
+    for value, kind in ((stage.deployment, Deployment), (stage.endpoint, Endpoint)):
+        stored = json.loads(json.dumps(msgspec.to_builtins(value, enc_hook=encode_hook)))
+        assert msgspec.convert(stored, kind, dec_hook=decode_hook) == value
+
+
+def test_a_deployment_event_is_shaped_like_aws_s_sample() -> None:
+    """A canary of 1 of 3 bakes: 3 of 3 serve, 1 of 3 is pending; UPPER_SNAKE, milliseconds."""
+    stage = baking()
+    assert stage.endpoint
+    assert stage.deployment
+    happened = stage.events[-1]
+    shown = describe(stage.endpoint, stage.deployment, stage.world.look())
+    event = as_eventbridge(happened, stage.endpoint, shown, "an-id")
+    assert event["detail-type"] == "SageMaker Endpoint Deployment State Change"
+    assert event["source"] == "aws.sagemaker"
+    assert event["resources"] == [stage.endpoint.arn]
+    assert event["time"] == "1970-01-01T00:00:06Z"
+    detail = event["detail"]
+    assert detail["EndpointStatus"] == "UPDATING"
+    assert detail["CreationTime"] == 0
+    (serving,) = detail["ProductionVariants"]
+    assert (serving["CurrentInstanceCount"], serving["DesiredInstanceCount"]) == (3, 3)
+    pending = detail["PendingDeploymentSummary"]
+    assert pending["StartTime"] == 5_000
+    (coming,) = pending["ProductionVariants"]
+    assert (coming["CurrentInstanceCount"], coming["DesiredInstanceCount"]) == (1, 3)
+    assert coming["VariantStatus"] == [
+        {
+            "Status": "BAKING",
+            "StatusMessage": "Baking for 600 seconds (WaitIntervalInSeconds) "
+            "with traffic enabled on canary capacity of 1 instance(s).",
+            "StartTime": 6_000,
+        }
+    ]
+    assert detail["InService"]["Shares"] == {"g-1-v": 6_667, "g-2-v": 3_333}
+    json.dumps(event)
+
+
+def test_a_status_event_has_the_other_detail_type() -> None:
+    stage = baking()
+    assert stage.endpoint
+    told = next(each for each in stage.events if each.status == "InService")
+    event = as_eventbridge(told, stage.endpoint, {}, "an-id")
+    assert event["detail-type"] == "SageMaker Endpoint State Change"
+    assert event["detail"]["EndpointStatus"] == "IN_SERVICE"
+
+
+def test_upper_snake() -> None:
+    assert upper_snake("UpdateRollbackFailed") == "UPDATE_ROLLBACK_FAILED"
+    assert upper_snake("ActivatingTraffic") == "ACTIVATING_TRAFFIC"
