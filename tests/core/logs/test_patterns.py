@@ -126,7 +126,7 @@ def test_lines(pattern: str, lines: list[str], matching: list[int]) -> None:
             True,
         ),
         (
-            '{ ($.user.email = "John.Stiles@example.com" || $.user.id = 9) && $.actions[2] = "no" }',
+            '{ ($.user.email = "John.Stiles@example.com" || $.user.id = 9) && $.actions[2] = 1 }',
             USERS,
             False,
         ),
