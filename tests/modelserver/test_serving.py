@@ -311,21 +311,35 @@ def test_batches_of_the_wrong_length_are_an_error(serve: Serve) -> None:
     assert (answer.status, b"1 values and returned 0" in answer.body) == (500, True)
 
 
-@pytest.mark.parametrize("how", ["fork", "spawn"])
-def test_a_model_may_use_processes_of_its_own(serve: Serve, how: str) -> None:
-    """Ending a Pool sends SIGTERM to its workers, which the instance must not take for its own."""
+def test_ending_a_process_that_the_model_forked_does_not_end_the_instance(serve: Serve) -> None:
+    """A multiprocessing.Pool ends its workers by SIGTERM, which asyncio would take for its own."""
     code = """
-        import multiprocessing, os, time
+        import os, signal
 
         def transform_fn(model, body, content_type, accept):
-            with multiprocessing.get_context(body).Pool(2) as pool:
-                return repr(pool.map(abs, [-1, -2]))
+            child = os.fork()
+            if child == 0:
+                signal.pause()
+            os.kill(child, signal.SIGTERM)
+            return str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     """
     handle = serve(code)
-    for _ in range(2):
-        answer = call(handle.address, how, content_type="text/plain")
-        assert (answer.status, answer.body) == (200, b"[1, 2]")
+    for _ in range(5):
+        answer = call(handle.address, "x", content_type="text/plain")
+        assert (answer.status, answer.body) == (200, b"-15")
         assert answer.headers.get("connection") is None, "it is not draining"
+
+
+def test_a_model_may_use_processes_of_its_own(serve: Serve) -> None:
+    code = """
+        import multiprocessing
+
+        def transform_fn(model, body, content_type, accept):
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                return repr(pool.map(abs, [-1, -2]))
+    """
+    answer = call(serve(code).address, "x", content_type="text/plain")
+    assert (answer.status, answer.body) == (200, b"[1, 2]")
 
 
 # ── what cannot be loaded ─────────────────────────────────────────────────────────────────────────

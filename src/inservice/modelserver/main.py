@@ -89,7 +89,9 @@ async def _serve(
     path: str | None,
     sockets: list[socket.socket] | None,
 ) -> None:
-    os.register_at_fork(after_in_child=_be_no_server)
+    os.register_at_fork(
+        before=_hold_sigterm, after_in_parent=_release_sigterm, after_in_child=_be_no_server
+    )
     told_to_end = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told_to_end.set)
     answering = ModelServer(model, settings, phases)
@@ -106,6 +108,15 @@ def _is_reachable(path: str | None) -> bool:
     return path is None or Path(path).is_socket()
 
 
+def _hold_sigterm() -> None:
+    """Before the user's code forks: the child gets no SIGTERM until it is its own."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _release_sigterm() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
 def _be_no_server() -> None:
     """In a process that the user's code forks: SIGTERM is its own again.
 
@@ -114,6 +125,7 @@ def _be_no_server() -> None:
     """
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _release_sigterm()
 
 
 def _say_why(error: BaseException) -> None:
