@@ -39,6 +39,7 @@ from inservice.controller.observe import Observer
 from inservice.controller.reconciler import Reconciler
 from inservice.controller.tables import Tables
 from inservice.identity.principal import AccessKey, Account
+from inservice.logs.groups import LogGroups
 from inservice.metrics.database import open_metrics
 from inservice.metrics.names import VariantKey
 from inservice.metrics.recorder import Recorder
@@ -75,6 +76,7 @@ class Control:
         self.store = store
         self.clock = SystemClock()
         self.metrics = Recorder(open_metrics(settings.database), self.clock.now())
+        self.logs = LogGroups(settings.log_dir / "endpoints")
         self.started_at = self.clock.now()
         self._keys: dict[str, AccessKey] = {}
         self.runtime = _runtime(settings)
