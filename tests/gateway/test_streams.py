@@ -89,6 +89,7 @@ class TestEventStream:
                     first = next(stream)["PayloadPart"]["Bytes"]
                     with pytest.raises(EventStreamError) as caught:
                         next(stream)
+                    answer["Body"].close()
                     return first, caught.value.response["Error"]["Code"]
 
                 assert await asyncio.to_thread(call) == (b"hello", "ModelStreamError")

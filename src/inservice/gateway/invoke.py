@@ -205,6 +205,8 @@ class Invocation(Relay):
         """An error of the model becomes one of ours, so its body is kept and not passed on."""
         self.head = head
         self.failed = not 200 <= head.status < 300
+        if not self.failed:
+            head.status = 200  # the API knows one success; a 204 of the model's is an empty body
 
     def part_received(self, part: bytes) -> None:
         """As Relay; of an error only so much as is quoted."""
