@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
@@ -114,21 +112,22 @@ class Hosting:
             time.sleep(POLL_SECONDS)
         raise DeploymentFailed(f"It was not deleted after {DEPLOY_SECONDS:.0f} s.")
 
-    def load(self, row: list[float], *, clients: int, seconds: float) -> Load:
-        """Invoke with one row, again and again, from `clients` threads. Any failure raises."""
+    def load(self, row: list[float], *, seconds: float) -> Load:
+        """Invoke with one row, again and again, for some seconds. Any failure raises."""
         body = json.dumps({"instances": [row]}).encode()
-        runtime = self._session.client(
-            "sagemaker-runtime",
-            config=Config(max_pool_connections=clients, retries={"total_max_attempts": 1}),
+        latencies: list[float] = []
+        began = time.perf_counter()
+        while (start := time.perf_counter()) < began + seconds:
+            self._invoke(body, "application/json")
+            latencies.append(time.perf_counter() - start)
+        took = time.perf_counter() - began
+        latencies.sort()
+        return Load(
+            requests=len(latencies),
+            seconds=took,
+            p50_ms=latencies[len(latencies) // 2] * 1000,
+            p99_ms=latencies[len(latencies) * 99 // 100] * 1000,
         )
-
-        def invoke() -> None:
-            answer = runtime.invoke_endpoint(
-                EndpointName=NAME, ContentType="application/json", Body=body
-            )
-            answer["Body"].read()
-
-        return measure(invoke, threads=clients, seconds=seconds)
 
     def _invoke(self, body: bytes, content_type: str) -> bytes:
         answer = self._runtime.invoke_endpoint(
@@ -136,33 +135,3 @@ class Hosting:
         )
         content: bytes = answer["Body"].read()
         return content
-
-
-def measure(call: Callable[[], None], *, threads: int, seconds: float) -> Load:
-    """Make the same call in a closed loop from some threads. Raises the first error."""
-    latencies: list[list[float]] = [[] for _ in range(threads)]
-    errors: list[Exception] = []
-    began = time.perf_counter()
-
-    def work(mine: list[float]) -> None:
-        try:
-            while (start := time.perf_counter()) < began + seconds and not errors:
-                call()
-                mine.append(time.perf_counter() - start)
-        except Exception as error:  # noqa: BLE001 - raised below, in the thread that asked
-            errors.append(error)
-
-    workers = [threading.Thread(target=work, args=[mine], daemon=True) for mine in latencies]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    took = time.perf_counter() - began
-    if errors:
-        raise errors[0]
-    ordered = sorted(latency for mine in latencies for latency in mine)
-    return Load(len(ordered), took, _rank(ordered, 0.50) * 1000, _rank(ordered, 0.99) * 1000)
-
-
-def _rank(ordered: list[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]

@@ -17,6 +17,8 @@ COMMAND_SECONDS = 120.0
 
 GONE_SECONDS = 10.0
 
+DATA_DIR = "INSERVICE_DATA_DIR"
+
 _CHOOSING = ("AWS_", "INSERVICE_")
 """Variables with these beginnings are the caller's own set-up and must not change the demo."""
 
@@ -41,7 +43,8 @@ class DemoServer:
         self._run("down")
 
     def processes(self) -> list[psutil.Process]:
-        """Every process that knows this data directory, found without asking InService."""
+        """Every process that was started with this data directory in its environment, or by one
+        that was: found without asking InService."""
         return [p for p in psutil.process_iter() if p.pid != os.getpid() and self._is_ours(p)]
 
     def left_behind(self) -> list[psutil.Process]:
@@ -61,22 +64,20 @@ class DemoServer:
 
     def _is_ours(self, process: psutil.Process) -> bool:
         try:
-            words = [*process.cmdline(), *process.environ().values()]
+            return process.environ().get(DATA_DIR) == str(self.data_dir)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return False
-        return any(str(self.data_dir) in word for word in words)
 
     def _run(self, *words: str) -> str:
         """One command of InService's. In a session of its own: Ctrl-C is for the demo, which then
         stops the server in order."""
-        command = [sys.executable, "-m", "inservice.cli.main", *words]
         try:
             finished = subprocess.run(  # noqa: S603 - our own command, no shell
-                [*command, "--data-dir", str(self.data_dir)],
+                [sys.executable, "-m", "inservice.cli.main", *words],
                 capture_output=True,
                 text=True,
                 timeout=COMMAND_SECONDS,
-                env=_clean(os.environ),
+                env={**_clean(os.environ), DATA_DIR: str(self.data_dir)},
                 start_new_session=True,
                 check=False,
             )
