@@ -6,7 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
 
@@ -159,11 +159,11 @@ def _members(shape: Shape, indent: int, depth: int) -> Iterator[str]:
             yield from _members(member, indent + 3, depth + 1)
 
 
-def _waiter_text(waiters: object, name: str, indent: int = 3) -> list[str]:
+def _waiter_text(waiters: Any, name: str, indent: int = 3) -> list[str]:
     from botocore import xform_name
 
-    known = {xform_name(each, "-"): each for each in waiters.waiter_names}  # type: ignore[attr-defined]
-    waiter = waiters.get_waiter(known[name])  # type: ignore[attr-defined]
+    known = {xform_name(each, "-"): each for each in waiters.waiter_names}
+    waiter = waiters.get_waiter(known[name])
     awaited = next(a for a in waiter.acceptors if a.state == "success")
     condition = (
         f"JMESPath query {awaited.argument} returns {awaited.expected}"

@@ -264,9 +264,7 @@ def _members(operation: OperationModel) -> dict[str, Option]:
     return table
 
 
-_STARTING_TOKEN: Final = (
-    "<p>Where to start: the NextToken that a listing cut off by --max-items printed.</p>"  # noqa: S105
-)
+_START: Final = "<p>Where to start: the NextToken that a listing cut by --max-items printed.</p>"
 _MAX_ITEMS: Final = (
     "<p>How many items to show at most. When there are more, a NextToken is printed; pass it to "
     "--starting-token, and never to the service itself.</p>"
@@ -288,7 +286,7 @@ def _add_paging(
     for member in paging.members:
         name = xform_name(member, "-")
         table[name] = MemberOption(name, member, members[member], required=False, hidden=True)
-    added = [PlainOption("starting-token", _STARTING_TOKEN, {}, paging_key="StartingToken")]
+    added = [PlainOption("starting-token", _START, {}, paging_key="StartingToken")]
     if paging.limit is not None:
         added.append(PlainOption("page-size", _PAGE_SIZE, number, paging_key="PageSize"))
     added.append(PlainOption("max-items", _MAX_ITEMS, number, paging_key="MaxItems"))

@@ -1,8 +1,8 @@
 """`inservice endpoint <verb>`: endpoints as a person handles them, over AWS's own operations.
 
 Exit codes: 0 done · 1 refused or not reachable · 2 wrong usage · 3 rolled back · 4 out of time,
-still going on · 5 the endpoint Failed · 6 the rollback failed · 130 interrupted (what was begun on
-the server goes on).
+still going on · 5 the endpoint Failed · 6 the rollback failed · 130 interrupted; what was begun on
+the server goes on.
 """
 
 from __future__ import annotations
