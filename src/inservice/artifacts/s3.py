@@ -305,7 +305,8 @@ def _meaning(error: Exception, item: Item | None) -> ArtifactError:
 def _meaning_of_answer(error: ClientError, item: Item | None) -> ArtifactError:
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     code = shown(str(error.response.get("Error", {}).get("Code", "")), characters_max=60)
-    said = f"The storage answered {status} {code}".rstrip() + "."
+    named = f" ({code})" if code not in ("", str(status)) else ""  # to HEAD there is no more to say
+    said = f"The storage answered {status}{named}."
     if status == 404:
         return ArtifactMissing(
             f"There is no such bucket or object. {said} Please ensure that the object exists, "

@@ -11,7 +11,9 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -28,6 +30,10 @@ from inservice.runtimes.base import ImageNotRunnable, LaunchFailed, LaunchSpec
 RETRY_SECONDS = 10.0
 """How soon a fleet that could not start is tried again, where it has to be: a serving fleet whose
 instance died while the artifact store is away."""
+
+FETCHES_MAX = 32
+"""Fetches at once. They have threads of their own: a download may take an hour, and the few
+threads that asyncio has for everybody are needed for the store."""
 
 log = structlog.get_logger()
 
@@ -55,6 +61,9 @@ class Launches:
     on_change: Callable[[str], None]
     _under_way: dict[str, _Launch] = field(default_factory=dict)
     _failures: dict[str, _Failure] = field(default_factory=dict)
+    _threads: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(FETCHES_MAX, thread_name_prefix="fetch")
+    )
 
     def under_way(self, fleet: str) -> frozenset[int]:
         """Ordinals whose launch was begun and that are no instances yet."""
@@ -91,6 +100,7 @@ class Launches:
             if launch.task is not None:
                 tasks.append(launch.task)
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._threads.shutdown(wait=False)
 
     async def _launch(self, endpoint: Endpoint, fleet: Fleet, launch: _Launch) -> None:
         try:
@@ -118,7 +128,7 @@ class Launches:
         model_dir = None
         if container.artifact is not None:
             source = container.artifact
-            artifact = await asyncio.to_thread(
+            fetch = partial(
                 self.artifacts.fetch,
                 source.uri,
                 data_type=source.data_type,
@@ -127,6 +137,7 @@ class Launches:
                 deadline=time.monotonic() + fleet.variant.download_timeout_seconds,
                 cancelled=launch.cancelled,
             )
+            artifact = await asyncio.get_running_loop().run_in_executor(self._threads, fetch)
             model_dir = artifact.path
         for ordinal in sorted(launch.ordinals):
             if launch.cancelled.is_set():
