@@ -40,6 +40,7 @@ from inservice.controller.reconciler import Reconciler
 from inservice.controller.tables import Tables
 from inservice.identity.principal import AccessKey, Account
 from inservice.logs.groups import LogGroups
+from inservice.metrics.base import MetricsRefused
 from inservice.metrics.database import open_metrics
 from inservice.metrics.names import VariantKey
 from inservice.metrics.recorder import Recorder
@@ -346,7 +347,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     try:
         uvloop.run(run(settings, socket.socket(fileno=options.listen_fd)))
-    except StoreRefused as refused:
+    except (StoreRefused, MetricsRefused) as refused:
         log.critical("the store cannot be used", why=str(refused))
         return 1
     return 0
