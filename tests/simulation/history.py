@@ -400,7 +400,7 @@ def nature_of(chance: random.Random) -> Nature:
     return chance.choices(
         (
             Nature(),
-            Nature(boot_seconds=(5.0, 200.0)),
+            Nature(boot_seconds=(5.0, 400.0)),
             Nature(exits=0.3),
             Nature(exits=1.0),
             Nature(hangs=0.3),
@@ -417,7 +417,7 @@ def policy_document(chance: random.Random, *, rolling: bool) -> dict[str, Any] |
     )
     if kind == "none":
         return None
-    wait, bake = chance.choices((0, 6, 12, 40, 200), (6, 6, 6, 3, 1), k=2)
+    wait, bake = chance.choices((0, 6, 12, 40), (6, 6, 4, 2), k=2)
     size = {"Type": "CAPACITY_PERCENT", "Value": chance.choice((10, 20, 33, 50))}
     timeout = {} if chance.random() < 0.6 else {"MaximumExecutionTimeoutInSeconds": 600}
     alarms = {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "errors"}]}}

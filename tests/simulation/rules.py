@@ -83,6 +83,14 @@ class Ledger:
         gap = self.world.now - self.last_look if watched and self.last_look is not None else 0.0
         self._bake(before, facts, min(gap, GAP_SECONDS_MAX))
         self._see_causes(before, facts)
+        if before.phase in (Phase.CREATING, Phase.UPDATING) and not self.stopped_old:
+            late = [
+                want.fleet
+                for want in before.step.wants
+                if want.ready == want.size
+                and any(s > want.start_seconds_max for s in facts.of(want.fleet).starting.values())
+            ]
+            must(not late or after.phase is not before.phase, f"A7 {late} is waited for too long")
         if before.phase is Phase.UPDATING and self.kind is Kind.UPDATE:
             self._forward(before, after, facts)
         if not before.over and after.over:

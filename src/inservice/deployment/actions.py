@@ -33,7 +33,7 @@ class Route:
 
     shares: Mapping[str, int]  # basis points by fleet id; they sum to 10,000 or there are none
     ordinals: Mapping[str, tuple[int, ...]]  # by fleet id: whoever may take traffic once ready
-    step: str  # "<deployment id>/<row>", for EndpointRoute.step
+    step: str  # Deployment.step_id, for EndpointRoute.step
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,9 +117,7 @@ def _walk(
     actions = difference(walked.step, facts, route, waiting)
     if not _is_real(walked, facts, route):
         stopping = walked.stopping or _begins_to_stop(walked, actions)
-        later = walked
-        if walked.real or stopping is not walked.stopping:
-            later = replace(walked, real=False, stopping=stopping)
+        later = replace(walked, real=False, stopping=stopping)
         wake_at = _soon(actions, facts, waiting, now)
         return Decision(endpoint, later, actions, wake_at, route=route)
     held = walked.held_seconds + (gap if walked.real and not walked.paused else 0.0)
@@ -174,7 +172,7 @@ def _route(deployment: Deployment, facts: Facts) -> Route | None:
     if shares is None:
         return None
     ordinals = {f: wanted(deployment.sizes.get(f, 0), facts.of(f)) for f in shares}
-    return Route(shares, ordinals, f"{deployment.id}/{deployment.row}")
+    return Route(shares, ordinals, deployment.step_id)
 
 
 def _is_real(deployment: Deployment, facts: Facts, route: Route | None) -> bool:

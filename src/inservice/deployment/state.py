@@ -105,6 +105,16 @@ class Deployment:
         """Whether there is an outcome."""
         return self.phase in OVER
 
+    @property
+    def step_id(self) -> str:
+        """What gateways count the requests of now under: "<id>/<row>" on the way forward and
+        "<id>/back/<row>" on the way back, whose rows count from 0 again. Once it is over, "<id>":
+        what comes from then on is no longer the deployment's."""
+        if self.over:
+            return self.id
+        back = "back/" if self.phase is Phase.ROLLING_BACK else ""
+        return f"{self.id}/{back}{self.row}"
+
     def event(
         self,
         now: float,
