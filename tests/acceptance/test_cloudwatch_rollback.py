@@ -1,0 +1,147 @@
+"""The loop closed: errors of a new fleet, an alarm, a rollback; and counting that is exact."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.clients import Crowd
+from tests.acceptance.server import Server, archive, variant, wait_until
+
+Echo = Callable[[str], str]
+
+FAULTY = """
+def model_fn(model_dir):
+    return None
+def transform_fn(model, data, content_type, accept):
+    raise RuntimeError("the new model is broken")
+"""
+
+
+def put_alarms(server: Server, endpoint: str, config: str) -> list[str]:
+    """As in AWS's guardrail notebooks: errors and latency, watched on the new fleet alone."""
+    watched = {
+        "EndpointName": endpoint,
+        "VariantName": "AllTraffic",
+        "EndpointConfigName": config,
+    }
+    alarms = {
+        "Invocation5XXErrors": {"Statistic": "Sum", "Threshold": 1.0},
+        "ModelLatency": {"ExtendedStatistic": "p99", "Threshold": 60_000_000.0},
+    }
+    for metric, watch in alarms.items():
+        server.client("cloudwatch").put_metric_alarm(
+            AlarmName=f"{endpoint}-{metric}",
+            Namespace="AWS/SageMaker",
+            MetricName=metric,
+            Dimensions=[{"Name": name, "Value": value} for name, value in watched.items()],
+            Period=10,
+            EvaluationPeriods=1,
+            ComparisonOperator="GreaterThanOrEqualToThreshold",
+            TreatMissingData="notBreaching",
+            ActionsEnabled=False,
+            **watch,
+        )
+    return [f"{endpoint}-{metric}" for metric in alarms]
+
+
+def total(server: Server, endpoint: str, began: datetime, **config: str) -> float:
+    """The sum of Invocations since `began`, of the variant or of it under one config."""
+    dimensions = {"EndpointName": endpoint, "VariantName": "AllTraffic", **config}
+    found = server.client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/SageMaker",
+        MetricName="Invocations",
+        Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+        StartTime=began - timedelta(minutes=2),
+        EndTime=datetime.now(UTC) + timedelta(minutes=2),
+        Period=60,
+        Statistics=["Sum"],
+    )
+    return sum(point["Sum"] for point in found["Datapoints"])
+
+
+def test_a_canary_of_a_broken_model_is_rolled_back_by_its_alarm(
+    server: Server, echo: Echo, tmp_path: Path
+) -> None:
+    sagemaker, name = server.client("sagemaker"), "closed-loop"
+    server.create_model(f"{name}-old", echo(f"{name}-old"))
+    server.create_model(
+        f"{name}-new", archive(tmp_path / "new.tar.gz", {"code/inference.py": FAULTY})
+    )
+    for number, model in enumerate(("old", "new"), 1):
+        server.create_config(f"{name}-{number}", variant(f"{name}-{model}", count=2))
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=f"{name}-1")
+    assert server.settled(name)["EndpointStatus"] == "InService"
+    alarms = put_alarms(server, name, f"{name}-2")
+    routing = {
+        "Type": "CANARY",
+        "WaitIntervalInSeconds": 60,
+        "CanarySize": {"Type": "INSTANCE_COUNT", "Value": 1},
+    }
+    with Crowd(server, name) as crowd:
+        sagemaker.update_endpoint(
+            EndpointName=name,
+            EndpointConfigName=f"{name}-2",
+            DeploymentConfig={
+                "BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing},
+                "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": a} for a in alarms]},
+            },
+        )
+        described = server.settled(name, 60)
+        wait_until(lambda: crowd.models(since=time.time() - 1.0))
+    assert described["EndpointStatus"] == "InService"
+    assert described["EndpointConfigName"] == f"{name}-1"
+    assert f"{name}-Invocation5XXErrors" in described["FailureReason"]
+    assert "Threshold Crossed" in described["FailureReason"]
+
+    failed = [answer.at for answer in crowd.answers if answer.failure]
+    assert failed, "the canary took traffic"
+    assert all("ModelError" in failure for failure in crowd.failures), "everyone was answered"
+    assert max(failed) - min(failed) < 15.0, "from the first error to the last: 15 s at most"
+    history = server.client("cloudwatch").describe_alarm_history(
+        AlarmName=f"{name}-Invocation5XXErrors", HistoryItemType="StateUpdate"
+    )["AlarmHistoryItems"]
+    assert any(item["HistorySummary"].endswith("to ALARM") for item in history)
+
+
+def test_invocations_are_counted_exactly_though_control_is_killed(
+    start_server: Callable[..., Server], echo: Echo
+) -> None:
+    server, name, began = start_server(), "exact", datetime.now(UTC)
+    server.create_model(name, echo(name))
+    server.create_config(name, variant(name, count=2))
+    server.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=name)
+    assert server.settled(name)["EndpointStatus"] == "InService"
+
+    def control() -> dict[str, Any]:
+        processes = server.status()["processes"]
+        found: dict[str, Any] = next(p for p in processes if p["name"] == "control")
+        return found
+
+    runtime = server.client("sagemaker-runtime")
+    sent = 0
+    for kill_after in (40, 40, 40):
+        for _ in range(kill_after):
+            runtime.invoke_endpoint(EndpointName=name, Body=b"x")["Body"].read()
+            sent += 1
+        pid = control()["pid"]
+        os.kill(pid, signal.SIGKILL)
+        for _ in range(20):
+            runtime.invoke_endpoint(EndpointName=name, Body=b"x")["Body"].read()
+            sent += 1
+        wait_until(lambda pid=pid: _alive(control, pid))
+    wait_until(lambda: total(server, name, began) >= sent, 15.0)
+    for config in ({}, {"EndpointConfigName": name}):
+        assert total(server, name, began, **config) == sent
+
+
+def _alive(control: Callable[[], dict[str, Any]], before: int) -> bool:
+    try:
+        return bool(control()["pid"] != before)
+    except (AssertionError, StopIteration):
+        return False
