@@ -115,6 +115,7 @@ def _differences() -> Iterator[str]:
     yield "- `help` pages are plain text through the pager, not man pages."
     yield "- The newest models: newer members and operations, `AWS_ENDPOINT_URL`, `key@=file://`."
     yield "- A whole list in a table may have rows of different lengths; AWS CLI stops there."
+    yield "- Without a pager configured and without `less`, output goes straight out."
     yield "- Credentials and endpoint of the local server are used when no others are named."
     reasons = {difference.reason for difference in INTENDED.values()}
     yield from (f"- On the lines tested: {reason}." for reason in sorted(reasons))

@@ -144,8 +144,15 @@ def test_update_with_a_deployment_config(endpoint: Any, server: Recorder) -> Non
     config = asked(server)[0][1]["DeploymentConfig"]
     assert config == {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "a"}]}}
     ran = endpoint(*words, "nope", replies=[Reply(None)])
-    assert ran.code == 1
+    assert ran.code == 2
     assert ran.err.startswith("Error parsing parameter '--deployment-config'")
+
+
+def test_details_of_a_config_that_exists_are_refused(endpoint: Any, server: Recorder) -> None:
+    words = ["create", "e", "--config", "c", "--instance-type", "ml.m5.large"]
+    ran = endpoint(*words, replies=[Reply(None)])
+    assert (ran.code, server.requests) == (2, [])
+    assert ran.err == "--instance-type goes with --model, not with --config.\n"
 
 
 def test_delete_and_wait(endpoint: Any) -> None:

@@ -130,6 +130,16 @@ def test_the_pager_is_used_on_a_terminal_only(server: Recorder, keys: None, clea
     assert (code, shown.splitlines()[0]) == (0, "{")
 
 
+def test_a_machine_without_less_does_without(
+    server: Recorder, keys: None, clean: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.play([Reply({"EndpointArn": "a" * 20})])
+    monkeypatch.setenv("PATH", str(clean))
+    words = ["sagemaker", "describe-endpoint", "--endpoint-name", "e", "--endpoint-url", server.url]
+    code, shown = _on_a_terminal(words, "less")
+    assert (code, shown.splitlines()[0]) == (0, "{")
+
+
 def test_a_pager_that_cannot_start(server: Recorder, keys: None) -> None:
     server.play([Reply({"EndpointArn": "a" * 20})])
     words = ["sagemaker", "describe-endpoint", "--endpoint-name", "e", "--endpoint-url", server.url]

@@ -8,27 +8,23 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import IO
+from typing import IO, Final
 
 from inservice.cli.aws.failures import NoPager
 
-_LESS = "FRX"
+DEFAULT_PAGER: Final = "less"
+
+_LESS: Final = "FRX"
 """Leave if it fits on a screen, let colours through, do not clear the screen."""
 
 
 @contextmanager
 def output_stream(pager: str | None) -> Iterator[IO[str]]:
     """The stream to write an answer to. Raises NoPager when the pager cannot be started."""
-    if not pager or not _is_terminal():
+    child = _started(pager) if pager and _is_terminal() else None
+    if child is None:
         yield sys.stdout
         return
-    environment = {"LESS": _LESS, **os.environ}
-    try:
-        child = subprocess.Popen(  # noqa: S603  (the user's own pager, not through a shell)
-            shlex.split(pager), stdin=subprocess.PIPE, env=environment, text=True
-        )
-    except OSError as error:
-        raise NoPager(error) from error
     assert child.stdin is not None
     # The reader may leave before the end; there is nothing to say then.
     with suppress(BrokenPipeError):
@@ -38,6 +34,19 @@ def output_stream(pager: str | None) -> Iterator[IO[str]]:
             with suppress(BrokenPipeError):
                 child.stdin.close()
             child.wait()
+
+
+def _started(pager: str) -> subprocess.Popen[str] | None:
+    """The pager, running; None when it is the default one and this machine has none."""
+    environment = {"LESS": _LESS, **os.environ}
+    try:
+        return subprocess.Popen(  # noqa: S603  (the user's own pager, not through a shell)
+            shlex.split(pager), stdin=subprocess.PIPE, env=environment, text=True
+        )
+    except OSError as error:
+        if pager == DEFAULT_PAGER:
+            return None
+        raise NoPager(error) from error
 
 
 def _is_terminal() -> bool:

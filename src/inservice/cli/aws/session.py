@@ -33,6 +33,7 @@ from botocore.loaders import JSONFileLoader, Loader
 import inservice
 from inservice.cli.aws.failures import NotConfigured
 from inservice.cli.aws.globals import Globals
+from inservice.cli.aws.pager import DEFAULT_PAGER
 from inservice.cli.main import SERVICES
 from inservice.cli.target import Target, find_target
 
@@ -148,7 +149,7 @@ class Session:
                     EnvironmentProvider("AWS_PAGER", os.environ),
                     ScopedConfigProvider("cli_pager", session),
                     EnvironmentProvider("PAGER", os.environ),
-                    ConstantProvider("less"),
+                    ConstantProvider(DEFAULT_PAGER),
                 ]
             ),
         )

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
+from inservice.cli.aws.failures import Refused
+
 _NAME_MAX: Final = 63
 """AWS's limit for the name of an endpoint config."""
 
@@ -20,9 +22,9 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--config", metavar="NAME", help="an endpoint config that exists")
     source.add_argument("--model", metavar="NAME", help="a model; makes a config of one variant")
     made = parser.add_argument_group("with --model")
-    made.add_argument("--instances", type=int, default=1, metavar="N", help="how many (1)")
-    made.add_argument("--instance-type", default="ml.m5.large", help="ml.m5.large")
-    made.add_argument("--variant", default="AllTraffic", metavar="NAME", help="AllTraffic")
+    made.add_argument("--instances", type=int, metavar="N", help="how many (1)")
+    made.add_argument("--instance-type", metavar="TYPE", help="(ml.m5.large)")
+    made.add_argument("--variant", metavar="NAME", help="(AllTraffic)")
 
 
 @contextmanager
@@ -32,6 +34,7 @@ def config_for(client: Any, options: argparse.Namespace) -> Iterator[str]:
     A config made here goes again when the block is refused: nobody else knows of it.
     """
     if options.config:
+        _refuse_details(options)
         yield options.config
         return
     name = _fresh_name(options.name)
@@ -39,10 +42,10 @@ def config_for(client: Any, options: argparse.Namespace) -> Iterator[str]:
         EndpointConfigName=name,
         ProductionVariants=[
             {
-                "VariantName": options.variant,
+                "VariantName": options.variant or "AllTraffic",
                 "ModelName": options.model,
-                "InitialInstanceCount": options.instances,
-                "InstanceType": options.instance_type,
+                "InitialInstanceCount": 1 if options.instances is None else options.instances,
+                "InstanceType": options.instance_type or "ml.m5.large",
                 "InitialVariantWeight": 1.0,
             }
         ],
@@ -52,6 +55,13 @@ def config_for(client: Any, options: argparse.Namespace) -> Iterator[str]:
     except ClientError:
         client.delete_endpoint_config(EndpointConfigName=name)
         raise
+
+
+def _refuse_details(options: argparse.Namespace) -> None:
+    """A config that exists is what it is."""
+    for name in ("instances", "instance_type", "variant"):
+        if getattr(options, name) is not None:
+            raise Refused(f"--{name.replace('_', '-')} goes with --model, not with --config.")
 
 
 def _fresh_name(endpoint: str) -> str:

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from inservice.cli.aws.failures import CommandLineError
+from inservice.cli.aws.failures import PARAMETERS_RC, CommandLineError
 from inservice.cli.aws.globals import parse_globals
 from inservice.cli.aws.session import Session
+from inservice.cli.endpoint import USAGE_RC
 
 REFUSED: Final = 1
 INTERRUPTED: Final = 130
@@ -53,4 +54,6 @@ def explained(run: Callable[[argparse.Namespace], int], options: argparse.Namesp
             sys.stderr.write(f"  request {request}\n")
     except (CommandLineError, BotoCoreError, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
+        if getattr(error, "exit_code", None) == PARAMETERS_RC:
+            return USAGE_RC
     return REFUSED

@@ -18,8 +18,10 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.markup import escape
 
-POLL_SECONDS: Final = 0.25
-"""A local endpoint is ready within a second, so AWS's thirty would be nearly all waiting."""
+_FIRST_POLL_SECONDS: Final = 0.1
+_POLL_SECONDS_MAX: Final = 2.0
+"""A local endpoint is ready within a second, so AWS's thirty would be nearly all waiting. One that
+takes minutes is asked less and less often: at AWS, too many questions are refused."""
 
 DONE: Final = 0
 ROLLED_BACK: Final = 3
@@ -112,6 +114,7 @@ def _settle(
 ) -> tuple[dict[str, Any], float]:
     """Describe an endpoint until its status is final (or, with `until` empty, never)."""
     started = time.monotonic()
+    pause_seconds = _FIRST_POLL_SECONDS
     while True:
         endpoint: dict[str, Any] = client.describe_endpoint(EndpointName=name)
         status = endpoint["EndpointStatus"]
@@ -120,7 +123,8 @@ def _settle(
         settled = status not in _GOING_ON and until is None
         if settled or status == "Failed" or elapsed >= timeout_seconds:
             return endpoint, elapsed
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause_seconds)
+        pause_seconds = min(pause_seconds * 1.25, _POLL_SECONDS_MAX)
 
 
 @contextmanager
