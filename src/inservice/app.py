@@ -33,7 +33,7 @@ from inservice.controller.act import Actor
 from inservice.controller.crash import CrashPoints
 from inservice.controller.gateways import Gateways
 from inservice.controller.instances import Instances, fleet_of
-from inservice.controller.launches import Launches
+from inservice.controller.launches import Launches, pins_of
 from inservice.controller.monitoring import Monitoring
 from inservice.controller.observe import Observer
 from inservice.controller.reconciler import Reconciler
@@ -47,7 +47,7 @@ from inservice.metrics.recorder import Recorder
 from inservice.metrics.utilization import RunningInstance
 from inservice.operations.live import InstanceSeen, ProcessSeen
 from inservice.routing import EndpointKey, KeyRoute
-from inservice.runtimes.base import InstanceState
+from inservice.runtimes.base import ImageNotRunnable, InstanceState, LaunchFailed
 from inservice.runtimes.process import ProcessRuntime
 from inservice.store.base import Commit, Store, StoreRefused
 from inservice.store.database import open_store
@@ -63,7 +63,7 @@ API_THREADS = 4
 """Writers wait for one another in the store; more threads would only wait there."""
 
 TIDY_SECONDS = 300.0
-"""How often artifacts that no fleet needs are let go."""
+"""How often artifacts and reports that nobody needs are let go."""
 
 SECRET_CHARACTERS = 40
 """As long as AWS's own secret keys."""
@@ -80,6 +80,7 @@ class Control:
         self.logs = LogGroups(settings.log_dir / "endpoints")
         self.started_at = self.clock.now()
         self._keys: dict[str, AccessKey] = {}
+        self._preparing: set[asyncio.Task[None]] = set()
         self.runtime = _runtime(settings)
         crash_point = CrashPoints(settings.crash_at, settings.run_dir)
         self.gateways = Gateways(
@@ -147,6 +148,24 @@ class Control:
             self.publish_keys()
         for key in commit.endpoints:
             self.reconciler.wake(key)
+        for image in commit.images:
+            task = asyncio.create_task(self.prepare(image))
+            self._preparing.add(task)
+            task.add_done_callback(self._preparing.discard)
+
+    async def prepare(self, image: str | None = None) -> None:
+        """Have the fork server up and, for an image, its frameworks imported: a model was created,
+        and the second that importing takes is over before its first endpoint is."""
+        try:
+            await self.runtime.prepare(image)
+        except ImageNotRunnable:
+            log.info("no runtime for image", image=image)
+        except LaunchFailed as failed:
+            log.warning("not prepared", image=image, why=str(failed))
+
+    async def prepared(self) -> None:
+        """Wait for preparations: a fork server that is starting must be there to be stopped."""
+        await asyncio.gather(*self._preparing)
 
     def key(self, key_id: str) -> AccessKey | None:
         """An access key by its id."""
@@ -200,13 +219,14 @@ class Control:
         ]
 
     async def tidy(self) -> None:
-        """Let go of artifacts that no fleet needs."""
+        """Let go of artifacts that no fleet needs, and of reports of endpoints that are gone."""
         while True:
             await self.clock.sleep(TIDY_SECONDS)
+            await asyncio.to_thread(self._forget_reports)
             with self.store.reading() as reading:
                 records = [reading.find_endpoint(key) for key in reading.endpoint_keys()]
-            fleets = {
-                fleet.id
+            pins = {
+                pin
                 for record in records
                 if record is not None
                 for fleet in (
@@ -214,8 +234,13 @@ class Control:
                     *record.endpoint.previous_fleets,
                     *record.deployment.new,
                 )
+                for pin in pins_of(fleet)
             }
-            await asyncio.to_thread(self.artifacts.release, fleets)
+            await asyncio.to_thread(self.artifacts.release, pins)
+
+    def _forget_reports(self) -> None:
+        counted = self.metrics.counted_generations()  # first: none of a newer one is forgotten
+        self.metrics.forget_step_counts(counted - set(self.generations().values()))
 
     async def stop(self, *, instances_too: bool) -> None:
         """Decide nothing more; then, going down for good, stop what runs."""
@@ -307,12 +332,11 @@ async def run(settings: Settings, listening: socket.socket) -> None:
             asyncio.create_task(control.tidy()),
             asyncio.create_task(control.monitoring.run()),
         ]
-        # Not cancelled at the end: a fork server that is starting must be there to be stopped.
-        preparing = asyncio.create_task(control.runtime.prepare())
+        await control.prepare()
         told = await _until_told_or_orphaned()
         for task in background:
             task.cancel()
-        await asyncio.gather(preparing, *background, return_exceptions=True)
+        await asyncio.gather(control.prepared(), *background, return_exceptions=True)
         await server.drain(deadline_seconds=5.0)
         await control.stop(instances_too=told)
     finally:

@@ -67,7 +67,8 @@ class Instances:
 
     async def _adopt(self, handle: Handle) -> None:
         known = await self.runtime.recover(handle)
-        sight = await self.runtime.look(known) if known else Sight(InstanceState.GONE)
+        # One that died while nobody watched is looked at too: its record says how it died.
+        sight = await self.runtime.look(handle)
         self._watch(known or handle, sight)
         log.info("instance found", instance=handle.instance_id, state=sight.state)
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -24,7 +23,12 @@ from inservice.clock import Clock
 from inservice.controller.instances import Instances
 from inservice.hosting.endpoint import Endpoint
 from inservice.hosting.fleet import Fleet
-from inservice.hosting.model import ContainerDefinition
+from inservice.hosting.model import (
+    ArtifactSource,
+    CompressionType,
+    ContainerDefinition,
+    S3DataType,
+)
 from inservice.runtimes.base import ImageNotRunnable, LaunchFailed, LaunchSpec
 
 RETRY_SECONDS = 10.0
@@ -34,6 +38,10 @@ instance died while the artifact store is away."""
 FETCHES_MAX = 32
 """Fetches at once. They have threads of their own: a download may take an hour, and the few
 threads that asyncio has for everybody are needed for the store."""
+
+SUBMIT_DIRECTORY = "SAGEMAKER_SUBMIT_DIRECTORY"
+"""Where AWS's framework containers find the user's code. The SageMaker SDK sets it to an archive in
+S3, which the container fetches; here the host does, with the checks that every artifact gets."""
 
 log = structlog.get_logger()
 
@@ -125,25 +133,41 @@ class Launches:
         if fleet.model is None:
             raise ImageNotRunnable(f"Fleet {fleet.id} has no model to run.")
         container = fleet.model.containers[0]
+        model_pin, code_pin = pins_of(fleet)
         model_dir = None
         if container.artifact is not None:
-            source = container.artifact
-            fetch = partial(
-                self.artifacts.fetch,
-                source.uri,
-                data_type=source.data_type,
-                compression=source.compression,
-                pin=fleet.id,
-                deadline=time.monotonic() + fleet.variant.download_timeout_seconds,
-                cancelled=launch.cancelled,
+            model_dir = await self._fetch(container.artifact, model_pin, fleet, launch)
+        environment = dict(container.environment)
+        if environment.get(SUBMIT_DIRECTORY, "").startswith("s3://"):
+            source = ArtifactSource(
+                environment[SUBMIT_DIRECTORY], S3DataType.S3_OBJECT, CompressionType.GZIP
             )
-            artifact = await asyncio.get_running_loop().run_in_executor(self._threads, fetch)
-            model_dir = artifact.path
+            code_dir = await self._fetch(source, code_pin, fleet, launch)
+            environment[SUBMIT_DIRECTORY] = code_dir.as_uri()
         for ordinal in sorted(launch.ordinals):
             if launch.cancelled.is_set():
                 return
-            await self.instances.launch(_spec(endpoint, fleet, container, ordinal, model_dir))
+            await self.instances.launch(
+                _spec(endpoint, fleet, container, ordinal, model_dir, environment)
+            )
             launch.ordinals.discard(ordinal)
+
+    async def _fetch(self, source: ArtifactSource, pin: str, fleet: Fleet, launch: _Launch) -> Path:
+        artifact = await asyncio.to_thread(
+            self.artifacts.fetch,
+            source.uri,
+            data_type=source.data_type,
+            compression=source.compression,
+            pin=pin,
+            deadline=time.monotonic() + fleet.variant.download_timeout_seconds,
+            cancelled=launch.cancelled,
+        )
+        return artifact.path
+
+
+def pins_of(fleet: Fleet) -> tuple[str, str]:
+    """Under which names the artifact store keeps a fleet's model and its code."""
+    return fleet.id, f"{fleet.id}+code"
 
 
 def _spec(
@@ -152,6 +176,7 @@ def _spec(
     container: ContainerDefinition,
     ordinal: int,
     model_dir: Path | None,
+    environment: Mapping[str, str],
 ) -> LaunchSpec:
     return LaunchSpec(
         instance_id=fleet.instance_id(ordinal),
@@ -162,6 +187,6 @@ def _spec(
         image=container.image,
         container=container.hostname or "primary",
         model_dir=model_dir,
-        environment=container.environment,
+        environment=environment,
         network_isolation=bool(fleet.model and fleet.model.network_isolation),
     )

@@ -125,6 +125,7 @@ class Commit:
 
     endpoints: frozenset[EndpointKey]
     access_keys: bool
+    images: frozenset[str] = frozenset()  # of models that are new: what may be launched next
 
 
 class Reading(Protocol):

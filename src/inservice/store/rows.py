@@ -200,15 +200,19 @@ class WritableRows(Rows):
         self.forgotten: set[RecordKey] = set()
         self._announced: set[EndpointKey] = set()
         self._access_keys_changed = False
+        self._images: set[str] = set()
 
     @property
     def commit(self) -> Commit:
         """What this transaction touched so far."""
-        return Commit(frozenset(self._announced), self._access_keys_changed)
+        return Commit(
+            frozenset(self._announced), self._access_keys_changed, frozenset(self._images)
+        )
 
     def add_model(self, model: Model) -> None:
         arn = ResourceArn(ResourceKind.MODEL, model.account, model.region, model.name)
         self._add_named(tables.models, arn, created_at=model.created_at, body=_MODELS.encode(model))
+        self._images.update(container.image for container in model.containers)
 
     def delete_model(self, account: str, region: str, name: str) -> None:
         self._delete_named(tables.models, ResourceArn(ResourceKind.MODEL, account, region, name))
