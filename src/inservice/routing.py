@@ -46,7 +46,7 @@ class EndpointRoute:
     region: str
     name: str
     fleets: tuple[FleetRoute, ...]
-    step: str = ""  # the deployment step that these shares belong to: "<deployment id>/<row>"
+    step: str = ""  # what its requests are counted under: Deployment.step_id
 
 
 @dataclass(frozen=True, slots=True)

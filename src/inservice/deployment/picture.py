@@ -65,7 +65,7 @@ def picture(endpoint: Endpoint, deployment: Deployment, facts: Facts, now: float
         "Paused": deployment.paused,
         "HoldEndsAt": _hold_ends_at(deployment, now),
         "Reason": deployment.reason,
-        "Fleets": list(_fleets(deployment, facts)),
+        "Fleets": list(_fleets(endpoint, deployment, facts)),
     }
     return {member: value for member, value in shown.items() if value is not None}
 
@@ -96,13 +96,15 @@ def _variants(step: Step, new: frozenset[str]) -> Iterator[Picture]:
         }
 
 
-def _fleets(deployment: Deployment, facts: Facts) -> Iterator[Picture]:
-    configs = {fleet.id: fleet.config_name for fleet in deployment.new}
+def _fleets(endpoint: Endpoint, deployment: Deployment, facts: Facts) -> Iterator[Picture]:
+    new = {fleet.id for fleet in deployment.new}
+    every = (*endpoint.previous_fleets, *endpoint.fleets, *deployment.new)
+    configs = {fleet.id: fleet.config_name for fleet in every}
     shares: Mapping[str, int] = facts.shares if facts.shares is not None else deployment.shares
     settled = deployment.over or deployment.kind is Kind.SCALE
     for want in deployment.step.wants:
         seen = facts.of(want.fleet)
-        role = "serving" if settled else "new" if want.fleet in configs else "old"
+        role = "serving" if settled else "new" if want.fleet in new else "old"
         yield {
             "FleetId": want.fleet,
             "VariantName": want.variant,

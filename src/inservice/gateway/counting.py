@@ -33,6 +33,7 @@ class Tally:
     """The sums of one fleet at one deployment step since the last row."""
 
     __slots__ = (
+        "abandonments",
         "client_errors",
         "concurrent",
         "concurrent_max",
@@ -63,6 +64,7 @@ class Tally:
         self.gateway_errors = 0
         self.retried = 0
         self.mid_stream_errors = 0
+        self.abandonments = 0
         self.per_instance = 0.0
         self.concurrent_max = self.concurrent
         self.latencies: list[float] = []  # seconds
@@ -98,11 +100,18 @@ class Tally:
     def abandoned(self) -> None:
         """The client left before the answer; how the model fared is not known."""
         self.concurrent -= 1
+        self.abandonments += 1
 
     @property
     def empty(self) -> bool:
         """Nothing to tell."""
-        return not (self.invocations or self.gateway_errors or self.latencies or self.concurrent)
+        return not (
+            self.invocations
+            or self.gateway_errors
+            or self.latencies
+            or self.concurrent
+            or self.abandonments
+        )
 
     def row(self, at: float) -> InvocationRow:
         """What was counted up to `at`."""
@@ -123,6 +132,7 @@ class Tally:
             gateway_errors=self.gateway_errors,
             retried=self.retried,
             mid_stream_errors=self.mid_stream_errors,
+            abandoned=self.abandonments,
             per_instance=self.per_instance,
             concurrent_max=self.concurrent_max,
             model_latency=_values(self.latencies),

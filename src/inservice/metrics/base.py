@@ -16,6 +16,7 @@ from typing import Protocol
 
 from inservice.alarms.history import HistoryItem
 from inservice.metrics.names import Metric
+from inservice.metrics.step_counts import StepCount
 
 TIERS: Mapping[int, int] = {1: 3 * 3_600, 60: 15 * 86_400, 300: 63 * 86_400, 3_600: 455 * 86_400}
 """Seconds of a bucket → seconds it is kept. CloudWatch's retention table."""
@@ -27,6 +28,11 @@ an hour's graph."""
 
 ChunkKey = tuple[int, int, int]
 """(series id, seconds of a bucket, first second)."""
+
+
+DEPLOYMENTS_KEPT = 50
+"""Of each endpoint, whose counts by step are kept: a report is read within days. An endpoint that
+is scaled every minute has deployments without end."""
 
 
 class MetricsRefused(Exception):
@@ -89,11 +95,32 @@ class MetricStorage(Protocol):
         """Worker → the newest sequence number of it that was journalled."""
         ...
 
-    def journal(self, entry: bytes, *, now: float, worker: str = "", seq: int = 0) -> int:
-        """Keep an entry, and the worker's mark with it; durable when it returns. Gives its id.
+    def journal(
+        self,
+        entry: bytes,
+        *,
+        now: float,
+        worker: str = "",
+        seq: int = 0,
+        step_counts: Sequence[StepCount] = (),
+    ) -> int:
+        """Keep an entry, and with it the worker's mark and what it adds to the counts by step;
+        durable when it returns. Gives its id.
 
         Raises ServiceUnavailable when the database does not take it.
         """
+        ...
+
+    def step_counts(self, generation: str, number: int) -> Sequence[StepCount]:
+        """What was counted of one deployment."""
+        ...
+
+    def counted_generations(self) -> frozenset[str]:
+        """The endpoints of which there are counts by step."""
+        ...
+
+    def forget_step_counts(self, generations: Iterable[str]) -> None:
+        """These endpoints are gone."""
         ...
 
     def unfolded(self) -> Sequence[tuple[int, bytes]]:

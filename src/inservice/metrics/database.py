@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from sqlalchemy import (
     create_engine,
     delete,
     event,
+    func,
     insert,
     make_url,
     select,
@@ -37,6 +39,7 @@ from inservice.errors import ServiceUnavailable
 from inservice.metrics import tables
 from inservice.metrics.base import (
     CHUNK_BUCKETS,
+    DEPLOYMENTS_KEPT,
     TIERS,
     AlarmKey,
     ChunkKey,
@@ -46,6 +49,7 @@ from inservice.metrics.base import (
     SeriesRow,
 )
 from inservice.metrics.names import Metric
+from inservice.metrics.step_counts import StepCount
 
 BUSY_SECONDS = 5
 KEYS_AT_ONCE = 250
@@ -122,16 +126,45 @@ class MetricsDatabase:
             rows = connection.execute(select(tables.marks.c.worker, tables.marks.c.seq))
             return {worker: seq for worker, seq in rows}  # noqa: C416 - rows are no tuples to mypy
 
-    def journal(self, entry: bytes, *, now: float, worker: str = "", seq: int = 0) -> int:
+    def journal(
+        self,
+        entry: bytes,
+        *,
+        now: float,
+        worker: str = "",
+        seq: int = 0,
+        step_counts: Sequence[StepCount] = (),
+    ) -> int:
         """See `MetricStorage`."""
         with self._begin() as connection:
             if worker:
                 mark = {"worker": worker, "seq": seq, "at": now}
                 self._replace(connection, tables.marks, [mark])
+            self._add(connection, tables.step_counts, [asdict(count) for count in step_counts])
             result = connection.execute(insert(tables.journal).values(body=entry))
         key = result.inserted_primary_key
         assert key is not None
         return int(key[0])
+
+    def step_counts(self, generation: str, number: int) -> Sequence[StepCount]:
+        """See `MetricStorage`."""
+        table = tables.step_counts
+        wanted = select(table).where(table.c.generation == generation, table.c.number == number)
+        with self._begin() as connection:
+            return [StepCount(**row) for row in connection.execute(wanted).mappings()]
+
+    def counted_generations(self) -> frozenset[str]:
+        """See `MetricStorage`."""
+        with self._begin() as connection:
+            found = connection.execute(select(tables.step_counts.c.generation).distinct())
+            return frozenset(found.scalars())
+
+    def forget_step_counts(self, generations: Iterable[str]) -> None:
+        """See `MetricStorage`."""
+        table = tables.step_counts
+        with self._begin() as connection:
+            for generation in generations:
+                connection.execute(delete(table).where(table.c.generation == generation))
 
     def unfolded(self) -> Sequence[tuple[int, bytes]]:
         """See `MetricStorage`."""
@@ -194,6 +227,7 @@ class MetricsDatabase:
             connection.execute(
                 delete(tables.alarm_history).where(history.at < now - HISTORY_SECONDS)
             )
+            self._forget_old_deployments(connection)
         return empty
 
     def add_history(self, alarm: AlarmKey, type_: str, items: Sequence[HistoryItem]) -> None:
@@ -262,6 +296,25 @@ class MetricsDatabase:
         keys = [column.name for column in table.primary_key]
         changes = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}
         connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), rows)
+
+    def _add(self, connection: Connection, table: Any, rows: Sequence[dict[str, Any]]) -> None:
+        """Insert the rows, each added to the one with its key."""
+        if not rows:
+            return
+        statement = self._upsert(table)
+        keys = [column.name for column in table.primary_key]
+        sums = {c.name: c + statement.excluded[c.name] for c in table.c if c.name not in keys}
+        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=sums), rows)
+
+    def _forget_old_deployments(self, connection: Connection) -> None:
+        columns = tables.step_counts.c
+        newest = select(columns.generation, func.max(columns.number)).group_by(columns.generation)
+        for generation, number in connection.execute(newest).all():
+            connection.execute(
+                delete(tables.step_counts).where(
+                    columns.generation == generation, columns.number <= number - DEPLOYMENTS_KEPT
+                )
+            )
 
     @contextlib.contextmanager
     def _begin(self) -> Iterator[Connection]:

@@ -7,7 +7,7 @@ own pace and says what time it is.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,7 +17,9 @@ from inservice.metrics.alarm_history import AlarmHistory
 from inservice.metrics.base import MetricStorage
 from inservice.metrics.datapoints import Datapoints, Sample, Series
 from inservice.metrics.names import METRICS, ZEROES, Metric, VariantKey
-from inservice.metrics.rows import GatewayRow, samples_of
+from inservice.metrics.prometheus import Totals
+from inservice.metrics.rows import GatewayRow, samples_of, step_counts_of
+from inservice.metrics.step_counts import StepCount
 
 AHEAD_SECONDS_MAX = 2 * 3_600
 """A row this far ahead of the clock is dropped: it could never be shown, and a worker whose clock
@@ -66,6 +68,7 @@ class Recorder:
             self._through = number  # first: a fold in between must not leave what it contains
             self._apply(_DECODER.decode(entry), now)
         self.history = AlarmHistory(storage, self._lock)
+        self.totals = Totals()
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
     def record_gateway_rows(
@@ -83,10 +86,15 @@ class Recorder:
                 return
             entry = _Rows([row for row in typed if row.at <= now + AHEAD_SECONDS_MAX])
             self._through = self._storage.journal(
-                _ENCODER.encode(entry), now=now, worker=worker, seq=seq
+                _ENCODER.encode(entry),
+                now=now,
+                worker=worker,
+                seq=seq,
+                step_counts=step_counts_of(typed, worker),
             )
             self._marks[worker] = seq
             self._apply(entry, now)
+            self.totals.add(entry.rows)
 
     def put(self, samples: Sequence[Sample], now: float) -> None:
         """Count samples, durably. Raises BadValue when they are more metrics than there may be."""
@@ -139,6 +147,11 @@ class Recorder:
             self._datapoints.forget(self._storage.expire(now), now)
             self._marks = dict(self._storage.marks())
 
+    def forget_step_counts(self, generations: Iterable[str]) -> None:
+        """These endpoints are gone, and their reports with them."""
+        with self._lock:
+            self._storage.forget_step_counts(generations)
+
     def close(self) -> None:
         """Fold, and let go of the storage."""
         with self._lock:
@@ -157,6 +170,17 @@ class Recorder:
         """The units in which there are values of the metric."""
         with self._lock:
             return self._datapoints.units(metric)
+
+    def step_counts(self, generation: str, number: int) -> Sequence[StepCount]:
+        """What was counted of one deployment; nothing of one that nobody invoked or that is long
+        past (see DEPLOYMENTS_KEPT)."""
+        with self._lock:
+            return self._storage.step_counts(generation, number)
+
+    def counted_generations(self) -> frozenset[str]:
+        """The endpoints of which there are counts by step."""
+        with self._lock:
+            return self._storage.counted_generations()
 
     def all_series(self, account: str, region: str) -> Sequence[Series]:
         """Every series of an account in a region."""

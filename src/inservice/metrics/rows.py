@@ -7,18 +7,23 @@ The row's members are those of `transport.tables.InvocationRow`, which is the wo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from inservice.metrics.aggregates import Aggregate
 from inservice.metrics.datapoints import Sample
 from inservice.metrics.names import METRICS, VariantKey
 from inservice.metrics.sketches import ZERO, bin_of
+from inservice.metrics.step_counts import StepCount
 
 Values = tuple[float, float, float, float, list[int]]
 """(count, sum, smallest, largest, bins): what `Aggregate.row` gives."""
 
 NO_VALUES: Values = (0, 0.0, 0.0, 0.0, [])
+
+_STEP = re.compile(r"(?P<generation>[^/]+)-(?P<number>\d+)/(?P<place>.+)")
+""""<deployment id>/<row>", or "<deployment id>/back/<row>"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class GatewayRow:
     variant: str
     fleet: str
     config: str
-    step: str  # of the deployment that these shares belonged to
+    step: str  # what it is counted under: see `deployment.state.Deployment.step_id`
     at: float  # when this stretch of counting ended
     invocations: int = 0  # sent to the variant, whatever came of them
     client_errors: int = 0  # the model answered 4xx
@@ -40,6 +45,7 @@ class GatewayRow:
     gateway_errors: int = 0  # answered by the gateway itself
     retried: int = 0  # moved to another instance before anything was sent
     mid_stream_errors: int = 0  # streams that broke after their first byte
+    abandoned: int = 0  # the client left before the answer
     per_instance: float = 0.0  # sum of 1/n over the invocations
     concurrent_max: int = 0  # the most under way at once
     model_latency: Values = NO_VALUES
@@ -57,6 +63,27 @@ def samples_of(row: GatewayRow) -> Iterator[Sample]:
     for name, seen in _aggregates(row):
         for metric in row.variant_key.metrics(name):
             yield Sample(metric, METRICS[name].unit, row.at, seen)
+
+
+def step_counts_of(rows: Iterable[GatewayRow], worker: str) -> list[StepCount]:
+    """What rows say of steps. Rows from between deployments say nothing of any."""
+    return [
+        StepCount(
+            generation=step["generation"],
+            number=int(step["number"]),
+            place=step["place"],
+            fleet=row.fleet,
+            worker=worker,
+            invocations=row.invocations,
+            answered=int(row.model_latency[0]),
+            model_errors=row.model_errors,
+            abandoned=row.abandoned,
+            gateway_errors=row.gateway_errors,
+            retried=row.retried,
+        )
+        for row in rows
+        if (step := _STEP.fullmatch(row.step))
+    ]
 
 
 def _aggregates(row: GatewayRow) -> Iterator[tuple[str, Aggregate]]:

@@ -69,6 +69,22 @@ marks = Table(
     Column("at", Double, nullable=False),
 )
 
+step_counts = Table(
+    "deployment_step_counts",
+    metadata,
+    Column("generation", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("place", Text, primary_key=True),
+    Column("fleet", Text, primary_key=True),
+    Column("worker", Text, primary_key=True),
+    Column("invocations", BigInteger, nullable=False),
+    Column("answered", BigInteger, nullable=False),
+    Column("model_errors", BigInteger, nullable=False),
+    Column("abandoned", BigInteger, nullable=False),
+    Column("gateway_errors", BigInteger, nullable=False),
+    Column("retried", BigInteger, nullable=False),
+)
+
 alarm_history = Table(
     "alarm_history",
     metadata,

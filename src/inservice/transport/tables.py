@@ -49,6 +49,8 @@ class InvocationRow:
     """Times a request was moved to another instance because nothing of it had been sent."""
     mid_stream_errors: int = 0
     """Streams that broke after their first byte."""
+    abandoned: int = 0
+    """Requests whose client left before the answer."""
     per_instance: float = 0.0
     """Sum of 1/n over the invocations, n being the instances that took traffic at the time."""
     concurrent_max: int = 0
