@@ -7,7 +7,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -17,12 +18,19 @@ from tests.acceptance.server import wait_until
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """A caller whose own AWS set-up and proxy must not matter; TMPDIR shows what is left."""
+def place() -> Iterator[Path]:
+    """A TMPDIR that shows what is left; pytest's own is too deep for sockets."""
+    with tempfile.TemporaryDirectory(prefix="demo-", dir="/tmp") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def environment(place: Path) -> dict[str, str]:
+    """A caller whose own AWS set-up and proxy must not matter."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "INSERVICE_"))}
     return {
         **clean,
-        "TMPDIR": str(tmp_path),
+        "TMPDIR": str(place),
         "AWS_PROFILE": "no-such-profile",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
         "AWS_SESSION_TOKEN": "stale",
@@ -54,7 +62,7 @@ def left_behind(place: Path) -> list[psutil.Process]:
     return found
 
 
-def test_the_demo_works_and_leaves_nothing(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_the_demo_works_and_leaves_nothing(place: Path, environment: dict[str, str]) -> None:
     demo = start(environment)
     output, _ = demo.communicate(timeout=120)
     assert demo.returncode == 0, output
@@ -63,13 +71,13 @@ def test_the_demo_works_and_leaves_nothing(tmp_path: Path, environment: dict[str
     assert float(re.search(r"(\d+\.\d)% right", output)[1]) > 95  # type: ignore[index]
     assert re.search(r"[\d,]+/s, p50 \d+\.\d ms, p99 \d+\.\d ms", output)
     assert re.search(r"all \d processes are gone", output)
-    assert not left_behind(tmp_path)
-    assert not list(tmp_path.glob("inservice-demo-*"))
+    assert not left_behind(place)
+    assert not list(place.iterdir())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_stops_its_server(
-    tmp_path: Path, environment: dict[str, str], number: signal.Signals
+    place: Path, environment: dict[str, str], number: signal.Signals
 ) -> None:
     demo = start(environment)
     seen = ""
@@ -81,11 +89,11 @@ def test_an_interrupted_demo_stops_its_server(
     rest, _ = demo.communicate(timeout=60)
     assert demo.returncode == 130, seen + rest
     assert "processes are gone" in rest
-    assert not left_behind(tmp_path)
-    assert not list(tmp_path.glob("inservice-demo-*"))
+    assert not left_behind(place)
+    assert not list(place.iterdir())
 
 
-def test_a_failure_is_told_and_nothing_is_left(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_a_failure_is_told_and_nothing_is_left(place: Path, environment: dict[str, str]) -> None:
     """The server is killed in the middle, supervisor first."""
     demo = start(environment)
     seen = ""
@@ -93,10 +101,10 @@ def test_a_failure_is_told_and_nothing_is_left(tmp_path: Path, environment: dict
         line = demo.stdout.readline()  # type: ignore[union-attr]
         assert line, seen
         seen += line
-    for process in left_behind(tmp_path):
+    for process in left_behind(place):
         if "inservice.supervisor" in " ".join(process.cmdline()):
             process.kill()
     rest, _ = demo.communicate(timeout=90)
     assert demo.returncode == 1, seen + rest
     assert "It works" not in rest
-    wait_until(lambda: not left_behind(tmp_path), 15.0)
+    wait_until(lambda: not left_behind(place), 15.0)

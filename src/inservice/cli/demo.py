@@ -21,6 +21,9 @@ from inservice.demo.story import Story
 
 LOAD_SECONDS = 3.0
 
+TMPDIR_CHARACTERS_MAX = 32
+"""UNIX socket paths have 107 bytes; the names below the temporary directory take some 70."""
+
 
 def run(argv: list[str]) -> int:
     """0 when everything did what it should and nothing is left running, else 1."""
@@ -31,8 +34,10 @@ def run(argv: list[str]) -> int:
     )
     parser.parse_args(argv)
     story = Story()
-    # mkdtemp makes it with mode 0700, so nobody else reads the server's key in it.
-    place = Path(tempfile.mkdtemp(prefix="inservice-demo-"))
+    # mkdtemp makes it with mode 0700, so nobody else reads the server's key in it. A deep TMPDIR
+    # would make the server keep its sockets elsewhere, and the demo could not remove them.
+    deep = len(tempfile.gettempdir()) > TMPDIR_CHARACTERS_MAX
+    place = Path(tempfile.mkdtemp(prefix="inservice-demo-", dir="/tmp" if deep else None))  # noqa: S108
     before = dict(os.environ)
     try:
         with _terminable():
