@@ -25,6 +25,7 @@ import uvloop
 
 from inservice import config, supervisor
 from inservice.api.application import create_application
+from inservice.api.exposition import with_metrics
 from inservice.artifacts.s3 import s3_client
 from inservice.artifacts.store import ArtifactStore
 from inservice.clock import SystemClock
@@ -37,6 +38,7 @@ from inservice.controller.launches import Launches, pins_of
 from inservice.controller.monitoring import Monitoring
 from inservice.controller.observe import Observer
 from inservice.controller.reconciler import Reconciler
+from inservice.controller.scraping import Scraping, scrape_token
 from inservice.controller.tables import Tables
 from inservice.identity.principal import AccessKey, Account
 from inservice.logs.groups import LogGroups
@@ -311,14 +313,28 @@ async def run(settings: Settings, listening: socket.socket) -> None:
         ensure_root_key(store, settings)
         control = Control(settings, store)
         await control.start()
+        threads = ThreadPoolExecutor(API_THREADS, thread_name_prefix="api")
         application = create_application(
             store=store,
             live=control,
             clock=control.clock,
             keys=control.key,
-            threads=ThreadPoolExecutor(API_THREADS, thread_name_prefix="api"),
+            threads=threads,
         )
-        server = await serve(application, sockets=[listening])
+        scraping = Scraping(
+            store,
+            control.metrics,
+            control.monitoring.alarms,
+            table=lambda: control.gateways.table,
+            instances=lambda: [(seen.fleet, seen.state) for seen in control.instances_seen()],
+        )
+        answer = with_metrics(
+            application,
+            token=scrape_token(settings.data_dir / "metrics.token"),
+            page=scraping.page,
+            threads=threads,
+        )
+        server = await serve(answer, sockets=[listening])
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         endpoint = {
             "pid": os.getppid(),

@@ -1,0 +1,112 @@
+"""The Prometheus page of a real server, read with Prometheus' own parser; and its dashboard."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.acceptance.server import Server, variant, wait_until
+
+ROOT = Path(__file__).parents[2]
+
+
+def scrape(
+    server: Server, token: str | None = None
+) -> dict[str, list[tuple[dict[str, str], float]]]:
+    secret = (server.data_dir / "metrics.token").read_text() if token is None else token
+    request = urllib.request.Request(
+        f"{server.url}/metrics", headers={"Authorization": f"Bearer {secret}"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        text = answer.read().decode()
+    found: Page = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return found
+
+
+def test_a_scrape_needs_the_token(server: Server) -> None:
+    for wrong in ("", "guess"):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            scrape(server, wrong)
+        caught.value.close()
+        assert caught.value.code == 401
+    assert (server.data_dir / "metrics.token").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_endpoint_is_on_the_page(server: Server, echo: Callable[[str], str]) -> None:
+    name = "scraped"
+    server.create_model(name, echo(name))
+    server.create_config(name, variant(name, count=2))
+    server.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=name)
+    assert server.settled(name)["EndpointStatus"] == "InService"
+    server.client("cloudwatch").put_metric_alarm(
+        AlarmName="watch",
+        Namespace="AWS/SageMaker",
+        MetricName="Invocations",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1e9,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    for _ in range(7):
+        server.invoke(name)
+
+    def of_ours(
+        page: dict[str, list[tuple[dict[str, str], float]]], metric: str
+    ) -> dict[str, float]:
+        label = {"inservice_requests_total": "code_class", "inservice_instances": "state"}
+        return {
+            labels.get(label.get(metric, ""), ""): value
+            for labels, value in page.get(metric, [])
+            if labels.get("endpoint") == name
+        }
+
+    def counted() -> Page | None:
+        page = scrape(server)
+        alarms = {labels["alarm"] for labels, _ in page.get("inservice_alarm_state", [])}
+        is_counted = of_ours(page, "inservice_requests_total").get("2xx") == 7
+        return page if is_counted and "watch" in alarms else None
+
+    page = wait_until(counted)
+    assert of_ours(page, "inservice_instances") == {"Ready": 2}
+    assert of_ours(page, "inservice_variant_weight") == {"": 1.0}
+    assert of_ours(page, "inservice_endpoint_info") == {"": 1.0}
+    assert of_ours(page, "inservice_model_latency_seconds_count") == {"": 7.0}
+    utilization = wait_until(
+        lambda: server.client("cloudwatch").list_metrics(
+            Namespace="/aws/sagemaker/Endpoints",
+            MetricName="MemoryUtilization",
+            Dimensions=[{"Name": "EndpointName", "Value": name}],
+        )["Metrics"]
+    )
+    assert {len(metric["Dimensions"]) for metric in utilization} == {2, 3}
+
+
+def test_the_dashboards_ask_for_metrics_that_exist() -> None:
+    """Every metric that a panel names is one of the page's."""
+    source = (ROOT / "src/inservice/metrics/prometheus.py").read_text()
+    names = set(re.findall(r'"(inservice_[a-z_]+)"', source))
+    for path in (ROOT / "dashboards").glob("*.json"):
+        dashboard = json.loads(path.read_text())
+        asked = [
+            target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])
+        ]
+        asked += [one["query"] for one in dashboard["templating"]["list"] if "query" in one]
+        used = {
+            re.sub(r"_(total|bucket|count|sum)$", "", name)
+            for expression in asked
+            for name in re.findall(r"inservice_[a-z_]+", str(expression))
+        }
+        assert used, path
+        assert used <= names, path
