@@ -1,0 +1,170 @@
+"""The controller with a real store and a real channel, over a fake host, and ways to crash it.
+
+What a crash of control takes is taken here too: every object, every task, everything in memory.
+What it leaves is left: the database, the instances, the routing table on disk, the gateway worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from inservice.artifacts.store import ArtifactStore
+from inservice.clock import SystemClock
+from inservice.controller.act import Actor
+from inservice.controller.gateways import Gateways
+from inservice.controller.instances import Instances
+from inservice.controller.launches import Launches
+from inservice.controller.observe import Observer
+from inservice.controller.reconciler import Reconciler
+from inservice.controller.tables import Tables
+from inservice.operations.registry import Call, find
+from inservice.routing import RoutingTable
+from inservice.store.base import EndpointRecord, Store
+from inservice.store.database import open_store
+from inservice.testing.runtime import FakeHost, FakeRuntime
+from inservice.transport.tables import decode_table
+
+ACCOUNT, REGION = "0" * 12, "us-east-1"
+
+
+class Crash(BaseException):
+    """Control is gone. Not an Exception: nothing in the controller may catch it."""
+
+
+@dataclass
+class CrashAgainAndAgain:
+    """Crashes at passes 1, 3, 6, 10, 15 … of one point: early, often, and with ever more room to
+    get ahead in between, so that a life that needs five turns for a step gets them at last."""
+
+    point: str
+    crashed: Callable[[], None]
+    passes: Counter[str] = field(default_factory=Counter)
+    crashes: int = 0
+
+    def __call__(self, point: str) -> None:
+        self.passes[point] += 1
+        number = self.crashes + 1
+        if point == self.point and self.passes[point] >= number * (number + 1) // 2:
+            self.crashes += 1
+            self.crashed()
+            raise Crash(point)
+
+
+class FakeWorker:
+    """A gateway worker as control sees one. It outlives control and checks what it is told."""
+
+    def __init__(self, run_dir: Path, host: FakeHost) -> None:
+        self.channel, self.host = run_dir / "routes.sock", host
+        self.table = RoutingTable(-1, {}, {})
+        self.wrongs: list[str] = []
+        document = {"children": [{"name": "gateway-0", "pid": os.getpid(), "started_at": 0.0}]}
+        (run_dir / "processes.json").write_text(json.dumps(document))
+
+    async def work(self) -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                reader, writer = await asyncio.open_unix_connection(self.channel)
+                hello = {"pid": os.getpid(), "index": 0, "version": self.table.version}
+                writer.write(json.dumps({"hello": hello}).encode() + b"\n")
+                with contextlib.closing(writer):
+                    while line := await reader.readline():
+                        self.take(json.loads(line)["table"])
+                        writer.write(json.dumps({"ack": self.table.version}).encode() + b"\n")
+            await asyncio.sleep(0.001)
+
+    def take(self, document: dict[str, Any]) -> None:
+        table = decode_table(json.dumps(document).encode())
+        if table.version < self.table.version:
+            self.wrongs.append("control went back to an older table")
+            return
+        self.table = table
+
+    def look(self) -> None:
+        """While an endpoint is served, something that lives serves it."""
+        alive = set(self.host.alive())
+        for route in self.table.endpoints.values():
+            listed = {i.id for fleet in route.fleets if fleet.share for i in fleet.instances}
+            if not listed & alive:
+                self.wrongs.append(f"{route.name} at {route.step}: nothing alive in {listed}")
+
+
+@dataclass
+class Controller:
+    """One life of control."""
+
+    store: Store
+    gateways: Gateways
+    instances: Instances
+    actor: Actor
+    launches: Launches
+    reconciler: Reconciler
+
+    @classmethod
+    async def born(cls, place: Path, host: FakeHost, crash_point: Callable[[str], None]) -> Any:
+        clock = SystemClock()
+        store = open_store(f"sqlite:///{place / 'store.db'}", key_file=place / "key")
+        reconciler: Reconciler
+
+        def wake(fleet: str) -> None:
+            reconciler.wake_generation(fleet.partition("-")[0])
+
+        gateways = Gateways(
+            place,
+            clock,
+            on_acknowledged=lambda: reconciler.wake_all(),
+            on_metrics=lambda *_: None,
+        )
+        tables = Tables(gateways)
+        instances = Instances(FakeRuntime(host), clock, wake)
+        artifacts = ArtifactStore(place / "artifacts", s3=lambda: None)
+        launches = Launches(instances, artifacts, clock, wake)
+        actor = Actor(instances, launches, tables, 1.0, crash_point)
+        observer = Observer(instances, launches, tables, lambda *_: {})
+        reconciler = Reconciler(store, observer, actor, clock, crash_point)
+        await gateways.start()
+        await instances.adopt()
+        loop = asyncio.get_running_loop()
+        store.on_commit(
+            lambda commit: (
+                [loop.call_soon_threadsafe(reconciler.wake, k) for k in commit.endpoints] and None
+            )
+        )
+        with store.reading() as reading:
+            for key in reading.endpoint_keys():
+                reconciler.wake(key)
+        return cls(store, gateways, instances, actor, launches, reconciler)
+
+    async def die(self) -> None:
+        """As by `kill -9`, as far as that can be done within a process."""
+        await self.reconciler.close()
+        await self.launches.close()
+        await self.instances.close()
+        await self.gateways.close()
+        self.store.close()
+
+    def call(self, operation: str, **members: Any) -> Any:
+        """An AWS operation, as the API would call it."""
+        found = find("sagemaker", operation)
+        assert found is not None
+        call = Call(
+            account=ACCOUNT,
+            region=REGION,
+            principal="arn:aws:iam::000000000000:root",
+            request_id="r",
+            now=SystemClock().now(),
+            store=self.store,
+            live=None,  # type: ignore[arg-type]
+        )
+        return found.perform(call, members)
+
+    def record(self, name: str) -> EndpointRecord | None:
+        with self.store.reading() as reading:
+            return reading.find_endpoint((ACCOUNT, REGION, name))
