@@ -17,9 +17,11 @@ from tests.acceptance.server import Server, variant, wait_until
 ROOT = Path(__file__).parents[2]
 
 
-def scrape(
-    server: Server, token: str | None = None
-) -> dict[str, list[tuple[dict[str, str], float]]]:
+Page = dict[str, list[tuple[dict[str, str], float]]]
+"""Name of a metric → (labels, value) of each of its series."""
+
+
+def scrape(server: Server, token: str | None = None) -> Page:
     secret = (server.data_dir / "metrics.token").read_text() if token is None else token
     request = urllib.request.Request(
         f"{server.url}/metrics", headers={"Authorization": f"Bearer {secret}"}
@@ -62,9 +64,7 @@ def test_an_endpoint_is_on_the_page(server: Server, echo: Callable[[str], str]) 
     for _ in range(7):
         server.invoke(name)
 
-    def of_ours(
-        page: dict[str, list[tuple[dict[str, str], float]]], metric: str
-    ) -> dict[str, float]:
+    def of_ours(page: Page, metric: str) -> dict[str, float]:
         label = {"inservice_requests_total": "code_class", "inservice_instances": "state"}
         return {
             labels.get(label.get(metric, ""), ""): value
