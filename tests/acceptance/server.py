@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 import psutil
 from botocore.config import Config
+
+from inservice.cli import ours
 
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
 """AWS's own image for scikit-learn, as code written for AWS names it."""
@@ -82,8 +85,10 @@ class Server:
         return self._clients[service]
 
     def new_client(self, service: str, **options: Any) -> Any:
-        """A client with connections of its own."""
-        return boto3.client(
+        """A client with connections of its own; of InService's own API too."""
+        session = botocore.session.Session()
+        session.get_component("data_loader").search_paths.append(ours.service_models())
+        return boto3.Session(botocore_session=session).client(
             service,
             endpoint_url=self.url,
             region_name=self.region,

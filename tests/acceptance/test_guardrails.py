@@ -240,17 +240,4 @@ def test_weights_and_capacities_change_in_place(server: Server, echo: Echo) -> N
 
 
 def _own_client(server: Server) -> Any:
-    from inservice.cli import ours
-    from inservice.cli.server import Running
-
-    key = server.credentials
-    return ours.client(
-        Running(
-            0,
-            server.url,
-            server.region,
-            "000000000000",
-            key["access_key_id"],
-            key["secret_access_key"],
-        )
-    )
+    return server.client("inservice")

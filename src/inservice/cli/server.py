@@ -5,30 +5,25 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
-import json
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from inservice import config
+from inservice.cli.target import Target, read_files
 from inservice.config import Settings
 
 POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """A server that answers."""
+class Running(Target):
+    """A server that answers: where it is, how to sign for it, and which process it is."""
 
     pid: int  # of the supervisor
-    url: str
-    region: str
     account_id: str
-    access_key_id: str
-    secret_access_key: str
 
 
 def arguments(command: str, summary: str) -> argparse.ArgumentParser:
@@ -69,8 +64,8 @@ def find(settings: Settings) -> Running | None:
     pid = supervisor_pid(settings.data_dir)
     if pid is None:
         return None
-    with contextlib.suppress(FileNotFoundError, ValueError):
-        running = Running(**_read(settings.endpoint_file), **_read(settings.credentials_file))
+    with contextlib.suppress(OSError, ValueError):  # it has not written them yet
+        running = Running(**read_files(settings.data_dir))
         return running if running.pid == pid else None  # else a killed server left the file
     return None
 
@@ -87,8 +82,3 @@ def wait_until_it_answers(
             return None
         time.sleep(POLL_SECONDS)
     return None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(path.read_bytes())
-    return document

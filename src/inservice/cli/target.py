@@ -13,6 +13,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from inservice.cli.aws.failures import NotConfigured
 
@@ -78,13 +79,12 @@ def find_target(
 def read_target(directory: Path) -> Target:
     """Read the two files. Raises NotConfigured with what to do when one is missing or broken."""
     try:
-        endpoint = json.loads((directory / "endpoint.json").read_text(encoding="utf-8"))
-        key = json.loads((directory / "credentials.json").read_text(encoding="utf-8"))
+        found = read_files(directory)
         return Target(
-            url=endpoint["url"],
-            region=endpoint["region"],
-            access_key_id=key["access_key_id"],
-            secret_access_key=key["secret_access_key"],
+            url=found["url"],
+            region=found["region"],
+            access_key_id=found["access_key_id"],
+            secret_access_key=found["secret_access_key"],
         )
     except FileNotFoundError as error:
         raise NotConfigured(
@@ -95,3 +95,10 @@ def read_target(directory: Path) -> Target:
         raise NotConfigured(f"Cannot read {error.filename}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise NotConfigured(f"The files in {directory} are damaged: {error!r}") from error
+
+
+def read_files(directory: Path) -> dict[str, Any]:
+    """What a server says of itself in its two files. Raises OSError and ValueError."""
+    endpoint = json.loads((directory / "endpoint.json").read_text(encoding="utf-8"))
+    key = json.loads((directory / "credentials.json").read_text(encoding="utf-8"))
+    return {**dict(endpoint), **dict(key)}

@@ -31,6 +31,7 @@ from botocore.exceptions import ProfileNotFound
 from botocore.loaders import JSONFileLoader, Loader
 
 import inservice
+from inservice.cli import ours
 from inservice.cli.aws.failures import NotConfigured
 from inservice.cli.aws.globals import Globals
 from inservice.cli.aws.pager import DEFAULT_PAGER
@@ -88,7 +89,7 @@ class _FastLoader(Loader):
 
     def list_available_services(self, type_name: str) -> list[str]:
         del type_name  # A service without, say, waiters is found out when they are loaded.
-        return [*SERVICES, *_CREDENTIAL_SERVICES]
+        return [*SERVICES, ours.SERVICE, *_CREDENTIAL_SERVICES]
 
 
 class Session:
@@ -105,7 +106,8 @@ class Session:
             }
         )
         extra_paths = session.get_config_variable("data_path")
-        self._loader = _FastLoader(extra_paths.split(os.pathsep) if extra_paths else None)
+        own_paths = extra_paths.split(os.pathsep) if extra_paths else []
+        self._loader = _FastLoader([*own_paths, ours.service_models()])
         session.register_component("data_loader", self._loader)
         session.user_agent_name = "inservice-cli"
         session.user_agent_version = inservice.__version__
