@@ -9,10 +9,11 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from inservice.deployment import controls
+from inservice.deployment.actions import Route
 from inservice.deployment.advance import advance
 from inservice.deployment.begin import (
     begin_create,
@@ -21,9 +22,9 @@ from inservice.deployment.begin import (
     begin_update_weights_and_capacities,
 )
 from inservice.deployment.facts import Facts
-from inservice.deployment.state import Decision, Deployment, Kind, Phase
+from inservice.deployment.state import Decision, Deployment, Phase
 from inservice.errors import ValidationException
-from inservice.hosting.endpoint import Endpoint
+from inservice.hosting.endpoint import Endpoint, EndpointStatus
 from inservice.hosting.endpoint_config import EndpointConfig
 from tests.core.deployment.makers import config_of, models_of
 from tests.simulation.rules import Ledger, Violation, must
@@ -78,6 +79,7 @@ class History:
         self.faults = Faults()
         self.alarms: list[tuple[float, float]] = []
         self.turns = 0
+        self.drowsy = self.chance.random() < 0.8  # whether control sleeps through boots
         self.late = self.chance.choice((0.0, 0.02, 0.2))  # how long a wake-up takes
         self.wake_at: float | None = None
         self.endpoint: Endpoint
@@ -141,6 +143,8 @@ class History:
         wake_at = NEVER if self.wake_at is None else self.wake_at
         lost = self.faults.lost_wakeup and self.chance.random() < self.faults.lost_wakeup
         event = world.next_event()
+        if self.drowsy and world.is_booting() and event < NEVER:
+            wake_at = max(wake_at, event)  # nothing will have changed before
         until = min(wake_at, NEVER if lost else event)
         until = min(until, world.now + 20.0) if until == NEVER or lost else until
         world.pass_until(max(until, world.now + 0.001) + self.late)
@@ -210,7 +214,7 @@ class History:
             elif self.faults is not _CALM:
                 self.calm()
             self.turn()
-            if self.faults is _CALM and not self.deployment.real:
+            if self.faults is _CALM and not self.deployment.real and not world.is_booting():
                 settling += 1
                 must(settling < SETTLE_TURNS_MAX, "L1 it does not settle after the faults stopped")
             self.sleep()
@@ -281,14 +285,35 @@ def run(seed: int, tell: Callable[[str], None] | None = None) -> str:
     )
     if chance.random() < 0.1:
         return create_among_faults(history, old)
-    history.begin(_create(history, old))
-    history.run_until_over(_CALM, 0.0)
+    serve(history, old)
     act = chance.choices((update, scale, delete), (0.85, 0.1, 0.05))[0]
     act(history, chance)
     outcome = f"{history.ledger.kind} {history.deployment.strategy}: {_outcome(history)}"
     if not history.gone and chance.random() < 0.2:
         after(history, chance)
     return outcome
+
+
+def serve(history: History, config: EndpointConfig) -> None:
+    """An endpoint that is InService, as an undisturbed creation leaves it."""
+    world, begun = history.world, _create(history, config)
+    step = begun.deployment.plan[-1]
+    for fleet in begun.deployment.new:
+        for ordinal in range(fleet.size):
+            world.put(fleet.id, ordinal)
+    world.wish = Route(step.shares, {f: tuple(range(n)) for f, n in step.sizes.items()}, "g-1/1")
+    world.publish()
+    world.pass_until(1.0)
+    history.endpoint = replace(
+        begun.endpoint, status=EndpointStatus.IN_SERVICE, fleets=begun.deployment.new
+    )
+    history.deployment = replace(
+        begun.deployment,
+        phase=Phase.IN_SERVICE,
+        row=len(begun.deployment.plan) - 1,
+        shares=step.shares,
+        sizes=step.sizes,
+    )
 
 
 def create_among_faults(history: History, config: EndpointConfig) -> str:
@@ -474,4 +499,3 @@ def _line(world: World, decision: Decision, facts: Facts) -> str:
 
 
 __all__ = ["History", "Violation", "run"]
-_ = Kind

@@ -42,20 +42,21 @@ MUTANTS = (
         "advance",
         "    if not is_ready(step, facts):\n        return deployment\n",
         "",
+        noticed=125,
     ),
     Mutant(
         "an instance is stopped that a gateway may still choose",
         "actions",
         "seen.present.difference(seen.draining, seen.routed, wanted(size, seen))",
         "seen.present.difference(seen.draining, wanted(size, seen))",
-        noticed=396,
+        noticed=1675,
     ),
     Mutant(
         "the old fleet goes on being stopped after the new one died",
         "actions",
         "only_useless=not is_ready(step, facts)",
         "only_useless=False",
-        noticed=614,
+        noticed=211,
     ),
     Mutant(
         "acknowledgements of the gateways are not waited for",
@@ -80,13 +81,13 @@ MUTANTS = (
         "trouble",
         "return cannot_start(deployment, facts) if _old_still_runs(deployment, facts) else None",
         "return _alarm(deployment, facts)",
+        noticed=225,
     ),
     Mutant(
         "a lost instance of the new fleet is quietly replaced",
         "trouble",
         "        or _lost(deployment, facts)\n",
         "",
-        noticed=111,
     ),
     Mutant(
         "an abort by hand is forgotten",
@@ -99,7 +100,7 @@ MUTANTS = (
         "trouble",
         "        or _out_of_time(deployment, deployment.timeout_seconds)\n",
         "",
-        noticed=864,
+        noticed=835,
     ),
     Mutant(
         "a rollback that cannot finish goes on for ever",
@@ -107,34 +108,35 @@ MUTANTS = (
         "return cannot_start(deployment, facts) or "
         "_out_of_time(deployment, TIMEOUT_SECONDS_DEFAULT)",
         "return None",
+        noticed=65,
     ),
     Mutant(
         "a fleet that hangs is waited for until the timeout",
         "trouble",
         "if seen.starting.get(ordinal, 0.0) > want.start_seconds_max:",
         "if seen.starting.get(ordinal, 0.0) > 20_000:",
-        noticed=52,
+        noticed=55,
     ),
     Mutant(
         "weight stays stuck on a dead fleet",
         "advance",
         "    shares = spill(deployment.shares, deployment.step, facts)\n",
         "    shares = deployment.shares\n",
-        noticed=99,
+        noticed=65,
     ),
     Mutant(
         "who is being retired does not take its room",
         "actions",
         "room = want.size - len(alive)",
         "room = want.size - len(alive - seen.draining)",
-        noticed=55,
+        noticed=130,
     ),
     Mutant(
         "shrinking keeps the lowest ordinals, dead or alive",
         "actions",
         "order = (seen.ready, seen.starting,",
         "order = (range(size), seen.ready, seen.starting,",
-        noticed=486,
+        noticed=91,
     ),
     Mutant(
         "a rolling batch rounds the old fleet down",
@@ -175,21 +177,20 @@ MUTANTS = (
         "advance",
         "later = replace(walked, real=False, stopping=stopping)",
         "later = replace(walked, real=False, stopping=stopping, held_seconds=0.0)",
-        noticed=301,
+        noticed=168,
     ),
     Mutant(
         "a bake begins again when control restarts",
         "advance",
         "        gap = gap if facts.watcher == deployment.watcher else 0.0\n",
         "        gap = gap if facts.watcher == deployment.watcher else -deployment.held_seconds\n",
-        noticed=381,
+        noticed=140,
     ),
     Mutant(
         "a bake counts the time that nobody watched",
         "advance",
         "        gap = gap if facts.watcher == deployment.watcher else 0.0\n",
         "        gap = now - deployment.looked_at\n",
-        noticed=85,
     ),
     Mutant(
         "a bake counts while the row is not real",
@@ -241,7 +242,6 @@ MUTANTS = (
         "        (is_ready(step, facts) or deployment.stopping)\n",
         "        (is_ready(step, facts) or deployment.stopping)\n"
         "        and route is not None and route.shares == step.shares\n",
-        noticed=55,
     ),
 )
 

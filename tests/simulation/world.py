@@ -184,6 +184,13 @@ class World:
         it = self.instances.get(key)
         return it is not None and self.now < it.dead_at
 
+    def is_booting(self) -> bool:
+        """Whether anything is on its way to being ready, or hangs there."""
+        return any(
+            self.now < it.ready_at and self.now < it.dead_at and it.drained_at is None
+            for it in self.instances.values()
+        )
+
     def ready(self, fleet: str) -> int:
         """Ready instances of a fleet."""
         return sum(1 for key in self.instances if key[0] == fleet and self.is_ready(key))
@@ -222,6 +229,11 @@ class World:
             if worker.due:
                 when = max(when, worker.due[-1][0])
             worker.due.append((when, len(self.tables) - 1))
+
+    def put(self, fleet: str, ordinal: int) -> None:
+        """An instance that has been ready from the beginning."""
+        it = Instance(fleet, ordinal, self.now, self.now + self.skew, self.now, was_ready=True)
+        self.instances[fleet, ordinal] = it
 
     def restart_worker(self) -> None:
         """A gateway worker dies; its successor reads the newest table and says so a bit later."""

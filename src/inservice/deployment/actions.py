@@ -155,7 +155,8 @@ def worn_out(step: Step, facts: Facts) -> list[Retire]:
             continue
         ill = [o for o, seconds in seen.unhealthy.items() if seconds > UNHEALTHY_SECONDS_MAX]
         late = [o for o, seconds in seen.starting.items() if seconds > want.start_seconds_max]
-        ordinals = tuple(o for o in sorted((*ill, *late)) if o not in seen.routed)
+        kept = wanted(want.size, seen)
+        ordinals = tuple(o for o in sorted((*ill, *late)) if o in kept and o not in seen.routed)
         if ordinals:
             found.append(Retire(want.fleet, ordinals))
     return found

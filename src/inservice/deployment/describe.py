@@ -70,7 +70,7 @@ def _serving_variant(
         scaled = [f for f in deployment.new if f.variant.name == variant.name]
         back = deployment.phase is Phase.ROLLING_BACK
         desired = current if back else scaled
-        if deployment.shares == _shares_when_scaled(deployment):
+        if not back and deployment.shares == deployment.plan[-1].shares:
             current = scaled
     summary = {
         "VariantName": variant.name,
@@ -112,10 +112,6 @@ def _active(fleet: Fleet, deployment: Deployment) -> int:
     total = sum(share for name, share in shares.items() if name in kin)
     part = Fraction(shares[fleet.id], total) if total else Fraction(1)
     return round(fleet.size * part)
-
-
-def _shares_when_scaled(deployment: Deployment) -> Any:
-    return deployment.plan[-1].shares if deployment.phase is Phase.UPDATING else None
 
 
 def _weight(fleets: Iterable[Fleet]) -> float:
