@@ -70,6 +70,8 @@ def test_the_demo_works_and_leaves_nothing(place: Path, environment: dict[str, s
     assert re.search(r"Creating .*\n.*InService +\d+\.\d\d s", output)
     assert float(re.search(r"(\d+\.\d)% right", output)[1]) > 95  # type: ignore[index]
     assert re.search(r"[\d,]+/s, p50 \d+\.\d ms, p99 \d+\.\d ms", output)
+    # An instance that is deaf to SIGTERM is killed only after its grace of 30 s.
+    assert float(re.search(r"Delete .* (\d+\.\d\d) s", output)[1]) < 15  # type: ignore[index]
     assert re.search(r"all \d processes are gone", output)
     assert not left_behind(place)
     assert not list(place.iterdir())

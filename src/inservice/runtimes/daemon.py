@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import resource
+import signal
 import sys
 from pathlib import Path
 
@@ -37,6 +38,9 @@ def main() -> None:
         sys.exit(int(os.read(done, 16) or b"1"))
     os.close(done)
     os.setsid()
+    # Whoever started us may have held signals back, as the supervisor does for control; every
+    # instance would inherit that, never hear SIGTERM, and be killed at the end of its grace.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.chdir("/")
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file is a copy of a model's memory
