@@ -64,6 +64,18 @@ def test_list(endpoint: Any) -> None:
     assert "\x1b" not in ran.out
 
 
+def test_options_before_the_command(inservice: Run, server: Recorder) -> None:
+    server.play(REPLIES["one page"])
+    words = ["--region", "ap-south-1", "--endpoint-url", server.url, "endpoint", "list"]
+    assert inservice(*words, "--output", "name").out == "a\nb\n"
+    assert server.requests[0]["scope"] == "ap-south-1/sagemaker"
+
+
+def test_a_value_that_is_a_command_word(inservice: Run) -> None:
+    ran = inservice("--profile", "demo", "sagemaker", "list-endpoints")
+    assert (ran.code, ran.err) == (255, "\nThe config profile (demo) could not be found\n")
+
+
 def test_list_of_none(endpoint: Any, server: Recorder) -> None:
     ran = endpoint("list", "--status", "Failed", replies=REPLIES["no endpoints"])
     assert (ran.code, ran.out, ran.err) == (0, "", "No endpoints.\n")

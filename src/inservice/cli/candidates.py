@@ -13,7 +13,7 @@ from importlib import import_module
 from itertools import pairwise
 from typing import Any, Final
 
-from inservice.cli.aws.globals import GLOBAL_OPTIONS, parse_globals, take_data_dir
+from inservice.cli.aws.globals import GLOBAL_OPTIONS, first_positional, parse_globals, take_data_dir
 from inservice.cli.main import COMMANDS, SERVICES
 
 _PATIENCE_SECONDS: Final = 1
@@ -52,7 +52,8 @@ def candidates(words: Sequence[str], current: str) -> list[Candidate]:
 
 def _offered(words: list[str], current: str) -> Iterable[Candidate]:
     _, words = take_data_dir(words)
-    command, rest = _command(words)
+    at = first_positional(words)
+    command, rest = ("", []) if at is None else (words[at], words[at + 1 :])
     if words and (choices := _global_choices(words[-1])):
         return [Candidate(choice) for choice in choices]
     if command in SERVICES:
@@ -63,14 +64,6 @@ def _offered(words: list[str], current: str) -> Iterable[Candidate]:
         return _global_options()
     own = [Candidate(name, command.summary) for name, command in COMMANDS.items()]
     return own + [Candidate(name, summary) for name, summary in SERVICES.items()]
-
-
-def _command(words: list[str]) -> tuple[str, list[str]]:
-    """The first word that is a command, and those after it."""
-    for at, word in enumerate(words):
-        if word in SERVICES or word in COMMANDS:
-            return word, words[at + 1 :]
-    return "", []
 
 
 def _global_options() -> list[Candidate]:

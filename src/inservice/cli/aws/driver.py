@@ -19,7 +19,7 @@ from botocore.exceptions import DataNotFoundError
 from botocore.model import OperationModel
 
 from inservice.cli.aws.failures import PARAMETERS_RC, PROGRAM, Refused, explain
-from inservice.cli.aws.globals import Globals, parse_globals, take_data_dir
+from inservice.cli.aws.globals import Globals, first_positional, parse_globals, take_data_dir
 from inservice.cli.aws.operation import run_operation
 from inservice.cli.aws.parsing import choose, choose_optional
 from inservice.cli.aws.session import Session
@@ -108,14 +108,15 @@ def _prompt(words: list[str]) -> int:
 
 def _answer(words: list[str]) -> int:
     data_dir, words = take_data_dir(words)
+    at = first_positional(words)
+    if at is not None and words[at] in COMMANDS:
+        # One of InService's own commands, behind options that it reads itself.
+        data_words = [] if data_dir is None else ["--data-dir", data_dir]
+        own_words = [*words[at + 1 :], *words[:at], *data_words]
+        return int(import_module(COMMANDS[words[at]].module).run(own_words))
     options, command, rest = parse_globals(words, [*SERVICES, *COMMANDS, "help"], data_dir)
     if command == "help":
         return overview()
-    if command in COMMANDS:
-        # One of InService's own commands, behind a global option: it reads those itself.
-        words.remove(command)
-        data_words = [] if data_dir is None else ["--data-dir", data_dir]
-        return int(import_module(COMMANDS[command].module).run([*words, *data_words]))
     return _answer_service(command, rest, options)
 
 

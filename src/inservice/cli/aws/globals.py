@@ -146,6 +146,21 @@ def parse_globals(
     )
 
 
+_TAKING_VALUES: Final = frozenset(
+    f"--{option.name}" for option in GLOBAL_OPTIONS if "action" not in option.argparse
+)
+
+
+def first_positional(words: list[str]) -> int | None:
+    """Where the command stands: the first word that is neither an option nor its value."""
+    at = 0
+    while at < len(words):
+        if not words[at].startswith("-"):
+            return at
+        at += 2 if words[at] in _TAKING_VALUES else 1
+    return None
+
+
 def take_data_dir(words: list[str]) -> tuple[str | None, list[str]]:
     """Take `--data-dir DIR` out of a line, wherever it stands.
 
