@@ -274,6 +274,7 @@ def _fleets(
 def _next(last: Deployment, kind: Kind, strategy: str, plan: Plan, now: float) -> Deployment:
     """The deployment after `last`. What is in force stays in force until a row changes it."""
     number = last.number + 1
+    kept = {want.fleet for want in last.step.wants if want.size}
     return Deployment(
         id=f"{last.id.rpartition('-')[0]}-{number}",
         number=number,
@@ -286,7 +287,7 @@ def _next(last: Deployment, kind: Kind, strategy: str, plan: Plan, now: float) -
         looked_at=now,
         shares=last.shares,
         sizes=last.sizes,
-        attempts=last.attempts,
+        attempts={i: a for i, a in last.attempts.items() if i.rpartition("/")[0] in kept},
     )
 
 
