@@ -98,6 +98,7 @@ class _Total:
     gateway_errors: float = 0.0
     retried: float = 0.0
     mid_stream_errors: float = 0.0
+    abandoned: float = 0.0
     model_latency: Aggregate = field(default_factory=Aggregate.zero)
     overhead_latency: Aggregate = field(default_factory=Aggregate.zero)
 
@@ -134,6 +135,7 @@ class Totals:
         total.gateway_errors += row.gateway_errors
         total.retried += row.retried
         total.mid_stream_errors += row.mid_stream_errors
+        total.abandoned += row.abandoned
         for aggregate, values in (
             (total.model_latency, row.model_latency),
             (total.overhead_latency, row.overhead_latency),
@@ -173,6 +175,11 @@ class Totals:
             "mid_stream_errors": CounterMetricFamily(
                 "inservice_mid_stream_errors",
                 "Streams that broke after their first byte.",
+                labels=labels,
+            ),
+            "abandoned": CounterMetricFamily(
+                "inservice_abandoned_requests",
+                "Invocations whose client left before the answer.",
                 labels=labels,
             ),
         }
