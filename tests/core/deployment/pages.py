@@ -43,7 +43,7 @@ def back(plan: Plan, row: int, batch: CapacitySize | None) -> Plan:
 
 def table(plan: Plan) -> Iterator[str]:
     """The plan, and what it costs."""
-    yield "```"
+    yield "```text"
     yield from table_of(plan, NEW)
     yield "```"
     yield ""
@@ -62,7 +62,7 @@ def timeline(plan: Plan) -> Iterator[str]:
     rows = steps(plan, NEW)
     widths = [CELL + row["HoldSeconds"] // SECONDS_OF_A_COLUMN for row in rows]
     cells = [row["Variants"][0] for row in rows]
-    yield "```"
+    yield "```text"
     for level in sorted({cell["TrafficPercent"] for cell in cells} - {0.0}, reverse=True):
         bars = [
             ("█" if cell["TrafficPercent"] >= level else "·") * width
