@@ -89,7 +89,7 @@ class TestBounds:
                 for i, (status, _, body) in enumerate(answered):
                     assert status == 503 or body == b"%d" % i
                 assert (most, under_way) == (2, 0)
-                assert not rig.gateway.waiting
+                assert not rig.gateway.waiting.queues
                 assert not rig.gateway.instances.outstanding
                 assert not rig.gateway.instances.full
                 for _, writer in clients:

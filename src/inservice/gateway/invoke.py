@@ -204,9 +204,8 @@ class Invocation(Relay):
     def answer_begins(self, head: ResponseHead) -> None:
         """An error of the model becomes one of ours, so its body is kept and not passed on."""
         self.head = head
+        self.length = head.length
         self.failed = not 200 <= head.status < 300
-        if not self.failed:
-            head.status = 200  # the API knows one success; a 204 of the model's is an empty body
 
     def part_received(self, part: bytes) -> None:
         """As Relay; of an error only so much as is quoted."""
@@ -226,6 +225,10 @@ class Invocation(Relay):
             self.answer_model_error(head.status, said)
         else:
             Relay.answer_ended(self)
+
+    def bodiless(self, head: ResponseHead) -> bool:  # noqa: ARG002 - whatever the model's was
+        """Never: the API knows one success, 200. A 204 of the model's is an empty body."""
+        return False
 
     def client_head(self, head: ResponseHead) -> bytes:
         """Of the model's headers only those that the runtime API names reach the client."""
@@ -328,7 +331,7 @@ class Invocation(Relay):
             tally.answered(status, now - self.sent_at, self.sent_at - self.began)
         else:
             tally.abandoned()
-        if gateway.waiting:
+        if gateway.waiting.queues:
             gateway.waiting.room((route.account, route.region, route.name))
 
     def answer_model_error(self, status: int, said: str) -> None:

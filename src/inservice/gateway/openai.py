@@ -86,6 +86,7 @@ class OpenAiInvocation(Invocation):
     def answer_begins(self, head: ResponseHead) -> None:
         """Whatever the model says, it says it itself. Its head is out before its first token."""
         self.head = head
+        self.length = head.length
         if head.length is None:
             self.begin_passing()
 
@@ -94,6 +95,10 @@ class OpenAiInvocation(Invocation):
         if self.tally is not None and not self.tally.first_chunks:
             self.tally.first_chunks.append(time.perf_counter() - self.sent_at)
         Relay.part_received(self, part)
+
+    def bodiless(self, head: ResponseHead) -> bool:
+        """Here the model's status is the client's."""
+        return Relay.bodiless(self, head)
 
     def client_head(self, head: ResponseHead) -> bytes:
         """The model's status and type."""

@@ -31,6 +31,7 @@ class Relay:
         "connection",
         "given_up",
         "head",
+        "length",
         "parts",
         "passing",
         "paused",
@@ -45,6 +46,8 @@ class Relay:
         self.given_up = False
         self.upstream: Upstream | None = None
         self.head: ResponseHead | None = None
+        self.length: int | None = None
+        """Of the body as the client gets it; None: only its end tells."""
         self.parts: list[bytes] = []
         self.size = 0
         self.passing = False
@@ -60,6 +63,10 @@ class Relay:
         """There is no answer, or no more of it."""
         raise AssertionError(f"nobody hears of {failure}: {why}")
 
+    def bodiless(self, head: ResponseHead) -> bool:
+        """The status that the client gets has no body, and so no length of one."""
+        return head.status in (204, 304)
+
     def error_body(self, error: AwsError) -> bytes:
         """How an error is told in this API's form."""
         return msgspec.json.encode({"Message": error.message, **error.members})
@@ -69,6 +76,7 @@ class Relay:
     def answer_begins(self, head: ResponseHead) -> None:
         """Keep the head until it is known how the body will be framed."""
         self.head = head
+        self.length = head.length
 
     def part_received(self, part: bytes) -> None:
         """Collect, or pass on."""
@@ -106,15 +114,16 @@ class Relay:
     @property
     def _chunked(self) -> bool:
         """The client is sent chunks: the length of the body is not known beforehand."""
-        assert self.head is not None
-        return self.head.length is None and self.request.version == 1
+        return self.length is None and self.request.version == 1
 
     def _send_whole(self) -> None:
         head, connection = self.head, self.connection
         assert head is not None
         parts = self.parts
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        framing = b"content-length: %d\r\n" % len(body) if head.status not in (204, 304) else b""
+        framing = b"content-length: %d\r\n" % len(body)
+        if self.bodiless(head):
+            framing = b""
         connection.write(
             b"%b%b%b\r\n%b"
             % (
@@ -130,8 +139,8 @@ class Relay:
         head, connection = self.head, self.connection
         assert head is not None
         self.passing = True
-        if head.length is not None:
-            framing = b"content-length: %d\r\n" % head.length
+        if self.length is not None:
+            framing = b"content-length: %d\r\n" % self.length
         elif self._chunked:
             framing = b"transfer-encoding: chunked\r\n"
         else:

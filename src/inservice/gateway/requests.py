@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
@@ -18,8 +18,11 @@ from inservice.errors import ValidationError
 from inservice.transport.messages import Request
 
 
-class Api(Enum):
-    """The operations of the runtime API. The values are what the model is told was called."""
+class Api(StrEnum):
+    """The operations of the runtime API. The values are what the model is told was called.
+
+    Strings, since the hash of any other enum is computed in Python.
+    """
 
     INVOKE = "InvokeEndpoint"
     STREAM = "InvokeEndpointWithResponseStream"

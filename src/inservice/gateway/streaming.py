@@ -39,8 +39,7 @@ class StreamedInvocation(Invocation):
             return
         if self.tally is not None:
             self.tally.first_chunks.append(time.perf_counter() - self.sent_at)
-        assert self.head is not None
-        self.head.length = None  # whatever the model's body measures, ours is in frames
+        self.length = None  # whatever the model's body measures, ours is in frames
         self.begin_passing()
 
     def answer_ended(self) -> None:

@@ -39,14 +39,12 @@ class Waiting:
     """All queues of a worker."""
 
     def __init__(self) -> None:
-        self._queues: dict[Key, deque[tuple[Waiter, asyncio.TimerHandle]]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._queues)
+        self.queues: dict[Key, deque[tuple[Waiter, asyncio.TimerHandle]]] = {}
+        """Endpoints for which somebody waits; mostly none."""
 
     def add(self, key: Key, waiter: Waiter) -> bool:
         """Wait for room. False if there is no room even to wait."""
-        queue = self._queues.setdefault(key, deque())
+        queue = self.queues.setdefault(key, deque())
         if len(queue) >= QUEUE_MAX:
             return False
         # A timer for a request that waits anyhow costs nothing that matters.
@@ -56,26 +54,26 @@ class Waiting:
 
     def room(self, key: Key) -> None:
         """An instance of the endpoint has room for one more."""
-        queue = self._queues.get(key)
+        queue = self.queues.get(key)
         while queue:
             waiter, timer = queue.popleft()
             timer.cancel()
             if not waiter.given_up:
                 if not queue:
-                    del self._queues[key]
+                    del self.queues[key]
                 waiter.go_on()
                 return
         if queue is not None:
-            del self._queues[key]
+            del self.queues[key]
 
     def _expire(self, key: Key, waiter: Waiter) -> None:
-        queue = self._queues.get(key)
+        queue = self.queues.get(key)
         if queue is None:
             return
         remaining = deque(entry for entry in queue if entry[0] is not waiter)
         if remaining:
-            self._queues[key] = remaining
+            self.queues[key] = remaining
         else:
-            del self._queues[key]
+            del self.queues[key]
         if not waiter.given_up:
             waiter.turn_away()

@@ -18,10 +18,11 @@ import asyncio
 import select
 import socket
 from collections.abc import Collection, Coroutine, Sequence
+from dataclasses import replace
 from enum import Enum
 from typing import Protocol, cast
 
-from inservice.transport.framing import BLANK_LINE, Chunks, ResponseHead, ResponseHeads
+from inservice.transport.framing import BLANK_LINE, Chunks, ResponseHead, read_response_head
 from inservice.transport.limits import Limits
 from inservice.transport.messages import Refusal, malformed
 
@@ -84,7 +85,6 @@ class Upstream(asyncio.Protocol):
         "_buffer",
         "_chunks",
         "_head",
-        "_heads",
         "_interim",
         "_left",
         "_poll",
@@ -104,7 +104,6 @@ class Upstream(asyncio.Protocol):
         self.idle_since = 0.0
         self.headless = False
         """The request was HEAD: its answer has no body whatever its headers say."""
-        self._heads = ResponseHeads()
         self._head: ResponseHead | None = None
         self._chunks: Chunks | None = None
         self._buffer = b""
@@ -200,7 +199,7 @@ class Upstream(asyncio.Protocol):
                     raise malformed("headers without an end")
                 self._buffer = data[start:]
                 return
-            head = self._heads.read(data[start : end + 4])
+            head = read_response_head(data[start : end + 4])
             start = end + 4
             if head.status >= 200:
                 break
@@ -208,8 +207,7 @@ class Upstream(asyncio.Protocol):
             if head.status == 101 or self._interim > INTERIM_MAX:
                 raise malformed(f"{self._interim} answers of status {head.status}")
         if self.headless:
-            head.length, head.chunked = 0, False
-            self._heads.start_over()
+            head = replace(head, length=0, chunked=False)
         exchange = self.exchange
         assert exchange is not None
         exchange.answer_begins(head)
@@ -235,7 +233,6 @@ class Upstream(asyncio.Protocol):
                     return
             if self._chunks.done:
                 self._chunks = None
-                self._heads.start_over()
                 self._end(len(data) - used)
             return
         part = data[start:] if start else data
@@ -244,7 +241,6 @@ class Upstream(asyncio.Protocol):
             extra = len(part) - self._left
             if extra > 0:
                 part = part[: self._left]
-            self._heads.skip_body(part)
             self._left -= len(part)
         exchange.part_received(part)
         if self._left == 0 and self.exchange is exchange:
