@@ -27,7 +27,7 @@ from inservice.errors import ValidationException
 from inservice.hosting.endpoint import Endpoint, EndpointStatus
 from inservice.hosting.endpoint_config import EndpointConfig
 from tests.core.deployment.makers import config_of, models_of
-from tests.simulation.rules import Ledger, Violation, must
+from tests.simulation.rules import Ledger, must
 from tests.simulation.world import NEVER, Nature, Worker, World
 
 TURNS_MAX = 1_500
@@ -496,6 +496,3 @@ def _line(world: World, decision: Decision, facts: Facts) -> str:
         f"  {seen}  acked {facts.shares} {'ALARM' if facts.tripped else ''}"
         f" → {decision.actions} {d.reason or ''}"
     )
-
-
-__all__ = ["History", "Violation", "run"]
