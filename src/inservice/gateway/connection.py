@@ -88,8 +88,6 @@ class Gateway:
 class Unanswered(Invocation):
     """A path below /endpoints/ that leads nowhere: said to those alone who may know."""
 
-    __slots__ = ()
-
     def begin(self, body_sha256: str | None) -> None:
         """Verify, then say so. Raises AwsError always."""
         self.verify(body_sha256 or sha256(self.request.body).hexdigest())

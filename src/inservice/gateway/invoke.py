@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import time
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -54,37 +55,27 @@ _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 class Invocation(Relay):
     """InvokeEndpoint, from the whole request to the whole answer."""
 
-    __slots__ = (
-        "began",
-        "failed",
-        "fleet",
-        "instance",
-        "message",
-        "request_id",
-        "route",
-        "sent_at",
-        "tally",
-        "target",
-        "tried",
-    )
-
     seconds_max = INVOKE_SECONDS
 
+    failed = False
+    """The model's status is an error: what it says is kept for a ModelError."""
+    tried: tuple[str, ...] = ()
+    """Ids of instances that could not be reached."""
+    route: EndpointRoute | None = None
+    fleet: FleetRoute | None = None
+    instance: InstanceRoute | None = None
+    tally: Tally | None = None
+    """Set while the request is counted as under way."""
+    message: Sequence[bytes] = ()
+    sent_at = 0.0
+
     def __init__(self, connection: GatewayConnection, request: Request, target: Target) -> None:
-        super().__init__(connection, request)
+        self.connection = connection
+        self.request = request
+        self.parts = []
         self.target = target
         self.began = time.perf_counter()
-        self.sent_at = self.began
-        self.failed = False
-        """The model's status is an error: what it says is kept for a ModelError."""
         self.request_id = connection.gateway.request_ids.next()
-        self.tried: tuple[str, ...] = ()
-        self.route: EndpointRoute | None = None
-        self.fleet: FleetRoute | None = None
-        self.instance: InstanceRoute | None = None
-        self.tally: Tally | None = None
-        """Set while a request is counted as under way."""
-        self.message: list[bytes] = []
 
     # ── the way there ──────────────────────────────────────────────────────────────────────────
 

@@ -57,8 +57,6 @@ def read_bearer(authorization: bytes) -> tuple[bytes, bytes] | None:
 class OpenAiInvocation(Invocation):
     """An invocation in OpenAI's dialect."""
 
-    __slots__ = ()
-
     seconds_max = STREAM_SECONDS
 
     def verify(self, body_sha256: str) -> tuple[KeyRoute, str]:

@@ -43,8 +43,6 @@ _THIS_HOPS = frozenset(
 class Proxied(Relay):
     """A request on its way to control."""
 
-    __slots__ = ("_message", "_until")
-
     def __init__(self, connection: GatewayConnection, request: Request) -> None:
         super().__init__(connection, request)
         self._message = [_head(request), *request.parts]

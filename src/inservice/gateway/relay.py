@@ -27,31 +27,26 @@ costs no pausing, above it a slow one cannot make us keep more."""
 class Relay:
     """An exchange whose answer goes to a client. Subclasses say what the client's head is."""
 
-    __slots__ = (
-        "connection",
-        "given_up",
-        "head",
-        "length",
-        "parts",
-        "passing",
-        "paused",
-        "request",
-        "size",
-        "upstream",
-    )
+    # Defaults live on the class: an invocation that meets no trouble sets none of them, and making
+    # it costs half of what it would with slots.
+    given_up = False
+    """The client has left."""
+    upstream: Upstream | None = None
+    head: ResponseHead | None = None
+    length: int | None = None
+    """Of the body as the client gets it; None: only its end tells."""
+    size = 0
+    """Bytes of body received so far."""
+    passing = False
+    """The head is out, parts go out as they come."""
+    paused = False
+    """The upstream is not read, since the client is behind."""
 
     def __init__(self, connection: GatewayConnection, request: Request) -> None:
         self.connection = connection
         self.request = request
-        self.given_up = False
-        self.upstream: Upstream | None = None
-        self.head: ResponseHead | None = None
-        self.length: int | None = None
-        """Of the body as the client gets it; None: only its end tells."""
         self.parts: list[bytes] = []
-        self.size = 0
-        self.passing = False
-        self.paused = False
+        """What was collected and not sent yet."""
 
     # ── what subclasses say ────────────────────────────────────────────────────────────────────
 

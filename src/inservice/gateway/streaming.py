@@ -21,8 +21,6 @@ STREAM_SECONDS = 480.0
 class StreamedInvocation(Invocation):
     """An invocation whose answer is passed on part by part, in event-stream frames."""
 
-    __slots__ = ()
-
     seconds_max = STREAM_SECONDS
 
     def part_received(self, part: bytes) -> None:

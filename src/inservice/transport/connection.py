@@ -250,17 +250,22 @@ class Connection(asyncio.Protocol):
             heads = self._heads = RequestHeads(limits)
         request = heads.read(data[start:end])
         self.request, self._at = request, end
-        if request.length == 0 and not request.chunked:
+        length = request.length
+        if not request.chunked and len(data) - end >= length:
+            if length:  # it came with its head, as small ones do
+                part = data[end : end + length]
+                heads.skip_body(part)
+                self._at = end + length
+                self.part_received(request, part)
             self._whole(request)
             return True
-        self.state, self._left = BODY, request.length
+        self.state, self._left = BODY, length
         if request.chunked:
             self._chunks = Chunks(limits)
-        if len(data) - end < request.length or request.chunked:
-            self._began = server.now
-            self.deadline = server.now + limits.body_seconds
-            self._expect(request)
-            self.body_begins(request)
+        self._began = server.now
+        self.deadline = server.now + limits.body_seconds
+        self._expect(request)
+        self.body_begins(request)
         if end == len(data):
             self._buffer, self._at = b"", 0
         return True
