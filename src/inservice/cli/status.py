@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from inservice.cli import ours, server
+from inservice.cli.durations import spelled
 from inservice.cli.server import Running
 
 
@@ -82,27 +83,19 @@ def _lines(picture: dict[str, Any]) -> list[str]:
         f"{'supervisor':<12} {picture['supervisor']['pid']:>8}",
     ]
     lines += [
-        f"{p['name']:<12} {p['pid']:>8}  {_ago(now - p['started_at'])}"
+        f"{p['name']:<12} {p['pid']:>8}  {spelled(now - p['started_at'])}"
         for p in picture["processes"]
     ]
     if not picture["endpoints"]:
         return [*lines, "", "No endpoints yet."]
     lines += ["", f"{'ENDPOINT':<32} {'STATUS':<20} SINCE"]
     for endpoint in picture["endpoints"]:
-        since = _ago(now - endpoint["modified_at"])
+        since = spelled(now - endpoint["modified_at"])
         lines.append(f"{endpoint['name']:<32} {endpoint['status']:<20} {since}")
         lines += [
-            f"  {i['variant']:<28} {i['state']:<12} pid {i['pid']:<8} {_ago(now - i['started_at'])}"
+            f"  {i['variant']:<28} {i['state']:<12} pid {i['pid']:<8} "
+            f"{spelled(now - i['started_at'])}"
             for i in picture["instances"]
             if i["endpoint"] == endpoint["name"]
         ]
     return lines
-
-
-def _ago(seconds: float) -> str:
-    """67 → "1m 07s"."""
-    minutes, rest = divmod(max(0, int(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}h {minutes:02}m"
-    return f"{minutes}m {rest:02}s" if minutes else f"{rest}s"

@@ -104,6 +104,8 @@ def _fleets(endpoint: Endpoint, deployment: Deployment, facts: Facts) -> Iterato
     settled = deployment.over or deployment.kind is Kind.SCALE
     for want in deployment.step.wants:
         seen = facts.of(want.fleet)
+        if settled and not want.size and not seen.present:
+            continue  # it was, and nothing is left of it
         role = "serving" if settled else "new" if want.fleet in new else "old"
         yield {
             "FleetId": want.fleet,

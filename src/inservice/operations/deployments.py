@@ -12,7 +12,7 @@ from typing import Any
 
 from inservice.deployment import controls
 from inservice.deployment.begin import begin_update, effective_deployment_config
-from inservice.deployment.events import Event, as_eventbridge
+from inservice.deployment.events import DetailType, Event, as_eventbridge
 from inservice.deployment.picture import hold_seconds, peak_instances, picture, steps
 from inservice.deployment.policy import alarm_names
 from inservice.deployment.state import Decision
@@ -156,9 +156,17 @@ def _event(endpoint: Endpoint, number: int, event: Event) -> Document:
         "At": event.at,
         "DeploymentId": event.deployment,
         "Row": event.row,
-        "What": event.message if event.reason is None else f"{event.message} {event.reason}",
+        "What": _what(event),
         "Event": json.dumps(as_aws),
     }
+
+
+def _what(event: Event) -> str:
+    """What happened in a sentence, with the reason where the endpoint has another status for it:
+    steps of the way back have the same one."""
+    if event.reason is None or event.detail_type is not DetailType.ENDPOINT:
+        return event.message
+    return f"{event.message.rstrip('.')}: {event.reason.rstrip('.')}."
 
 
 def _number_of(token: str | None) -> int:

@@ -88,8 +88,9 @@ class _FastLoader(Loader):
         return model
 
     def list_available_services(self, type_name: str) -> list[str]:
-        del type_name  # A service without, say, waiters is found out when they are loaded.
-        return [*SERVICES, ours.SERVICE, *_CREDENTIAL_SERVICES]
+        # A service of AWS's without, say, waiters is found out when they are loaded.
+        own = [ours.SERVICE] if type_name == "service-2" else []
+        return [*SERVICES, *own, *_CREDENTIAL_SERVICES]
 
 
 class Session:

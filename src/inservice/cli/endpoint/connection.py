@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from inservice.cli import ours
 from inservice.cli.aws.failures import PARAMETERS_RC, CommandLineError
 from inservice.cli.aws.globals import parse_globals
 from inservice.cli.aws.session import Session
@@ -37,6 +38,11 @@ def client(options: argparse.Namespace, service: str = "sagemaker") -> Any:
         words += [] if value is None else [f"--{name}", value]
     chosen, _, _ = parse_globals(words, None, options.data_dir)
     return Session(chosen).client(service, "endpoint")
+
+
+def own_client(options: argparse.Namespace) -> Any:
+    """A client of InService's own API at that place."""
+    return client(options, ours.SERVICE)
 
 
 def explained(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:

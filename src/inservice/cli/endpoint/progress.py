@@ -18,6 +18,8 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.markup import escape
 
+from inservice.cli.durations import seconds_of
+
 _FIRST_POLL_SECONDS: Final = 0.1
 _POLL_SECONDS_MAX: Final = 2.0
 """A local endpoint is ready within a second, so AWS's thirty would be nearly all waiting. One that
@@ -42,8 +44,13 @@ _STYLES: Final = {
 def add_waiting(parser: argparse.ArgumentParser) -> None:
     """Add --wait and --timeout."""
     parser.add_argument("--wait", action="store_true", help="stay until it is done")
+    add_timeout(parser)
+
+
+def add_timeout(parser: argparse.ArgumentParser) -> None:
+    """Add --timeout."""
     parser.add_argument(
-        "--timeout", type=float, default=1800.0, metavar="SECONDS", help="give up after (1800)"
+        "--timeout", type=seconds_of, default=1800.0, metavar="TIME", help="give up after (30m)"
     )
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
 
-from inservice.cli.aws.values import load_option, parse_value
 from inservice.cli.endpoint.configs import add_config_options, config_for
 from inservice.cli.endpoint.connection import client, parser_of
 from inservice.cli.endpoint.progress import add_waiting, wait_for
+from inservice.cli.endpoint.strategies import add_strategy_options, update_members
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
@@ -17,11 +16,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     options = parser_of(prog, "Move an endpoint to another endpoint config, or another model.")
     options.add_argument("name")
     add_config_options(options)
-    options.add_argument(
-        "--deployment-config",
-        metavar="TEXT",
-        help="how traffic moves: shorthand, JSON or file://, as for `sagemaker update-endpoint`",
-    )
+    add_strategy_options(options)
     add_waiting(options)
     return options
 
@@ -29,12 +24,8 @@ def parser(prog: str) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Begin the deployment; with --wait stay until it is over (3: it was rolled back)."""
     sagemaker = client(options)
-    extra: dict[str, Any] = {}
-    if options.deployment_config is not None:
-        shape = sagemaker.meta.service_model.operation_model("UpdateEndpoint").input_shape
-        written = load_option(options.deployment_config, "--deployment-config")
-        member = shape.members["DeploymentConfig"]
-        extra["DeploymentConfig"] = parse_value(written, member, "--deployment-config")
+    shape = sagemaker.meta.service_model.operation_model("UpdateEndpoint").input_shape
+    extra = update_members(options, shape)
     with config_for(sagemaker, options) as config:
         answer = sagemaker.update_endpoint(
             EndpointName=options.name, EndpointConfigName=config, **extra

@@ -1,0 +1,31 @@
+"""What pause, resume, promote, abort and undo have in common: one call, one line, one wait."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from inservice.cli.endpoint import progress
+from inservice.cli.endpoint.connection import own_client, parser_of
+from inservice.cli.endpoint.following import add_following, follow
+
+
+def control_parser(prog: str, summary: str) -> argparse.ArgumentParser:
+    """The options of a hand control."""
+    options = parser_of(prog, summary)
+    options.add_argument("name")
+    add_following(options, wait=True)
+    return options
+
+
+def control(options: argparse.Namespace, operation: str, outcome: str, wanted: str = "Done") -> int:
+    """Call the operation and say `outcome`; with --wait, 0 when the deployment ends as `wanted`."""
+    own = own_client(options)
+    answer = getattr(own, operation)(EndpointName=options.name)
+    sys.stdout.write(f"{options.name}: {outcome} (deployment {answer['DeploymentId']})\n")
+    if not options.wait:
+        return progress.DONE
+    code = follow(own, options.name, options.timeout)
+    if wanted == "RolledBack" and code == progress.ROLLED_BACK:
+        return progress.DONE
+    return code
