@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
@@ -42,6 +42,10 @@ SETTLE_SECONDS = 1.25
 TURN_SECONDS = 0.5
 """Between looks at what is due, and whether callers changed alarms."""
 
+CHANGES_AT_ONCE = 200
+"""New states in one transaction. When five thousand alarms change at once, one transaction for each
+takes half a minute of fsyncs; one for all would keep other writers waiting for a second."""
+
 HELD_SECONDS = 3.0
 """How long a state stands at least before it is evaluated again. SetAlarmState lasts until the next
 evaluation; if that were a moment later, nobody who polls would have seen it."""
@@ -56,6 +60,15 @@ class _Watched:
     record: AlarmRecord
     metric: MetricAlarm | None  # None for a composite
     due_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A new state that memory has and the store has not."""
+
+    watched: _Watched
+    before: AlarmRecord
+    after: AlarmRecord
 
 
 class AlarmEvaluator:
@@ -97,15 +110,23 @@ class AlarmEvaluator:
     def turn(self, now: Instant) -> list[tuple[AlarmKey, Delivery]]:
         """Evaluate what is due at `now`, and say which actions are to be run."""
         with self._lock:
-            changed = self._reload(now)
-            for watched in list(self._watched.values()):
-                if watched.metric is not None and watched.due_at <= now:
-                    changed |= self._evaluate(watched, watched.metric, now)
-            if changed:
+            reloaded = self._reload(now)
+            changes = [
+                change
+                for watched in self._watched.values()
+                if watched.metric is not None and watched.due_at <= now
+                if (change := self._evaluate(watched, watched.metric, now))
+            ]
+            if changes or reloaded:
                 for key in self._composites_in_order():
-                    self._evaluate_composite(self._watched[key], now)
+                    changes += self._evaluate_composite(self._watched[key], now)
+            # What trips comes first: a deployment waits for it.
+            changes.sort(key=lambda change: change.after.state.value is not StateValue.ALARM)
+            for first in range(0, len(changes), CHANGES_AT_ONCE):
+                self._remember(changes[first : first + CHANGES_AT_ONCE], now)
+                self._on_change()
             due = self._due_actions(now)
-        if changed:
+        if reloaded:
             self._on_change()
         return due
 
@@ -164,7 +185,7 @@ class AlarmEvaluator:
         return _Watched(record, metric, max(known.due_at, record.state.since + HELD_SECONDS))
 
     # ── evaluation ──────────────────────────────────────────────────────────────────────────────
-    def _evaluate(self, watched: _Watched, alarm: MetricAlarm, now: Instant) -> bool:
+    def _evaluate(self, watched: _Watched, alarm: MetricAlarm, now: Instant) -> _Change | None:
         record, settled = watched.record, now - SETTLE_SECONDS
         step = interval_seconds(alarm)
         watched.due_at = (settled // step + 1) * step + SETTLE_SECONDS
@@ -179,11 +200,11 @@ class AlarmEvaluator:
             )
         except AwsError as error:
             _log.warning("alarm.not_evaluated", alarm=record.arn, error=error.message)
-            return False
+            return None
         state = evaluate(alarm, datapoints, settled)
         if state is record.state:
-            return False
-        return self._enter(watched, replace(state, since=now))
+            return None
+        return _enter(watched, replace(state, since=now))
 
     def _composites_in_order(self) -> list[AlarmKey]:
         """Composites after the alarms they are made of. Those in a circle, or above one, are left
@@ -202,7 +223,7 @@ class AlarmEvaluator:
         composites = (k for k in order if k in self._watched and self._watched[k].metric is None)
         return list(composites)
 
-    def _evaluate_composite(self, watched: _Watched, now: Instant) -> None:
+    def _evaluate_composite(self, watched: _Watched, now: Instant) -> list[_Change]:
         record = watched.record
         alarm = record.composite_alarm()
         account, region = record.account, record.region
@@ -213,40 +234,47 @@ class AlarmEvaluator:
                 states[name] = child.record.state
         arns = {name: alarm_arn(account, region, name) for name in states}
         state = evaluate_composite(alarm, states, arns, now)
-        if state is not record.state:
-            self._enter(watched, state)
+        return [] if state is record.state else [_enter(watched, state)]
 
-    def _enter(self, watched: _Watched, state: AlarmState) -> bool:
-        """Write a new state down, history first. False if a caller was faster."""
-        before = watched.record
-        after = before.with_state(state)
-        if not (after.actions_enabled and after.actions()):
-            after = replace(after, acted_on=state.value)
-        key = AlarmKey(before.account, before.region, before.name)
-        self._recorder.history.add(key, before.type, moved(before.state, state))
-        if not self._save(before, after):
-            watched.due_at = state.since  # again, as soon as it was read again
-            return False
-        watched.record = after
-        if watched.metric is not None:
-            watched.metric = replace(watched.metric, state=state)
-        _log.info("alarm.state", alarm=after.arn, state=state.value.value, reason=state.reason)
-        return True
-
-    def _save(self, before: AlarmRecord, after: AlarmRecord) -> bool:
-        with self._store.transaction() as tx:
-            kept = tx.alarm(before.account, before.region, before.name)
-            if kept is None or kept["revision"] != before.revision:
-                self._seen_changes = -1
-                return False
-            tx.save_alarm(
-                after.account,
-                after.region,
-                after.name,
-                state=after.state.value.value,
-                document=after.kept(),
+    def _remember(self, changes: Sequence[_Change], now: Instant) -> None:
+        """Write new states down, history first. One that a caller was faster to change is read
+        again, and evaluated again, in the next turn."""
+        self._recorder.history.add_all(
+            (
+                key_of(change.after),
+                change.after.type,
+                moved(change.before.state, change.after.state),
             )
-        return True
+            for change in changes
+        )
+        refused = self._save([(change.before, change.after) for change in changes])
+        for change in changes:
+            after = change.after
+            if key_of(after) in refused:
+                change.watched.due_at = now
+                continue
+            state = after.state
+            _log.info("alarm.state", alarm=after.arn, state=state.value.value, reason=state.reason)
+
+    def _save(self, pairs: Sequence[tuple[AlarmRecord, AlarmRecord]]) -> set[AlarmKey]:
+        """Save each second record if the first is still what is kept; gives those that were not."""
+        refused = set()
+        with self._store.transaction() as tx:
+            for before, after in pairs:
+                kept = tx.alarm(before.account, before.region, before.name)
+                if kept is None or kept["revision"] != before.revision:
+                    refused.add(key_of(before))
+                    continue
+                tx.save_alarm(
+                    after.account,
+                    after.region,
+                    after.name,
+                    state=after.state.value.value,
+                    document=after.kept(),
+                )
+        if refused:
+            self._seen_changes = -1
+        return refused
 
     # ── actions ─────────────────────────────────────────────────────────────────────────────────
     def _due_actions(self, now: Instant) -> list[tuple[AlarmKey, Delivery]]:
@@ -295,6 +323,22 @@ class AlarmEvaluator:
             items = [acted(action, state, now, error) for action, error in outcomes]
             self._recorder.history.add(key, watched.record.type, *items)
             before = watched.record
-            after = replace(before, acted_on=state.value, revision=before.revision + 1)
-            if self._save(before, after):
-                watched.record = after
+            watched.record = replace(before, acted_on=state.value, revision=before.revision + 1)
+            self._save([(before, watched.record)])
+
+
+def _enter(watched: _Watched, state: AlarmState) -> _Change:
+    """Be in a new state, in memory. A state without actions to run is acted on already."""
+    before = watched.record
+    after = before.with_state(state)
+    if not (after.actions_enabled and after.actions()):
+        after = replace(after, acted_on=state.value)
+    watched.record = after
+    if watched.metric is not None:
+        watched.metric = replace(watched.metric, state=state)
+    return _Change(watched, before, after)
+
+
+def key_of(record: AlarmRecord) -> AlarmKey:
+    """How history and this module know an alarm."""
+    return AlarmKey(record.account, record.region, record.name)

@@ -7,7 +7,7 @@ twice and never lose one. AWS says the same of its own: in rare cases more than 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from inservice.alarms.history import HistoryItem
 from inservice.metrics.base import AlarmKey, HistoryQuery, MetricStorage
@@ -23,9 +23,14 @@ class AlarmHistory:
 
     def add(self, alarm: AlarmKey, alarm_type: str, *items: HistoryItem) -> None:
         """Keep items; durable when it returns. `alarm_type`: MetricAlarm or CompositeAlarm."""
-        if items:
+        self.add_all((alarm, alarm_type, item) for item in items)
+
+    def add_all(self, entries: Iterable[tuple[AlarmKey, str, HistoryItem]]) -> None:
+        """Keep items of several alarms: (alarm, its type, what happened)."""
+        kept = list(entries)
+        if kept:
             with self._lock:
-                self._storage.add_history(alarm, alarm_type, items)
+                self._storage.add_history(kept)
 
     def page(self, query: HistoryQuery) -> Sequence[tuple[int, AlarmKey, str, HistoryItem]]:
         """(id, alarm, type of the alarm, item) in the order asked for, `limit` at most."""

@@ -139,8 +139,8 @@ class MetricStorage(Protocol):
         """Forget what is past its retention. Gives the ids of series that have nothing left."""
         ...
 
-    def add_history(self, alarm: AlarmKey, type_: str, items: Sequence[HistoryItem]) -> None:
-        """Keep what happened to an alarm."""
+    def add_history(self, entries: Sequence[tuple[AlarmKey, str, HistoryItem]]) -> None:
+        """Keep what happened: (alarm, MetricAlarm or CompositeAlarm, item)."""
         ...
 
     def history(self, query: HistoryQuery) -> Sequence[tuple[int, AlarmKey, str, HistoryItem]]:

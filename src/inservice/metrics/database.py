@@ -230,19 +230,20 @@ class MetricsDatabase:
             self._forget_old_deployments(connection)
         return empty
 
-    def add_history(self, alarm: AlarmKey, type_: str, items: Sequence[HistoryItem]) -> None:
+    def add_history(self, entries: Sequence[tuple[AlarmKey, str, HistoryItem]]) -> None:
         """See `MetricStorage`."""
-        key = {"account": alarm.account, "region": alarm.region, "name": alarm.name}
         rows = [
             {
-                **key,
-                "alarm_type": type_,
+                "account": alarm.account,
+                "region": alarm.region,
+                "name": alarm.name,
+                "alarm_type": alarm_type,
                 "at": item.at,
                 "type": item.type,
                 "summary": item.summary,
                 "body": item.data,
             }
-            for item in items
+            for alarm, alarm_type, item in entries
         ]
         with self._begin() as connection:
             connection.execute(insert(tables.alarm_history), rows)
