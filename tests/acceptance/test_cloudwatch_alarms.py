@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
 
+from inservice.controller.alarms import AlarmEvaluator
+from inservice.controller.webhooks import Webhooks
+from inservice.errors import ServiceUnavailable
+from inservice.store.base import Store, Transaction
 from tests.acceptance.cloudwatch_rig import Rig, cloudwatch
 
 MESSAGES: list[tuple[str, dict[str, Any]]] = []
@@ -297,6 +302,36 @@ def test_suppressed_actions_wait_for_the_suppressor(rig: Rig) -> None:
     assert MESSAGES == [], "the suppressor left ALARM at 61.5 s, its extension is 5 s"
     rig.deliver(now + 67)
     assert len(MESSAGES) == 1
+
+
+class FullStore:
+    """A store whose disk is full as long as `full` is true. Reads go on."""
+
+    def __init__(self, store: Store) -> None:
+        self.reading = store.reading
+        self.full = True
+        self._store = store
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        if self.full:
+            raise ServiceUnavailable("The store is full.")
+        return self._store.transaction()
+
+
+def test_a_state_that_could_not_be_written_is_written_later(rig: Rig) -> None:
+    client, now = rig.client(), minute()
+    put_alarm(client)
+    put_errors(client, now + 1)
+    store = FullStore(rig.store)
+    evaluator = AlarmEvaluator(
+        cast(Store, store), rig.metrics, rig.clock, Webhooks(rig.clock), on_change=lambda: None
+    )
+    with pytest.raises(ServiceUnavailable):
+        evaluator.turn(now + 62)
+    assert state(client) == "INSUFFICIENT_DATA"
+    store.full = False
+    evaluator.turn(now + 66)
+    assert state(client) == "ALARM"
 
 
 def test_actions_can_be_switched_off(rig: Rig) -> None:

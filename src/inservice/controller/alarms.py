@@ -124,7 +124,6 @@ class AlarmEvaluator:
             changes.sort(key=lambda change: change.after.state.value is not StateValue.ALARM)
             for first in range(0, len(changes), CHANGES_AT_ONCE):
                 self._remember(changes[first : first + CHANGES_AT_ONCE], now)
-                self._on_change()
             due = self._due_actions(now)
         if reloaded:
             self._on_change()
@@ -239,15 +238,19 @@ class AlarmEvaluator:
     def _remember(self, changes: Sequence[_Change], now: Instant) -> None:
         """Write new states down, history first. One that a caller was faster to change is read
         again, and evaluated again, in the next turn."""
-        self._recorder.history.add_all(
-            (
-                key_of(change.after),
-                change.after.type,
-                moved(change.before.state, change.after.state),
-            )
-            for change in changes
-        )
-        refused = self._save([(change.before, change.after) for change in changes])
+        entries = [
+            (key_of(one.after), one.after.type, moved(one.before.state, one.after.state))
+            for one in changes
+        ]
+        try:
+            self._recorder.history.add_all(entries)
+            refused = self._save([(change.before, change.after) for change in changes])
+        except AwsError:
+            # Memory is ahead of the store: begin again from what is kept.
+            self._seen_changes = -1
+            for watched in self._watched.values():
+                watched.due_at = min(watched.due_at, now)
+            raise
         for change in changes:
             after = change.after
             if key_of(after) in refused:
@@ -255,6 +258,7 @@ class AlarmEvaluator:
                 continue
             state = after.state
             _log.info("alarm.state", alarm=after.arn, state=state.value.value, reason=state.reason)
+        self._on_change()
 
     def _save(self, pairs: Sequence[tuple[AlarmRecord, AlarmRecord]]) -> set[AlarmKey]:
         """Save each second record if the first is still what is kept; gives those that were not."""
