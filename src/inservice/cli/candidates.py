@@ -121,7 +121,9 @@ def _of_own(command: str, rest: list[str], words: list[str], current: str) -> It
     if not rest:
         return [Candidate(verb, row.summary) for verb, row in verbs.items()]
     if words[-1].startswith("--"):
-        found = _names(words[-1].removeprefix("--"), words)
+        row = verbs.get(rest[0])
+        found = _choices_in(import_module(row.module).parser, words[-1]) if row else []
+        found = found or _names(words[-1].removeprefix("--"), words)
         if found:
             return found
     if current.startswith("-"):
@@ -135,6 +137,12 @@ def _of_own(command: str, rest: list[str], words: list[str], current: str) -> It
 def _options_in(make_parser: Callable[[str], Any]) -> list[Candidate]:
     text = make_parser("").format_help()
     return [Candidate(word) for word in dict.fromkeys(re.findall(r"--[a-z][a-z-]*", text))]
+
+
+def _choices_in(make_parser: Callable[[str], Any], option: str) -> list[Candidate]:
+    """The values that an option is limited to: `--strategy {canary,linear}` in the usage."""
+    found = re.search(rf"{re.escape(option)}\s+\{{(.*?)\}}", make_parser("").format_help())
+    return [Candidate(choice) for choice in found[1].split(",")] if found else []
 
 
 def _names(option: str, words: list[str]) -> list[Candidate]:

@@ -9,7 +9,7 @@ from inservice.cli.endpoint.controls import control, control_parser
 
 def parser(prog: str) -> argparse.ArgumentParser:
     """The options of `endpoint abort`."""
-    return control_parser(prog, "Roll the deployment back now.")
+    return control_parser(prog, "Roll the deployment back now; with --wait, 0: it is.")
 
 
 def run(options: argparse.Namespace) -> int:
