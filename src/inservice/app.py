@@ -215,9 +215,12 @@ class Control:
         """The processes whose load is measured."""
         variants = self.variants()
         return [
-            RunningInstance(variants[seen.fleet], seen.pid)
-            for seen in self.instances_seen()
-            if seen.fleet in variants and seen.state != InstanceState.GONE
+            RunningInstance(
+                variant, watched.handle.pid, watched.handle.started_at, watched.sight.ready_at
+            )
+            for watched in self.instances.all()
+            if (variant := variants.get(fleet_of(watched.handle.instance_id)))
+            and watched.sight.state != InstanceState.GONE
         ]
 
     async def tidy(self) -> None:

@@ -47,7 +47,7 @@ class Monitoring:
         self._in_service = in_service
         self._running = running
         self._on_alarm = on_alarm
-        self._utilization = Utilization(data_dir)
+        self._utilization = Utilization(data_dir, clock.now())
         self._loop: asyncio.AbstractEventLoop | None = None
         self.alarms = AlarmEvaluator(
             store, recorder, clock, Webhooks(clock), on_change=self._alarms_changed

@@ -1,4 +1,5 @@
-"""What instances use of the host: CPU, memory and disk, of each with all its descendants."""
+"""What instances use of the host: CPU, memory and disk, of each with all its descendants; and how
+long they took to become ready."""
 
 from __future__ import annotations
 
@@ -20,6 +21,8 @@ class RunningInstance:
 
     variant: VariantKey
     pid: int
+    started_at: float  # epoch seconds
+    ready_at: float | None  # when /ping first answered 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +36,12 @@ class _Spent:
 class Utilization:
     """Measures again and again; a CPU percentage needs two looks."""
 
-    def __init__(self, disk: Path) -> None:
+    def __init__(self, disk: Path, started_at: float) -> None:
         """`disk` is a directory on the disk that instances write to."""
         self._disk = disk
         self._before: dict[tuple[int, float], _Spent] = {}
+        self._started_at = started_at
+        self._told: set[tuple[int, float]] = set()  # whose setup time was told
 
     def measure(self, instances: Sequence[RunningInstance], now: float) -> list[Sample]:
         """Samples of every instance that is still there."""
@@ -51,9 +56,22 @@ class Utilization:
                 values = {"MemoryUtilization": memory_percent, "DiskUtilization": disk_percent}
                 if cpu_percent is not None:
                     values["CPUUtilization"] = cpu_percent
+                setup_seconds = self._setup_seconds(instance)
+                if setup_seconds is not None:
+                    values["ModelSetupTime"] = 1e6 * setup_seconds
                 samples += _samples(instance.variant, values, now)
         self._before = seen
+        self._told &= {(instance.pid, instance.started_at) for instance in instances}
         return samples
+
+    def _setup_seconds(self, instance: RunningInstance) -> float | None:
+        """From launch to readiness, once. Of what was ready before this process began, an earlier
+        one has told."""
+        key = (instance.pid, instance.started_at)
+        if instance.ready_at is None or instance.ready_at < self._started_at or key in self._told:
+            return None
+        self._told.add(key)
+        return max(0.0, instance.ready_at - instance.started_at)
 
     def _one(
         self, pid: int, now: float, seen: dict[tuple[int, float], _Spent]
