@@ -24,7 +24,8 @@ emulator and InService can run side by side."""
 UNIX_PATH_BYTES_MAX = 107
 """`sun_path` of Linux less its terminating NUL."""
 
-LONGEST_SOCKET_NAME = "instances/0123456789abcdef.sock"
+LONGEST_SOCKET_NAME = "instances/0123456789abcdef0123.sock"
+"""As `runtimes.records` names the socket of an instance."""
 
 
 class BadSetting(Exception):
@@ -35,12 +36,12 @@ class BadSetting(Exception):
 class Settings:
     """Everything that can be set about one server."""
 
-    data_dir: Path
-    host: str = "127.0.0.1"
+    data_dir: Path  # records, keys, artifacts, logs; `inservice up` makes it
+    host: str = "127.0.0.1"  # address to listen on
     port: int = PORT  # 0 picks a free one
     workers: int = 2  # gateway processes
-    account_id: str = "000000000000"
-    region: str = "us-east-1"
+    account_id: str = "000000000000"  # of the root key; 12 digits
+    region: str = "us-east-1"  # of `inservice env` and the CLI; a request's own counts
     database_url: str = ""  # empty: SQLite in the data directory
     body_bytes_max: int = 25 * 1024 * 1024  # AWS's guide: 25 MB for real-time endpoints
     drain_seconds: float = 30.0  # between SIGTERM and SIGKILL of an instance, as on AWS

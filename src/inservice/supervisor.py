@@ -17,6 +17,7 @@ import contextlib
 import fcntl
 import os
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
@@ -92,6 +93,10 @@ class Supervisor:
         finally:
             self._stop_all()
             settings.endpoint_file.unlink(missing_ok=True)
+            if not settings.run_dir.is_relative_to(settings.data_dir):
+                # It stood in /tmp because its sockets needed a shorter path; nothing of it is
+                # wanted by the next server.
+                shutil.rmtree(settings.run_dir, ignore_errors=True)
             os.close(lock)
         return 0
 
@@ -283,7 +288,6 @@ class Supervisor:
             self._stop_control(control)
         for opened in self._sockets.values():
             opened.close()
-
 
     def _stop_control(self, control: Child) -> None:
         """Control stops the instances and then itself. One that could not is stood in for."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from inservice.config import load
 from tests.acceptance.clients import Crowd
 from tests.acceptance.server import Server, run_cli, variant, wait_until
 
@@ -111,3 +112,34 @@ def test_killing_the_supervisor_leaves_records_that_the_next_one_takes_over(
     finally:
         again.stop()
         wait_until(lambda: not again.pids(), 15)
+
+
+def test_reload_replaces_the_workers_without_a_failed_request(
+    start_server: Start, echo: Echo
+) -> None:
+    server = start_server()
+    name = serving(server, echo("reload"), count=1)
+
+    def workers() -> set[int]:
+        return {p["pid"] for p in server.status()["processes"] if "gateway" in p["name"]}
+
+    before = workers()
+    with Crowd(server, name) as crowd:
+        reloaded = run_cli("reload", data_dir=server.data_dir)
+    assert reloaded.returncode == 0, reloaded.stderr
+    assert crowd.failures == []
+    assert not workers() & before
+
+
+def test_a_data_directory_too_deep_for_sockets_has_them_elsewhere_while_it_runs(
+    tmp_path: Path, echo: Echo
+) -> None:
+    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    server = Server.start(deep)
+    run_dir = load(data_dir=deep).run_dir
+    try:
+        assert not run_dir.is_relative_to(deep)
+        assert server.invoke(serving(server, echo("deep"), count=1))["model"] == "deep"
+    finally:
+        server.stop()
+    assert not run_dir.exists()

@@ -35,6 +35,7 @@ _AWS: Final = "inservice.cli.aws.driver"
 COMMANDS: Final[dict[str, Command]] = {
     "up": Command("inservice.cli.up", "Start InService."),
     "down": Command("inservice.cli.down", "Stop it, and everything it started."),
+    "reload": Command("inservice.cli.reload", "Replace the gateway workers, dropping nothing."),
     "status": Command("inservice.cli.status", "What runs, since when, and how it is."),
     "env": Command("inservice.cli.env", "Print the exports that make boto3 and aws talk to it."),
     "demo": Command("inservice.cli.demo", "Train a model, deploy it, invoke it, clean up."),

@@ -1,0 +1,118 @@
+"""The commands that steer a deployment, against a real server; and its report under load."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from subprocess import CompletedProcess
+from typing import Any
+
+from tests.acceptance.clients import Crowd
+from tests.acceptance.server import Server, run_cli, wait_until
+from tests.acceptance.test_guardrails import Echo, Pair, blue_green
+
+
+class Steered(Pair):
+    """The same endpoint, by command."""
+
+    def endpoint(self, verb: str, *words: str) -> CompletedProcess[str]:
+        return run_cli("endpoint", verb, self.name, *words, data_dir=self.server.data_dir)
+
+    def begin(self, *words: str) -> None:
+        begun = self.endpoint("update", f"--config={self.name}-2", *words)
+        assert begun.returncode == 0, begun.stderr
+
+    def baking(self) -> None:
+        """Wait until the canary has its traffic."""
+        own = self.server.client("inservice")
+        wait_until(lambda: own.describe_deployment(EndpointName=self.name)["Row"] == 2)
+
+    def report(self) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.endpoint("report", "--output=json").stdout)
+        return answer
+
+
+CANARY = ("--strategy=canary", "--size=1", "--bake=1h", "--termination-wait=1h")
+
+
+def test_a_deployment_steered_by_command(server: Server, echo: Echo) -> None:
+    pair = Steered(server, echo)
+    planned = pair.endpoint("plan", f"--config={pair.name}-2", *CANARY)
+    assert planned.returncode == 0, planned.stderr
+    assert "at most 6 instances at once · holds 2h in all" in planned.stdout
+    refused = pair.endpoint("pause")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "has nothing to control" in refused.stderr
+
+    pair.begin(*CANARY)
+    pair.baking()
+    assert pair.endpoint("wait", "--timeout=0s").returncode == 4
+    assert pair.endpoint("pause").returncode == 0
+    assert "paused" in pair.endpoint("wait", "--timeout=0s").stdout
+    assert pair.endpoint("resume").returncode == 0
+    assert pair.endpoint("abort", "--wait").returncode == 0
+    waited = pair.endpoint("wait")
+    assert (waited.returncode, waited.stderr) == (3, "Rolled back: it was aborted by hand\n")
+    assert waited.stdout.endswith(f"Rolled back  config {pair.name}-1\n")
+
+    pair.begin("--strategy=canary", "--size=1", "--bake=1h")
+    pair.baking()
+    assert pair.endpoint("promote", "--wait").returncode == 0
+    watched = pair.endpoint("watch")
+    assert watched.returncode == 0
+    assert watched.stdout.endswith(f"Done  config {pair.name}-2\n")
+    undone = pair.endpoint("undo", "--wait")
+    assert undone.returncode == 0, undone.stderr
+    assert undone.stdout.endswith(f"Done  config {pair.name}-1\n")
+
+    history = pair.endpoint("history").stdout
+    said = [line.split("  ")[-1].strip() for line in history.splitlines()]
+    told = ["Paused by hand.", "Resumed by hand.", "Aborted by hand."]
+    assert [line for line in said if line in told] == told
+    assert "Rolled back: it was aborted by hand." in said
+    events = json.loads(pair.endpoint("history", "--output=json").stdout)
+    assert {event["source"] for event in events} == {"aws.sagemaker"}
+    assert pair.endpoint("report", "--deployment=nope").returncode == 1
+
+
+def test_a_report_counts_what_its_clients_count(
+    start_server: Callable[..., Server], echo: Echo
+) -> None:
+    """Through a canary under load, on both steps, with control killed on the way."""
+    server = start_server()
+    pair = Steered(server, echo)
+    own = server.client("inservice")
+    pair.begin(*CANARY)
+    pair.baking()
+    with Crowd(server, pair.name) as crowd:
+        wait_until(lambda: len(crowd.models()) == 2 and len(crowd.answers) > 100)
+        (pid,) = [p["pid"] for p in server.status()["processes"] if p["name"] == "control"]
+        os.kill(pid, signal.SIGKILL)
+        killed_at = len(crowd.answers)
+        wait_until(lambda: len(crowd.answers) > killed_at + 100)
+        assert pair.endpoint("promote").returncode == 0
+        wait_until(lambda: own.describe_deployment(EndpointName=pair.name)["Row"] == 4)
+        promoted_at = len(crowd.answers)
+        wait_until(lambda: len(crowd.answers) > promoted_at + 100)
+    assert crowd.failures == []
+    assert pair.endpoint("promote", "--wait").returncode == 0
+
+    total = len(crowd.answers)
+    wait_until(lambda: pair.report()["Invocations"] >= total, 10)
+    report = pair.report()
+    assert (report["Outcome"], report["Dropped"], report["UnderWay"]) == ("Done", 0, 0)
+    assert (report["Invocations"], report["Served"]) == (total, total)
+    by_role = {"old": 0, "new": 0}
+    for line in report["Lines"]:
+        by_role[line["Role"]] += line["Served"]
+    models = crowd.models()
+    assert by_role == {role: models[f"{pair.name}-{role}"] for role in by_role}
+    rows = {line["Row"] for line in report["Lines"]}
+    assert {2, 4} <= rows <= {2, 3, 4}
+    # What comes afterwards is no longer the deployment's.
+    for _ in range(5):
+        server.invoke(pair.name)
+    assert "0 dropped" in pair.endpoint("report").stdout
+    assert pair.report()["Invocations"] == total
