@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from subprocess import CompletedProcess
 from typing import Any
 
 from tests.acceptance.clients import Crowd
 from tests.acceptance.server import Server, run_cli, wait_until
-from tests.acceptance.test_guardrails import Echo, Pair, blue_green
+from tests.acceptance.test_guardrails import Echo, Pair
 
 
 class Steered(Pair):
@@ -111,8 +112,24 @@ def test_a_report_counts_what_its_clients_count(
     assert by_role == {role: models[f"{pair.name}-{role}"] for role in by_role}
     rows = {line["Row"] for line in report["Lines"]}
     assert {2, 4} <= rows <= {2, 3, 4}
-    # What comes afterwards is no longer the deployment's.
+    # What comes afterwards is CloudWatch's, and no longer the deployment's.
     for _ in range(5):
         server.invoke(pair.name)
-    assert "0 dropped" in pair.endpoint("report").stdout
+    wait_until(lambda: published(server, pair.name) == total + 5, 10)
     assert pair.report()["Invocations"] == total
+    assert "\n0 dropped\n" in pair.endpoint("report").stdout
+
+
+def published(server: Server, endpoint: str) -> float:
+    """All invocations of the endpoint, as CloudWatch has them."""
+    names = {"EndpointName": endpoint, "VariantName": "AllTraffic"}
+    answer = server.client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/SageMaker",
+        MetricName="Invocations",
+        Dimensions=[{"Name": name, "Value": value} for name, value in names.items()],
+        StartTime=time.time() - 300,
+        EndTime=time.time() + 60,
+        Period=60,
+        Statistics=["Sum"],
+    )
+    return sum(point["Sum"] for point in answer["Datapoints"])
