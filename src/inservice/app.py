@@ -88,7 +88,8 @@ class Control:
         self.gateways = Gateways(
             settings.run_dir,
             self.clock,
-            on_acknowledged=lambda: self.reconciler.wake_all(),
+            on_worker=lambda: self.reconciler.wake_all(),
+            on_acknowledged=lambda: self.reconciler.wake_each(self.tables.newly_agreed()),
             on_metrics=lambda worker, seq, rows: self.metrics.record_gateway_rows(
                 worker, seq, rows, now=self.clock.now()
             ),

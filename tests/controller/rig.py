@@ -119,7 +119,8 @@ class Controller:
         gateways = Gateways(
             place,
             clock,
-            on_acknowledged=lambda: reconciler.wake_all(),
+            on_worker=lambda: reconciler.wake_all(),
+            on_acknowledged=lambda: reconciler.wake_each(tables.newly_agreed()),
             on_metrics=lambda *_: None,
         )
         tables = Tables(gateways)

@@ -37,7 +37,8 @@ def run(argv: list[str]) -> int:
     # mkdtemp makes it with mode 0700, so nobody else reads the server's key in it. A deep TMPDIR
     # would make the server keep its sockets elsewhere, and the demo could not remove them.
     deep = len(tempfile.gettempdir()) > TMPDIR_CHARACTERS_MAX
-    place = Path(tempfile.mkdtemp(prefix="inservice-demo-", dir="/tmp" if deep else None))  # noqa: S108
+    parent = "/tmp" if deep else None  # noqa: S108 - mkdtemp makes a directory that is ours alone
+    place = Path(tempfile.mkdtemp(prefix="inservice-demo-", dir=parent))
     before = dict(os.environ)
     try:
         with _terminable():

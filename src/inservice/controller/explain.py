@@ -33,14 +33,27 @@ def did_not_become_ready(
     return " ".join([*parts, hint])[:REASON_CHARACTERS_MAX]
 
 
+def died(sight: Sight, *, variant: str, instance_id: str) -> str:
+    """The reason for the loss of an instance that had been ready."""
+    words = f"Instance {instance_id} of production variant {variant} was lost while it served."
+    parts = [words, _how_it_ended(sight)]
+    if lines := _last_lines(sight.last_lines, REASON_CHARACTERS_MAX - sum(map(len, parts)) - 30):
+        parts.append(f"Last output: {lines}")
+    return " ".join(parts)[:REASON_CHARACTERS_MAX]
+
+
 def _how_it_ended(sight: Sight) -> str:
     if sight.out_of_memory:
         return "It was killed because memory ran out."
     if sight.signal:
-        return f"It was ended by {sight.signal} while it was starting."
+        return f"It was ended by {sight.signal}{_starting(sight)}."
     if sight.exit_code is not None:
-        return f"It exited with code {sight.exit_code} while it was starting."
-    return "It was gone before it was ready."
+        return f"It exited with code {sight.exit_code}{_starting(sight)}."
+    return f"Its process was found gone{_starting(sight)}."
+
+
+def _starting(sight: Sight) -> str:
+    return " while it was starting" if sight.ready_at is None else ""
 
 
 def _how_long(waited_seconds: float, timeout_seconds: float) -> str:

@@ -60,6 +60,7 @@ class Gateways:
         run_dir: Path,
         clock: Clock,
         *,
+        on_worker: Callable[[], None],
         on_acknowledged: Callable[[], None],
         on_metrics: MetricsSink,
     ) -> None:
@@ -67,6 +68,7 @@ class Gateways:
         self._channel = run_dir / "routes.sock"
         self._processes = run_dir / "processes.json"
         self._clock = clock
+        self._on_worker = on_worker
         self._on_acknowledged = on_acknowledged
         self._on_metrics = on_metrics
         self._workers: dict[int, Worker] = {}
@@ -146,7 +148,7 @@ class Gateways:
         self._workers[worker.pid] = worker
         if worker.version < self.table.version:
             writer.write(b'{"table":' + encode_table(self.table) + b"}\n")
-        self._on_acknowledged()
+        self._on_worker()
         return worker
 
     async def _count(self, worker: Worker, metrics: dict[str, Any]) -> None:

@@ -58,7 +58,7 @@ class Instances:
     runtime: Runtime
     clock: Clock
     on_change: Callable[[str], None]
-    _watched: dict[str, Watched] = field(default_factory=dict)
+    _watched: dict[str, dict[str, Watched]] = field(default_factory=dict)  # by fleet, by id
 
     async def adopt(self) -> None:
         """Take over what runs already. Before this returns, nothing may be decided."""
@@ -74,7 +74,7 @@ class Instances:
 
     async def launch(self, spec: LaunchSpec) -> None:
         """Start an instance and watch it; one that runs already is left alone."""
-        watched = self._watched.get(spec.instance_id)
+        watched = self._find(spec.instance_id)
         if watched is not None and watched.sight.state is not InstanceState.GONE:
             return
         if watched is not None:
@@ -85,30 +85,34 @@ class Instances:
 
     async def retire(self, instance_id: str, grace_seconds: float) -> None:
         """Stop an instance; returns when it is gone."""
-        watched = self._watched.get(instance_id)
+        watched = self._find(instance_id)
         if watched is None or watched.retiring:
             return
         watched.retiring = True
-        await self.runtime.retire(watched.handle, grace_seconds)
+        try:
+            await self.runtime.retire(watched.handle, grace_seconds)
+        except BaseException:
+            watched.retiring = False  # it is still there: the next turn asks for it again
+            raise
         self._forget(watched)
         log.info("instance retired", instance=instance_id)
         self.on_change(fleet_of(instance_id))
 
     def of_fleet(self, fleet: str) -> Iterator[Watched]:
         """The instances of a fleet, in no particular order."""
-        return (w for w in list(self._watched.values()) if fleet_of(w.handle.instance_id) == fleet)
+        yield from list(self._watched.get(fleet, {}).values())
 
     def fleets(self) -> set[str]:
         """Every fleet that has an instance, also of endpoints that are no more."""
-        return {fleet_of(instance_id) for instance_id in self._watched}
+        return set(self._watched)
 
     def all(self) -> list[Watched]:
         """Everything watched."""
-        return list(self._watched.values())
+        return [watched for fleet in self._watched.values() for watched in fleet.values()]
 
     async def close(self) -> None:
         """Stop watching; the instances run on."""
-        tasks = [w.task for w in self._watched.values() if w.task]
+        tasks = [watched.task for watched in self.all() if watched.task]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -116,20 +120,34 @@ class Instances:
     # ── watching ────────────────────────────────────────────────────────────────────────────────
     def _watch(self, handle: Handle, sight: Sight) -> None:
         watched = Watched(handle, sight, self.clock.now())
-        self._watched[handle.instance_id] = watched
+        fleet = self._watched.setdefault(fleet_of(handle.instance_id), {})
+        fleet[handle.instance_id] = watched
         watched.task = asyncio.create_task(self._look_again_and_again(watched))
 
     def _forget(self, watched: Watched) -> None:
         if watched.task is not None:
             watched.task.cancel()
-        if self._watched.get(watched.handle.instance_id) is watched:
-            del self._watched[watched.handle.instance_id]
+        instance_id = watched.handle.instance_id
+        fleet = self._watched.get(fleet_of(instance_id), {})
+        if fleet.get(instance_id) is watched:
+            del fleet[instance_id]
+            if not fleet:
+                del self._watched[fleet_of(instance_id)]
+
+    def _find(self, instance_id: str) -> Watched | None:
+        return self._watched.get(fleet_of(instance_id), {}).get(instance_id)
 
     async def _look_again_and_again(self, watched: Watched) -> None:
         pause = FIRST_LOOK_SECONDS
         while watched.sight.state is not InstanceState.GONE:
             await self.clock.sleep(pause)
-            sight = await self.runtime.look(watched.handle)
+            try:
+                sight = await self.runtime.look(watched.handle)
+            except Exception:
+                # The last sight stands: not to have seen is no reason to think it gone.
+                log.exception("instance not seen", instance=watched.handle.instance_id)
+                pause = STEADY_LOOK_SECONDS
+                continue
             changed = sight.state is not watched.sight.state
             watched.sight = sight
             if changed:

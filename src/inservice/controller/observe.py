@@ -100,6 +100,10 @@ class Observer:
 def _why(watched: Watched, fleet: Fleet | None, now: float) -> str:
     if fleet is None:
         return f"instance {watched.handle.instance_id} is gone"
+    if watched.sight.ready_at is not None:
+        return explain.died(
+            watched.sight, variant=fleet.variant.name, instance_id=watched.handle.instance_id
+        )
     return explain.did_not_become_ready(
         watched.sight,
         variant=fleet.variant.name,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import structlog
@@ -72,6 +72,11 @@ class Reconciler:
     def wake_generation(self, generation: str) -> None:
         """It is time to look at the endpoint of which this is the present incarnation."""
         if key := self._generations.get(generation):
+            self.wake(key)
+
+    def wake_each(self, keys: Iterable[EndpointKey]) -> None:
+        """It is time to look at these endpoints."""
+        for key in keys:
             self.wake(key)
 
     def wake_all(self) -> None:

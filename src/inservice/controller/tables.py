@@ -22,6 +22,7 @@ class Tables:
     _published: dict[EndpointKey, list[tuple[int, EndpointRoute | None]]] = field(
         default_factory=dict
     )
+    _unsettled: set[EndpointKey] = field(default_factory=set)  # published, not yet agreed on
 
     def __post_init__(self) -> None:
         table = self.gateways.table
@@ -40,6 +41,13 @@ class Tables:
             endpoints[key] = route
         table = self.gateways.publish(RoutingTable(0, endpoints, self.gateways.table.keys))
         self._published.setdefault(key, []).append((table.version, route))
+        self._unsettled.add(key)
+
+    def newly_agreed(self) -> list[EndpointKey]:
+        """Endpoints whose newest route every live worker serves by since this was last asked."""
+        agreed = [key for key in self._unsettled if self.agreed(key)]
+        self._unsettled.difference_update(agreed)
+        return agreed
 
     def publish_keys(self, keys: Mapping[str, KeyRoute]) -> None:
         """Make these the access keys that gateways accept."""
@@ -80,5 +88,6 @@ class Tables:
         seen = self.gateways.acknowledged()
         while len(history) > 1 and history[1][0] <= seen:
             history.pop(0)
-        if history == [history[0]] and history[0][1] is None and history[0][0] <= seen:
-            del self._published[key]
+        version, route = history[-1]
+        if route is None and version <= seen:
+            del self._published[key]  # out of the table, and everybody knows
