@@ -5,17 +5,18 @@ from __future__ import annotations
 import itertools
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import create_engine, make_url
 
 from inservice.alarms.errors import BadValue
 from inservice.alarms.history import HistoryItem
-from inservice.metrics import datapoints
+from inservice.metrics import datapoints, tables
 from inservice.metrics.aggregates import Aggregate
 from inservice.metrics.base import AlarmKey, HistoryQuery, MetricsRefused
 from inservice.metrics.database import MetricsDatabase, open_metrics
@@ -26,6 +27,7 @@ from inservice.metrics.rows import GatewayRow
 from inservice.metrics.sketches import bin_of
 from inservice.metrics.statistics import parse
 from inservice.transport.tables import InvocationRow
+from tests.contracts import postgresql
 
 NOW = 1_795_435_205
 VARIANT = VariantKey("000000000000", "us-east-1", "e", "AllTraffic", "new")
@@ -35,9 +37,47 @@ def at(path: Path) -> str:
     return f"sqlite:///{path / 'inservice.db'}"
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def server(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """The URL of a PostgreSQL server; None where each test has a file of its own."""
+    if request.param == "sqlite":
+        yield None
+        return
+    programs = postgresql.binaries()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed")
+    with postgresql.running(programs) as url:
+        yield url
+
+
 @pytest.fixture
-def storage(tmp_path: Path) -> Iterator[MetricsDatabase]:
-    opened = open_metrics(at(tmp_path))
+def url(server: str | None, tmp_path: Path) -> str:
+    """Where metrics are empty."""
+    if server is None:
+        return at(tmp_path)
+    engine = create_engine(make_url(server).set(drivername="postgresql+psycopg"))
+    tables.metadata.drop_all(engine)
+    engine.dispose()
+    return server
+
+
+@pytest.fixture
+def start(url: str) -> Iterator[Callable[[], Recorder]]:
+    """Begins a recorder. One that was begun before is as good as killed: nobody closes it."""
+    opened: list[MetricsDatabase] = []
+
+    def begin() -> Recorder:
+        opened.append(open_metrics(url))
+        return Recorder(opened[-1], NOW)
+
+    yield begin
+    for storage in opened:  # only now: closing must not have helped
+        storage.close()
+
+
+@pytest.fixture
+def storage(url: str) -> Iterator[MetricsDatabase]:
+    opened = open_metrics(url)
     yield opened
     opened.close()
 
@@ -105,24 +145,23 @@ def test_one_row_is_every_metric_in_both_dimension_sets(storage: MetricsDatabase
                 assert parse(statistic).compute(seen) == value, (name, statistic, period)
 
 
-def test_what_is_sent_twice_counts_once_also_over_a_restart(tmp_path: Path) -> None:
-    first = Recorder(open_metrics(at(tmp_path)), NOW)
+def test_what_is_sent_twice_counts_once_also_over_a_restart(start: Callable[[], Recorder]) -> None:
+    first = start()
     first.record_gateway_rows("w", 1, [row(invocations=5)], now=NOW)
     first.record_gateway_rows("w", 1, [row(invocations=5)], now=NOW)
     # No close: the process is gone. What was acknowledged is in the journal.
-    second = Recorder(open_metrics(at(tmp_path)), NOW)
+    second = start()
     second.record_gateway_rows("w", 1, [row(invocations=5)], now=NOW)
     second.record_gateway_rows("w", 2, [row(invocations=7)], now=NOW)
     second.record_gateway_rows("other", 1, [row(invocations=1)], now=NOW)
     assert invocations(second) == 13
-    second.close()
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_counting_is_exact_through_any_crash(tmp_path: Path, seed: int) -> None:
+def test_counting_is_exact_through_any_crash(start: Callable[[], Recorder], seed: int) -> None:
     """Workers send, resend what they were not told of, and control dies between any two steps."""
     draw = random.Random(seed)
-    recorder = Recorder(open_metrics(at(tmp_path)), NOW)
+    recorder = start()
     sent: dict[str, int] = dict.fromkeys(("a", "b"), 0)
     expected = 0
     for _ in range(60):
@@ -141,10 +180,9 @@ def test_counting_is_exact_through_any_crash(tmp_path: Path, seed: int) -> None:
         elif move == "expire":
             recorder.expire(NOW)
         elif move == "crash":
-            recorder = Recorder(open_metrics(at(tmp_path)), NOW)
+            recorder = start()
     for period in (1, 10, 60):
         assert invocations(recorder, period=period) == expected
-    recorder.close()
 
 
 def test_chunks_are_read_back_when_memory_is_short(storage: MetricsDatabase) -> None:
