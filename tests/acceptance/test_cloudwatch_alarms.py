@@ -158,8 +158,8 @@ def test_an_update_keeps_the_state_and_overwrites_the_rest(rig: Rig) -> None:
     assert "AlarmDescription" not in alarm
     arn = alarm["AlarmArn"]
     assert client.list_tags_for_resource(ResourceARN=arn)["Tags"] == [{"Key": "team", "Value": "a"}]
-    rig.deliver(now + 62)
-    assert state(client) == "OK", "another configuration is evaluated at once"
+    rig.deliver(now + 65.5)
+    assert state(client) == "OK", "another configuration is evaluated before the next minute"
 
 
 def test_set_alarm_state_lasts_until_the_next_evaluation(rig: Rig) -> None:
@@ -302,6 +302,26 @@ def test_suppressed_actions_wait_for_the_suppressor(rig: Rig) -> None:
     assert MESSAGES == [], "the suppressor left ALARM at 61.5 s, its extension is 5 s"
     rig.deliver(now + 67)
     assert len(MESSAGES) == 1
+
+
+def test_a_suppressed_composite_says_by_what(rig: Rig) -> None:
+    client = rig.client()
+    for name in ("a", "maintenance"):
+        put_alarm(client, name)
+        client.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="rehearsal")
+    client.put_composite_alarm(
+        AlarmName="c",
+        AlarmRule="ALARM(a)",
+        AlarmActions=["http://receiver.test/200"],
+        ActionsSuppressor="maintenance",
+        ActionsSuppressorWaitPeriod=5,
+        ActionsSuppressorExtensionPeriod=5,
+    )
+    rig.deliver(time.time())
+    [alarm] = client.describe_alarms(AlarmTypes=["CompositeAlarm"])["CompositeAlarms"]
+    assert (alarm["StateValue"], alarm["ActionsSuppressedBy"]) == ("ALARM", "Alarm")
+    assert "maintenance" in alarm["ActionsSuppressedReason"]
+    assert MESSAGES == []
 
 
 class FullStore:

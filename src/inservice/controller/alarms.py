@@ -179,9 +179,12 @@ class AlarmEvaluator:
     def _kept_or_new(self, key: AlarmKey, record: AlarmRecord, now: Instant) -> _Watched:
         known = self._watched.get(key)
         metric = record.metric_alarm() if record.type == "MetricAlarm" else None
-        if known is None or known.record.configured_at != record.configured_at:
-            return _Watched(record, metric, now)
-        return _Watched(record, metric, max(known.due_at, record.state.since + HELD_SECONDS))
+        due_at = now
+        if known is not None and known.record.configured_at == record.configured_at:
+            due_at = known.due_at
+        if record.state.since > record.configured_at:
+            due_at = max(due_at, record.state.since + HELD_SECONDS)
+        return _Watched(record, metric, due_at)
 
     # ── evaluation ──────────────────────────────────────────────────────────────────────────────
     def _evaluate(self, watched: _Watched, alarm: MetricAlarm, now: Instant) -> _Change | None:

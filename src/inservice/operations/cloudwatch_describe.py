@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inservice.alarms.composite import alarm_name as name_in
-from inservice.alarms.composite import parse
+from inservice.alarms.composite import parse, suppressed_by
 from inservice.alarms.errors import AlarmRefused
 from inservice.alarms.record import AlarmRecord, described
 from inservice.metrics.base import HistoryQuery
@@ -70,7 +70,7 @@ def describe_alarms(
     ]
     page, rest = found[:max_records], found[max_records:]
     answer: dict[str, Any] = {
-        f"{kind}s": [described(record) for record in page if record.type == kind]
+        f"{kind}s": [_shown(record, records, call.now) for record in page if record.type == kind]
         for kind in ("MetricAlarm", "CompositeAlarm")
     }
     if rest:
@@ -170,6 +170,18 @@ def _all(call: Call) -> dict[str, AlarmRecord]:
     with call.store.reading() as records:
         kept = records.alarms(call.account, call.region)
     return {name: AlarmRecord.from_kept(facts) for name, facts in kept.items()}
+
+
+def _shown(record: AlarmRecord, records: Mapping[str, AlarmRecord], now: float) -> Document:
+    """The alarm, and what holds back its actions if something does."""
+    shown = described(record)
+    if "ActionsSuppressor" in record.document and record.acted_on is not record.state.value:
+        alarm = record.composite_alarm()
+        suppressor = records.get(alarm.suppressor)
+        if by := suppressed_by(alarm, suppressor.state if suppressor else None, now):
+            shown["ActionsSuppressedBy"] = by
+            shown["ActionsSuppressedReason"] = f"Actions suppressed by {by}: {alarm.suppressor}"
+    return shown
 
 
 def _has_action(record: AlarmRecord, prefix: str) -> bool:
