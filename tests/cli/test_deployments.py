@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
+import pty
 import signal
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -59,6 +64,7 @@ BACK = {
     "Reason": 'alarm "errors" is in ALARM',
     "Alarms": [{"AlarmName": "errors", "StateValue": "ALARM"}],
 }
+ROLLED_BACK = 'Rolled back: alarm "errors" is in ALARM\nAlarm errors is in ALARM.\n'
 REFUSED = Reply({"__type": "ValidationException", "message": "It is paused already."}, 400)
 AWAY = Reply({"__type": "ServiceUnavailable", "message": "starting"}, 503)
 OBEYED = Reply({"EndpointName": "e", "DeploymentId": "a1-2"})
@@ -87,12 +93,7 @@ def lines(ran: Ran) -> list[str]:
     ("end", "code", "last", "says"),
     [
         (DONE, 0, "Done  config c2", ""),
-        (
-            BACK,
-            3,
-            "Rolled back  config c1",
-            'Rolled back: alarm "errors" is in ALARM\nAlarm errors is in ALARM.\n',
-        ),
+        (BACK, 3, "Rolled back  config c1", ROLLED_BACK),
         (
             {**ENDED, "Outcome": "Failed", "Reason": "no ping", "Alarms": []},
             5,
@@ -139,6 +140,13 @@ def test_not_for_ever(endpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = endpoint("wait", "e", replies=[Reply(BAKING), AWAY])
     assert ran.code == 1
     assert "starting" in ran.err
+
+
+def test_a_server_that_was_never_there_is_not_waited_for(inservice: Run) -> None:
+    began = time.monotonic()
+    ran = inservice("endpoint", "wait", "e", "--endpoint-url", "http://127.0.0.1:1")
+    assert (ran.code, ran.out) == (1, "")
+    assert time.monotonic() - began < following.PATIENCE_SECONDS / 2
 
 
 def test_the_end_of_one_that_another_has_followed(endpoint: Any, server: Recorder) -> None:
@@ -297,6 +305,30 @@ def test_the_live_picture_counts_down_and_tells_the_fleets_apart() -> None:
         ["new", "v", "c2", "3/4", "25%", "12.0", "2.5%", "3.0", "ms", "40.0", "ms"],
         ["alarm", "errors", "OK"],
     ]
+
+
+def test_on_a_terminal_the_picture_is_drawn_anew(server: Recorder) -> None:
+    server.play([Reply(BAKING), AWAY, Reply({**BAKING, "Paused": True}), Reply(BACK)])
+    ours, theirs = pty.openpty()
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "inservice.cli.main", "endpoint", "watch", "e"],
+        env={**os.environ, "AWS_ENDPOINT_URL": server.url, "TERM": "xterm"},
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO: nobody has the other end any more
+        while part := os.read(ours, 65_536):
+            shown += part
+    os.close(ours)
+    _, err = watching.communicate(timeout=20)
+    assert (watching.returncode, err.decode()) == (3, ROLLED_BACK)
+    text = shown.decode()
+    assert "\x1b[1A" in text, "the cursor goes up to draw over what was"
+    assert "paused by hand" in text
+    assert "Rolled back  config c1" in text
 
 
 def test_completion_knows_the_verbs_and_their_values() -> None:

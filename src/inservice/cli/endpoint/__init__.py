@@ -10,9 +10,17 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from importlib import import_module
+from textwrap import fill
 from typing import Final
 
 USAGE_RC: Final = 2
+
+EXIT_CODES_TOLD: Final = (
+    "Exit codes: 0 done, 1 refused or not reachable, 2 wrong usage, 3 rolled back, 4 out of time "
+    "and still going on, 5 the endpoint Failed, 6 the rollback failed, 130 interrupted (what was "
+    "begun goes on)."
+)
+"""For the help of every verb that can wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +71,5 @@ def run(argv: list[str]) -> int:
 def _usage() -> str:
     width = max(map(len, VERBS))
     lines = [f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items()]
-    return "\n".join(["usage: inservice endpoint <verb> [options]", "", *lines, ""])
+    codes = fill(EXIT_CODES_TOLD, 80)
+    return "\n".join(["usage: inservice endpoint <verb> [options]", "", *lines, "", codes, ""])

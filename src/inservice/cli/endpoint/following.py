@@ -13,13 +13,22 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NobodyListens
 
-from inservice.cli.endpoint import progress
+from inservice.cli.endpoint import EXIT_CODES_TOLD, progress
 from inservice.cli.endpoint.progress import add_timeout
 
 POLL_SECONDS: Final = 0.25
 PATIENCE_SECONDS: Final = 30.0
 """For a server that does not answer. Control is up again within one or two."""
+
+_Errors = tuple[type[Exception], ...]
+
+_BUSY: Final[_Errors] = (HTTPClientError, ClientError)
+"""What passes by itself: an answer that was cut off, and, of ClientErrors, those of the server."""
+
+_AWAY: Final[_Errors] = (*_BUSY, NobodyListens)
+"""Nobody listens. Of a server that has answered before, that too; of another, it is wrong."""
 
 EXIT_CODES: Final = {
     "Done": progress.DONE,
@@ -27,12 +36,6 @@ EXIT_CODES: Final = {
     "Failed": progress.FAILED,
     "RollbackFailed": progress.ROLLBACK_FAILED,
 }
-
-EPILOG: Final = (
-    "Exit codes: 0 done, 1 refused or not reachable, 2 wrong usage, 3 rolled back, 4 out of time "
-    "and still going on, 5 the endpoint Failed, 6 the rollback failed, 130 interrupted (the "
-    "deployment goes on)."
-)
 
 Picture = dict[str, Any]
 """DescribeDeployment's answer."""
@@ -43,7 +46,7 @@ def add_following(parser: argparse.ArgumentParser, *, wait: bool) -> None:
     if wait:
         parser.add_argument("--wait", action="store_true", help="stay until it is over")
     add_timeout(parser)
-    parser.epilog = EPILOG
+    parser.epilog = EXIT_CODES_TOLD
 
 
 def pictures(own: Any, name: str, timeout_seconds: float) -> Iterator[Picture]:
@@ -57,7 +60,9 @@ def pictures(own: Any, name: str, timeout_seconds: float) -> Iterator[Picture]:
     shown: Picture | None = None
     while True:
         try:
-            picture = patiently(lambda: own.describe_deployment(EndpointName=name))
+            picture = _patiently(
+                lambda: own.describe_deployment(EndpointName=name), _AWAY if shown else _BUSY
+            )
         except ClientError as error:
             if shown is None or shown["Kind"] != "Delete" or not _is_refusal(error):
                 raise
@@ -71,13 +76,13 @@ def pictures(own: Any, name: str, timeout_seconds: float) -> Iterator[Picture]:
         time.sleep(POLL_SECONDS)
 
 
-def patiently(ask: Callable[[], Picture]) -> Picture:
+def _patiently(ask: Callable[[], Picture], temporary: _Errors) -> Picture:
     """An answer, also of a server that does not answer for a moment."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             return ask()
-        except (HTTPClientError, ClientError) as error:
+        except temporary as error:
             if _is_refusal(error) or time.monotonic() >= deadline:
                 raise
         time.sleep(POLL_SECONDS)
@@ -143,8 +148,8 @@ def _serving(picture: Picture) -> str:
 
 
 def _ended(own: Any, name: str, deployment: str) -> Picture:
-    report = patiently(
-        lambda: own.describe_deployment_report(EndpointName=name, DeploymentId=deployment)
+    report = _patiently(
+        lambda: own.describe_deployment_report(EndpointName=name, DeploymentId=deployment), _AWAY
     )
     return {member: report[member] for member in ("Outcome", "Reason") if member in report}
 

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from inservice.cli.durations import seconds_of
+from inservice.cli.endpoint import EXIT_CODES_TOLD
 
 _FIRST_POLL_SECONDS: Final = 0.1
 _POLL_SECONDS_MAX: Final = 2.0
@@ -42,7 +43,8 @@ _STYLES: Final = {
 
 
 def add_waiting(parser: argparse.ArgumentParser) -> None:
-    """Add --wait and --timeout."""
+    """Add --wait and --timeout, and say the exit codes."""
+    parser.epilog = EXIT_CODES_TOLD
     parser.add_argument("--wait", action="store_true", help="stay until it is done")
     add_timeout(parser)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -54,14 +55,14 @@ def parser(prog: str) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Show the deployment until it is over."""
     own = own_client(options)
-    out = console()
-    if not out.is_terminal or os.environ.get("TERM") == "dumb":
+    # Not rich's question: FORCE_COLOR, which builds set, asks for colours and not for a picture.
+    if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
         return follow(own, options.name, options.timeout)
     cloudwatch = client(options, "cloudwatch")
     readings: dict[str, Reading] = {}
     read_at = -_READ_SECONDS
     picture: Picture = {}
-    with Live(console=out, auto_refresh=False) as live:
+    with Live(console=console(), auto_refresh=False) as live:
         for picture in pictures(own, options.name, options.timeout):
             if (now := time.monotonic()) >= read_at + _READ_SECONDS:
                 read_at, readings = now, _read(cloudwatch, picture, readings)
