@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -121,6 +122,9 @@ class Launches:
         except OSError as failed:
             # No more processes, descriptors or disk: the host is full, which may pass.
             self._remember(fleet, f"The instance could not be started: {failed}.")
+        except Exception as bug:  # without a reason it would be Creating for ever
+            log.exception("launch failed", fleet=fleet.id)
+            self._remember(fleet, f"The instance could not be started: {bug!r}.")
         finally:
             del self._under_way[fleet.id]
             self.on_change(fleet.id)
@@ -153,7 +157,7 @@ class Launches:
             launch.ordinals.discard(ordinal)
 
     async def _fetch(self, source: ArtifactSource, pin: str, fleet: Fleet, launch: _Launch) -> Path:
-        artifact = await asyncio.to_thread(
+        fetch = partial(
             self.artifacts.fetch,
             source.uri,
             data_type=source.data_type,
@@ -162,7 +166,7 @@ class Launches:
             deadline=time.monotonic() + fleet.variant.download_timeout_seconds,
             cancelled=launch.cancelled,
         )
-        return artifact.path
+        return (await asyncio.get_running_loop().run_in_executor(self._threads, fetch)).path
 
 
 def pins_of(fleet: Fleet) -> tuple[str, str]:

@@ -1,0 +1,125 @@
+"""Launches that take long, and launches that fail in a way that nobody foresaw."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from inservice.artifacts.store import ArtifactStore
+from inservice.clock import SystemClock
+from inservice.controller.instances import Instances
+from inservice.controller.launches import Launches
+from inservice.hosting.endpoint import Endpoint, EndpointStatus
+from inservice.hosting.endpoint_config import EndpointConfig
+from inservice.hosting.fleet import Fleet
+from inservice.hosting.model import Model
+from inservice.testing.runtime import FakeHost, FakeRuntime
+
+ACCOUNT, REGION = "0" * 12, "us-east-1"
+
+SLOW_FETCHES = 20
+"""More than the threads that asyncio keeps for everybody, which are at most 32 and 6 on 2 cores."""
+
+
+@pytest.fixture
+def silent_store() -> Iterator[str]:
+    """The URL of an S3 that accepts connections and never says a word."""
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0), backlog=64)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def _s3(url: str) -> Callable[[], Any]:
+    config = Config(read_timeout=5, retries={"total_max_attempts": 1}, max_pool_connections=64)
+    keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret"}
+    return lambda: boto3.client("s3", endpoint_url=url, region_name=REGION, config=config, **keys)
+
+
+def _endpoint(number: int) -> tuple[Endpoint, Fleet]:
+    container = {"Image": "python", "ModelDataUrl": f"s3://bucket/{number}.tar.gz"}
+    model = Model.from_document(
+        {"ModelName": "m", "PrimaryContainer": container}, account=ACCOUNT, region=REGION, now=0.0
+    )
+    variant = {"VariantName": "v", "ModelName": "m", "InitialInstanceCount": 1}
+    document = {"EndpointConfigName": "c", "ProductionVariants": [variant]}
+    config = EndpointConfig.from_document(document, account=ACCOUNT, region=REGION, now=0.0)
+    (only,) = config.variants
+    fleet = Fleet(f"g{number}-1-v", "c", only, model, 1, only.initial_weight)
+    endpoint = Endpoint(
+        account=ACCOUNT,
+        region=REGION,
+        name=f"e{number}",
+        arn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/e{number}",
+        generation=f"g{number}",
+        status=EndpointStatus.CREATING,
+        config=config,
+        created_at=0.0,
+        modified_at=0.0,
+    )
+    return endpoint, fleet
+
+
+def _launches(artifacts: ArtifactStore, on_change: Callable[[str], None]) -> Launches:
+    clock = SystemClock()
+    instances = Instances(FakeRuntime(FakeHost(clock)), clock, lambda fleet: None)
+    return Launches(instances, artifacts, clock, on_change)
+
+
+def test_downloads_that_hang_take_no_threads_from_anybody(
+    tmp_path: Path, silent_store: str
+) -> None:
+    """The store, the alarms and the metrics work in asyncio's threads: were those full of
+    downloads, no endpoint would get on."""
+    asyncio.run(_fetch_from_silence(tmp_path, silent_store))
+
+
+async def _fetch_from_silence(tmp_path: Path, silent_store: str) -> None:
+    before = threading.active_count()
+    artifacts = ArtifactStore(tmp_path / "artifacts", s3=_s3(silent_store))
+    launches = _launches(artifacts, lambda fleet: None)
+    begun = [_endpoint(number) for number in range(SLOW_FETCHES)]
+    for endpoint, fleet in begun:
+        launches.begin(endpoint, fleet, [0])
+    async with asyncio.timeout(10):
+        while threading.active_count() < before + SLOW_FETCHES:
+            await asyncio.sleep(0.01)
+        assert await asyncio.to_thread(lambda: "done") == "done"
+    for _, fleet in begun:
+        launches.give_up(fleet.id)
+
+
+def test_a_failure_that_nobody_foresaw_is_told_and_not_tried_at_once_again(
+    tmp_path: Path,
+) -> None:
+    """Without a reason the endpoint would be Creating for ever, and be tried every second."""
+    asyncio.run(_fail_unforeseen(tmp_path))
+
+
+async def _fail_unforeseen(tmp_path: Path) -> None:
+
+    def explode() -> Any:
+        raise RuntimeError("the driver is broken")
+
+    told: list[str] = []
+    changed = asyncio.Event()
+    artifacts = ArtifactStore(tmp_path / "artifacts", s3=explode)
+    launches = _launches(artifacts, lambda fleet: (told.append(fleet), changed.set())[-1])
+    endpoint, fleet = _endpoint(1)
+    launches.begin(endpoint, fleet, [0])
+    async with asyncio.timeout(10):
+        await changed.wait()
+    assert told == [fleet.id]
+    reason = launches.failure(fleet.id)
+    assert reason is not None
+    assert "the driver is broken" in reason
+    launches.begin(endpoint, fleet, [0])
+    assert launches.under_way(fleet.id) == frozenset()
+    await launches.close()
