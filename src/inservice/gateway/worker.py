@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import ctypes
 import gc
 import logging
 import os
@@ -30,13 +31,15 @@ from inservice.gateway.routes import Channel, Routes
 from inservice.gateway.sessions import Sessions
 from inservice.routing import RoutingTable
 from inservice.transport.client import Client
-from inservice.transport.limits import Limits
+from inservice.transport.limits import MIB, Limits
 from inservice.transport.server import Server
 
 HEARTBEAT_SECONDS = 1.0
 
 LAST_COUNTS_SECONDS = 2.0
 """How long a drained worker waits for control to take its last counts."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 
 _log = logging.getLogger(__name__)
 
@@ -47,12 +50,25 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format=f"gateway-{options.index} %(message)s")
     # Requests make no cycles of objects. A full collection walks all imported modules, 15 ms in
     # which nothing is answered; frozen, they are not walked.
+    _keep_memory()
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     with contextlib.suppress(KeyboardInterrupt):
         uvloop.run(_run(options))
     return 0
+
+
+def _keep_memory() -> None:
+    """Let glibc keep what large bodies have used, rather than return it after each of them.
+
+    By default every buffer over 128 KiB is mapped, faulted in page by page, and unmapped again:
+    490 page faults for a body of 1 MB, 7 % of its CPU. Other C libraries have no mallopt.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, 32 * MIB)
+        libc.mallopt(_M_TRIM_THRESHOLD, 64 * MIB)
 
 
 def _options(argv: list[str] | None) -> argparse.Namespace:

@@ -169,13 +169,12 @@ class AnsweringConnection(Connection):
         """Ask for the answer; only one that has to be waited for costs a task."""
         try:
             answer = self._answer(request)
+            if isinstance(answer, Response) and isinstance(answer.body, bytes):
+                self._respond(request, answer)
+            else:
+                self._task = asyncio.get_running_loop().create_task(self._wait(request, answer))
         except Exception as error:  # noqa: BLE001 - the last resort, logged in _fail
             self._fail(request, error)
-            return
-        if isinstance(answer, Response) and isinstance(answer.body, bytes):
-            self._respond(request, answer)
-        else:
-            self._task = asyncio.get_running_loop().create_task(self._wait(request, answer))
 
     def may_write(self) -> None:
         """Let the stream go on."""
@@ -256,13 +255,15 @@ class AnsweringConnection(Connection):
 
     async def _send_parts(self, request: Request, body: AsyncIterator[bytes]) -> None:
         async for part in body:
-            if self.request is not request:
+            if self.request is not request or self.transport.is_closing():
                 return
             if part:
                 self.write(b"%x\r\n%b\r\n" % (len(part), part) if request.version else part)
             if not self.writable:
                 self._writable = asyncio.get_running_loop().create_future()
                 await self._writable
+            else:
+                await asyncio.sleep(0)  # a stream that never waits must not starve the others
 
 
 async def _close_stream(body: AsyncIterator[bytes]) -> None:

@@ -1,0 +1,281 @@
+"""What every user of the HTTP server may rely on, over TCP and over a UNIX socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from inservice.transport.limits import Limits
+from inservice.transport.server import Answer, Refusal, Request, Response, Server, serve
+
+
+@dataclass
+class Listening:
+    server: Server
+    connect: Callable[[], Coroutine[None, None, tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+
+    async def ask(self, sent: bytes) -> bytes:
+        """All that is answered to `sent` on a connection of its own, until the server closes it."""
+        reader, writer = await self.connect()
+        writer.write(sent)
+        try:
+            return await asyncio.wait_for(reader.read(), 10)
+        finally:
+            writer.close()
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    kind: str, answer: Answer, limits: Limits | None = None
+) -> AsyncIterator[Listening]:
+    directory = Path(tempfile.mkdtemp(prefix="tr"))
+    if kind == "unix":
+        path = directory / "s"
+        server = await serve(answer, path=path, limits=limits)
+        it = Listening(server, lambda: asyncio.open_unix_connection(path))
+    else:
+        bound = socket.create_server(("127.0.0.1", 0))
+        server = await serve(answer, sockets=[bound], limits=limits)
+        host, port = server.addresses[0]
+        it = Listening(server, lambda: asyncio.open_connection(host, port))
+    try:
+        yield it
+    finally:
+        await server.drain(0.5, idle_seconds=0)
+        shutil.rmtree(directory)
+
+
+def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
+    uvloop.run(asyncio.wait_for(test(), 20))
+
+
+over_both = pytest.mark.parametrize("kind", ["tcp", "unix"])
+
+CLOSE = b"Connection: close\r\n\r\n"
+HEAD = b"GET /a?b=c HTTP/1.1\r\nHost: h\r\nX-One: 1\r\n"
+
+
+def tail(answer: bytes) -> bytes:
+    return answer.split(b"\r\n\r\n", 1)[1]
+
+
+@over_both
+class TestRequests:
+    def test_a_request_is_seen_as_it_was_sent(self, kind: str) -> None:
+        async def test() -> None:
+            seen: list[Request] = []
+
+            def answer(request: Request) -> Response:
+                seen.append(request)
+                return Response(200, ((b"content-type", b"text/plain"),), b"hello")
+
+            async with listening(kind, answer) as it:
+                got = await it.ask(
+                    b"POST /a%20b?c=d HTTP/1.1\r\nHost: h\r\nX-One:  1\r\nContent-Length: 3\r\n"
+                    b"Connection: close\r\n\r\nabc"
+                )
+            assert got.startswith(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n")
+            assert b"content-length: 5\r\n" in got
+            assert b"\r\ndate: " in got
+            assert got.endswith(b"connection: close\r\n\r\nhello")
+            request = seen[0]
+            assert (request.method, request.target) == ("POST", b"/a%20b?c=d")
+            assert (request.path, request.query, request.body) == (b"/a%20b", b"c=d", b"abc")
+            assert request.header(b"x-one") == b"1"
+            assert request.headers[0] == (b"host", b"h")
+
+        run(test)
+
+    def test_an_answer_may_take_its_time_and_order_is_kept(self, kind: str) -> None:
+        async def test() -> None:
+            async def answer(request: Request) -> Response:
+                await asyncio.sleep(0.02 if request.path == b"/slow" else 0)
+                return Response(200, (), request.path)
+
+            async with listening(kind, answer) as it:
+                got = await it.ask(
+                    b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\nGET /fast HTTP/1.1\r\nHost: h\r\n"
+                    + CLOSE
+                )
+                assert got.index(b"/slow") < got.index(b"/fast")
+
+        run(test)
+
+    def test_head_has_the_length_and_no_body(self, kind: str) -> None:
+        async def test() -> None:
+            async with listening(kind, lambda _: Response(200, (), b"hello")) as it:
+                got = await it.ask(b"HEAD / HTTP/1.1\r\nHost: h\r\n" + CLOSE)
+                assert b"content-length: 5\r\n" in got
+                assert tail(got) == b""
+
+        run(test)
+
+    def test_no_content_has_no_length(self, kind: str) -> None:
+        async def test() -> None:
+            async with listening(kind, lambda _: Response(204)) as it:
+                assert b"content-length" not in await it.ask(HEAD + CLOSE)
+
+        run(test)
+
+
+@over_both
+class TestErrors:
+    def test_a_bug_is_an_internal_failure_and_says_nothing(
+        self, kind: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def test() -> None:
+            def answer(_: Request) -> Response:
+                raise ZeroDivisionError("secret")
+
+            async def later(_: Request) -> Response:
+                raise ZeroDivisionError("secret")
+
+            for each in (answer, later):
+                async with listening(kind, each) as it:
+                    got = await it.ask(HEAD + CLOSE)
+                    assert got.startswith(b"HTTP/1.1 500 ")
+                    assert b"InternalFailure" in got
+                    assert b"secret" not in got
+            assert "ZeroDivisionError" in caplog.text
+
+        run(test)
+
+    def test_a_refusal_is_answered_and_closes(self, kind: str) -> None:
+        async def test() -> None:
+            def answer(_: Request) -> Response:
+                raise Refusal(403, "Forbidden", "not from there")
+
+            async with listening(kind, answer) as it:
+                got = await it.ask(HEAD + b"\r\n")
+                assert got.startswith(b"HTTP/1.1 403 ")
+                assert b"not from there" in got
+                assert b"connection: close" in got
+
+        run(test)
+
+    def test_a_header_cannot_split_an_answer(self, kind: str) -> None:
+        async def test() -> None:
+            headers = ((b"x-a", b"1\r\nSet-Cookie: a=b"),)
+            async with listening(kind, lambda _: Response(200, headers)) as it:
+                got = await it.ask(HEAD + CLOSE)
+                assert got.startswith(b"HTTP/1.1 500 ")
+                assert b"Set-Cookie" not in got
+
+        run(test)
+
+
+@over_both
+class TestStreams:
+    def test_chunks_for_1_1_and_the_end_of_the_connection_for_1_0(self, kind: str) -> None:
+        async def test() -> None:
+            def answer(_: Request) -> Response:
+                async def body() -> AsyncIterator[bytes]:
+                    yield b"one"
+                    yield b""
+                    yield b"twelve bytes"
+
+                return Response(200, (), body())
+
+            async with listening(kind, answer) as it:
+                got = await it.ask(HEAD + CLOSE)
+                assert tail(got) == b"3\r\none\r\nc\r\ntwelve bytes\r\n0\r\n\r\n"
+                got = await it.ask(b"GET / HTTP/1.0\r\nHost: h\r\n\r\n")
+                assert tail(got) == b"onetwelve bytes"
+
+        run(test)
+
+    def test_a_client_that_leaves_closes_the_stream(self, kind: str) -> None:
+        async def test() -> None:
+            closed = asyncio.Event()
+
+            def answer(_: Request) -> Response:
+                async def body() -> AsyncIterator[bytes]:
+                    try:
+                        while True:
+                            yield b"x" * 65_536
+                    finally:
+                        closed.set()
+
+                return Response(200, (), body())
+
+            async with listening(kind, answer) as it:
+                reader, writer = await it.connect()
+                writer.write(HEAD + b"\r\n")
+                await reader.read(1_000)
+                writer.close()
+                await asyncio.wait_for(closed.wait(), 5)
+
+        run(test)
+
+    def test_a_stream_that_breaks_does_not_look_whole(self, kind: str) -> None:
+        async def test() -> None:
+            def answer(_: Request) -> Response:
+                async def body() -> AsyncIterator[bytes]:
+                    yield b"half"
+                    await asyncio.sleep(0.02)
+                    raise ZeroDivisionError
+
+                return Response(200, (), body())
+
+            async with listening(kind, answer) as it:
+                reader, writer = await it.connect()
+                writer.write(HEAD + b"\r\n")
+                got = b""
+                with contextlib.suppress(ConnectionError):
+                    while part := await asyncio.wait_for(reader.read(1_000), 5):
+                        got += part
+                assert not got.endswith(b"0\r\n\r\n")
+                writer.close()
+
+        run(test)
+
+
+@over_both
+class TestDrain:
+    def test_what_is_in_flight_is_finished_and_told_to_close(self, kind: str) -> None:
+        async def test() -> None:
+            arrived, release = asyncio.Event(), asyncio.Event()
+
+            async def answer(_: Request) -> Response:
+                arrived.set()
+                await release.wait()
+                return Response(200, (), b"done")
+
+            async with listening(kind, answer) as it:
+                asking = asyncio.create_task(it.ask(HEAD + b"\r\n"))
+                await arrived.wait()
+                draining = asyncio.create_task(it.server.drain(5, idle_seconds=0))
+                await asyncio.sleep(0.01)
+                release.set()
+                got = await asking
+                assert tail(got) == b"done"
+                assert b"connection: close" in got
+                await asyncio.wait_for(draining, 5)
+                assert not it.server.connections
+
+        run(test)
+
+    def test_what_does_not_end_is_cut_off_at_the_deadline(self, kind: str) -> None:
+        async def test() -> None:
+            async def answer(_: Request) -> Response:
+                await asyncio.sleep(60)
+                return Response(200)
+
+            async with listening(kind, answer) as it:
+                asking = asyncio.create_task(it.ask(HEAD + b"\r\n"))
+                while not it.server.requests:
+                    await asyncio.sleep(0.01)
+                await asyncio.wait_for(it.server.drain(0.1, idle_seconds=0), 5)
+                with contextlib.suppress(ConnectionError):
+                    assert await asking == b""
+
+        run(test)
