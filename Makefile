@@ -1,5 +1,5 @@
 # The two commands of the README are `make demo` and `make test`; both set up all they need.
-.PHONY: demo test check run soak golden clean
+.PHONY: demo test check run soak golden docs clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,6 +25,11 @@ soak: $(VENV)/.tests
 # Rewrites the golden transcripts; read the diff.
 golden: $(VENV)/.tests
 	$(BIN)/python -m pytest -q tests/core/deployment --rewrite-golden
+
+# Writes the generated pages and tables of docs/ from the code they describe.
+docs: $(VENV)/.tests
+	$(BIN)/python -m tests.docs_pages
+	$(BIN)/python -m tests.cli.reference
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
