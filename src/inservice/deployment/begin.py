@@ -32,11 +32,15 @@ from inservice.deployment.policy import (
     policy_of,
 )
 from inservice.deployment.state import Decision, Deployment, Kind, Phase
-from inservice.errors import ValidationException
+from inservice.errors import ResourceLimitExceeded, ValidationException
 from inservice.hosting.endpoint import Endpoint, EndpointStatus
 from inservice.hosting.endpoint_config import EndpointConfig, weight_of
 from inservice.hosting.fleet import Fleet, fleet_id
 from inservice.hosting.model import Document, Model
+
+INSTANCES_MAX = 500
+"""Instances of one endpoint that a call may ask for. AWS has such a quota per account and instance
+type, which means nothing on one host; but without any, a count of nine zeros costs all memory."""
 
 _RETAINABLE = ("DesiredInstanceCount", "DesiredWeight", "DataCaptureConfig")
 
@@ -55,9 +59,11 @@ def begin_create(
     """CreateEndpoint. That the name is free is the store's to say.
 
     As on AWS, `deployment_config` is checked and kept for RetainDeploymentConfig, and has no
-    effect on the creation itself. Raises ValidationException.
+    effect on the creation itself. Raises ValidationException and ResourceLimitExceeded.
     """
     _check_alarms(policy_of(deployment_config), alarms)
+    new = _fleets(config, models, generation, 1)
+    _check_quota((), new)
     deployment = Deployment(
         id=f"{generation}-1",
         number=1,
@@ -66,7 +72,7 @@ def begin_create(
         phase=Phase.CREATING,
         plan=(),
         config=config,
-        new=_fleets(config, models, generation, 1),
+        new=new,
         started_at=now,
         row_since=now,
         looked_at=now,
@@ -103,7 +109,8 @@ def begin_update(
     """UpdateEndpoint: a new fleet for every variant of `config`, by the given strategy.
 
     The endpoint works from its own copy of its config, so that the current config may have been
-    deleted meanwhile; on AWS that makes this call fail. Raises ValidationException.
+    deleted meanwhile; on AWS that makes this call fail. Raises ValidationException and
+    ResourceLimitExceeded.
     """
     check_updatable(endpoint, also=EndpointStatus.UPDATE_ROLLBACK_FAILED)
     mixed = endpoint.status is EndpointStatus.UPDATE_ROLLBACK_FAILED
@@ -119,6 +126,7 @@ def begin_update(
     if retain_all_variant_properties:
         excluded = _excluded(exclude_retained_variant_properties)
         new = tuple(_retained(fleet, endpoint, excluded) for fleet in new)
+    _check_quota(endpoint.fleets, new)
     if not isinstance(policy, BlueGreen) or policy.given:
         _check_same_variants(endpoint.fleets, new)
     check_sizes(policy, new)
@@ -173,7 +181,10 @@ def begin_update_weights_and_capacities(
     *,
     now: float,
 ) -> Decision:
-    """UpdateEndpointWeightsAndCapacities: the same fleets, in place. Raises ValidationException."""
+    """UpdateEndpointWeightsAndCapacities: the same fleets, in place.
+
+    Raises ValidationException and ResourceLimitExceeded.
+    """
     check_updatable(endpoint)
     wishes = {wish["VariantName"]: wish for wish in desired}
     if len(wishes) < len(desired):
@@ -185,6 +196,7 @@ def begin_update_weights_and_capacities(
     new = tuple(_scaled(fleet, wishes.get(fleet.variant.name, {})) for fleet in endpoint.fleets)
     if not any(fleet.weight for fleet in new):
         raise ValidationException("At least one variant must have a DesiredWeight above zero.")
+    _check_quota(endpoint.fleets, new)
     begun = replace(
         _next(deployment, Kind.SCALE, "in place", scaling(endpoint.fleets, new), now), new=new
     )
@@ -295,6 +307,17 @@ def _begun(endpoint: Endpoint, deployment: Deployment, now: float, message: str)
     moved = replace(endpoint, status=deployment.phase.status, modified_at=now)
     told: tuple[Event, ...] = (deployment.status_event(now, message),)
     return Decision(moved, deployment, (), now, told)
+
+
+def _check_quota(old: Sequence[Fleet], new: Sequence[Fleet]) -> None:
+    """In the sentence that AWS has for its quotas, up to where that sends readers to AWS."""
+    before, after = (sum(fleet.size for fleet in fleets) for fleets in (old, new))
+    if after > INSTANCES_MAX:
+        raise ResourceLimitExceeded(
+            f"The service limit 'instances for one endpoint' is {INSTANCES_MAX} Instances, "
+            f"with current utilization of {before} Instances "
+            f"and a request delta of {after - before} Instances."
+        )
 
 
 def _check_alarms(policy: Policy, alarms: Mapping[str, str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.core.deployment.makers import config_of, models_of
 
 from inservice.deployment.begin import (
+    INSTANCES_MAX,
     begin_create,
     begin_delete,
     begin_update,
@@ -23,7 +24,7 @@ from inservice.deployment.policy import (
     policy_of,
 )
 from inservice.deployment.state import Decision
-from inservice.errors import ValidationException
+from inservice.errors import ResourceLimitExceeded, ValidationException
 from inservice.hosting.endpoint import EndpointStatus
 
 COUNT, PERCENT = "INSTANCE_COUNT", "CAPACITY_PERCENT"
@@ -426,4 +427,22 @@ class TestCalls:
     def test_weights_and_capacities_refused(self, wish: dict[str, Any], words: str) -> None:
         now = serving()
         with pytest.raises(ValidationException, match=words):
+            begin_update_weights_and_capacities(now.endpoint, now.deployment, [wish], now=1.0)
+
+    def test_more_instances_than_the_quota_are_refused(self) -> None:
+        """Section 3.1: ResourceLimitExceeded comes from CreateEndpoint, not from the config."""
+        two = {"a": (INSTANCES_MAX - 1, 1), "b": (2, 1)}
+        config = config_of("crowd", two)
+        models = models_of(config)
+        words = (
+            f"is {INSTANCES_MAX} Instances, with current utilization of 0 Instances "
+            f"and a request delta of {INSTANCES_MAX + 1} Instances"
+        )
+        with pytest.raises(ResourceLimitExceeded, match=words):
+            begin_create(config, models, name="e", arn="arn", generation="g", alarms={}, now=0.0)
+        now = serving(4)
+        with pytest.raises(ResourceLimitExceeded, match="current utilization of 4 Instances"):
+            begin_update(now.endpoint, now.deployment, config, models, alarms={}, now=1.0)
+        wish = {"VariantName": "v0", "DesiredInstanceCount": 2_000_000_000}
+        with pytest.raises(ResourceLimitExceeded, match="request delta of 1999999996 Instances"):
             begin_update_weights_and_capacities(now.endpoint, now.deployment, [wish], now=1.0)
