@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+from botocore.exceptions import BotoCoreError
+
 from tests.acceptance.clients import Crowd
-from tests.acceptance.server import Server, run_cli, wait_until
+from tests.acceptance.server import ECHO, Server, archive, run_cli, wait_until
 from tests.acceptance.test_guardrails import Echo, Pair
+from tests.docs_blocks import as_script
 
 
 class Steered(Pair):
@@ -120,6 +127,41 @@ def test_a_report_counts_what_its_clients_count(
     assert "\n0 dropped\n" in pair.endpoint("report").stdout
 
 
+def test_what_a_killed_gateway_had_in_hand_is_reported_dropped(
+    start_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    """Exactly the requests whose clients got no answer, and no other."""
+    server = start_server()
+    files = {"name.txt": "slow", "code/inference.py": ECHO.replace("sleep(1.0)", "sleep(3.0)")}
+    pair = Steered(server, lambda name: archive(tmp_path / f"{name}.tar.gz", files), count=2)
+    own = server.client("inservice")
+    pair.begin(*CANARY)
+    pair.baking()
+
+    runtimes = [server.new_client("sagemaker-runtime") for _ in range(8)]
+
+    def invoke(runtime: Any) -> bool:
+        try:
+            return bool(runtime.invoke_endpoint(EndpointName=pair.name, Body=b"slow"))
+        except BotoCoreError:
+            return False
+
+    def reported() -> dict[str, Any]:
+        answer: dict[str, Any] = own.describe_deployment_report(EndpointName=pair.name)
+        return answer
+
+    with ThreadPoolExecutor(8) as clients:
+        answers = [clients.submit(invoke, runtime) for runtime in runtimes]
+        wait_until(lambda: reported()["UnderWay"] == 8, 10)
+        assert reported()["Dropped"] == 0
+        (pid,) = [p["pid"] for p in server.status()["processes"] if p["name"] == "gateway-0"]
+        os.kill(pid, signal.SIGKILL)
+        lost = sum(not answer.result() for answer in answers)
+    wait_until(lambda: reported()["UnderWay"] == 0, 10)
+    report = reported()
+    assert (report["Dropped"], report["Served"], report["Invocations"]) == (lost, 8 - lost, 8)
+
+
 def published(server: Server, endpoint: str) -> float:
     """All invocations of the endpoint, as CloudWatch has them."""
     names = {"EndpointName": endpoint, "VariantName": "AllTraffic"}
@@ -133,3 +175,30 @@ def published(server: Server, endpoint: str) -> float:
         Statistics=["Sum"],
     )
     return sum(point["Sum"] for point in answer["Datapoints"])
+
+
+def test_the_howto_runs_as_written(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "howto" / "deploy-safely.md"
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "INSERVICE_"))}
+    try:
+        ran = subprocess.run(
+            ["bash", "-c", as_script(page)],
+            cwd=tmp_path,
+            env={
+                **clean,
+                "AWS_EC2_METADATA_DISABLED": "true",
+                "INSERVICE_DATA_DIR": str(tmp_path / "data"),
+                "INSERVICE_PORT": "0",
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            },
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    finally:
+        run_cli("down", data_dir=tmp_path / "data")  # nothing is left if the page stops half-way
+    assert ran.returncode == 0, ran.stderr
+    shown = page.read_text().split("```text\n")[1].split("```")[0]
+    assert shown in ran.stdout, "the plan is the one on the page"
+    assert "\n0 dropped\n" in ran.stdout
