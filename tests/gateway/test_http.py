@@ -182,6 +182,29 @@ class TestLimits:
         run(test)
 
 
+class TestStrangers:
+    @pytest.mark.parametrize(
+        ("head", "status", "code"),
+        [
+            (b"POST /endpoints/e/invocations", 403, b"missingauthenticationtokenexception"),
+            (b"POST /endpoints/e/openai/v1/chat", 403, b"missingauthenticationtokenexception"),
+            (b"POST /", 413, b"requestentitytoolargeexception"),
+        ],
+    )
+    def test_a_large_body_is_refused_before_it_is_sent(
+        self, head: bytes, status: int, code: bytes
+    ) -> None:
+        async def test() -> None:
+            async with gateway() as rig:
+                reader, writer = await rig.connect()
+                writer.write(head + b" HTTP/1.1\r\nHost: a\r\nContent-Length: 5000000\r\n\r\n")
+                got, headers, _ = await read_answer(reader)
+                assert (got, headers[b"x-amzn-errortype"]) == (status, code)
+                writer.close()
+
+        run(test)
+
+
 class TestPipelining:
     def test_a_thousand_are_answered_in_order(self) -> None:
         async def test() -> None:

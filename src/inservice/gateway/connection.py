@@ -30,7 +30,8 @@ from inservice.routing import EndpointRoute, RoutingTable
 from inservice.transport.client import Client, Pool
 from inservice.transport.connection import Connection
 from inservice.transport.framing import BLANK_LINE
-from inservice.transport.messages import Request
+from inservice.transport.limits import MIB
+from inservice.transport.messages import Refusal, Request
 from inservice.transport.server import Server
 
 _log = logging.getLogger(__name__)
@@ -107,6 +108,17 @@ _INVOCATIONS: dict[Api, type[Invocation]] = {
 _BUG = "An internal error occurred. It is in this server's log."
 
 
+CONTROL_BODY_BYTES = 4 * MIB
+"""Of a request to control, which checks the signature and not we. The largest of its requests,
+PutMetricData and PutLogEvents, are 1 MB. Beyond: 413."""
+
+
+def _bound_control_body(request: Request) -> None:
+    if request.length > CONTROL_BODY_BYTES:
+        words = f"HTTP content length exceeded {CONTROL_BODY_BYTES} bytes."
+        raise Refusal(413, "RequestEntityTooLargeException", words)
+
+
 class GatewayConnection(Connection):
     """Invocations are answered here; everything else is carried to control."""
 
@@ -119,15 +131,27 @@ class GatewayConnection(Connection):
         self._digest: _Hash | None = None
 
     def body_begins(self, request: Request) -> None:
-        """A body that comes in several segments is hashed as they come, while we would wait."""
-        if request.target.startswith(b"/endpoints/"):
-            self._digest = sha256()
+        """A body that comes in several segments is hashed as they come, while we would wait.
+
+        It is not taken from just anybody: a head that names no key that we know is refused before
+        its 25 MB are in our memory. Raises Refusal.
+        """
+        if not request.target.startswith(b"/endpoints/"):
+            _bound_control_body(request)
+            return
+        self._digest = sha256()
+        try:
+            self._invocation(request).claim()
+        except AwsError as error:
+            raise Refusal(error.status, error.code, error.message) from None
 
     def part_received(self, request: Request, part: bytes) -> None:
         """Keep it, in as many pieces as it came in: it leaves for the model in the same."""
         request.parts.append(part)
         if self._digest is not None:
             self._digest.update(part)
+        elif request.chunked:
+            _bound_control_body(request)
 
     def request_received(self, request: Request) -> None:
         """Answer an invocation, or send the request on to control."""
@@ -136,9 +160,7 @@ class GatewayConnection(Connection):
             proxied.begin()
             return
         digest, self._digest = self._digest, None
-        target = read_target(request.target)
-        kind = _INVOCATIONS[target.api] if request.method == "POST" else Unanswered
-        invocation = self._relay = kind(self, request, target)
+        invocation = self._relay = self._invocation(request)
         try:
             invocation.begin(None if digest is None else digest.hexdigest())
         except AwsError as error:
@@ -146,6 +168,11 @@ class GatewayConnection(Connection):
         except Exception:  # noqa: BLE001 - a bug costs one request, and is logged
             _log.exception("an invocation failed")
             self.answer_error(InternalFailure(_BUG), invocation.request_id)
+
+    def _invocation(self, request: Request) -> Invocation:
+        target = read_target(request.target)
+        kind = _INVOCATIONS[target.api] if request.method == "POST" else Unanswered
+        return kind(self, request, target)
 
     def may_write(self) -> None:
         """The client has caught up with an answer that is being passed on."""

@@ -19,7 +19,7 @@ from inservice.gateway.counting import Tally
 from inservice.gateway.relay import Relay
 from inservice.gateway.requests import Target, model_request
 from inservice.gateway.sessions import NEW_SESSION, Session, new_session_header, read_header
-from inservice.identity.sigv4 import claim
+from inservice.identity.sigv4 import Claim, claim
 from inservice.routing import (
     Choice,
     EndpointRoute,
@@ -93,10 +93,10 @@ class Invocation(Relay):
         self.message = [model_request(request, self.target, self.request_id), *request.parts]
         self._send()
 
-    def verify(self, body_sha256: str) -> tuple[KeyRoute, str]:
-        """Whose request it is, and for which region. Raises AuthenticationError."""
+    def claim(self) -> Claim[KeyRoute]:
+        """Who says to have signed this, by the head alone. Raises AuthenticationError."""
         gateway, target = self.connection.gateway, self.target
-        verdict = claim(
+        return claim(
             self.request.method,
             target.path,
             target.query,
@@ -104,7 +104,11 @@ class Invocation(Relay):
             keys=gateway.routes.table.keys.get,
             now=gateway.clock.now(),
             services=SERVICES,
-        ).verify(body_sha256)
+        )
+
+    def verify(self, body_sha256: str) -> tuple[KeyRoute, str]:
+        """Whose request it is, and for which region. Raises AuthenticationError."""
+        verdict = self.claim().verify(body_sha256)
         return verdict.key, verdict.region
 
     def _send(self) -> None:

@@ -24,7 +24,7 @@ from inservice.errors import AwsError, IncompleteSignature
 from inservice.gateway.invoke import SERVICES, Invocation
 from inservice.gateway.relay import Relay
 from inservice.gateway.streaming import STREAM_SECONDS
-from inservice.identity.sigv4 import EMPTY_SHA256, claim
+from inservice.identity.sigv4 import EMPTY_SHA256, Claim, claim
 from inservice.routing import KeyRoute
 from inservice.transport.framing import ResponseHead
 from inservice.transport.messages import STATUS_LINES
@@ -59,17 +59,16 @@ class OpenAiInvocation(Invocation):
 
     seconds_max = STREAM_SECONDS
 
-    def verify(self, body_sha256: str) -> tuple[KeyRoute, str]:
+    def claim(self) -> Claim[KeyRoute]:
         """A signature, or a bearer key."""
-        authorization = self.request.fields.get(b"authorization", b"")
-        if authorization[:7].lower() != b"bearer ":
-            return Invocation.verify(self, body_sha256)
-        bearer = read_bearer(authorization)
+        if not self._has_bearer:
+            return Invocation.claim(self)
+        bearer = read_bearer(self.request.fields[b"authorization"])
         if bearer is None:
             raise IncompleteSignature("The bearer token is not a SageMaker API key.")
         host, query = bearer
         gateway = self.connection.gateway
-        verdict = claim(
+        return claim(
             "POST",
             b"/",
             query,
@@ -78,8 +77,15 @@ class OpenAiInvocation(Invocation):
             now=gateway.clock.now(),
             services=SERVICES,
             expires_seconds_max=KEY_SECONDS_MAX,
-        ).verify(EMPTY_SHA256)
-        return verdict.key, verdict.region
+        )
+
+    def verify(self, body_sha256: str) -> tuple[KeyRoute, str]:
+        """A bearer key was signed without a body, so it says nothing about this one."""
+        return Invocation.verify(self, EMPTY_SHA256 if self._has_bearer else body_sha256)
+
+    @property
+    def _has_bearer(self) -> bool:
+        return self.request.fields.get(b"authorization", b"")[:7].lower() == b"bearer "
 
     def answer_begins(self, head: ResponseHead) -> None:
         """Whatever the model says, it says it itself. Its head is out before its first token."""

@@ -78,7 +78,7 @@ class Connection(asyncio.Protocol):
     # ── hooks ──────────────────────────────────────────────────────────────────────────────────
 
     def body_begins(self, request: Request) -> None:
-        """The head is accepted and its body has not all come yet."""
+        """The head is accepted and its body has not all come yet. May raise Refusal."""
 
     def part_received(self, request: Request, part: bytes) -> None:
         """A part of the body arrived. The default keeps it."""
@@ -264,8 +264,8 @@ class Connection(asyncio.Protocol):
             self._chunks = Chunks(limits)
         self._began = server.now
         self.deadline = server.now + limits.body_seconds
-        self._expect(request)
         self.body_begins(request)
+        self._expect(request)
         if end == len(data):
             self._buffer, self._at = b"", 0
         return True

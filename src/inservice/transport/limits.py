@@ -1,8 +1,9 @@
 """What a connection may ask of us before it is cut off.
 
-Each number argues for itself. Two laws stand behind all of them: a peer that has not proved who it
-is may hold at most about 128 KiB of our memory, and every wait has an end that the peer cannot push
-away by sending one more byte.
+Each number argues for itself. Two laws stand behind all of them: the head of a request, which comes
+from anybody, holds at most about 128 KiB of our memory (who may send a large body is for the user
+of the server to say, in `body_begins`), and every wait has an end that the peer cannot push away by
+sending one more byte.
 """
 
 from __future__ import annotations
