@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from types import TracebackType
 
-from tests.acceptance.server import Server
+from tests.acceptance.server import Server, wait_until
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Crowd:
     def __enter__(self) -> Crowd:
         for thread in self._threads:
             thread.start()
+        wait_until(lambda: len(self.answers) >= len(self._threads))  # the crowd is there
         return self
 
     def __exit__(

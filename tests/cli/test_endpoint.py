@@ -194,7 +194,7 @@ def test_invoke_of_a_file_that_is_not_there(endpoint: Any) -> None:
 
 
 def test_logs(endpoint: Any, server: Recorder) -> None:
-    words = ["logs", "e", "--since", "2024-01-02T03:04:05Z", "--variant", "v", "--filter", "x"]
+    words = ["logs", "e", "--since", "2024-01-02T03:04:05Z", "--variant", "v", "--grep", "x"]
     ran = endpoint(*words, replies=REPLIES["filtered events"])
     assert ran.out.splitlines()[0] == "2023-11-14T22:13:20.123+00:00 v/i-1 ready"
     assert asked(server)[0][1] == {
@@ -204,6 +204,14 @@ def test_logs(endpoint: Any, server: Recorder) -> None:
         "filterPattern": '"x"',
     }
     assert endpoint("logs", "e", "--since", "lately", replies=[Reply(None)]).code == 1
+
+
+def test_logs_is_a_service_and_a_word_of_ours(inservice: Run, server: Recorder) -> None:
+    where = ["--endpoint-url", server.url]
+    ran = inservice("logs", "my-endpoint", "--since", "lately", *where)
+    assert "usage: inservice endpoint logs" in ran.err or "lately" in ran.err
+    assert "Invalid choice" not in ran.err
+    assert inservice("logs", "get-log-event", *where).code == 252, "an operation, not spelled out"
 
 
 def test_no_server(inservice: Run) -> None:

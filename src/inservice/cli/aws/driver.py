@@ -106,8 +106,8 @@ def _prompt(words: list[str]) -> int:
     return _answer(ask([word for word in words if word != "--cli-auto-prompt"]))
 
 
-def _answer(words: list[str]) -> int:
-    data_dir, words = take_data_dir(words)
+def _answer(given: list[str]) -> int:
+    data_dir, words = take_data_dir(given)
     at = first_positional(words)
     if at is not None and words[at] in COMMANDS:
         # One of InService's own commands, behind options that it reads itself.
@@ -117,6 +117,11 @@ def _answer(words: list[str]) -> int:
     options, command, rest = parse_globals(words, [*SERVICES, *COMMANDS, "help"], data_dir)
     if command == "help":
         return overview()
+    if command == "logs" and rest and _names_an_endpoint(rest[0], Session(options)):
+        # `inservice logs my-endpoint`: the one place where a service and a word of ours meet.
+        at = given.index("logs")
+        own_words = ["logs", *given[:at], *given[at + 1 :]]
+        return int(import_module("inservice.cli.endpoint").run(own_words))
     return _answer_service(command, rest, options)
 
 
@@ -154,6 +159,12 @@ def _operation_named(word: str, service: str, session: Session) -> OperationMode
             operation: OperationModel = model.operation_model(name)
             return operation
     return None
+
+
+def _names_an_endpoint(word: str, session: Session) -> bool:
+    """Whether a word after `logs` is no operation of CloudWatch Logs, nor the beginning of one."""
+    operations = [*operations_of("logs", session), "help"]
+    return not word.startswith("-") and not any(name.startswith(word) for name in operations)
 
 
 def operations_of(service: str, session: Session) -> dict[str, str]:

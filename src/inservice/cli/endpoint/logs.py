@@ -1,4 +1,7 @@
-"""`inservice endpoint logs NAME`: what its instances print, as CloudWatch Logs keeps it."""
+"""`inservice endpoint logs NAME`, or `inservice logs NAME`: what its instances print.
+
+CloudWatch Logs has it, and so this command; it is the one that a person wants to type.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,10 @@ def parser(prog: str) -> argparse.ArgumentParser:
     """The options of `endpoint logs`."""
     options = parser_of(prog, "What an endpoint's instances print.")
     options.add_argument("name")
-    options.add_argument("--follow", action="store_true", help="stay, and show what comes")
+    options.add_argument("-f", "--follow", action="store_true", help="stay, and show what comes")
     options.add_argument("--since", default="1h", metavar="AGE", help="30s, 10m, 2h, 1d (1h)")
     options.add_argument("--variant", help="only this variant's instances")
-    options.add_argument("--filter", metavar="TEXT", help="only lines with this text")
+    options.add_argument("--grep", metavar="TEXT", help="only lines with this text")
     return options
 
 
@@ -31,8 +34,8 @@ def run(options: argparse.Namespace) -> int:
     }
     if options.variant:
         request["logStreamNamePrefix"] = f"{options.variant}/"
-    if options.filter:
-        request["filterPattern"] = f'"{options.filter}"'
+    if options.grep:
+        request["filterPattern"] = f'"{options.grep}"'
     for event in events(client(options, "logs"), request, follow=options.follow):
         time = moment(event["timestamp"]).isoformat(timespec="milliseconds")
         sys.stdout.write(f"{time} {event['logStreamName']} {event['message'].rstrip()}\n")
