@@ -6,7 +6,7 @@ import itertools
 import random
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from inservice.alarms.errors import BadValue
 from inservice.alarms.history import HistoryItem
 from inservice.metrics import datapoints, tables
 from inservice.metrics.aggregates import Aggregate
-from inservice.metrics.base import AlarmKey, HistoryQuery, MetricsRefused
+from inservice.metrics.base import DEPLOYMENTS_KEPT, AlarmKey, HistoryQuery, MetricsRefused
 from inservice.metrics.database import MetricsDatabase, open_metrics
 from inservice.metrics.datapoints import Datapoints, Sample
 from inservice.metrics.names import Metric, VariantKey
@@ -26,6 +26,7 @@ from inservice.metrics.recorder import Recorder
 from inservice.metrics.rows import GatewayRow
 from inservice.metrics.sketches import bin_of
 from inservice.metrics.statistics import parse
+from inservice.metrics.step_counts import StepCount
 from inservice.transport.tables import InvocationRow
 from tests.contracts import postgresql
 
@@ -324,3 +325,72 @@ def test_a_newer_or_damaged_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "metrics.db").write_bytes(b"not a database, surely" * 100)
     with pytest.raises(MetricsRefused, match="Move"):
         open_metrics(at(tmp_path))
+
+
+# ── counts by step, for the reports of deployments ──────────────────────────────────────────────
+STEP = InvocationRow("1", "r", "e", "v", "a1-2-v", "c", "a1-2/3", NOW)
+
+
+def counted(**counts: Any) -> dict[str, Any]:
+    """A row of a deployment step, as control's channel decodes it."""
+    row: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(replace(STEP, **counts)))
+    return row
+
+
+def test_each_step_fleet_and_worker_is_a_sum_of_its_own(start: Callable[[], Recorder]) -> None:
+    recorder = start()
+    latency = (4, 1.0, 1.0, 1.0, [1, 4])
+    first = counted(invocations=5, model_latency=latency, model_errors=1, abandoned=1)
+    other = counted(fleet="a1-1-v", gateway_errors=2, retried=3)
+    back = counted(step="a1-2/back/0", invocations=1)
+    over = counted(step="a1-2", invocations=100)
+    recorder.record_gateway_rows("7@1.0", 1, [first, other, back, over], now=NOW)
+    recorder.record_gateway_rows("7@1.0", 2, [first], now=NOW)
+    recorder.record_gateway_rows("8@1.0", 1, [counted(step="a1-3/0", invocations=1)], now=NOW)
+    line = StepCount("a1", 2, "3", "a1-2-v", "7@1.0", 10, answered=8, model_errors=2, abandoned=2)
+    assert set(recorder.step_counts("a1", 2)) == {
+        line,
+        StepCount("a1", 2, "3", "a1-1-v", "7@1.0", gateway_errors=2, retried=3),
+        StepCount("a1", 2, "back/0", "a1-2-v", "7@1.0", 1),
+    }
+    assert [count.invocations for count in recorder.step_counts("a1", 3)] == [1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_step_counts_are_exact_through_any_crash(start: Callable[[], Recorder], seed: int) -> None:
+    """Workers resend what they were not told of, and control dies between any two steps."""
+    draw = random.Random(seed)
+    recorder = start()
+    seq, expected = dict.fromkeys(("7@1.0", "8@1.0"), 0), 0
+    for _ in range(40):
+        worker = draw.choice(list(seq))
+        move = draw.choice(["send", "send", "resend", "fold", "crash"])
+        if move == "send":
+            seq[worker] += 1
+            count = draw.randrange(-1, 9)  # -1: what was begun in the second before was not sent
+            expected += count
+            recorder.record_gateway_rows(worker, seq[worker], [counted(invocations=count)], now=NOW)
+        elif move == "resend" and seq[worker]:
+            recorder.record_gateway_rows(worker, seq[worker], [counted(invocations=99)], now=NOW)
+        elif move == "fold":
+            recorder.fold()
+        elif move == "crash":
+            recorder = start()
+    assert sum(count.invocations for count in recorder.step_counts("a1", 2)) == expected
+
+
+def test_old_deployments_and_gone_endpoints_are_forgotten(start: Callable[[], Recorder]) -> None:
+    recorder = start()
+    newest = DEPLOYMENTS_KEPT + 5
+    for number in range(1, newest + 1):
+        rows = [counted(step=f"a1-{number}/0", invocations=1)]
+        recorder.record_gateway_rows("7@1.0", number, rows, now=NOW)
+    recorder.record_gateway_rows("8@1.0", 1, [counted(step="b2-1/0", invocations=1)], now=NOW)
+    recorder.expire(NOW)
+    assert recorder.step_counts("a1", 5) == []
+    assert recorder.step_counts("a1", 6) != []
+    assert recorder.step_counts("b2", 1) != []
+    assert recorder.counted_generations() == {"a1", "b2"}
+    recorder.forget_step_counts({"a1"})
+    assert recorder.counted_generations() == {"b2"}
+    assert recorder.step_counts("a1", newest) == []
