@@ -49,7 +49,7 @@ TIMED_OUT = (
 
 
 class RequestIds:
-    """Ids that look like UUIDs: random per worker, then counted. 0.3 µs where uuid4 is 2."""
+    """Ids that look like UUIDs: random per worker, then counted. 0.3 µs where uuid4 is 3.8."""
 
     __slots__ = ("_count", "_prefix")
 

@@ -24,6 +24,11 @@ COLLECT_BYTES = 256 * 1024
 costs no pausing, above it a slow one cannot make us keep more."""
 
 
+PASSING_SECONDS = 480.0
+"""How long passing on an answer may take, whatever its model was given to begin it: 25 MB over an
+uplink of 1 Mbit/s take 200 s. A client that takes nothing at all is cut off much sooner."""
+
+
 class Relay:
     """An exchange whose answer goes to a client. Subclasses say what the client's head is."""
 
@@ -134,6 +139,8 @@ class Relay:
         head, connection = self.head, self.connection
         assert head is not None
         self.passing = True
+        if self.upstream is not None:
+            self.upstream.deadline = connection.gateway.client.deadline(PASSING_SECONDS)
         if self.length is not None:
             framing = b"content-length: %d\r\n" % self.length
         elif self._chunked:

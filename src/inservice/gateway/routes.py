@@ -93,7 +93,8 @@ class Channel:
     async def follow(self) -> None:
         """Connect, and connect again, until cancelled."""
         while True:
-            with contextlib.suppress(OSError, asyncio.LimitOverrunError, ValueError):
+            # A writer whose connection is gone raises RuntimeError, not OSError (uvloop).
+            with contextlib.suppress(OSError, RuntimeError, asyncio.LimitOverrunError, ValueError):
                 await self._converse()
             self._writer = None
             await asyncio.sleep(RECONNECT_SECONDS)
@@ -107,7 +108,7 @@ class Channel:
     def send_counts(self) -> None:
         """Close the current rows; send them if control is there, else they wait for it."""
         message = self._counting.flush(self._clock.now())
-        if message is not None and self._writer is not None:
+        if message is not None and self._writer is not None and not self._writer.is_closing():
             self._writer.write(message)
 
     async def confirmed(self) -> None:

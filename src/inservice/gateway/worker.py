@@ -118,10 +118,16 @@ async def _run(options: argparse.Namespace) -> None:
         asyncio.create_task(channel.follow()),
         asyncio.create_task(channel.report()),
         asyncio.create_task(health.watch(gateway)),
-        asyncio.create_task(_beat(options.heartbeat_fd, stop)),
     ]
+    if options.heartbeat_fd is not None:
+        following.append(asyncio.create_task(_beat(options.heartbeat_fd)))
     _log.info("pid %d serves table version %d", os.getpid(), routes.table.version)
-    await stop.wait()
+    stopping = asyncio.create_task(stop.wait())
+    ended, _ = await asyncio.wait({stopping, *following}, return_when=asyncio.FIRST_COMPLETED)
+    for task in ended - {stopping}:
+        # Half a worker would be worse than none: drain, and be replaced.
+        _log.critical("a part of this worker ended: %r", task.exception())
+    stopping.cancel()
     await server.drain(options.drain_seconds)
     channel.send_counts()
     with contextlib.suppress(TimeoutError):
@@ -131,10 +137,11 @@ async def _run(options: argparse.Namespace) -> None:
     client.close()
 
 
-async def _beat(fd: int | None, stop: asyncio.Event) -> None:
-    """Say once a second that this loop still turns. Without a supervisor there is no reason to."""
-    if fd is None:
-        return
+async def _beat(fd: int) -> None:
+    """Say once a second that this loop still turns, for as long as anybody listens.
+
+    When nobody does, the owner of the sockets is gone, and the worker lets go of the port.
+    """
     os.set_blocking(fd, False)
     while True:
         try:
@@ -142,7 +149,6 @@ async def _beat(fd: int | None, stop: asyncio.Event) -> None:
         except BlockingIOError:
             pass  # a supervisor that was stopped for long; the pipe is full of earlier beats
         except BrokenPipeError:
-            stop.set()  # the sockets' owner is gone: let go of the port
             return
         await asyncio.sleep(HEARTBEAT_SECONDS)
 

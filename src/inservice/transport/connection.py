@@ -8,8 +8,8 @@ stays unread bytes: reading stops with the first such segment, so a client can m
 segment and no more, however many requests it pipelines.
 
 No timer and no task belongs to a connection. The server looks at all connections once a second and
-closes those whose deadline has passed: a timer per request cost 2 µs, the look costs 0.1 µs per
-connection and second.
+closes those whose deadline has passed: a timer per request cost 0.8 µs and a task 4.5,
+the look costs 0.1 µs per connection and second.
 """
 
 from __future__ import annotations
