@@ -101,7 +101,8 @@ class Sender(asyncio.Protocol):
         head, blank, body = self._received.partition(b"\r\n\r\n")
         if not blank or self.entry is None:
             return
-        headers = dict(line.split(b": ", 1) for line in head.lower().split(b"\r\n")[1:])
+        pairs = (line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
+        headers = {name.lower(): value for name, value in pairs}
         if len(body) < int(headers.get(b"content-length", 0)):
             return
         entry, self.entry = self.entry, None

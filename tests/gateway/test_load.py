@@ -6,7 +6,11 @@ import asyncio
 import contextlib
 import os
 import resource
+import shutil
+import signal
+import tempfile
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -14,7 +18,7 @@ from benchmarks.load import Load
 from botocore.credentials import Credentials
 
 from inservice.gateway import instances, waiting
-from inservice.transport.server import Request, Response
+from inservice.transport.server import Request, Response, serve
 
 from .rig import KEY_ID, REGION, SECRET, Rig, echo, fleet, gateway, run, table_of
 from .test_worker import plane
@@ -111,6 +115,36 @@ def test_a_worker_without_descriptors_does_not_spin_and_recovers() -> None:
             resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (soft, hard))
 
     run(test)
+
+
+def test_replacing_a_worker_under_load_fails_no_request() -> None:
+    async def test() -> None:
+        directory = Path(tempfile.mkdtemp(prefix="gw"))
+        model = await serve(echo, path=directory / "m")
+        async with plane(table_of(fleet("f", f"unix:{directory / 'm'}"))) as it:
+            old = it.start_worker()
+            assert (await it.invoke())[0] == 200
+            loading = asyncio.create_task(load_on(it.port).run(rate=150, seconds=3))
+            new = it.start_worker()
+            while not os_read(it.beats):
+                await asyncio.sleep(0.02)
+            old.send_signal(signal.SIGTERM)
+            summary = (await loading).summary()
+            assert summary["by_status"] == {200: 450}, summary
+            assert summary["late_ms"]["max"] < 2_000
+            assert old.poll() == 0
+            assert new.poll() is None
+        await model.drain(0.1)
+        shutil.rmtree(directory)
+
+    run(test)
+
+
+def os_read(descriptor: int) -> bytes:
+    """What is in a pipe, if anything is."""
+    with contextlib.suppress(BlockingIOError):
+        return os.read(descriptor, 100)
+    return b""
 
 
 def test_idle_and_dripping_connections_cost_little() -> None:
