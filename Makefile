@@ -26,7 +26,7 @@ soak: $(VENV)/.tests
 golden: $(VENV)/.tests
 	$(BIN)/python -m pytest -q tests/core/deployment --rewrite-golden
 
-# Writes the generated pages and tables of docs/ from the code they describe.
+# Writes docs/reference from the code it describes. The tables in docs/concepts are golden.
 docs: $(VENV)/.tests
 	$(BIN)/python -m tests.docs_pages
 	$(BIN)/python -m tests.cli.reference
