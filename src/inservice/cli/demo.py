@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 import inservice
+from inservice.cli.server import supervisor_pid
 from inservice.demo import digits
 from inservice.demo.hosting import DeploymentFailed, Hosting
 from inservice.demo.server import DemoServer, ServerFailed, point_at
@@ -32,7 +33,17 @@ def run(argv: list[str]) -> int:
         description="Train a scikit-learn model, deploy it on a server of its own through boto3, "
         "invoke it, and clean up. Takes half a minute and touches no other server.",
     )
-    parser.parse_args(argv)
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="keep the demo server's records here, for a look at them afterwards; "
+        "no server may be running on it (default: a temporary directory, removed at the end)",
+    )
+    kept: Path | None = parser.parse_args(argv).data_dir
+    if kept is not None and supervisor_pid(kept):
+        sys.stderr.write(f"inservice demo: a server runs on {kept}; choose another --data-dir\n")
+        return 1
     story = Story()
     # mkdtemp makes it with mode 0700, so nobody else reads the server's key in it. A deep TMPDIR
     # would make the server keep its sockets elsewhere, and the demo could not remove them.
@@ -42,19 +53,19 @@ def run(argv: list[str]) -> int:
     before = dict(os.environ)
     try:
         with _terminable():
-            return _show(story, place)
+            return _show(story, place, kept or place / "data")
     finally:
         os.environ.clear()
         os.environ.update(before)
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _show(story: Story, place: Path) -> int:
+def _show(story: Story, place: Path, data_dir: Path) -> int:
     """The demo between an empty directory and its removal."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     story.opening(f"InService {inservice.__version__}: a real model, real processes, plain boto3")
-    server = DemoServer(place / "data")
+    server = DemoServer(data_dir.expanduser().absolute())
     failure = ""
     try:
         _deploy_and_invoke(story, place, server)
