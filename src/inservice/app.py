@@ -393,7 +393,7 @@ def main(argv: list[str] | None = None) -> int:
         uvloop.run(run(settings, socket.socket(fileno=options.listen_fd)))
     except (StoreRefused, MetricsRefused) as refused:
         log.critical("the store cannot be used", why=str(refused))
-        return 1
+        return supervisor.RECORDS_REFUSED
     return 0
 
 

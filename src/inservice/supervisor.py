@@ -44,9 +44,17 @@ BACKLOG = 4096
 
 CONTROL = "control"
 
+RECORDS_REFUSED = 78
+"""Control's exit code when it cannot use its records: EX_CONFIG of sysexits.h, which neither Python
+nor a signal ends with by itself."""
+
 
 class AlreadyRunning(Exception):
     """Another server holds this data directory."""
+
+
+class RecordsRefused(Exception):
+    """Control cannot use the records of this data directory; its own log line says why."""
 
 
 @dataclass
@@ -74,12 +82,14 @@ class Supervisor:
     _sockets: dict[str, socket.socket] = field(default_factory=dict)
 
     def run(self) -> int:
-        """Start, keep running, stop. Raises AlreadyRunning, or OSError if the port is taken."""
+        """Start, keep running, stop. Raises AlreadyRunning, RecordsRefused, or OSError if the port
+        is taken or the data directory cannot be used."""
         settings = self.settings
         for directory in (settings.data_dir, settings.run_dir, settings.log_dir):
             private_directory(directory)
         lock = hold(settings.data_dir)
         settings.endpoint_file.unlink(missing_ok=True)  # a killed server left it
+        instances_too = True
         try:
             self._bind()
             settings = self.settings
@@ -90,8 +100,11 @@ class Supervisor:
                 name = f"gateway-{index}"
                 self._children[name] = Child(name, self._start_worker)
             self._keep_running()
+        except RecordsRefused:
+            instances_too = False  # they are for the server that can read the records
+            raise
         finally:
-            self._stop_all()
+            self._stop_all(instances_too=instances_too)
             settings.endpoint_file.unlink(missing_ok=True)
             if not settings.run_dir.is_relative_to(settings.data_dir):
                 # It stood in /tmp because its sockets needed a shorter path; nothing of it is
@@ -193,6 +206,10 @@ class Supervisor:
             child.failures = 1 if lived > STEADY_SECONDS else child.failures + 1
             pause = 0.0 if child.failures == 1 else min(10.0, 0.1 * 2**child.failures)
             code = child.popen.returncode
+            # Once control has served, the models still do, by the last routing table: then it is
+            # tried again and again. A server that never began has nothing to go on with.
+            if code == RECORDS_REFUSED and not self.settings.endpoint_file.exists():
+                raise RecordsRefused(f"the records in {self.settings.data_dir} cannot be used")
             say(f"{child.name} (pid {child.popen.pid}) ended with {code}; starting it again")
             child.popen, child.due_at = None, now + pause
             self._forget_heartbeat(child)
@@ -276,7 +293,7 @@ class Supervisor:
                 self._drain(key)
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────
-    def _stop_all(self) -> None:
+    def _stop_all(self, *, instances_too: bool) -> None:
         """Gateways first, so that nothing new arrives; control last: it stops the instances."""
         workers = [c.popen for c in self._children.values() if c.name != CONTROL and c.popen]
         for popen in workers:
@@ -284,7 +301,7 @@ class Supervisor:
         for popen in workers:
             _wait(popen, 10.0)
         control = self._children.get(CONTROL)
-        if control is not None:
+        if control is not None and instances_too:
             self._stop_control(control)
         for opened in self._sockets.values():
             opened.close()
@@ -298,6 +315,10 @@ class Supervisor:
         if control.popen is None or control.popen.returncode != 0:
             say("control did not stop the instances; doing it without")
             _wait(self._spawn("inservice.app", ["--stop-instances"], []), patience)
+
+
+REFUSALS = (AlreadyRunning, RecordsRefused, OSError)
+"""What `Supervisor.run` raises instead of running."""
 
 
 # ── files ───────────────────────────────────────────────────────────────────────────────────────
@@ -341,6 +362,21 @@ def hold(data_dir: Path) -> int:
     return lock
 
 
+def why(settings: Settings, refused: Exception) -> str:
+    """A refusal in words that say what to do."""
+    if not isinstance(refused, OSError) or refused.strerror is None:
+        return str(refused)
+    if refused.filename is None:
+        return (
+            f"cannot listen on {settings.host}:{settings.port}: {refused.strerror}; "
+            "choose another --port, or --port 0 for a free one"
+        )
+    return (
+        f"cannot use {refused.filename}: {refused.strerror}; "
+        "choose another --data-dir, one that this user may write to"
+    )
+
+
 def say(text: str) -> None:
     """One line of the server's log."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -368,10 +404,11 @@ def main(argv: list[str] | None = None) -> int:
     """`python -m inservice.supervisor --settings FILE`: what `inservice up --detach` starts."""
     (option,) = sys.argv[1:] if argv is None else argv
     document = msgspec.json.decode(Path(option.removeprefix("--settings=")).read_bytes())
+    settings = config.from_document(document)
     try:
-        return Supervisor(config.from_document(document)).run()
-    except (AlreadyRunning, OSError) as refused:
-        say(str(refused))
+        return Supervisor(settings).run()
+    except REFUSALS as refused:
+        say(why(settings, refused))
         return 1
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
 import sys
 
 from inservice.cli import server
+from inservice.config import Settings
 
 STOP_SECONDS = 90.0
 """Gateways drain for 10 s, instances for 30 s, and then there is killing; more means a bug."""
@@ -19,8 +21,7 @@ def run(argv: list[str]) -> int:
     settings = server.settings_of(parser.parse_args(argv))
     pid = server.supervisor_pid(settings.data_dir)
     if pid is None:
-        sys.stdout.write(f"No server runs on {settings.data_dir}.\n")
-        return 0
+        return _stop_what_is_left(settings)
     # A pidfd names the process, not the number: a recycled pid can never be signalled by mistake.
     try:
         process = os.pidfd_open(pid)
@@ -38,3 +39,29 @@ def run(argv: list[str]) -> int:
         return 1
     sys.stdout.write(f"Stopped the server (pid {pid}).\n")
     return 0
+
+
+def _stop_what_is_left(settings: Settings) -> int:
+    """A server that was killed left its instances serving, for the next server to take over. Who
+    says `down` wants none."""
+    sys.stdout.write(f"No server runs on {settings.data_dir}.\n")
+    if not (settings.run_dir / "forkserver.sock").exists():  # what runs instances, and keeps them
+        return 0
+    # Imported here: only after a kill is it needed.
+    from inservice import supervisor
+
+    try:
+        lock = supervisor.hold(settings.data_dir)
+    except supervisor.AlreadyRunning as new:  # just now: it takes the instances over
+        sys.stderr.write(f"inservice down: {new}\n")
+        return 1
+    try:
+        command = [sys.executable, "-m", "inservice.app", "--stop-instances"]
+        stopped = subprocess.run(  # noqa: S603 - our own module, no shell
+            [*command, f"--settings={settings.settings_file}"], check=False
+        )
+    finally:
+        os.close(lock)
+    if stopped.returncode == 0:
+        sys.stdout.write("Stopped the instances that it had left.\n")
+    return stopped.returncode

@@ -48,7 +48,7 @@ def supervisor_pid(data_dir: Path) -> int | None:
     """The process that holds the data directory, if one does: the lock says so, not a pid file."""
     try:
         lock = os.open(data_dir / "lock", os.O_RDWR)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

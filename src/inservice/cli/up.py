@@ -58,14 +58,14 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 
 def _attached(settings: Settings) -> int:
     # Imported here: the detached form, and every refusal above, does without it.
-    from inservice.supervisor import AlreadyRunning, Supervisor
+    from inservice.supervisor import REFUSALS, Supervisor, why
 
     waiting = threading.Thread(target=_greet, args=[settings], daemon=True)
     waiting.start()
     try:
         return Supervisor(settings).run()
-    except (AlreadyRunning, OSError) as refused:
-        return _refuse(_why(settings, refused))
+    except REFUSALS as refused:
+        return _refuse(why(settings, refused))
 
 
 def _greet(settings: Settings) -> None:
@@ -77,9 +77,12 @@ def _greet(settings: Settings) -> None:
 def _detached(settings: Settings) -> int:
     from inservice import supervisor
 
-    for directory in (settings.data_dir, settings.run_dir, settings.log_dir):
-        supervisor.private_directory(directory)
-    supervisor.write_private(settings.settings_file, config.to_document(settings))
+    try:
+        for directory in (settings.data_dir, settings.run_dir, settings.log_dir):
+            supervisor.private_directory(directory)
+        supervisor.write_private(settings.settings_file, config.to_document(settings))
+    except OSError as refused:
+        return _refuse(supervisor.why(settings, refused))
     log = settings.log_dir / "server.log"
     begin = log.stat().st_size if log.exists() else 0
     with log.open("ab") as output:
@@ -117,15 +120,6 @@ def _introduce(settings: Settings, running: Running, how_to_stop: str) -> None:
 
 def _option(settings: Settings) -> str:
     return f" --data-dir {settings.data_dir}"
-
-
-def _why(settings: Settings, refused: Exception) -> str:
-    if isinstance(refused, OSError) and refused.filename is None:
-        return (
-            f"cannot listen on {settings.host}:{settings.port}: {refused.strerror}; "
-            "choose another --port, or --port 0 for a free one"
-        )
-    return str(refused)
 
 
 def _refuse(why: str) -> int:
