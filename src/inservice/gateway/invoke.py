@@ -104,6 +104,7 @@ class Invocation(Relay):
             keys=gateway.routes.table.keys.get,
             now=gateway.clock.now(),
             services=SERVICES,
+            fields=self.request.fields,
         )
 
     def verify(self, body_sha256: str) -> tuple[KeyRoute, str]:

@@ -23,13 +23,14 @@ No I/O and no clock. Durations are seconds, instants are seconds since the epoch
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
 from hmac import digest as hmac_digest
 from itertools import pairwise
+from operator import itemgetter
 from typing import Generic, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -63,6 +64,9 @@ _CREDENTIAL = re.compile(
 _STAMP = re.compile(rb"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z")
 _SHA256_HEX = re.compile(rb"[0-9a-f]{64}")
 _PLAIN_PATH = re.compile(rb"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+|/")  # canonical as it stands
+
+_INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))  # RFC 2104
+_OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
 
 # botocore and the other SDKs never sign it: tracing rewrites it on the way, and we never read it.
 _TRACE = b"x-amzn-trace-id"
@@ -132,9 +136,11 @@ class Claim(NamedTuple, Generic[K]):
         date, region, service = self.scope
         payload = body_sha256.encode()
         canonical = sha256(self.canonical_head + payload).hexdigest()
-        signing_key = _signing_key(self.key.secret, date, region, service)
-        expected = hmac_digest(signing_key, self.signing_head + canonical.encode(), "sha256")
-        if not compare_digest(expected.hex().encode(), self.signature):
+        inner, outer = _signing_hashes(self.key.secret, date, region, service)
+        hmac, around = inner.copy(), outer.copy()
+        hmac.update(self.signing_head + canonical.encode())
+        around.update(hmac.digest())
+        if not compare_digest(around.hexdigest().encode(), self.signature):
             raise InvalidSignature(_MISMATCH)
         if self.stated_sha256 is not None and self.stated_sha256 != payload:
             raise InvalidSignature("The body is not the one that x-amz-content-sha256 speaks of.")
@@ -200,42 +206,54 @@ def claim(
     now: float,
     services: Collection[str],
     expires_seconds_max: int = EXPIRES_SECONDS_MAX,
+    fields: Mapping[bytes, bytes] | None = None,
 ) -> Claim[K]:
     """Read the head of a request: `path` and `query` raw as they came, the latter without `?`.
 
     `keys` finds an access key by its id, `services` are the signing names that this plane answers
-    to. Raises MissingAuthenticationToken, IncompleteSignature, InvalidSignature or
-    UnrecognizedClient.
+    to; `fields` is `dict(headers)` for who has it already. Raises MissingAuthenticationToken,
+    IncompleteSignature, InvalidSignature or UnrecognizedClient.
     """
-    fields = dict(headers)
+    if fields is None:
+        fields = dict(headers)
     pairs = _pairs(query) if query else []
-    if any(name[:6].lower() == b"x-amz-" for name, _ in pairs):
+    if pairs and any(name[:6].lower() == b"x-amz-" for name, _ in pairs):
         stated = _in_query(fields, dict(pairs), expires_seconds_max)
     else:
         stated = _in_header(fields)
 
-    terms = stated.terms
-    _check_scope(terms, stated.stamp, services)
+    terms, signature, stamp, token, _ = stated
+    _check_scope(terms, stamp, services)
     _check_time(stated, now)
-    _check_headers(headers, fields, terms)
+    template, values_of = _canonical_form(terms.signed, tuple(fields))
+    if len(fields) != len(headers):
+        _check_repeats(headers, terms.signed_set)
+    stated_sha256 = fields.get(b"x-amz-content-sha256")
+    if stated_sha256 is not None and not _SHA256_HEX.fullmatch(stated_sha256):
+        raise InvalidSignature("x-amz-content-sha256 must be the SHA-256 of the body, in hex.")
 
     key = keys(terms.key_id)
-    if key is None or not _same_token(key.session_token, stated.token):
+    if key is None or not _same_token(key.session_token, token):
         raise UnrecognizedClient
-    lines = [method.encode(), _canonical_path(path), _canonical_query(pairs) if pairs else b""]
-    lines += [name + b":" + b" ".join(fields[name].split()) for name in terms.signed]
-    lines += (b"", terms.signed_line, b"")
-    signing_head = b"\n".join((_ALGORITHM, stated.stamp, terms.scope_line, b""))
-    stated_sha256 = fields.get(b"x-amz-content-sha256")
-    return Claim(
-        key, terms.scope, stated.signature, b"\n".join(lines), signing_head, stated_sha256, now
+    signed_headers = template % values_of(fields)
+    if b" " in signed_headers or b"\t" in signed_headers:  # most have none: 0.1 µs instead of 1
+        stripped = {name: b" ".join(fields[name].split()) for name in terms.signed}
+        signed_headers = template % values_of(stripped)
+    canonical_head = b"%b\n%b\n%b\n%b\n%b\n" % (
+        method.encode(),
+        _canonical_path(path),
+        _canonical_query(pairs) if pairs else b"",
+        signed_headers,
+        terms.signed_line,
     )
+    signing_head = b"AWS4-HMAC-SHA256\n%b\n%b\n" % (stamp, terms.scope_line)
+    return Claim(key, terms.scope, signature, canonical_head, signing_head, stated_sha256, now)
 
 
 # ── the two forms ────────────────────────────────────────────────────────────────────────────────
 
 
-def _in_header(fields: dict[bytes, bytes]) -> _Stated:
+def _in_header(fields: Mapping[bytes, bytes]) -> _Stated:
     authorization = fields.get(b"authorization")
     if authorization is None:
         raise MissingAuthenticationToken
@@ -292,7 +310,7 @@ def _what_is_missing(authorization: bytes, stamp: bytes | None) -> str:
 
 
 def _in_query(
-    fields: dict[bytes, bytes], parameters: dict[bytes, bytes], expires_seconds_max: int
+    fields: Mapping[bytes, bytes], parameters: dict[bytes, bytes], expires_seconds_max: int
 ) -> _Stated:
     if b"authorization" in fields:
         raise IncompleteSignature("Only one way of authentication may be used in one request.")
@@ -340,6 +358,9 @@ def _check_scope(terms: _Terms, stamp: bytes, services: Collection[str]) -> None
 def _check_time(stated: _Stated, now: float) -> None:
     """Five minutes either way; a presigned request lives until its X-Amz-Expires instead."""
     signed_at = _epoch(stated.stamp)
+    lifetime = SKEW_SECONDS if stated.expires_seconds is None else stated.expires_seconds
+    if signed_at is not None and now - lifetime <= signed_at <= now + SKEW_SECONDS:
+        return
     stamp = stated.stamp.decode("latin-1")
     if signed_at is None:
         raise IncompleteSignature(f"Date must be in ISO-8601 'basic format'. Got '{stamp}'.")
@@ -348,34 +369,42 @@ def _check_time(stated: _Stated, now: float) -> None:
             f"Signature not yet current: {stamp} is still later than "
             f"{_stamp(now + SKEW_SECONDS)} ({_stamp(now)} + {SKEW_SECONDS // 60} min.)"
         )
-    lifetime = SKEW_SECONDS if stated.expires_seconds is None else stated.expires_seconds
-    if signed_at < now - lifetime:
-        raise InvalidSignature(
-            f"Signature expired: {stamp} is now earlier than "
-            f"{_stamp(now - lifetime)} ({_stamp(now)} - {lifetime / 60:g} min.)"
-        )
+    raise InvalidSignature(
+        f"Signature expired: {stamp} is now earlier than "
+        f"{_stamp(now - lifetime)} ({_stamp(now)} - {lifetime / 60:g} min.)"
+    )
 
 
-def _check_headers(headers: Headers, fields: dict[bytes, bytes], terms: _Terms) -> None:
-    """Whatever matters is signed, and is there once."""
-    signed = terms.signed_set
-    if not signed <= fields.keys():  # a name in capitals never is among them
+@lru_cache(maxsize=1024)
+def _canonical_form(
+    signed: tuple[bytes, ...], present: tuple[bytes, ...]
+) -> tuple[bytes, Callable[[Mapping[bytes, bytes]], object]]:
+    """The canonical headers with a hole for each value, and what picks these values.
+
+    Only if whatever matters is signed; raises InvalidSignature.
+
+    It depends on names alone, and a client sends the same ones in request after request: looking
+    it up costs 0.4 µs, comparing the names 2.5.
+    """
+    if not set(signed) <= set(present):  # a name in capitals never is among them
         raise InvalidSignature(_MISMATCH)
-    for name in fields.keys() - signed:
+    for name in set(present) - set(signed):
         if (name[:5] == b"x-amz" or name == b"content-type") and name != _TRACE:
             raise InvalidSignature(
                 "There were headers present in the request which were not signed: "
                 f"{name.decode('latin-1')}."
             )
-    if len(fields) != len(headers):
-        seen: set[bytes] = set()
-        for name, _ in headers:
-            if name in seen and (name in signed or name == b"authorization"):
-                raise IncompleteSignature(f"Header '{name.decode('latin-1')}' is given twice.")
-            seen.add(name)
-    stated_sha256 = fields.get(b"x-amz-content-sha256")
-    if stated_sha256 is not None and not _SHA256_HEX.fullmatch(stated_sha256):
-        raise InvalidSignature("x-amz-content-sha256 must be the SHA-256 of the body, in hex.")
+    template = b"".join([name.replace(b"%", b"%%") + b":%b\n" for name in signed])
+    return template, itemgetter(*signed)
+
+
+def _check_repeats(headers: Headers, signed: frozenset[bytes]) -> None:
+    """Whatever matters is there once."""
+    seen: set[bytes] = set()
+    for name, _ in headers:
+        if name in seen and (name in signed or name == b"authorization"):
+            raise IncompleteSignature(f"Header '{name.decode('latin-1')}' is given twice.")
+        seen.add(name)
 
 
 def _same_token(expected: str | None, given: bytes | None) -> bool:
@@ -408,6 +437,7 @@ def _canonical_query(pairs: list[tuple[bytes, bytes]]) -> bytes:
     return "&".join(f"{name}={value}" for name, value in encoded).encode()
 
 
+@lru_cache(maxsize=1024)
 def _canonical_path(path: bytes) -> bytes:
     """Dot segments and empty ones removed, then encoded once more: every service but S3."""
     if _PLAIN_PATH.fullmatch(path):
@@ -440,9 +470,21 @@ def _stamp(instant: float) -> str:
     return datetime.fromtimestamp(instant, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
+class _Hash(Protocol):
+    def copy(self) -> _Hash: ...
+    def update(self, data: bytes, /) -> None: ...
+    def digest(self) -> bytes: ...
+    def hexdigest(self) -> str: ...
+
+
 @lru_cache(maxsize=256)
-def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
+def _signing_hashes(secret: str, date: str, region: str, service: str) -> tuple[_Hash, _Hash]:
+    """The inner and the outer hash of an HMAC with the derived key, which is padded in already.
+
+    Copying both costs 0.65 µs where `hmac.digest` begins anew in 1.65.
+    """
     key = f"AWS4{secret}".encode()
     for part in (date, region, service, "aws4_request"):
         key = hmac_digest(key, part.encode(), "sha256")
-    return key
+    block = key.ljust(64, b"\0")  # of SHA-256; the derived key has 32 bytes
+    return sha256(block.translate(_INNER_PAD)), sha256(block.translate(_OUTER_PAD))
