@@ -204,3 +204,19 @@ def test_an_operation_that_is_not_built_names_itself(server: Server) -> None:
     )
     assert code == "NotImplemented"
     assert "DescribeTrainingJob" in message
+
+
+def test_who_am_i(server: Server) -> None:
+    identity = server.client("sts").get_caller_identity()
+    assert identity["Account"] == "000000000000"
+    assert identity["Arn"] == "arn:aws:iam::000000000000:root"
+
+
+def test_an_artifact_that_could_never_be_read_is_refused_at_the_call(server: Server) -> None:
+    code, message, _ = error_of(
+        server.client("sagemaker").create_model,
+        ModelName=unique("https"),
+        PrimaryContainer={"Image": "python", "ModelDataUrl": "https://example.com/model.tar.gz"},
+    )
+    assert code == "ValidationException"
+    assert "s3://bucket/key" in message

@@ -17,7 +17,7 @@ from inservice.aws.service_model import Service
 OWN = "inservice"
 
 _WIDENED = ("Url", "S3ModelUri")
-"""Shapes of ModelDataUrl and S3Uri: beside s3:// and https://, a single host has file://."""
+"""Shapes of ModelDataUrl and S3Uri: beside s3://, a single host has file://."""
 
 
 def load(name: str, keep: Collection[str] | None = None) -> Service:

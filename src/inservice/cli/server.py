@@ -13,7 +13,7 @@ from pathlib import Path
 
 from inservice import config
 from inservice.cli.target import Target, read_files
-from inservice.config import Settings
+from inservice.config import BadSetting, Settings
 
 POLL_SECONDS = 0.02
 
@@ -40,8 +40,11 @@ def arguments(command: str, summary: str) -> argparse.ArgumentParser:
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
-    """The settings that a server of these options would have, or has."""
-    return config.load(data_dir=options.data_dir)
+    """The settings that a server of these options has. Exits with 1 and the words for a bad one."""
+    try:
+        return config.load(data_dir=options.data_dir)
+    except BadSetting as bad:
+        raise SystemExit(f"inservice: {bad}") from None
 
 
 def supervisor_pid(data_dir: Path) -> int | None:

@@ -29,7 +29,7 @@ def did_not_become_ready(
     room = REASON_CHARACTERS_MAX - sum(map(len, parts)) - len(hint) - 30
     lines = _last_lines(sight.last_lines, room)
     if lines:
-        parts.append(f"Last output: {lines}")
+        parts.append(f'Last output: "{lines}".')
     return " ".join([*parts, hint])[:REASON_CHARACTERS_MAX]
 
 
@@ -38,7 +38,7 @@ def died(sight: Sight, *, variant: str, instance_id: str) -> str:
     words = f"Instance {instance_id} of production variant {variant} was lost while it served."
     parts = [words, _how_it_ended(sight)]
     if lines := _last_lines(sight.last_lines, REASON_CHARACTERS_MAX - sum(map(len, parts)) - 30):
-        parts.append(f"Last output: {lines}")
+        parts.append(f'Last output: "{lines}".')
     return " ".join(parts)[:REASON_CHARACTERS_MAX]
 
 
@@ -76,7 +76,7 @@ def _hint(sight: Sight, *, gone: bool) -> str:
             "Hint: install the missing package beside InService, or remove the import from "
             "code/inference.py."
         )
-    if "FileNotFoundError" in said:
+    if "FileNotFoundError" in said or "model.joblib" in said:
         return "Hint: look into the archive with `inservice model lint`."
     if gone:
         return "Hint: model_fn must return a model; run it by hand with the same Environment."

@@ -67,6 +67,7 @@ class ArtifactSource:
             raise ValidationException(
                 "Specify only one of ModelDataUrl and ModelDataSource in container definition."
             )
+        _check_scheme(url if source is None else source["S3Uri"])
         if url is not None:
             return cls(url, S3DataType.S3_OBJECT, CompressionType.GZIP)
         if source is None:
@@ -171,6 +172,15 @@ def _check_environment(containers: Sequence[ContainerDefinition]) -> None:
         raise ValidationException(
             f"The Environment maps of all containers take {size_bytes} bytes together; "
             f"the limit is {ENVIRONMENT_BYTES_MAX}."
+        )
+
+
+def _check_scheme(uri: str | None) -> None:
+    """AWS's pattern lets https:// pass; here nothing could be read from it, so say so at once."""
+    if uri is not None and uri.startswith("https://"):
+        raise ValidationException(
+            f"InService does not support https:// in '{uri}' yet: name the object as "
+            "s3://bucket/key, or a file of this host as file:///path."
         )
 
 

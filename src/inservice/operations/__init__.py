@@ -11,6 +11,7 @@ from inservice.operations import (
     logs,
     models,
     server,
+    sts,
     tags,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "logs",
     "models",
     "server",
+    "sts",
     "tags",
 ]
