@@ -59,7 +59,15 @@ def test_the_whole_life_of_an_endpoint(
         return document
 
     container = json.dumps({"Image": IMAGE, "ModelDataUrl": echo("by-aws-cli")})
-    done("create-model", "--model-name", "by-cli", "--primary-container", container)
+    role = "arn:aws:iam::000000000000:role/service"  # 2.9.19 requires one
+    done(
+        "create-model",
+        "--model-name=by-cli",
+        "--primary-container",
+        container,
+        "--execution-role-arn",
+        role,
+    )
     done(
         "create-endpoint-config",
         "--endpoint-config-name=by-cli",
