@@ -80,6 +80,7 @@ class Supervisor:
     _children: dict[str, Child] = field(default_factory=dict)
     _signals: list[int] = field(default_factory=list)
     _sockets: dict[str, socket.socket] = field(default_factory=dict)
+    _told: bool = True  # what processes.json says is so
 
     def run(self) -> int:
         """Start, keep running, stop. Raises AlreadyRunning, RecordsRefused, or OSError if the port
@@ -196,7 +197,14 @@ class Supervisor:
             if child.popen is not None
         ]
         document = {"pid": os.getpid(), "children": running}
-        write_private(self.settings.run_dir / "processes.json", document)
+        try:
+            write_private(self.settings.run_dir / "processes.json", document)
+        except OSError as full:  # no reason to stop what serves; it is tried again every second
+            if self._told:
+                say(f"processes.json cannot be written: {full}")
+            self._told = False
+        else:
+            self._told = True
 
     def _reap(self, now: float) -> None:
         for child in self._children.values():
@@ -249,6 +257,8 @@ class Supervisor:
             self._reap(now)
             self._kill_stuck(now)
             self._start_due(now)
+            if not self._told:
+                self._publish()
             for key, _ in self._selector.select(timeout=1.0):
                 self._drain(key)
             while self._signals:
@@ -378,10 +388,11 @@ def why(settings: Settings, refused: Exception) -> str:
 
 
 def say(text: str) -> None:
-    """One line of the server's log."""
+    """One line of the server's log; lost when there is no room for it."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    sys.stderr.write(f"{stamp} supervisor {text}\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{stamp} supervisor {text}\n")
+        sys.stderr.flush()
 
 
 def _wait(popen: subprocess.Popen[bytes], seconds: float) -> None:
