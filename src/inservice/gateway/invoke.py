@@ -41,6 +41,9 @@ SERVICES = ("sagemaker",)
 INVOKE_SECONDS = 60.0
 """How long a container may take to answer InvokeEndpoint."""
 
+JOIN_BYTES = 8 * 1024
+"""Up to this size copying a body behind its head is cheaper than a second buffer for the kernel."""
+
 _ERROR_KEPT_BYTES = 16 * 1024
 """Of a model's error: more than fits into an answer's 2,048 characters whatever the encoding."""
 
@@ -90,7 +93,11 @@ class Invocation(Relay):
         if route is None:
             raise ValidationError(f"Endpoint {name} of account {key.account} not found.")
         self.route = route
-        self.message = [model_request(request, self.target, self.request_id), *request.parts]
+        head, parts = model_request(request, self.target, self.request_id), request.parts
+        if request.length <= JOIN_BYTES and len(parts) == 1:
+            self.message = (head + parts[0],)
+        else:
+            self.message = (head, *parts)
         self._send()
 
     def claim(self) -> Claim[KeyRoute]:
@@ -312,12 +319,8 @@ class Invocation(Relay):
     def count(self, status: int, *, heard: bool = True) -> None:
         """The model is done with the request, well or badly, or the client is."""
         now = time.perf_counter()
-        gateway, route, instance, tally = (
-            self.connection.gateway,
-            self.route,
-            self.instance,
-            self.tally,
-        )
+        gateway, route = self.connection.gateway, self.route
+        instance, tally = self.instance, self.tally
         if tally is None or instance is None or self.fleet is None or route is None:
             return
         self.tally = None

