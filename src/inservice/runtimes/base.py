@@ -106,3 +106,12 @@ class Runtime(Protocol):
     async def retire(self, handle: Handle, grace_seconds: float) -> None:
         """SIGTERM, after `grace_seconds` SIGKILL; then forget it. Returns when it is gone."""
         ...
+
+
+class PreparedRuntime(Runtime, Protocol):
+    """A runtime that can do beforehand what every launch of an image would have to."""
+
+    async def prepare(self, image: str | None = None) -> None:
+        """Be up and, for an image, have what it needs at hand. Raises ImageNotRunnable,
+        LaunchFailed."""
+        ...

@@ -1,0 +1,194 @@
+"""Control, put together: which part is which driver, and who wakes whom."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import Executor
+from pathlib import Path
+
+from inservice.api.application import create_application
+from inservice.api.exposition import with_metrics
+from inservice.app.live import LiveServer
+from inservice.artifacts.s3 import s3_client
+from inservice.artifacts.store import ArtifactStore
+from inservice.clock import SystemClock
+from inservice.config import Settings
+from inservice.controller.act import Actor
+from inservice.controller.crash import CrashPoints
+from inservice.controller.gateways import Gateways
+from inservice.controller.instances import Instances
+from inservice.controller.keys import Keys
+from inservice.controller.launches import Launches
+from inservice.controller.monitoring import Monitoring
+from inservice.controller.observe import Observer
+from inservice.controller.preparing import Preparing
+from inservice.controller.reconciler import Reconciler
+from inservice.controller.scraping import Scraping, scrape_token
+from inservice.controller.tables import Tables
+from inservice.controller.tidying import Tidying
+from inservice.logs.groups import LogGroups
+from inservice.metrics.database import open_metrics
+from inservice.metrics.recorder import Recorder
+from inservice.routing import EndpointKey
+from inservice.runtimes.process import ProcessRuntime
+from inservice.store.base import Commit, Store
+from inservice.transport.server import Answer
+
+
+class Control:
+    """The parts of control and how they are joined."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings = settings
+        self._store = store
+        self._clock = clock = SystemClock()
+        self._metrics = Recorder(open_metrics(settings.database), clock.now())
+        self._runtime = process_runtime(settings)
+        self._preparing = Preparing(self._runtime)
+        self._gateways = Gateways(
+            settings.run_dir,
+            clock,
+            on_worker=lambda: self._reconciler.wake_all(),
+            on_acknowledged=lambda: self._reconciler.wake_each(self._tables.newly_agreed()),
+            on_metrics=lambda worker, seq, rows: self._metrics.record_gateway_rows(
+                worker, seq, rows, now=clock.now()
+            ),
+        )
+        self._tables = Tables(self._gateways)
+        self._keys = Keys(store, self._tables)
+        self._instances = Instances(self._runtime, clock, self._wake_fleet)
+        self._live = LiveServer(
+            settings=settings,
+            started_at=clock.now(),
+            instances=self._instances,
+            gateways=self._gateways,
+            metrics=self._metrics,
+            logs=LogGroups(settings.log_dir / "endpoints"),
+        )
+        self._artifacts = ArtifactStore(
+            settings.data_dir / "artifacts",
+            s3=s3_client,
+            file_roots=[Path("/")],
+            private=[settings.data_dir, settings.run_dir],
+        )
+        self._monitoring = Monitoring(
+            store=store,
+            recorder=self._metrics,
+            clock=clock,
+            data_dir=settings.data_dir,
+            in_service=lambda: list(self._live.variants().values()),
+            running=self._live.running,
+            on_alarm=lambda: self._reconciler.wake_all(),
+        )
+        self._decide_and_act()
+        self._tidying = Tidying(
+            store,
+            self._artifacts,
+            self._metrics,
+            clock,
+            log_dir=settings.log_dir,
+            logs_in_use=lambda: [
+                seen.handle.log_path for seen in self._instances.all() if seen.handle.log_path
+            ],
+        )
+
+    def _decide_and_act(self) -> None:
+        """Look → decide → remember → do."""
+        settings, clock = self._settings, self._clock
+        crash_point = CrashPoints(settings.crash_at, settings.run_dir)
+        self._launches = Launches(self._instances, self._artifacts, clock, self._wake_fleet)
+        self._actor = Actor(
+            self._instances, self._launches, self._tables, settings.drain_seconds, crash_point
+        )
+        observer = Observer(
+            self._instances, self._launches, self._tables, self._monitoring.alarms.tripped
+        )
+        self._reconciler = Reconciler(self._store, observer, self._actor, clock, crash_point)
+
+    # ── life ────────────────────────────────────────────────────────────────────────────────────
+    async def start(self) -> None:
+        """Find what runs, then begin to decide."""
+        self._preparing.begin(None)
+        await self._gateways.start()
+        self._keys.read()
+        await self._instances.adopt()
+        loop = asyncio.get_running_loop()
+        self._store.on_commit(lambda commit: _later(loop, self._heed, commit))
+        generations = self._generations()
+        self._actor.retire_strays(frozenset(generations.values()))
+        for key in self._tables.keys() - generations.keys():
+            self._actor.forget(key)
+        self._reconciler.wake_each(generations)
+
+    def answer(self, threads: Executor) -> Answer:
+        """What answers requests: AWS's APIs, InService's own, and Prometheus."""
+        application = create_application(
+            store=self._store,
+            live=self._live,
+            clock=self._clock,
+            keys=self._keys.find,
+            threads=threads,
+        )
+        scraping = Scraping(
+            self._store,
+            self._metrics,
+            self._monitoring.alarms,
+            table=lambda: self._gateways.table,
+            instances=lambda: [(seen.fleet, seen.state) for seen in self._live.instances_seen()],
+        )
+        return with_metrics(
+            application,
+            token=scrape_token(self._settings.data_dir / "metrics.token"),
+            page=scraping.page,
+            threads=threads,
+        )
+
+    async def watch(self) -> None:
+        """Evaluate alarms, measure and tidy until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._tidying.run())
+            tasks.create_task(self._monitoring.run())
+
+    async def stop(self, *, instances_too: bool) -> None:
+        """Decide nothing more; then, going down for good, stop what runs."""
+        await self._preparing.finish()
+        await self._reconciler.close()
+        if instances_too:
+            await self._actor.stop_everything()
+            await self._runtime.shut_down(self._settings.drain_seconds)
+        else:
+            await self._launches.close()
+        await self._instances.close()
+        await self._gateways.close()
+        await asyncio.to_thread(self._metrics.close)
+
+    # ── who wakes whom ──────────────────────────────────────────────────────────────────────────
+    def _heed(self, commit: Commit) -> None:
+        """Something was committed by an API call."""
+        if commit.access_keys:
+            self._keys.read()
+        self._reconciler.wake_each(commit.endpoints)
+        self._preparing.begin(*commit.images)
+
+    def _wake_fleet(self, fleet: str) -> None:
+        """An instance changed: its endpoint is due."""
+        self._reconciler.wake_generation(fleet.partition("-")[0])
+
+    def _generations(self) -> dict[EndpointKey, str]:
+        """The present incarnation of every endpoint."""
+        with self._store.reading() as reading:
+            records = [(key, reading.find_endpoint(key)) for key in reading.endpoint_keys()]
+        return {key: record.endpoint.generation for key, record in records if record is not None}
+
+
+def process_runtime(settings: Settings) -> ProcessRuntime:
+    """The runtime that a server of these settings has."""
+    return ProcessRuntime(settings.run_dir, settings.log_dir / "endpoints")
+
+
+def _later(loop: asyncio.AbstractEventLoop, call: Callable[[Commit], None], commit: Commit) -> None:
+    """From the thread that committed into the loop; a loop that has ended needs no telling."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(call, commit)

@@ -1,0 +1,73 @@
+"""The server as it runs, for the operations that show it and the metrics that measure it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from inservice.config import Settings
+from inservice.controller.gateways import Gateways
+from inservice.controller.instances import Instances, fleet_of
+from inservice.logs.groups import LogGroups
+from inservice.metrics.names import VariantKey
+from inservice.metrics.recorder import Recorder
+from inservice.metrics.utilization import RunningInstance
+from inservice.operations.live import InstanceSeen, ProcessSeen
+from inservice.runtimes.base import InstanceState
+
+
+@dataclass(frozen=True, slots=True)
+class LiveServer:
+    """Implements `operations.live.Live`."""
+
+    settings: Settings
+    started_at: float  # epoch seconds: when control came up
+    instances: Instances
+    gateways: Gateways
+    metrics: Recorder
+    logs: LogGroups
+
+    def processes(self) -> Sequence[ProcessSeen]:
+        """What the supervisor says that it keeps running."""
+        document = msgspec.json.decode((self.settings.run_dir / "processes.json").read_bytes())
+        return [
+            ProcessSeen(child["name"], child["pid"], child["started_at"])
+            for child in document["children"]
+        ]
+
+    def instances_seen(self) -> Sequence[InstanceSeen]:
+        """Every instance on this host."""
+        return [
+            InstanceSeen(
+                id=watched.handle.instance_id,
+                fleet=fleet_of(watched.handle.instance_id),
+                pid=watched.handle.pid,
+                state=watched.sight.state,
+                started_at=watched.handle.started_at,
+            )
+            for watched in self.instances.all()
+        ]
+
+    def variants(self) -> dict[str, VariantKey]:
+        """Whose metrics an instance's or an invocation's are, by fleet, of all that serve."""
+        return {
+            fleet.fleet: VariantKey(
+                route.account, route.region, route.name, fleet.variant, fleet.config_name
+            )
+            for route in self.gateways.table.endpoints.values()
+            for fleet in route.fleets
+        }
+
+    def running(self) -> list[RunningInstance]:
+        """The processes whose load is measured."""
+        variants = self.variants()
+        return [
+            RunningInstance(
+                variant, watched.handle.pid, watched.handle.started_at, watched.sight.ready_at
+            )
+            for watched in self.instances.all()
+            if (variant := variants.get(fleet_of(watched.handle.instance_id)))
+            and watched.sight.state != InstanceState.GONE
+        ]
