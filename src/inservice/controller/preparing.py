@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+
 import structlog
 
 from inservice.runtimes.base import ImageNotRunnable, LaunchFailed, PreparedRuntime
