@@ -36,6 +36,9 @@ from inservice.config import Settings
 HEARTBEAT_SECONDS = 4.0
 """Workers beat once a second; three missed beats on a busy machine are not yet a stuck worker."""
 
+LAST_WORDS_SECONDS = 5.0
+"""What a worker may take beyond its drain, to hand over its last counts, before it is killed."""
+
 STEADY_SECONDS = 10.0
 """A child that lived this long was healthy: its next failure is a first one again."""
 
@@ -159,6 +162,7 @@ class Supervisor:
             f"--channel={run_dir / 'routes.sock'}",
             f"--control={run_dir / 'control.sock'}",
             f"--body-bytes-max={self.settings.body_bytes_max}",
+            f"--drain-seconds={self.settings.drain_seconds}",
         ]
         try:
             return self._spawn("inservice.gateway.worker", arguments, [listen, theirs])
@@ -293,7 +297,7 @@ class Supervisor:
             old.terminate()
             if before is not None:
                 os.close(before)
-            _wait(old, self.settings.drain_seconds)
+            _wait(old, self.settings.drain_seconds + LAST_WORDS_SECONDS)
 
     def _await_beat(self, child: Child) -> None:
         deadline = time.monotonic() + HEARTBEAT_SECONDS
@@ -309,7 +313,7 @@ class Supervisor:
         for popen in workers:
             popen.terminate()
         for popen in workers:
-            _wait(popen, 10.0)
+            _wait(popen, self.settings.drain_seconds + LAST_WORDS_SECONDS)
         control = self._children.get(CONTROL)
         if control is not None and instances_too:
             self._stop_control(control)
