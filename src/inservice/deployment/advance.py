@@ -256,8 +256,9 @@ def _stand_still(
         for fleet in (*endpoint.fleets, *deployment.new)
     }
     fleets = _mixed(endpoint, deployment, sizes)
-    why = (deployment.reason or "")[: FAILURE_REASON_LENGTH_MAX // 2]  # room for the second one
-    full = f"{_rolled_back(why)} The rollback failed: {reason}"
+    half = FAILURE_REASON_LENGTH_MAX // 2 - 30  # room for both, and for the words around them
+    why = _rolled_back(_shortened(deployment.reason or "", half))
+    full = f"{why} The rollback failed: {_shortened(reason, half)}"
     still = replace(
         _enter(deployment, 0, now),
         phase=Phase.ROLLBACK_FAILED,
@@ -325,5 +326,13 @@ def _moved(
     endpoint: Endpoint, deployment: Deployment, now: float, failure_reason: str | None
 ) -> Endpoint:
     """The endpoint in the status of its deployment."""
-    reason = failure_reason and failure_reason[:FAILURE_REASON_LENGTH_MAX]
+    reason = failure_reason and _shortened(failure_reason, FAILURE_REASON_LENGTH_MAX)
     return replace(endpoint, status=deployment.phase.status, modified_at=now, failure_reason=reason)
+
+
+def _shortened(reason: str, length: int) -> str:
+    """Cut in its middle: it begins with what happened, and ends with the error and the hint."""
+    if len(reason) <= length:
+        return reason
+    head = length // 3
+    return f"{reason[:head]} … {reason[head + 3 - length :]}"

@@ -10,7 +10,7 @@ from tests.core.deployment.stage import Stage
 from inservice.deployment.describe import describe
 from inservice.deployment.events import as_eventbridge, upper_snake
 from inservice.deployment.state import Deployment, decode_hook, encode_hook
-from inservice.hosting.endpoint import Endpoint
+from inservice.hosting.endpoint import FAILURE_REASON_LENGTH_MAX, Endpoint
 
 POLICY = {
     "BlueGreenUpdatePolicy": {
@@ -84,3 +84,27 @@ def test_a_status_event_has_the_other_detail_type() -> None:
 def test_upper_snake() -> None:
     assert upper_snake("UpdateRollbackFailed") == "UPDATE_ROLLBACK_FAILED"
     assert upper_snake("ActivatingTraffic") == "ACTIVATING_TRAFFIC"
+
+
+def test_a_failure_reason_too_long_keeps_its_beginning_and_its_end() -> None:
+    """What happened stands first; the error that the model raised, and the hint, stand last."""
+    rolling = {
+        "RollingUpdatePolicy": {
+            "MaximumBatchSize": {"Type": "INSTANCE_COUNT", "Value": 2},
+            "WaitIntervalInSeconds": 60,
+        },
+        "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "errors"}]},
+    }
+    stage = Stage()
+    first = ("create old v=4", "after 5", f"update new v=4 {json.dumps(rolling)}", "after 70")
+    for line in (*first, "lost old"):
+        list(stage.perform(line))
+    stage.world.tripped = {"errors": f"is in ALARM: {'x' * 2000} too many errors"}
+    list(stage.perform("after 60"))
+    assert stage.endpoint
+    assert stage.endpoint.status == "UpdateRollbackFailed"
+    reason = stage.endpoint.failure_reason or ""
+    assert reason.startswith('The deployment was rolled back: alarm "errors" is in ALARM: xxx')
+    assert "too many errors. The rollback failed: " in reason
+    assert reason.endswith("the artifact is gone")
+    assert len(reason) <= FAILURE_REASON_LENGTH_MAX
