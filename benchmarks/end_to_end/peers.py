@@ -211,6 +211,9 @@ def _v2(body: bytes) -> bytes:
     return json.dumps({"inputs": [tensor]}).encode()
 
 
+_MLSERVER_PACKAGES = ("mlserver", "uvloop<0.22")
+"""With a newer uvloop its parallel workers do not start: they ask for a loop that is not there."""
+
 PEERS = (
     Peer(
         "FastAPI + uvicorn",
@@ -248,7 +251,7 @@ PEERS = (
     ),
     Peer(
         "MLServer",
-        ("mlserver",),
+        _MLSERVER_PACKAGES,
         _mlserver(1),
         lambda _: ["mlserver", "start", "."],
         "/v2/models/bench/infer",
@@ -256,7 +259,7 @@ PEERS = (
     ),
     Peer(
         "MLServer, parallel workers off",
-        ("mlserver",),
+        _MLSERVER_PACKAGES,
         _mlserver(0),
         lambda _: ["mlserver", "start", "."],
         "/v2/models/bench/infer",
