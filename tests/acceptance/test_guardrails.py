@@ -241,3 +241,39 @@ def test_weights_and_capacities_change_in_place(server: Server, echo: Echo) -> N
 
 def _own_client(server: Server) -> Any:
     return server.client("inservice")
+
+
+def test_the_old_fleet_steps_in_when_the_new_one_dies_after_the_last_shift(
+    server: Server, echo: Echo
+) -> None:
+    pair = Pair(server, echo)
+    own = server.client("inservice")
+    pair.update(blue_green("ALL_AT_ONCE", termination=3600))
+    wait_until(lambda: own.describe_deployment(EndpointName=pair.name)["Row"] == 2)
+    with Crowd(server, pair.name) as crowd:
+        mine = [i for i in server.status()["instances"] if i["endpoint"] == pair.name]
+        for instance in sorted(mine, key=lambda i: i["started_at"])[-3:]:
+            os.kill(instance["pid"], signal.SIGKILL)
+        described = server.settled(pair.name, 30)
+    assert described["EndpointConfigName"] == f"{pair.name}-1"
+    # What the killed processes had in hand is lost, one request a client at most.
+    assert len(crowd.failures) <= 2, crowd.failures
+    assert f"{pair.name}-old" in crowd.models()
+
+
+def test_a_server_that_was_stopped_goes_on_with_the_deployment(
+    start_server: Callable[..., Server], echo: Echo
+) -> None:
+    server = start_server()
+    pair = Pair(server, echo)
+    pair.update(blue_green("CANARY", wait=3, CanarySize=1))
+    own = server.client("inservice")
+    wait_until(lambda: own.describe_deployment(EndpointName=pair.name)["Row"] == 2)
+    server.stop()
+    again = Server.start(server.data_dir)
+    try:
+        described = again.settled(pair.name, 40)
+        assert described["EndpointConfigName"] == f"{pair.name}-2", described.get("FailureReason")
+        assert again.invoke(pair.name)["model"] == f"{pair.name}-new"
+    finally:
+        again.stop()

@@ -124,8 +124,17 @@ class Change:
         hold: tuple[int, str] = (0, ""),
     ) -> Step:
         """One row. The side that we go to must be ready for it, the side that we leave need not:
-        an update is how a broken fleet gets mended, and must not wait for it."""
-        shares = self.shares(moved)
+        an update is how a broken fleet gets mended, and must not wait for it.
+
+        On the way forward an old fleet that has lost its last share stays in the table for as long
+        as it has instances: should the new one die, gateways spill to it before anybody decides.
+        """
+        shares = dict(self.shares(moved))
+        if not back:
+            stays = {fleet.variant.name for fleet in self.new}
+            for fleet in self.old:
+                if kept[fleet.id] and fleet.variant.name in stays:
+                    shares.setdefault(fleet.id, 0)
         old = [_want(f, kept[f.id], shares.get(f.id), kept[f.id] if back else 0) for f in self.old]
         new = [_want(f, made[f.id], shares.get(f.id), 0 if back else made[f.id]) for f in self.new]
         return Step(doing, (*old, *new), *hold)

@@ -141,8 +141,13 @@ def _alarm(deployment: Deployment, facts: Facts) -> str | None:
 
 
 def _lost(deployment: Deployment, facts: Facts) -> str | None:
-    """A new instance that was ready and is no more, while there is an old fleet to go back to."""
-    if deployment.kind is not Kind.UPDATE:
+    """A new instance that was ready and is no more, while there is an old fleet to go back to.
+
+    With nothing left of any fleet it was the server that was stopped, not the new model that
+    failed: all come back, and the deployment goes on where it was.
+    """
+    nothing_left = not any(seen.present for seen in facts.fleets.values())
+    if deployment.kind is not Kind.UPDATE or nothing_left:
         return None
     for fleet in deployment.new:
         seen = facts.of(fleet.id)
