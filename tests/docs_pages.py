@@ -33,6 +33,7 @@ from inservice.errors import AwsError, ValidationError
 from inservice.gateway.requests import FIELDS, model_request, read_target
 from inservice.hosting.fields import SHAPES, Field, Standing
 from inservice.metrics.base import TIERS
+from inservice.metrics.happenings import Happenings
 from inservice.metrics.names import METRICS, ZEROES
 from inservice.metrics.prometheus import Scrape, Totals, render
 from inservice.operations import registry
@@ -447,7 +448,7 @@ def _span(seconds: int) -> str:
 
 
 def _families() -> Iterator[tuple[str, str, str]]:
-    empty = render(Totals(), Scrape(endpoints=(), fleets=(), alarms=())).decode()
+    empty = render(Totals(), Happenings(), Scrape(endpoints=(), fleets=(), alarms=())).decode()
     for family in text_string_to_metric_families(empty):
         suffix = "_total" if family.type == "counter" else ""
         yield f"`{family.name}{suffix}`", family.type, family.documentation

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -12,6 +14,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from inservice.metrics.happenings import Happenings
+from inservice.metrics.prometheus import Scrape, Totals, render
 from tests.acceptance.server import Server, variant, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +69,12 @@ def test_an_endpoint_is_on_the_page(server: Server, echo: Callable[[str], str]) 
         server.invoke(name)
 
     def of_ours(page: Page, metric: str) -> dict[str, float]:
-        label = {"inservice_requests_total": "code_class", "inservice_instances": "state"}
+        label = {
+            "inservice_requests_total": "code_class",
+            "inservice_instances": "state",
+            "inservice_variant_weight": "kind",
+            "inservice_deployments_total": "outcome",
+        }
         return {
             labels.get(label.get(metric, ""), ""): value
             for labels, value in page.get(metric, [])
@@ -80,9 +89,20 @@ def test_an_endpoint_is_on_the_page(server: Server, echo: Callable[[str], str]) 
 
     page = wait_until(counted)
     assert of_ours(page, "inservice_instances") == {"Ready": 2}
-    assert of_ours(page, "inservice_variant_weight") == {"": 1.0}
+    assert of_ours(page, "inservice_variant_weight") == {
+        "current": 1.0,
+        "desired": 1.0,
+    }
     assert of_ours(page, "inservice_endpoint_info") == {"": 1.0}
-    assert of_ours(page, "inservice_model_latency_seconds_count") == {"": 7.0}
+    parts = ("model_latency", "overhead_latency", "request_duration")
+    for part in parts:
+        assert of_ours(page, f"inservice_{part}_seconds_count") == {"": 7.0}
+    model, overhead, whole = (of_ours(page, f"inservice_{p}_seconds_sum")[""] for p in parts)
+    assert whole == pytest.approx(model + overhead)
+    assert of_ours(page, "inservice_dropped_requests_total") == {"": 0.0}
+    assert set(of_ours(page, "inservice_inflight_requests")) == {""}
+    assert of_ours(page, "inservice_deployments_total") == {"Done": 1.0}
+    assert of_ours(page, "inservice_deployment_duration_seconds_count") == {"": 1.0}
     utilization = wait_until(
         lambda: server.client("cloudwatch").list_metrics(
             Namespace="/aws/sagemaker/Endpoints",
@@ -93,10 +113,29 @@ def test_an_endpoint_is_on_the_page(server: Server, echo: Callable[[str], str]) 
     assert {len(metric["Dimensions"]) for metric in utilization} == {2, 3}
 
 
+def test_a_restart_and_a_cold_start_are_counted(server: Server, echo: Callable[[str], str]) -> None:
+    name = "restarted"
+    server.create_model(name, echo(name))
+    server.create_config(name, variant(name))
+    server.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=name)
+    assert server.settled(name)["EndpointStatus"] == "InService"
+
+    def ours(metric: str) -> list[tuple[dict[str, str], float]]:
+        return [one for one in scrape(server).get(metric, []) if one[0].get("endpoint") == name]
+
+    assert not ours("inservice_container_restarts_total")
+    [pid] = [i["pid"] for i in server.status()["instances"] if i["endpoint"] == name]
+    os.kill(pid, signal.SIGKILL)
+    [(labels, count)] = wait_until(lambda: ours("inservice_container_restarts_total"))
+    assert (labels["variant"], labels["reason"], count) == ("AllTraffic", "signal", 1.0)
+    [(_, started)] = wait_until(lambda: ours("inservice_cold_start_seconds_count"))
+    assert started >= 1.0
+
+
 def test_the_dashboards_ask_for_metrics_that_exist() -> None:
     """Every metric that a panel names is one of the page's."""
-    source = (ROOT / "src/inservice/metrics/prometheus.py").read_text()
-    names = set(re.findall(r'"(inservice_[a-z_]+)"', source))
+    page = render(Totals(), Happenings(), Scrape(endpoints=(), fleets=(), alarms=())).decode()
+    names = {family.name for family in text_string_to_metric_families(page)}
     for path in (ROOT / "dashboards").glob("*.json"):
         dashboard = json.loads(path.read_text())
         asked = [

@@ -18,6 +18,7 @@ from inservice.config import Settings
 from inservice.controller.act import Actor
 from inservice.controller.crash import CrashPoints
 from inservice.controller.gateways import Gateways
+from inservice.controller.happened import counted_endings, counted_restarts
 from inservice.controller.instances import Instances
 from inservice.controller.keys import Keys
 from inservice.controller.launches import Launches
@@ -30,6 +31,8 @@ from inservice.controller.tables import Tables
 from inservice.controller.tidying import Tidying
 from inservice.logs.groups import LogGroups
 from inservice.metrics.database import open_metrics
+from inservice.metrics.gpus import find_gpus
+from inservice.metrics.happenings import Happenings
 from inservice.metrics.recorder import Recorder
 from inservice.routing import EndpointKey
 from inservice.runtimes.process import ProcessRuntime
@@ -45,6 +48,7 @@ class Control:
         self._store = store
         self._clock = clock = SystemClock()
         self._metrics = Recorder(open_metrics(settings.database), clock.now())
+        self._happenings = Happenings()
         self._runtime = process_runtime(settings)
         self._preparing = Preparing(self._runtime)
         self._gateways = Gateways(
@@ -58,7 +62,9 @@ class Control:
         )
         self._tables = Tables(self._gateways)
         self._keys = Keys(store, self._tables)
-        self._instances = Instances(self._runtime, clock, self._wake_fleet)
+        self._instances = Instances(
+            self._runtime, clock, self._wake_fleet, counted_restarts(self._happenings)
+        )
         self._live = LiveServer(
             settings=settings,
             started_at=clock.now(),
@@ -76,8 +82,10 @@ class Control:
         self._monitoring = Monitoring(
             store=store,
             recorder=self._metrics,
+            happenings=self._happenings,
             clock=clock,
             data_dir=settings.data_dir,
+            gpus=find_gpus(),
             in_service=lambda: list(self._live.variants().values()),
             running=self._live.running,
             on_alarm=lambda: self._reconciler.wake_all(),
@@ -105,7 +113,14 @@ class Control:
         observer = Observer(
             self._instances, self._launches, self._tables, self._monitoring.alarms.tripped
         )
-        self._reconciler = Reconciler(self._store, observer, self._actor, clock, crash_point)
+        self._reconciler = Reconciler(
+            self._store,
+            observer,
+            self._actor,
+            clock,
+            crash_point,
+            counted_endings(self._happenings),
+        )
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────
     async def start(self) -> None:
@@ -134,9 +149,12 @@ class Control:
         scraping = Scraping(
             self._store,
             self._metrics,
+            self._happenings,
+            self._clock,
             self._monitoring.alarms,
             table=lambda: self._gateways.table,
             instances=lambda: [(seen.fleet, seen.state) for seen in self._live.instances_seen()],
+            workers=lambda: [process.pid for process in self._live.processes()],
         )
         return with_metrics(
             application,

@@ -53,11 +53,13 @@ def ordinal_of(instance_id: str) -> int:
 
 @dataclass
 class Instances:
-    """What runs. `on_change` is told the fleet id whenever an instance's state changes."""
+    """What runs. `on_change` is told the fleet id whenever an instance's state changes,
+    `on_restart` what was launched in place of a dead one, and how that one was seen last."""
 
     runtime: Runtime
     clock: Clock
     on_change: Callable[[str], None]
+    on_restart: Callable[[LaunchSpec, Sight], None] = lambda *_: None
     _watched: dict[str, dict[str, Watched]] = field(default_factory=dict)  # by fleet, by id
 
     async def adopt(self) -> None:
@@ -82,6 +84,8 @@ class Instances:
         handle = await self.runtime.launch(spec)
         self._watch(handle, Sight(InstanceState.STARTING))
         log.info("instance launched", instance=spec.instance_id, pid=handle.pid)
+        if watched is not None:
+            self.on_restart(spec, watched.sight)
 
     async def retire(self, instance_id: str, grace_seconds: float) -> None:
         """Stop an instance; returns when it is gone."""

@@ -12,6 +12,8 @@ from inservice.clock import Clock
 from inservice.controller.alarms import AlarmEvaluator
 from inservice.controller.webhooks import Webhooks
 from inservice.errors import ServiceUnavailable
+from inservice.metrics.gpus import Gpus
+from inservice.metrics.happenings import Happenings
 from inservice.metrics.names import VariantKey
 from inservice.metrics.recorder import Recorder
 from inservice.metrics.utilization import RunningInstance, Utilization
@@ -34,8 +36,10 @@ class Monitoring:
         *,
         store: Store,
         recorder: Recorder,
+        happenings: Happenings,
         clock: Clock,
         data_dir: Path,
+        gpus: Gpus | None,
         in_service: Callable[[], Sequence[VariantKey]],
         running: Callable[[], Sequence[RunningInstance]],
         on_alarm: Callable[[], None],
@@ -47,7 +51,9 @@ class Monitoring:
         self._in_service = in_service
         self._running = running
         self._on_alarm = on_alarm
-        self._utilization = Utilization(data_dir, clock.now())
+        self._utilization = Utilization(
+            data_dir, clock.now(), gpus=gpus, on_ready=happenings.instance_ready
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self.alarms = AlarmEvaluator(
             store, recorder, clock, Webhooks(clock), on_change=self._alarms_changed

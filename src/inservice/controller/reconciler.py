@@ -23,7 +23,7 @@ from inservice.controller.act import Actor
 from inservice.controller.observe import Observer
 from inservice.deployment.advance import advance
 from inservice.deployment.facts import Facts
-from inservice.deployment.state import Decision
+from inservice.deployment.state import Decision, Deployment
 from inservice.routing import EndpointKey
 from inservice.store.base import EndpointRecord, StaleDecision, Store
 
@@ -34,6 +34,9 @@ IDLE_SECONDS = 30.0
 """The longest an endpoint goes unseen although nothing woke it: a net below the wake-ups."""
 
 log = structlog.get_logger()
+
+OnEnded = Callable[[EndpointKey, Deployment], None]
+"""Called in the event loop with each deployment that came to its outcome."""
 
 CrashPoint = Callable[[str], None]
 """Called with the name of a place where a crash must do no harm; kills the process when told to."""
@@ -51,13 +54,20 @@ class Reconciler:
     """Takes every endpoint's turns."""
 
     def __init__(
-        self, store: Store, observer: Observer, actor: Actor, clock: Clock, crash_point: CrashPoint
+        self,
+        store: Store,
+        observer: Observer,
+        actor: Actor,
+        clock: Clock,
+        crash_point: CrashPoint,
+        on_ended: OnEnded = lambda *_: None,
     ) -> None:
         self._store = store
         self._observer = observer
         self._actor = actor
         self._clock = clock
         self._crash_point = crash_point
+        self._on_ended = on_ended
         self._turns: dict[EndpointKey, _Turns] = {}
         self._generations: dict[str, EndpointKey] = {}
 
@@ -124,6 +134,8 @@ class Reconciler:
         if not _is_unchanged(record, facts, decision):
             await asyncio.to_thread(self._save, record, facts, decision)
         self._crash_point("after-save")
+        if decision.deployment.over and not record.deployment.over:
+            self._on_ended(key, decision.deployment)
         if decision.gone:
             self._actor.forget(key)
             return None

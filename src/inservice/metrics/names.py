@@ -85,6 +85,16 @@ METRICS: Mapping[str, Published] = MappingProxyType(
         "MemoryUtilization": Published(
             INSTANCES_NAMESPACE, "Percent", "of the host's memory that an instance holds"
         ),
+        "GPUUtilization": Published(
+            INSTANCES_NAMESPACE,
+            "Percent",
+            "of an instance, 100 for each GPU it keeps busy; on hosts with NVIDIA GPUs only",
+        ),
+        "GPUMemoryUtilization": Published(
+            INSTANCES_NAMESPACE,
+            "Percent",
+            "of an instance, 100 for each GPU whose memory it fills; likewise",
+        ),
         "DiskUtilization": Published(
             INSTANCES_NAMESPACE, "Percent", "of the disk that the instance writes to"
         ),

@@ -23,32 +23,15 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from inservice.metrics.aggregates import Aggregate
+from inservice.metrics.happenings import Happenings
+from inservice.metrics.histograms import REQUEST_SECONDS, add_histogram, sum_by_rank
 from inservice.metrics.rows import GatewayRow
-from inservice.metrics.sketches import bin_of
+from inservice.metrics.under_way import UnderWay
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 FLEETS_MAX = 2_000
 """Fleets that are counted; beyond it the one that was quiet the longest is forgotten."""
-
-BUCKETS_SECONDS = (
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-    5.0,
-    10.0,
-    30.0,
-    60.0,
-)
-"""A cheap model answers in a millisecond, and no invocation may take longer than a minute."""
 
 
 class FleetLabels(NamedTuple):
@@ -79,7 +62,8 @@ class FleetSeen:
     """A fleet as it is."""
 
     labels: FleetLabels
-    share: float  # of the endpoint's traffic
+    share: float | None  # of the endpoint's traffic; None: it is in no table
+    desired: float | None  # the share that its deployment ends with; None: it takes no part
     instances: Mapping[str, int]  # by state
 
 
@@ -90,6 +74,8 @@ class Scrape:
     endpoints: Sequence[EndpointSeen]
     fleets: Sequence[FleetSeen]
     alarms: Sequence[tuple[str, str, str, str]]  # account, region, name, state
+    workers: frozenset[int] = frozenset()  # process ids of the gateway workers that live
+    at: float = 0.0  # epoch seconds
 
 
 @dataclass(slots=True)
@@ -99,6 +85,8 @@ class _Total:
     retried: float = 0.0
     mid_stream_errors: float = 0.0
     abandoned: float = 0.0
+    dropped: float = 0.0
+    duration: Aggregate = field(default_factory=Aggregate.zero)
     model_latency: Aggregate = field(default_factory=Aggregate.zero)
     overhead_latency: Aggregate = field(default_factory=Aggregate.zero)
 
@@ -109,9 +97,10 @@ class Totals:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._totals: OrderedDict[FleetLabels, _Total] = OrderedDict()
+        self._under_way: UnderWay[FleetLabels] = UnderWay()
 
-    def add(self, rows: Iterable[GatewayRow]) -> None:
-        """Count rows; each is given once."""
+    def add(self, worker: str, rows: Iterable[GatewayRow]) -> None:
+        """Count rows of one life of one worker; each is given once."""
         with self._lock:
             for row in rows:
                 labels = FleetLabels(
@@ -119,6 +108,7 @@ class Totals:
                 )
                 self._add(self._totals.setdefault(labels, _Total()), row)
                 self._totals.move_to_end(labels)
+                self._under_way.add(worker, labels, row)
             while len(self._totals) > FLEETS_MAX:
                 self._totals.popitem(last=False)
 
@@ -136,20 +126,30 @@ class Totals:
         total.retried += row.retried
         total.mid_stream_errors += row.mid_stream_errors
         total.abandoned += row.abandoned
-        for aggregate, values in (
-            (total.model_latency, row.model_latency),
-            (total.overhead_latency, row.overhead_latency),
-        ):
-            if values[0]:
-                aggregate.merge(Aggregate.from_row(values))
+        model = Aggregate.from_row(row.model_latency)
+        overhead = Aggregate.from_row(row.overhead_latency)
+        total.model_latency.merge(model)
+        total.overhead_latency.merge(overhead)
+        total.duration.merge(sum_by_rank(model, overhead))
 
-    def families(self) -> Iterator[Metric]:
-        """Everything counted, as Prometheus has it."""
+    def families(self, at: float, workers: frozenset[int]) -> list[Metric]:
+        """Everything counted, as Prometheus has it at this time while these workers live."""
+        with self._lock:
+            for labels, count in self._under_way.settle(at, workers):
+                self._totals.setdefault(labels, _Total()).dropped += count
+            return [*self._counted(), _inflight(self._totals, self._under_way.inflight(at))]
+
+    def _counted(self) -> Iterator[Metric]:
         labels = FleetLabels._fields
         requests = CounterMetricFamily(
             "inservice_requests",
             "Invocations that were sent to a model, by what it answered; none: nothing.",
             labels=(*labels, "code_class"),
+        )
+        duration = HistogramMetricFamily(
+            "inservice_request_duration_seconds",
+            "From the request's last byte to its whole answer: model and overhead together.",
+            labels=labels,
         )
         model = HistogramMetricFamily(
             "inservice_model_latency_seconds",
@@ -182,26 +182,38 @@ class Totals:
                 "Invocations whose client left before the answer.",
                 labels=labels,
             ),
+            "dropped": CounterMetricFamily(
+                "inservice_dropped_requests",
+                "Invocations that nobody will answer: they died with a gateway worker. Stays 0.",
+                labels=labels,
+            ),
         }
-        with self._lock:
-            for key, total in self._totals.items():
-                for name, count in total.classes.items():
-                    requests.add_metric((*key, name), count)
-                for attribute, family in plain.items():
-                    family.add_metric(key, getattr(total, attribute))
-                _add_histogram(model, key, total.model_latency)
-                _add_histogram(overhead, key, total.overhead_latency)
-        yield from (requests, model, overhead, *plain.values())
+        for key, total in self._totals.items():
+            for name, count in total.classes.items():
+                requests.add_metric((*key, name), count)
+            for attribute, family in plain.items():
+                family.add_metric(key, getattr(total, attribute))
+            add_histogram(duration, key, total.duration, REQUEST_SECONDS)
+            add_histogram(model, key, total.model_latency, REQUEST_SECONDS)
+            add_histogram(overhead, key, total.overhead_latency, REQUEST_SECONDS)
+        yield from (requests, duration, model, overhead, *plain.values())
 
 
-def _add_histogram(family: HistogramMetricFamily, labels: FleetLabels, seen: Aggregate) -> None:
-    bins = seen.bins or {}
-    buckets = []
-    for seconds in BUCKETS_SECONDS:
-        border = bin_of(seconds * 1e6)
-        within = sum(count for number, count in bins.items() if number <= border)
-        buckets.append((str(seconds), within))
-    family.add_metric(labels, [*buckets, ("+Inf", seen.count)], sum_value=seen.total / 1e6)
+def _inflight(
+    fleets: Iterable[FleetLabels], said: Iterable[tuple[FleetLabels, int]]
+) -> GaugeMetricFamily:
+    """Zero for a fleet that was invoked once and is not now."""
+    family = GaugeMetricFamily(
+        "inservice_inflight_requests",
+        "The most invocations under way at once in the last second, summed over the workers.",
+        labels=FleetLabels._fields,
+    )
+    under_way = dict.fromkeys(fleets, 0)
+    for labels, count in said:
+        under_way[labels] = under_way.get(labels, 0) + count
+    for labels, count in under_way.items():
+        family.add_metric(labels, count)
+    return family
 
 
 def _gauges(scrape: Scrape) -> Iterator[Metric]:
@@ -220,14 +232,16 @@ def _gauges(scrape: Scrape) -> Iterator[Metric]:
             step.add_metric(place, seen.step)
     weight = GaugeMetricFamily(
         "inservice_variant_weight",
-        "Share of the endpoint's traffic that a fleet has now, 0 to 1.",
+        "Share of the endpoint's traffic, 0 to 1: current, and desired when its deployment ends.",
         labels=(*FleetLabels._fields, "kind"),
     )
     instances = GaugeMetricFamily(
         "inservice_instances", "Instances of a fleet.", labels=(*FleetLabels._fields, "state")
     )
     for fleet in scrape.fleets:
-        weight.add_metric((*fleet.labels, "current"), fleet.share)
+        for kind, share in (("current", fleet.share), ("desired", fleet.desired)):
+            if share is not None:
+                weight.add_metric((*fleet.labels, kind), share)
         for state, count in fleet.instances.items():
             instances.add_metric((*fleet.labels, state), count)
     alarms = GaugeMetricFamily(
@@ -243,17 +257,19 @@ def _gauges(scrape: Scrape) -> Iterator[Metric]:
 class _Page(Collector):
     """Collected once."""
 
-    def __init__(self, totals: Totals, scrape: Scrape) -> None:
+    def __init__(self, totals: Totals, happenings: Happenings, scrape: Scrape) -> None:
         self._totals = totals
+        self._happenings = happenings
         self._scrape = scrape
 
     def collect(self) -> Iterator[Metric]:
-        yield from self._totals.families()
+        yield from self._totals.families(self._scrape.at, self._scrape.workers)
+        yield from self._happenings.families()
         yield from _gauges(self._scrape)
 
 
-def render(totals: Totals, scrape: Scrape) -> bytes:
+def render(totals: Totals, happenings: Happenings, scrape: Scrape) -> bytes:
     """The page, in the text format, of content type CONTENT_TYPE."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Page(totals, scrape))
+    registry.register(_Page(totals, happenings, scrape))
     return generate_latest(registry)

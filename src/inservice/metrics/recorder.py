@@ -94,7 +94,7 @@ class Recorder:
             )
             self._marks[worker] = seq
             self._apply(entry, now)
-            self.totals.add(entry.rows)
+            self.totals.add(worker, entry.rows)
 
     def put(self, samples: Sequence[Sample], now: float) -> None:
         """Count samples, durably. Raises BadValue when they are more metrics than there may be."""

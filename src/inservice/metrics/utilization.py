@@ -1,10 +1,10 @@
-"""What instances use of the host: CPU, memory and disk, of each with all its descendants; and how
-long they took to become ready."""
+"""What instances use of the host: CPU, memory, GPUs and disk, of each with all its descendants; and
+how long they took to become ready."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import psutil
 
 from inservice.metrics.aggregates import Aggregate
 from inservice.metrics.datapoints import Sample
+from inservice.metrics.gpus import Gpus, used_by
 from inservice.metrics.names import METRICS, VariantKey
 
 
@@ -26,6 +27,15 @@ class RunningInstance:
 
 
 @dataclass(frozen=True, slots=True)
+class _Used:
+    """One look at an instance."""
+
+    cpu_percent: float | None  # None at first sight
+    memory_percent: float
+    pids: frozenset[int]  # its process and all its descendants
+
+
+@dataclass(frozen=True, slots=True)
 class _Spent:
     """What a process had used of the CPU, and when that was looked at."""
 
@@ -36,9 +46,19 @@ class _Spent:
 class Utilization:
     """Measures again and again; a CPU percentage needs two looks."""
 
-    def __init__(self, disk: Path, started_at: float) -> None:
-        """`disk` is a directory on the disk that instances write to."""
+    def __init__(
+        self,
+        disk: Path,
+        started_at: float,
+        *,
+        gpus: Gpus | None = None,
+        on_ready: Callable[[VariantKey, float], None] = lambda *_: None,
+    ) -> None:
+        """`disk` is a directory on the disk that instances write to. `on_ready` is told how long
+        each instance took to become ready, once."""
         self._disk = disk
+        self._gpus = gpus
+        self._on_ready = on_ready
         self._before: dict[tuple[int, float], _Spent] = {}
         self._started_at = started_at
         self._told: set[tuple[int, float]] = set()  # whose setup time was told
@@ -48,17 +68,22 @@ class Utilization:
         usage = shutil.disk_usage(self._disk)
         disk_percent = 100 * usage.used / usage.total
         seen: dict[tuple[int, float], _Spent] = {}
+        gpus = self._gpus.look() if self._gpus is not None else ()
         samples: list[Sample] = []
         for instance in instances:
-            measured = self._one(instance.pid, now, seen)
-            if measured is not None:
-                cpu_percent, memory_percent = measured
-                values = {"MemoryUtilization": memory_percent, "DiskUtilization": disk_percent}
-                if cpu_percent is not None:
-                    values["CPUUtilization"] = cpu_percent
+            used = self._one(instance.pid, now, seen)
+            if used is not None:
+                values = {
+                    "MemoryUtilization": used.memory_percent,
+                    "DiskUtilization": disk_percent,
+                    **dict(used_by(used.pids, gpus)),
+                }
+                if used.cpu_percent is not None:
+                    values["CPUUtilization"] = used.cpu_percent
                 setup_seconds = self._setup_seconds(instance)
                 if setup_seconds is not None:
                     values["ModelSetupTime"] = 1e6 * setup_seconds
+                    self._on_ready(instance.variant, setup_seconds)
                 samples += _samples(instance.variant, values, now)
         self._before = seen
         self._told &= {(instance.pid, instance.started_at) for instance in instances}
@@ -73,10 +98,8 @@ class Utilization:
         self._told.add(key)
         return max(0.0, instance.ready_at - instance.started_at)
 
-    def _one(
-        self, pid: int, now: float, seen: dict[tuple[int, float], _Spent]
-    ) -> tuple[float | None, float] | None:
-        """(CPU percent or None at first sight, memory percent); None for a process that is gone."""
+    def _one(self, pid: int, now: float, seen: dict[tuple[int, float], _Spent]) -> _Used | None:
+        """What it uses; None for a process that is gone."""
         try:
             process = psutil.Process(pid)
             family = [process, *process.children(recursive=True)]
@@ -96,7 +119,8 @@ class Utilization:
         cpu_percent = None
         if before is not None and now > before.at:
             cpu_percent = max(0.0, 100 * (cpu_seconds - before.cpu_seconds) / (now - before.at))
-        return cpu_percent, 100 * memory_bytes / psutil.virtual_memory().total
+        memory_percent = 100 * memory_bytes / psutil.virtual_memory().total
+        return _Used(cpu_percent, memory_percent, frozenset(member.pid for member in family))
 
 
 def _samples(variant: VariantKey, values: dict[str, float], now: float) -> Iterator[Sample]:
