@@ -54,19 +54,25 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="bench"))
     directory.chmod(0o755)
     started: list[subprocess.Popen[bytes]] = []
-    body = json_body(512)
     try:
         started.append(contestants.start_stub(directory))
         port = contestants.free_port()
-        model, process = contestants.start_model(directory / "model", PROGRAM, port=port)
+        model, process = contestants.start_model(
+            directory / "model", PROGRAM, {"INSERVICE_INLINE": "1"}, port=port
+        )
         started.append(process)
         direct = Contestant(
-            "model server, directly", "", f"127.0.0.1:{port}", [process], "/invocations", body
+            "model server, directly",
+            "",
+            f"127.0.0.1:{port}",
+            [process],
+            "/invocations",
+            json_body(512),
         )
-        through = contestants.start_ours(directory, body, model=model)
-        one = contestants.start_ours(directory, body)
-        two = contestants.start_ours(directory, body, workers=2)
-        through.name, one.name, two.name = "through the gateway", "one worker", "two workers"
+        stub = f"unix:{directory}/stub.sock"
+        through = _gateway("through the gateway", directory / "through", model, 1)
+        one = _gateway("one worker", directory / "one", stub, 1)
+        two = _gateway("two workers", directory / "two", stub, 2)
         for contestant in (through, one, two):
             started += contestant.processes
             wrk.wait_until(contestant, whole=False)
@@ -79,6 +85,13 @@ def main() -> int:
         wrk.end(started)
         shutil.rmtree(directory)
     return 0
+
+
+def _gateway(name: str, directory: Path, model: str, workers: int) -> Contestant:
+    directory.mkdir()
+    contestant = contestants.start_ours(directory, json_body(512), model=model, workers=workers)
+    contestant.name = name
+    return contestant
 
 
 def _pair(

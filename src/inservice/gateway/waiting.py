@@ -22,7 +22,7 @@ QUEUE_SECONDS = 2.0
 
 CROWDED_SECONDS = 0.1
 """The longest wait in a queue that has been there for QUEUE_SECONDS: as much as keeps the model
-busy. At ten times its capacity this took the median answer from 1.96 s to 0.77."""
+busy. At ten times its capacity this took the median answer from 1.96 s to 0.75."""
 
 Key = tuple[str, str, str]
 

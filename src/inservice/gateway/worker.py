@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 class _Json(logging.Formatter):
-    """Lines as control's structlog writes them, without its 20 ms of imports."""
+    """Lines as control's structlog writes them, without importing it."""
 
     def __init__(self, index: int) -> None:
         super().__init__()

@@ -71,7 +71,7 @@ _LOWER = {
     for written in (name, b"-".join(word.capitalize() for word in name.split(b"-")))
 }
 """Usual names as they are usually written. One object for each name, which knows its own hash:
-finding names again, some fifty times a request, is 0.8 µs quicker."""
+finding them again is 0.2 µs a request quicker."""
 
 
 class _Parser(Protocol):
@@ -215,7 +215,7 @@ def _refuse_repeats(headers: list[tuple[bytes, bytes]]) -> None:
 
 @lru_cache(maxsize=1024)
 def _is_host(value: bytes) -> bool:
-    """Clients repeat theirs: looking one up costs 0.07 µs, the expression 0.25."""
+    """Clients repeat theirs: the expression would cost 0.2 µs a request."""
     return _HOST.fullmatch(value) is not None
 
 
