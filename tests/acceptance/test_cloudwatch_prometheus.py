@@ -9,14 +9,17 @@ import signal
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.exceptions import BotoCoreError
 from prometheus_client.parser import text_string_to_metric_families
 
 from inservice.metrics.happenings import Happenings
 from inservice.metrics.prometheus import Scrape, Totals, render
-from tests.acceptance.server import Server, variant, wait_until
+from tests.acceptance.server import Server, archive, variant, wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -130,6 +133,50 @@ def test_a_restart_and_a_cold_start_are_counted(server: Server, echo: Callable[[
     assert (labels["variant"], labels["reason"], count) == ("AllTraffic", "signal", 1.0)
     [(_, started)] = wait_until(lambda: ours("inservice_cold_start_seconds_count"))
     assert started >= 1.0
+
+
+SLOW = """
+import time
+
+def model_fn(model_dir):
+    return None
+
+def transform_fn(model, data, content_type, accept):
+    time.sleep(3.0)
+    return data
+"""
+
+
+def test_what_died_with_a_gateway_worker_is_dropped(
+    start_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    """Exactly the requests whose clients got no answer, and no other."""
+    server, name = start_server(), "killed"
+    server.create_model(name, archive(tmp_path / "slow.tar.gz", {"code/inference.py": SLOW}))
+    server.create_config(name, variant(name, count=2))
+    server.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=name)
+    assert server.settled(name)["EndpointStatus"] == "InService"
+
+    def total(metric: str) -> float:
+        return sum(value for _, value in scrape(server).get(metric, []))
+
+    def invoke(runtime: Any) -> bool:
+        try:
+            return bool(runtime.invoke_endpoint(EndpointName=name, Body=b"slow"))
+        except BotoCoreError:
+            return False
+
+    runtimes = [server.new_client("sagemaker-runtime") for _ in range(6)]
+    with ThreadPoolExecutor(6) as clients:
+        answers = [clients.submit(invoke, runtime) for runtime in runtimes]
+        wait_until(lambda: total("inservice_inflight_requests") == 6)
+        (pid,) = [p["pid"] for p in server.status()["processes"] if p["name"] == "gateway-0"]
+        os.kill(pid, signal.SIGKILL)
+        lost = sum(not answer.result() for answer in answers)
+    wait_until(lambda: total("inservice_dropped_requests_total") == lost)
+    wait_until(lambda: total("inservice_request_duration_seconds_count") == 6 - lost)
+    wait_until(lambda: total("inservice_inflight_requests") == 0)
+    assert total("inservice_dropped_requests_total") == lost
 
 
 def test_the_dashboards_ask_for_metrics_that_exist() -> None:
