@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TextIO
@@ -27,7 +28,7 @@ from inservice.app.control import Control, process_runtime
 from inservice.config import Settings
 from inservice.controller.keys import ensure_root_key
 from inservice.metrics.base import MetricsRefused
-from inservice.store.base import Store, StoreRefused
+from inservice.store.base import Store, StoreInUse, StoreRefused
 from inservice.store.database import open_store
 from inservice.transport.server import serve
 
@@ -37,13 +38,17 @@ PARENT_SECONDS = 0.5
 """How often control looks whether its supervisor still lives. Without one it must go, or the next
 server could not open the store."""
 
+FREE_SECONDS = 10.0
+"""How long an orphaned control may take to go: half a second to notice, five to drain, and a
+moment to close."""
+
 API_THREADS = 4
 """Writers wait for one another in the store; more threads would only wait there."""
 
 
 async def run(settings: Settings, listening: socket.socket) -> None:
     """Serve until told to stop, or until the supervisor is gone."""
-    store = open_store(settings.database, key_file=settings.data_dir / "secrets.key")
+    store = await open_when_free(settings)
     try:
         write_credentials(store, settings)
         control = Control(settings, store)
@@ -59,6 +64,22 @@ async def run(settings: Settings, listening: socket.socket) -> None:
         await control.stop(instances_too=told)
     finally:
         store.close()
+
+
+async def open_when_free(settings: Settings) -> Store:
+    """Open the store. Raises StoreRefused.
+
+    The control of a supervisor that was killed has it open until it notices, and a new supervisor
+    may be faster than that.
+    """
+    deadline = time.monotonic() + FREE_SECONDS
+    while True:
+        try:
+            return open_store(settings.database, key_file=settings.data_dir / "secrets.key")
+        except StoreInUse:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(0.05)
 
 
 def write_credentials(store: Store, settings: Settings) -> None:
