@@ -18,6 +18,7 @@ import gc
 import importlib
 import io
 import os
+import select
 import signal
 import socket
 import sys
@@ -31,6 +32,10 @@ from inservice.runtimes.protocol import LINE_BYTES_MAX, Life, Newborn
 
 OOM_SCORE = 500
 """Out of 1,000. When memory ends the kernel should take a model, never control or a gateway."""
+
+LAST_WORDS_SECONDS = 1.5
+"""How long a process that has lost output waits at its end for room to say so. The collector
+leaves a flood alone for up to a second; a reader that is gone holds nobody up for longer."""
 
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
@@ -65,7 +70,11 @@ class LossyOutput(io.RawIOBase):
         return len(view)
 
     def last_words(self) -> None:
-        """At the end of the process: say what is missing, if there is room to."""
+        """At the end of the process: say what is missing, once there is room to."""
+        if self._lost_bytes:
+            room = select.poll()
+            room.register(self._fd, select.POLLOUT)
+            room.poll(LAST_WORDS_SECONDS * 1000)
         with contextlib.suppress(BlockingIOError):
             self._own_up()
 

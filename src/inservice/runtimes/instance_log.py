@@ -47,6 +47,9 @@ FILES = 4
 _CONFESSION = re.compile(rb"^\[inservice\] dropped (\d{1,12}) bytes", re.MULTILINE)
 """What a model's own output says it has dropped: when that is dropped too, its count is not."""
 
+_CONFESSION_BEGINS = b"[inservice] dropped "
+_CONFESSION_BYTES_MAX = 64
+
 _CHUNK_BYTES = 64 * 1024
 _TAIL_BYTES = 16 * 1024
 
@@ -112,9 +115,7 @@ class Collector:
         )
         self._refilled_at = now
         if self._tokens < len(chunk):
-            self._dropped_bytes += len(chunk) + len(self._partial)
-            self._dropped_bytes += sum(map(int, _CONFESSION.findall(chunk)))
-            self._partial = b""
+            self._drop(self._partial + chunk)
             return
         self._tokens -= len(chunk)
         self._own_up()
@@ -124,13 +125,27 @@ class Collector:
             self._partial = b""
         self._write(lines)
 
+    def _drop(self, output: bytes) -> None:
+        """Count it, and what it confesses. A confession that the end of the read has cut in two is
+        left for the next one: half of it may speak of megabytes."""
+        last = output[output.rfind(b"\n") + 1 :]
+        cut = _CONFESSION_BEGINS.startswith(last) or (
+            last.startswith(_CONFESSION_BEGINS) and len(last) <= _CONFESSION_BYTES_MAX
+        )
+        self._partial = last if cut else b""
+        whole = output[: len(output) - len(self._partial)]
+        self._dropped_bytes += len(whole) + sum(map(int, _CONFESSION.findall(whole)))
+
     def _own_up(self) -> None:
         """Say in the log how much is missing from it at this place."""
         if self._dropped_bytes:
             count, self._dropped_bytes = self._dropped_bytes, 0
-            self._write([b"[inservice] dropped %d bytes of output: too much at once" % count])
+            line = b"[inservice] dropped %d bytes of output: too much at once" % count
+            if not self._write([line]):
+                self._dropped_bytes += count
 
-    def _write(self, lines: list[bytes]) -> None:
+    def _write(self, lines: list[bytes]) -> bool:
+        """Append with the time. False if the disk is full, and then it is counted as dropped."""
         stamp = b"%d " % (time.time() * 1000)
         text = b"".join(
             stamp + line[at : at + LINE_BYTES_MAX] + b"\n"
@@ -143,6 +158,8 @@ class Collector:
             self._size += os.write(self._file, text)
         except OSError:  # a full disk: the model goes on, and the log says so when it can
             self._dropped_bytes += len(text)
+            return False
+        return True
 
     def _rotate(self) -> None:
         for number in range(FILES - 1, 0, -1):
