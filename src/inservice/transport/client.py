@@ -78,8 +78,8 @@ class Exchange(Protocol):
         ...
 
 
-class Upstream(asyncio.Protocol):
-    """One connection."""
+class Upstream:
+    """One connection: an asyncio.Protocol in all but name, as `connection.Connection` is."""
 
     __slots__ = (
         "_buffer",
@@ -297,17 +297,18 @@ class Pool:
 
     async def connect(self) -> Upstream:
         """A new connection. Raises OSError or TimeoutError."""
-        loop = self.client.loop
+        loop, upstream = self.client.loop, Upstream(self)
+        protocol = cast("asyncio.Protocol", upstream)
         scheme, _, rest = self.address.partition(":")
         async with asyncio.timeout(CONNECT_SECONDS):
             if scheme == "unix":
-                _, protocol = await loop.create_unix_connection(lambda: Upstream(self), rest)
+                await loop.create_unix_connection(lambda: protocol, rest)
             else:
                 host, _, port = rest.rpartition(":")
-                _, protocol = await loop.create_connection(
-                    lambda: Upstream(self), host.strip("[]"), int(port), family=socket.AF_UNSPEC
+                await loop.create_connection(
+                    lambda: protocol, host.strip("[]"), int(port), family=socket.AF_UNSPEC
                 )
-        return protocol
+        return upstream
 
     def give_back(self, upstream: Upstream) -> None:
         """A connection's answer ended well."""

@@ -34,11 +34,14 @@ IDLE, HEAD, BODY, ANSWERING, LINGERING = range(5)
 NEVER = float("inf")
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """What a server's connection does whoever answers. Subclasses answer in `request_received`.
 
     The hooks are called from `data_received` itself, with no task in between; a subclass that
     answers inside `request_received` costs nothing but its own work.
+
+    It is an asyncio.Protocol in all but name: a base class that is not compiled would keep mypyc
+    from laying this one out as a C struct (docs/designs/0007).
     """
 
     __slots__ = (

@@ -21,6 +21,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import cast
 
 from inservice.transport.connection import ANSWERING, IDLE, NEVER, Connection
 from inservice.transport.limits import Limits
@@ -78,18 +79,15 @@ class Server:
         backlog: int = 2048,
     ) -> None:
         """Accept connections on inherited listening sockets, on a UNIX socket's path, or both."""
+        make, loop = cast("Callable[[], asyncio.Protocol]", protocol), self._loop
         for listening in sockets or ():
             if listening.family == socket.AF_UNIX:
-                server = await self._loop.create_unix_server(
-                    protocol, sock=listening, backlog=backlog
-                )
+                server = await loop.create_unix_server(make, sock=listening, backlog=backlog)
             else:
-                server = await self._loop.create_server(protocol, sock=listening, backlog=backlog)
+                server = await loop.create_server(make, sock=listening, backlog=backlog)
             self._listeners.append(server)
         if path is not None:
-            self._listeners.append(
-                await self._loop.create_unix_server(protocol, str(path), backlog=backlog)
-            )
+            self._listeners.append(await loop.create_unix_server(make, str(path), backlog=backlog))
 
     @property
     def addresses(self) -> list[tuple[str, int] | str]:
