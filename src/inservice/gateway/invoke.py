@@ -87,11 +87,11 @@ class Invocation(Relay):
         request = self.request
         if body_sha256 is None:
             body_sha256 = sha256(request.body).hexdigest()
-        key, region = self.verify(body_sha256)
+        account, region = self.verify(body_sha256)
         name = self.target.endpoint
-        route = self.connection.gateway.routes.table.endpoints.get((key.account, region, name))
+        route = self.connection.gateway.routes.table.endpoints.get((account, region, name))
         if route is None:
-            raise ValidationError(f"Endpoint {name} of account {key.account} not found.")
+            raise ValidationError(f"Endpoint {name} of account {account} not found.")
         self.route = route
         head, parts = model_request(request, self.target, self.request_id), request.parts
         if request.length <= JOIN_BYTES and len(parts) == 1:
@@ -114,10 +114,11 @@ class Invocation(Relay):
             fields=self.request.fields,
         )
 
-    def verify(self, body_sha256: str) -> tuple[KeyRoute, str]:
-        """Whose request it is, and for which region. Raises AuthenticationError."""
-        verdict = self.claim().verify(body_sha256)
-        return verdict.key, verdict.region
+    def verify(self, body_sha256: str) -> tuple[str, str]:
+        """Account and region that the request is for. Raises AuthenticationError."""
+        claim = self.claim()
+        claim.verify(body_sha256)
+        return claim.key.account, claim.region
 
     def _send(self) -> None:
         """To an instance that was not tried yet. Raises AwsError if there is none."""

@@ -79,7 +79,7 @@ class OpenAiInvocation(Invocation):
             expires_seconds_max=KEY_SECONDS_MAX,
         )
 
-    def verify(self, body_sha256: str) -> tuple[KeyRoute, str]:
+    def verify(self, body_sha256: str) -> tuple[str, str]:
         """A bearer key was signed without a body, so it says nothing about this one."""
         return Invocation.verify(self, EMPTY_SHA256 if self._has_bearer else body_sha256)
 

@@ -1,4 +1,4 @@
-"""Signature Version 4, from the side that checks it: a request in, a verdict out.
+"""Signature Version 4, from the side that checks it: a request in, whose it is out.
 
 A signature is checked in two moves, because the data plane knows the head of a request before its
 body: `claim` reads the head and refuses whatever the body cannot mend, `Claim.verify` takes the
@@ -65,6 +65,9 @@ _STAMP = re.compile(rb"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]
 _SHA256_HEX = re.compile(rb"[0-9a-f]{64}")
 _PLAIN_PATH = re.compile(rb"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+|/")  # canonical as it stands
 
+# Looking for a byte by its number is 0.5 µs quicker than by a string of one.
+_SPACE, _TAB = b" \t"
+
 _INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))  # RFC 2104
 _OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
 
@@ -109,44 +112,56 @@ class SigningKey(Protocol):
 K = TypeVar("K", bound=SigningKey)
 
 
-class Verdict(NamedTuple, Generic[K]):
-    """The request was signed with this key, for this region and service."""
+class Claim(Generic[K]):
+    """A head that is in order: it was signed with this key if the body is the one it speaks of."""
 
-    key: K
-    region: str
-    service: str
+    __slots__ = (
+        "_canonical_head",
+        "_date",
+        "_now",
+        "_signature",
+        "_signing_head",
+        "_stated_sha256",
+        "key",
+        "region",
+        "service",
+    )
 
+    def __init__(
+        self,
+        key: K,
+        terms: _Terms,
+        signature: bytes,
+        canonical_head: bytes,
+        signing_head: bytes,
+        stated_sha256: bytes | None,
+        now: float,
+    ) -> None:
+        self.key = key
+        self._date, self.region, self.service = terms.scope
+        self._signature = signature  # as the client computed it
+        self._canonical_head = canonical_head  # of the request: all but the digest of the body
+        self._signing_head = signing_head  # of the string to sign: all but the request's digest
+        self._stated_sha256 = stated_sha256  # x-amz-content-sha256, when the client sent it
+        self._now = now
 
-class Claim(NamedTuple, Generic[K]):
-    """A head that is in order; true if the body is the one that was signed."""
-
-    key: K
-    scope: tuple[str, str, str]  # date, region, service
-    signature: bytes  # as the client computed it
-    canonical_head: bytes  # of the canonical request: all but the digest of the body
-    signing_head: bytes  # of the string to sign: all but the digest of the canonical request
-    stated_sha256: bytes | None  # x-amz-content-sha256, when the client sent it
-    now: float
-
-    def verify(self, body_sha256: str) -> Verdict[K]:
+    def verify(self, body_sha256: str) -> None:
         """Compare, given the digest of the whole body in lower-case hex.
 
         Raises InvalidSignature, or ExpiredToken when all is right but the key has ended.
         """
-        date, region, service = self.scope
-        payload = body_sha256.encode()
-        canonical = sha256(self.canonical_head + payload).hexdigest()
-        inner, outer = _signing_hashes(self.key.secret, date, region, service)
+        payload, key = body_sha256.encode(), self.key
+        canonical = sha256(self._canonical_head + payload).hexdigest()
+        inner, outer = _signing_hashes(key.secret, self._date, self.region, self.service)
         hmac, around = inner.copy(), outer.copy()
-        hmac.update(self.signing_head + canonical.encode())
+        hmac.update(self._signing_head + canonical.encode())
         around.update(hmac.digest())
-        if not compare_digest(around.hexdigest().encode(), self.signature):
+        if not compare_digest(around.hexdigest().encode(), self._signature):
             raise InvalidSignature(_MISMATCH)
-        if self.stated_sha256 is not None and self.stated_sha256 != payload:
+        if self._stated_sha256 is not None and self._stated_sha256 != payload:
             raise InvalidSignature("The body is not the one that x-amz-content-sha256 speaks of.")
-        if self.key.expires_at is not None and self.key.expires_at <= self.now:
+        if key.expires_at is not None and key.expires_at <= self._now:
             raise ExpiredToken
-        return Verdict(self.key, region, service)
 
 
 class _Terms(NamedTuple):
@@ -160,14 +175,9 @@ class _Terms(NamedTuple):
     signed_line: bytes
 
 
-class _Stated(NamedTuple):
-    """What a request says about its own signature, in either form."""
-
-    terms: _Terms
-    signature: bytes
-    stamp: bytes  # X-Amz-Date
-    token: bytes | None
-    expires_seconds: int | None  # query form only
+_Stated = tuple[_Terms, bytes, bytes, bytes | None, int | None]
+"""What a request says about its own signature, in either form: the terms, the signature,
+X-Amz-Date, the session token, and the seconds that a presigned one lives (query form only)."""
 
 
 def verify(
@@ -181,8 +191,9 @@ def verify(
     now: float,
     services: Collection[str],
     expires_seconds_max: int = EXPIRES_SECONDS_MAX,
-) -> Verdict[K]:
-    """Say who signed a whole request. Arguments and errors: those of `claim` and `Claim.verify`."""
+) -> Claim[K]:
+    """The claim of a whole request, and a true one. Arguments and errors: those of `claim` and of
+    `Claim.verify`."""
     stated = claim(
         method,
         path,
@@ -193,7 +204,8 @@ def verify(
         services=services,
         expires_seconds_max=expires_seconds_max,
     )
-    return stated.verify(body_sha256)
+    stated.verify(body_sha256)
+    return stated
 
 
 def claim(
@@ -222,9 +234,9 @@ def claim(
     else:
         stated = _in_header(fields)
 
-    terms, signature, stamp, token, _ = stated
+    terms, signature, stamp, token, expires_seconds = stated
     _check_scope(terms, stamp, services)
-    _check_time(stated, now)
+    _check_time(stamp, expires_seconds, now)
     template, values_of = _canonical_form(terms.signed, tuple(fields))
     if len(fields) != len(headers):
         _check_repeats(headers, terms.signed_set)
@@ -236,7 +248,7 @@ def claim(
     if key is None or not _same_token(key.session_token, token):
         raise UnrecognizedClient
     signed_headers = template % values_of(fields)
-    if b" " in signed_headers or b"\t" in signed_headers:  # most have none
+    if _SPACE in signed_headers or _TAB in signed_headers:  # most have none
         stripped = {name: b" ".join(fields[name].split()) for name in terms.signed}
         signed_headers = template % values_of(stripped)
     canonical_head = b"%b\n%b\n%b\n%b\n%b\n" % (
@@ -247,7 +259,7 @@ def claim(
         terms.signed_line,
     )
     signing_head = b"AWS4-HMAC-SHA256\n%b\n%b\n" % (stamp, terms.scope_line)
-    return Claim(key, terms.scope, signature, canonical_head, signing_head, stated_sha256, now)
+    return Claim(key, terms, signature, canonical_head, signing_head, stated_sha256, now)
 
 
 # ── the two forms ────────────────────────────────────────────────────────────────────────────────
@@ -262,7 +274,7 @@ def _in_header(fields: Mapping[bytes, bytes]) -> _Stated:
     if terms is None or stamp is None:
         raise IncompleteSignature(_what_is_missing(authorization, stamp))
     token = fields.get(b"x-amz-security-token")
-    return _Stated(terms, authorization[-64:], stamp, token, None)
+    return terms, authorization[-64:], stamp, token, None
 
 
 @lru_cache(maxsize=1024)
@@ -331,7 +343,7 @@ def _in_query(
         raise IncompleteSignature(
             f"X-Amz-Expires must be between 1 and {expires_seconds_max} seconds."
         )
-    return _Stated(
+    return (
         _terms(parameters[b"X-Amz-Credential"], parameters[b"X-Amz-SignedHeaders"]),
         parameters[b"X-Amz-Signature"],
         parameters[b"X-Amz-Date"],
@@ -355,13 +367,13 @@ def _check_scope(terms: _Terms, stamp: bytes, services: Collection[str]) -> None
         )
 
 
-def _check_time(stated: _Stated, now: float) -> None:
+def _check_time(stated: bytes, expires_seconds: int | None, now: float) -> None:
     """Five minutes either way; a presigned request lives until its X-Amz-Expires instead."""
-    signed_at = _epoch(stated.stamp)
-    lifetime = SKEW_SECONDS if stated.expires_seconds is None else stated.expires_seconds
+    signed_at = _epoch(stated)
+    lifetime = SKEW_SECONDS if expires_seconds is None else expires_seconds
     if signed_at is not None and now - lifetime <= signed_at <= now + SKEW_SECONDS:
         return
-    stamp = stated.stamp.decode("latin-1")
+    stamp = stated.decode("latin-1")
     if signed_at is None:
         raise IncompleteSignature(f"Date must be in ISO-8601 'basic format'. Got '{stamp}'.")
     if signed_at > now + SKEW_SECONDS:
