@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-WHOLE = 10_000
+WHOLE: Final = 10_000
 """All of an endpoint's traffic, in basis points."""
 
 EndpointKey = tuple[str, str, str]

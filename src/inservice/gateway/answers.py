@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import Final
 
 from inservice.errors import AwsError
 from inservice.routing import EndpointRoute
 from inservice.transport.messages import STATUS_LINES
 
-MESSAGE_MAX = 2048
+MESSAGE_MAX: Final = 2048
 """The longest Message and OriginalMessage, by the model of the runtime API."""
 
 
@@ -41,13 +42,13 @@ class ModelError(AwsError):
         super().__init__(before + said[:room] + after, members=members)
 
 
-TIMED_OUT = (
+TIMED_OUT: Final = (
     "Your invocation timed out while waiting for a response from container primary. Review the "
     "latency metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
 )
 
 
-_TAILS = [b"%03x" % number for number in range(0x1000)]
+_TAILS: Final = [b"%03x" % number for number in range(0x1000)]
 
 
 class RequestIds:

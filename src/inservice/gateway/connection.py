@@ -6,7 +6,7 @@ import logging
 import random
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Protocol
+from typing import Final, Protocol
 
 from inservice.clock import Clock
 from inservice.errors import (
@@ -97,7 +97,7 @@ class Unanswered(Invocation):
         raise UnknownOperationException("No operation has this method and path.")
 
 
-_INVOCATIONS: dict[Api, type[Invocation]] = {
+_INVOCATIONS: Final[dict[Api, type[Invocation]]] = {
     Api.INVOKE: Invocation,
     Api.STREAM: StreamedInvocation,
     Api.OPENAI: OpenAiInvocation,
@@ -105,10 +105,10 @@ _INVOCATIONS: dict[Api, type[Invocation]] = {
     Api.UNKNOWN: Unanswered,
 }
 
-_BUG = "An internal error occurred. It is in this server's log."
+_BUG: Final = "An internal error occurred. It is in this server's log."
 
 
-CONTROL_BODY_BYTES = 4 * MIB
+CONTROL_BODY_BYTES: Final = 4 * MIB
 """Of a request to control, which checks the signature and not we. The largest of its requests,
 PutMetricData and PutLogEvents, are 1 MB. Beyond: 413."""
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Set
+from typing import Final
 
 from inservice.routing import FleetRoute, InstanceRoute
 
@@ -22,11 +23,11 @@ CONCURRENCY_MAX = 128
 """Requests that one worker has with one instance at once. A Python model works on one to eight at a
 time; what is beyond waits in its queue, where it can be neither counted nor moved elsewhere."""
 
-UNREACHABLE_SECONDS = 1.0
+UNREACHABLE_SECONDS: Final = 1.0
 """Control sees a dead instance within its own second or two; until then one request a second looks
 whether it is back, and has not been sent if it is not."""
 
-FAILURES_MAX = 5
+FAILURES_MAX: Final = 5
 """Failures in a row after which an instance is ejected: the default of Envoy's outlier detection.
 Failures are broken answers, timeouts, and 502 to 504. A 500 is most often the request's own fault
 and would be one on every instance."""
@@ -34,7 +35,7 @@ and would be one on every instance."""
 SILENT_SECONDS = 2.0
 """Busy and without any answer for so long, an instance is pinged."""
 
-PINGS_MAX = 2
+PINGS_MAX: Final = 2
 """Pings unanswered in a row after which a silent instance is ejected."""
 
 

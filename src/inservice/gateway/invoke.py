@@ -8,10 +8,10 @@ down. `streaming` and `openai` are this with other answers.
 from __future__ import annotations
 
 import errno
-import time
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
 
 from inservice.errors import AwsError, ServiceUnavailable, ValidationError
 from inservice.gateway.answers import TIMED_OUT, ModelError
@@ -36,23 +36,23 @@ from inservice.transport.messages import STATUS_LINES, Request
 if TYPE_CHECKING:
     from inservice.gateway.connection import GatewayConnection
 
-SERVICES = ("sagemaker",)
+SERVICES: Final = ("sagemaker",)
 
-INVOKE_SECONDS = 60.0
+INVOKE_SECONDS: Final = 60.0
 """How long a container may take to answer InvokeEndpoint."""
 
-JOIN_BYTES = 8 * 1024
+JOIN_BYTES: Final = 8 * 1024
 """Up to this size copying a body behind its head is cheaper than a second buffer for the kernel."""
 
-_ERROR_KEPT_BYTES = 16 * 1024
+_ERROR_KEPT_BYTES: Final = 16 * 1024
 """Of a model's error: more than fits into an answer's 2,048 characters whatever the encoding."""
 
-_CLIENT_HEAD = (
+_CLIENT_HEAD: Final = (
     STATUS_LINES[200] + b"x-amzn-requestid: %b\r\nx-Amzn-Invoked-Production-Variant: %b\r\n"
     b"%bcontent-type: %b\r\n"
 )
 
-_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_NO_ROOM: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Invocation(Relay):
@@ -77,7 +77,7 @@ class Invocation(Relay):
         self.request = request
         self.parts = []
         self.target = target
-        self.began = time.perf_counter()
+        self.began = perf_counter()
         self.request_id = connection.gateway.request_ids.next()
 
     # ── the way there ──────────────────────────────────────────────────────────────────────────
@@ -140,7 +140,7 @@ class Invocation(Relay):
         tally = self.tally = gateway.counting.tally(route, fleet)
         tally.begun(len(fleet.instances))
         instances.begun(instance.id, now)
-        self.sent_at = time.perf_counter()
+        self.sent_at = perf_counter()
         gateway.client.pool(instance.address).send(self, self.message, self.seconds_max)
 
     def _choose(self, route: EndpointRoute, avoid: object) -> Choice | None:
@@ -319,7 +319,7 @@ class Invocation(Relay):
 
     def count(self, status: int, *, heard: bool = True) -> None:
         """The model is done with the request, well or badly, or the client is."""
-        now = time.perf_counter()
+        now = perf_counter()
         gateway, route = self.connection.gateway, self.route
         instance, tally = self.instance, self.tally
         if tally is None or instance is None or self.fleet is None or route is None:

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import binascii
 import re
-import time
 from base64 import b64decode
 from functools import lru_cache
+from time import perf_counter
+from typing import Final
 
 import msgspec
 
@@ -29,14 +30,14 @@ from inservice.routing import KeyRoute
 from inservice.transport.framing import ResponseHead
 from inservice.transport.messages import STATUS_LINES
 
-KEY_SECONDS_MAX = 12 * 3600
+KEY_SECONDS_MAX: Final = 12 * 3600
 """The longest life of a bearer key."""
 
-_KEY_BYTES_MAX = 8 * 1024
+_KEY_BYTES_MAX: Final = 8 * 1024
 
-_KEY = re.compile(rb"(?i:bearer) +sagemaker-api-key-([A-Za-z0-9+/=_-]+)")
-_PRESIGNED = re.compile(rb"(sagemaker(?:\.[a-z0-9-]+)?\.amazonaws\.com)/\?(.+)&Version=1")
-_ACTION = re.compile(rb"(?:^|&)Action=CallWithBearerToken(?:&|$)")
+_KEY: Final = re.compile(rb"(?i:bearer) +sagemaker-api-key-([A-Za-z0-9+/=_-]+)")
+_PRESIGNED: Final = re.compile(rb"(sagemaker(?:\.[a-z0-9-]+)?\.amazonaws\.com)/\?(.+)&Version=1")
+_ACTION: Final = re.compile(rb"(?:^|&)Action=CallWithBearerToken(?:&|$)")
 
 
 @lru_cache(maxsize=1024)
@@ -97,7 +98,7 @@ class OpenAiInvocation(Invocation):
     def part_received(self, part: bytes) -> None:
         """Pass it on, or collect it with a length."""
         if self.tally is not None and not self.tally.first_chunks:
-            self.tally.first_chunks.append(time.perf_counter() - self.sent_at)
+            self.tally.first_chunks.append(perf_counter() - self.sent_at)
         Relay.part_received(self, part)
 
     def bodiless(self, head: ResponseHead) -> bool:

@@ -7,7 +7,7 @@ have to trust.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from inservice.errors import ServiceUnavailable
 from inservice.gateway.relay import Relay
@@ -18,15 +18,15 @@ from inservice.transport.messages import STATUS_LINES, Request
 if TYPE_CHECKING:
     from inservice.gateway.connection import GatewayConnection
 
-CONTROL_SECONDS = 120.0
+CONTROL_SECONDS: Final = 120.0
 """How long control may take: its slowest answers are waits of a minute."""
 
 PATIENCE_SECONDS = 5.0
 """How long a request waits for a control that cannot be reached: it is being started again."""
 
-_RETRY_SECONDS = 0.1
+_RETRY_SECONDS: Final = 0.1
 
-_THIS_HOPS = frozenset(
+_THIS_HOPS: Final = frozenset(
     (
         b"connection",
         b"keep-alive",

@@ -7,7 +7,7 @@ not read while the client is behind: the memory of one answer is bounded whateve
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -19,12 +19,12 @@ from inservice.transport.messages import Request
 if TYPE_CHECKING:
     from inservice.gateway.connection import GatewayConnection
 
-COLLECT_BYTES = 256 * 1024
+COLLECT_BYTES: Final = 256 * 1024
 """Answers up to here are collected. Four times the watermark of a connection: below it a client
 costs no pausing, above it a slow one cannot make us keep more."""
 
 
-PASSING_SECONDS = 480.0
+PASSING_SECONDS: Final = 480.0
 """How long passing on an answer may take, whatever its model was given to begin it: 25 MB over an
 uplink of 1 Mbit/s take 200 s. A client that takes nothing at all is cut off much sooner."""
 

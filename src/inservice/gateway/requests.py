@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from inservice.errors import ValidationError
@@ -43,8 +44,8 @@ class Target:
     """For OPENAI: what follows /openai/ in the path, for example `v1/chat/completions`."""
 
 
-_PATH = re.compile(rb"/endpoints/([^/]+)/([a-z-]+)(?:/(v1/[a-z0-9/_-]+))?")
-_APIS = {
+_PATH: Final = re.compile(rb"/endpoints/([^/]+)/([a-z-]+)(?:/(v1/[a-z0-9/_-]+))?")
+_APIS: Final = {
     b"invocations": Api.INVOKE,
     b"invocations-response-stream": Api.STREAM,
     b"async-invocations": Api.ASYNC,
@@ -80,10 +81,10 @@ class Field:
     """In Python's words, always matched in full."""
 
 
-_NAME = r"[a-zA-Z0-9](-*[a-zA-Z0-9])*"
-_PRINTABLE = r"[\x21-\x7e][\x20-\x7e]*"
+_NAME: Final = r"[a-zA-Z0-9](-*[a-zA-Z0-9])*"
+_PRINTABLE: Final = r"[\x21-\x7e][\x20-\x7e]*"
 
-FIELDS: dict[bytes, Field] = {
+FIELDS: Final[dict[bytes, Field]] = {
     b"content-type": Field("contentType", b"Content-Type", 1024),
     b"accept": Field("accept", b"Accept", 1024),
     b"x-amzn-sagemaker-accept": Field("accept", b"Accept", 1024),
@@ -112,9 +113,9 @@ FIELDS: dict[bytes, Field] = {
 }
 """Every header that may reach a model, or be read by the gateway, by its name on the wire."""
 
-_PATTERNS = {field.pattern: re.compile(field.pattern.encode()) for field in FIELDS.values()}
+_PATTERNS: Final = {field.pattern: re.compile(field.pattern.encode()) for field in FIELDS.values()}
 
-_MODEL_LINES = {
+_MODEL_LINES: Final = {
     api: b"POST /invocations HTTP/1.1\r\nHost: localhost:8080\r\n"
     b"X-Amzn-SageMaker-Forwarded-Api: %b\r\n"
     % api.value.encode()
@@ -122,7 +123,7 @@ _MODEL_LINES = {
     for api in Api
 }
 
-_NOT_HERE = {
+_NOT_HERE: Final = {
     b"x-amzn-sagemaker-inference-component": (
         "Inference Component Name header is not allowed for endpoints to which you dont plan to "
         "deploy inference components. Please remove the Inference Component Name header and try "

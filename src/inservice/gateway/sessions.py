@@ -14,20 +14,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from inservice.errors import ValidationError
 
-NEW_SESSION = b"NEW_SESSION"
+NEW_SESSION: Final = b"NEW_SESSION"
 
-KNOWN_MAX = 10_000
+KNOWN_MAX: Final = 10_000
 """Sessions that a worker keeps in memory; the others are in their files."""
 
-DEFAULT_SECONDS = 24 * 3600.0
+DEFAULT_SECONDS: Final = 24 * 3600.0
 """The life of a session whose model names no end."""
 
-_HEADER = re.compile(
+_HEADER: Final = re.compile(
     rb"([a-zA-Z0-9](?:-*[a-zA-Z0-9]){0,255})"
     rb"(?:;\s?Expires=([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z))?"
 )

@@ -6,7 +6,8 @@ an error is the last event of the stream.
 
 from __future__ import annotations
 
-import time
+from time import perf_counter
+from typing import Final
 
 from inservice.aws import eventstream
 from inservice.gateway.invoke import Invocation
@@ -14,7 +15,7 @@ from inservice.gateway.relay import Relay
 from inservice.transport.client import Failure
 from inservice.transport.framing import ResponseHead
 
-STREAM_SECONDS = 480.0
+STREAM_SECONDS: Final = 480.0
 """How long a stream may take from the request to its end: AWS's eight minutes."""
 
 
@@ -36,7 +37,7 @@ class StreamedInvocation(Invocation):
         if self.passing:
             return
         if self.tally is not None:
-            self.tally.first_chunks.append(time.perf_counter() - self.sent_at)
+            self.tally.first_chunks.append(perf_counter() - self.sent_at)
         self.length = None  # whatever the model's body measures, ours is in frames
         self.begin_passing()
 

@@ -20,27 +20,27 @@ import socket
 from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import replace
 from enum import Enum
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from inservice.transport.framing import BLANK_LINE, Chunks, ResponseHead, read_response_head
 from inservice.transport.limits import Limits
 from inservice.transport.messages import Refusal, malformed
 
-CONNECT_SECONDS = 1.0
+CONNECT_SECONDS: Final = 1.0
 """A socket on this host accepts in microseconds; AWS gives a container 250 ms. A whole second,
 since a machine that is starting twenty models is slow and not broken."""
 
-IDLE_SECONDS = 30.0
+IDLE_SECONDS: Final = 30.0
 """How long an unused connection is kept."""
 
-IDLE_MAX = 256
+IDLE_MAX: Final = 256
 """Unused connections kept to one address."""
 
-INTERIM_MAX = 8
+INTERIM_MAX: Final = 8
 """Answers of the 1xx kind before the real one. A flood of them is not an answer."""
 
-_SWEEP_SECONDS = 0.5
-_NEVER = float("inf")
+_SWEEP_SECONDS: Final = 0.5
+_NEVER: Final = float("inf")
 
 
 class Failure(Enum):

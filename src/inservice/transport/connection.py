@@ -15,7 +15,7 @@ the look costs 0.1 µs per connection and second.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from inservice.transport.framing import (
     BLANK_LINE,
@@ -29,9 +29,13 @@ from inservice.transport.messages import Refusal, Request, encode_head, error_bo
 if TYPE_CHECKING:
     from inservice.transport.server import Server
 
-IDLE, HEAD, BODY, ANSWERING, LINGERING = range(5)
+IDLE: Final = 0
+HEAD: Final = 1
+BODY: Final = 2
+ANSWERING: Final = 3
+LINGERING: Final = 4
 
-NEVER = float("inf")
+NEVER: Final = float("inf")
 
 
 class Connection:

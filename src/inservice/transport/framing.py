@@ -16,30 +16,30 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Final, Protocol
 
 import httptools
 
 from inservice.transport.limits import Limits
 from inservice.transport.messages import Refusal, Request, malformed
 
-BLANK_LINE = b"\r\n\r\n"
+BLANK_LINE: Final = b"\r\n\r\n"
 
-_REQUEST_LINE = re.compile(rb"([A-Z]{3,7}) (/[!\"$-~]*) HTTP/1\.([01])\r\n")
+_REQUEST_LINE: Final = re.compile(rb"([A-Z]{3,7}) (/[!\"$-~]*) HTTP/1\.([01])\r\n")
 """One space between, an absolute path without `#`, 1.0 or 1.1. httptools alone would take two
 spaces, HTTP/2.0, `http://elsewhere/` and `#`."""
 
-_METHODS = {
+_METHODS: Final = {
     method.encode(): method
     for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 }
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n]*)?\r\n")
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\r\n]*)?\r\n")
 
-_HOST = re.compile(rb"(?:[A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 """A name or an address and perhaps a port: `Host: a@b` names two hosts to two readers."""
 
-_ONCE = frozenset(
+_ONCE: Final = frozenset(
     (
         b"host",
         b"content-length",
@@ -54,14 +54,14 @@ _ONCE = frozenset(
 )
 """Headers that two readers could take differently if they came twice. So are all `x-amz…`."""
 
-_CONNECTION_OPTIONS = frozenset((b"close", b"keep-alive", b"te"))
+_CONNECTION_OPTIONS: Final = frozenset((b"close", b"keep-alive", b"te"))
 """`Connection: authorization` would ask a proxy to take the signature away."""
 
-_DIGITS_MAX = 15
+_DIGITS_MAX: Final = 15
 """Of a Content-Length: a petabyte, and far below what a 64-bit reader would wrap around at."""
 
 
-_LOWER = {
+_LOWER: Final = {
     written: name
     for name in (
         *(b"host", b"content-length", b"content-type", b"authorization", b"user-agent", b"accept"),

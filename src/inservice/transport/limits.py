@@ -9,8 +9,9 @@ sending one more byte.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-MIB = 1024 * 1024
+MIB: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import http
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 Headers = Sequence[tuple[bytes, bytes]]
 """(lower-case name, value) in the order they came; blanks before a value are gone, blanks after it
@@ -102,8 +103,8 @@ def malformed(message: str) -> Refusal:
     return Refusal(400, "MalformedHttpRequestException", message)
 
 
-_PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
-STATUS_LINES = {
+_PHRASES: Final = {status.value: status.phrase for status in http.HTTPStatus}
+STATUS_LINES: Final = {
     status: f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n".encode()
     for status in range(200, 600)
 }

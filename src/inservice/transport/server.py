@@ -21,7 +21,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 from inservice.transport.connection import ANSWERING, IDLE, NEVER, Connection
 from inservice.transport.limits import Limits
@@ -39,10 +39,10 @@ bug, logged here and answered InternalFailure 500."""
 
 _log = logging.getLogger(__name__)
 
-_SWEEP_SECONDS = 1.0
+_SWEEP_SECONDS: Final = 1.0
 """How often deadlines are looked at: all of them are seconds long."""
 
-_ONE_WRITE_BYTES = 64 * 1024
+_ONE_WRITE_BYTES: Final = 64 * 1024
 """Up to this size copying a body behind its head is cheaper than a second buffer for the kernel."""
 
 
