@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -131,25 +132,28 @@ def median(rounds: Sequence[Round]) -> Round:
 
 
 def cpu_seconds(processes: Sequence[subprocess.Popen[bytes]]) -> float:
-    """User and system time of these processes and all below them."""
+    """User and system time of these processes and all below them, living or waited for."""
     total = 0.0
     for process in processes:
         root = psutil.Process(process.pid)
-        total += sum(sum(one.cpu_times()[:2]) for one in [root, *root.children(recursive=True)])
+        for one in [root, *root.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                total += sum(one.cpu_times()[:4])  # its own, then that of children it waited for
     return total
 
 
 def end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Terminate them and what they started; kill what has not ended after five seconds."""
+    """Terminate them and what they started; kill what has not ended after ten seconds."""
     everybody: list[psutil.Process] = []
     for process in processes:
         if process.poll() is None:
             root = psutil.Process(process.pid)
             everybody += [root, *root.children(recursive=True)]
             process.terminate()
-    _, alive = psutil.wait_procs(everybody, timeout=5)
+    _, alive = psutil.wait_procs(everybody, timeout=10)
     for one in alive:
-        one.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
     for process in processes:
         process.wait()
 

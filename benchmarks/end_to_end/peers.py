@@ -7,92 +7,9 @@ the production path that its own documentation shows, with access logs off.
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
-import venv
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
-from benchmarks.wrk import Contestant
-
-INSTALL_SECONDS = 180
-
-
-class NotHere(Exception):
-    """A framework that cannot take part; the message says why."""
-
-
-@dataclass(frozen=True)
-class Peer:
-    """One framework."""
-
-    name: str
-    packages: tuple[str, ...]  # the first one's version is shown
-    files: Callable[[int], dict[str, str]]  # of a port
-    command: Callable[[int], list[str]]  # of a port; the first word is a program of the venv
-    path: str
-    body: Callable[[bytes], bytes] = lambda body: body
-
-    @property
-    def home(self) -> str:
-        """The name of its virtual environment."""
-        return self.packages[0]
-
-    def start(self, homes: Path, directory: Path, body: bytes) -> Contestant:
-        """Install it if it is not there yet, then start it. Raises NotHere."""
-        home = homes / self.home
-        _install(home, self.packages)
-        directory.mkdir()
-        port = free_port()
-        for name, text in self.files(port).items():
-            (directory / name).write_text(text)
-        program, *arguments = self.command(port)
-        log = (directory / "log").open("wb")
-        process = subprocess.Popen(
-            [str(home / "bin" / program), *arguments],
-            cwd=directory,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={
-                "PATH": f"{home / 'bin'}:/usr/bin:/bin",
-                "HOME": str(directory),
-                "BENTOML_DO_NOT_TRACK": "True",
-            },
-        )
-        version = _version(home, self.packages[0])
-        address = f"127.0.0.1:{port}"
-        return Contestant(self.name, version, address, [process], self.path, self.body(body))
-
-
-def free_port() -> int:
-    """A port that was free a moment ago; good enough for servers that cannot be handed sockets."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-def _install(home: Path, packages: tuple[str, ...]) -> None:
-    done = home / "installed"
-    if done.exists():
-        return
-    venv.create(home, with_pip=True)
-    pip = [str(home / "bin" / "pip"), "install", "-q", "--disable-pip-version-check"]
-    try:
-        subprocess.run(
-            [*pip, *packages], check=True, capture_output=True, timeout=INSTALL_SECONDS, text=True
-        )
-    except subprocess.TimeoutExpired:
-        raise NotHere(f"did not install within {INSTALL_SECONDS} s") from None
-    except subprocess.CalledProcessError as error:
-        raise NotHere(f"did not install: {error.stderr.strip().splitlines()[-1]}") from None
-    done.touch()
-
-
-def _version(home: Path, package: str) -> str:
-    script = f"from importlib.metadata import version; print(version({package!r}))"
-    command = [str(home / "bin" / "python"), "-c", script]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
+from benchmarks.end_to_end.peer import Peer, free_port
 
 _FASTAPI = """
 from fastapi import FastAPI
