@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from benchmarks.end_to_end import ray_serve
 from benchmarks.end_to_end.peer import Peer, free_port
 
 _FASTAPI = """
@@ -182,4 +183,5 @@ PEERS = (
         "/v2/models/bench/infer",
         body=_v2,
     ),
+    *ray_serve.PEERS,
 )
