@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from benchmarks.end_to_end import ray_serve
+from benchmarks.end_to_end import multi_model_server, ray_serve
 from benchmarks.end_to_end.peer import Peer, free_port
 
 _FASTAPI = """
@@ -184,4 +184,5 @@ PEERS = (
         body=_v2,
     ),
     *ray_serve.PEERS,
+    multi_model_server.PEER,
 )
