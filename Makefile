@@ -1,7 +1,8 @@
 # The two commands of the README are `make demo` and `make test`; both set up all they need.
-.PHONY: demo test check run soak golden docs clean
+.PHONY: demo test test-compiled check run wheel soak golden docs clean
 PYTHON ?= python3
 VENV := .venv
+COMPILED := .venv-compiled
 BIN := $(VENV)/bin
 
 demo: $(VENV)/.runs
@@ -14,6 +15,17 @@ check: $(VENV)/.tests
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
+
+# A wheel as releases are built, with the hot path compiled to C; wants a C compiler and Python's
+# headers. It is built from the source archive, so that no compiled module is left in src.
+wheel: dist/.compiled
+
+# The tests of what is compiled, and of whole servers, on that wheel.
+test-compiled: $(COMPILED)/.tests
+	$(COMPILED)/bin/inservice --version | grep -q compiled
+	$(COMPILED)/bin/python -m pytest -n 2 --dist worksteal -q tests/core/identity tests/gateway \
+	    tests/modelserver tests/contracts/test_transport.py tests/acceptance/test_guardrails.py \
+	    tests/acceptance/test_hosting.py tests/acceptance/test_survival.py
 
 run: $(VENV)/.runs
 	$(BIN)/inservice up
@@ -42,6 +54,17 @@ $(VENV)/.tests: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@ $(VENV)/.runs
 
+dist/.compiled: $(shell find src -name '*.py') pyproject.toml constraints.txt | $(VENV)/.tests
+	rm -rf dist
+	HATCH_BUILD_HOOKS_ENABLE=1 PIP_CONSTRAINT=constraints.txt $(BIN)/python -m build --outdir dist
+	touch $@
+
+$(COMPILED)/.tests: dist/.compiled
+	$(PYTHON) -m venv --clear $(COMPILED)
+	$(COMPILED)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	    "$$(ls $(CURDIR)/dist/*.whl)[dev]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(COMPILED) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

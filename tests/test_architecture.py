@@ -187,3 +187,8 @@ def test_everything_public_is_documented(path: Path) -> None:
         and not ast.get_docstring(node)
     ]
     assert not bare, f"public and without a docstring: {bare}"
+
+
+def test_nothing_compiled_lies_in_the_source() -> None:
+    """It would be imported instead of the module beside it, whatever that says by now."""
+    assert not list(SOURCE.parent.rglob("*.so"))

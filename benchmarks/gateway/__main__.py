@@ -2,13 +2,14 @@
 
     python -m benchmarks.gateway [--rounds 5] [--seconds 3] [--connections 16]
                                  [--body-bytes 512] [--envoy PATH | --no-envoy]
-                                 [--python PATH]...
+                                 [--no-compiled] [--python PATH]...
 
 Every contestant gets the same bytes from the same `wrk`: a request as botocore signs it. Ours
 checks the signature, counts and routes; the others do not. Rounds are interleaved, so that a noisy
 moment of the machine hits everybody; the median is printed, and the best round, which is the least
-disturbed one. `--python` adds our gateway as another interpreter runs it. CPU is user and system
-time of all processes of the contestant.
+disturbed one. Our gateway runs twice, from the source and from the compiled wheel, which is built
+first; `--python` adds it as another interpreter runs it. CPU is user and system time of all
+processes of the contestant.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--body-bytes", type=int, default=512)
+    parser.add_argument("--no-compiled", action="store_true", help="leave the wheel's row out")
     parser.add_argument("--python", action="append", default=[], help="another interpreter for us")
     parser.add_argument("--envoy", type=Path, help="an Envoy binary; else it is installed")
     parser.add_argument("--no-envoy", action="store_true")
@@ -71,6 +73,9 @@ def main() -> int:
 def _start(directory: Path, options: argparse.Namespace) -> list[Contestant]:
     body = json_body(options.body_bytes)
     field = [contestants.start_ours(directory, body)]
+    if not options.no_compiled:
+        field.append(contestants.start_ours(directory, body, python=contestants.compiled_python()))
+        field[-1].name = "the same, compiled"
     for python in options.python:
         another = contestants.start_ours(directory, body, python=python)
         another.name = f"the same, run by {python}"

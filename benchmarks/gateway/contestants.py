@@ -81,6 +81,13 @@ def start_ours(
     return Contestant(name, __version__, f"127.0.0.1:{port}", processes, PATH, body)
 
 
+def compiled_python() -> str:
+    """An interpreter that has the compiled wheel of this source, made if need be (a minute)."""
+    root = Path(__file__).parents[2]
+    subprocess.run(["make", "-s", ".venv-compiled/.tests"], cwd=root, check=True)
+    return str(root / ".venv-compiled" / "bin" / "python")
+
+
 def start_model(
     directory: Path, program: str, environment: dict[str, str] | None = None, *, port: int = 0
 ) -> tuple[str, subprocess.Popen[bytes]]:

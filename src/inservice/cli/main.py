@@ -9,6 +9,7 @@ module is imported when, and only when, it is asked for.
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,9 +96,11 @@ def _answer(words: list[str]) -> int:
 
 
 def version_line() -> str:
-    """The version of InService and of the Python that runs it, in one line."""
+    """The version of InService and of the Python that runs it, and whether the hot path is C."""
     v = sys.version_info
-    return f"inservice/{inservice.__version__} Python/{v.major}.{v.minor}.{v.micro}"
+    line = f"inservice/{inservice.__version__} Python/{v.major}.{v.minor}.{v.micro}"
+    modules = os.listdir(os.path.join(os.path.dirname(inservice.__file__), "transport"))
+    return f"{line} compiled" if any(name.endswith(".so") for name in modules) else line
 
 
 def overview() -> int:
