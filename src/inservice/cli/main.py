@@ -99,8 +99,8 @@ def version_line() -> str:
     """The version of InService and of the Python that runs it, and whether the hot path is C."""
     v = sys.version_info
     line = f"inservice/{inservice.__version__} Python/{v.major}.{v.minor}.{v.micro}"
-    modules = os.listdir(os.path.join(os.path.dirname(inservice.__file__), "transport"))
-    return f"{line} compiled" if any(name.endswith(".so") for name in modules) else line
+    names = os.listdir(f"{inservice.__path__[0]}/transport")  # noqa: PTH208 - pathlib is slow to come
+    return f"{line} compiled" if any(name.endswith(".so") for name in names) else line
 
 
 def overview() -> int:
