@@ -37,12 +37,20 @@ def free_port() -> int:
 
 
 def start_stub(directory: Path) -> subprocess.Popen[bytes]:
-    """nginx answering 22 bytes of JSON on a UNIX socket: the cheapest model there is."""
+    """nginx answering 22 bytes of JSON on a UNIX socket: the cheapest model there is.
+
+    Like a model it reads the request to its end before it answers. Left alone, nginx answers at
+    the end of the head, and a proxy that is still sending a large body has to close the connection.
+    """
     return _nginx(
         directory / "stub",
-        f"server {{ listen unix:{directory}/stub.sock; location / {{ "
+        f"upstream answer {{ server unix:{directory}/answer.sock; keepalive 256; }}\n"
+        f"server {{ listen unix:{directory}/answer.sock; location / {{ "
         "default_type application/json; "
-        "return 200 '{\"predictions\": [1.0]}'; } }",
+        "return 200 '{\"predictions\": [1.0]}'; } }\n"
+        f"server {{ listen unix:{directory}/stub.sock; location / {{ proxy_pass http://answer; "
+        "proxy_pass_request_body off; proxy_set_header Content-Length ''; "
+        "proxy_set_header Connection ''; proxy_http_version 1.1; } }",
     )
 
 

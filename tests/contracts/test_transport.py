@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from inservice.transport.client import Upstream
+from inservice.transport.connection import Connection
 from inservice.transport.limits import Limits
 from inservice.transport.server import Answer, Refusal, Request, Response, Server, serve
 
@@ -56,6 +58,14 @@ async def listening(
 
 def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
     uvloop.run(asyncio.wait_for(test(), 20))
+
+
+@pytest.mark.parametrize("kind", [Connection, Upstream])
+def test_what_is_a_protocol_in_all_but_name_has_all_its_callbacks(kind: type) -> None:
+    """Neither inherits asyncio's, so that it can be compiled; a callback that is missing would be
+    an error in the loop's log, and nothing else."""
+    callbacks = {name for name in dir(asyncio.Protocol) if not name.startswith("_")}
+    assert callbacks <= set(dir(kind))
 
 
 over_both = pytest.mark.parametrize("kind", ["tcp", "unix"])

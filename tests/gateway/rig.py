@@ -195,8 +195,15 @@ async def gateway(limits: Limits | None = None) -> AsyncIterator[Rig]:
 
 
 def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a test's coroutine on the loop that the product runs on."""
-    uvloop.run(asyncio.wait_for(test(), 30))
+    """Run a test's coroutine on the loop that the product runs on, which must have no complaint."""
+    complaints: list[dict[str, Any]] = []
+
+    async def whole() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, said: complaints.append(said))
+        await asyncio.wait_for(test(), 30)
+
+    uvloop.run(whole())
+    assert not complaints
 
 
 def echo(request: Request) -> Response:

@@ -174,6 +174,16 @@ class Upstream:
         else:
             self.fail(Failure.BROKEN, str(exc) if exc else "closed before the answer was whole")
 
+    def eof_received(self) -> bool:
+        """asyncio: the other side will send no more. Close: `connection_lost` says what it means."""
+        return False
+
+    def pause_writing(self) -> None:
+        """asyncio: a large request is on its way. All of it is in our memory already."""
+
+    def resume_writing(self) -> None:
+        """asyncio: most of it has left."""
+
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes came."""
         if self.exchange is None:
