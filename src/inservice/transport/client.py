@@ -175,7 +175,7 @@ class Upstream:
             self.fail(Failure.BROKEN, str(exc) if exc else "closed before the answer was whole")
 
     def eof_received(self) -> bool:
-        """asyncio: the other side will send no more. Close: `connection_lost` says what it means."""
+        """asyncio: nothing more will come. Close: `connection_lost` says what that means."""
         return False
 
     def pause_writing(self) -> None:
