@@ -56,7 +56,7 @@ $(VENV)/.tests: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 dist/.compiled: $(shell find src -name '*.py') pyproject.toml constraints.txt | $(VENV)/.tests
 	rm -rf dist
-	HATCH_BUILD_HOOKS_ENABLE=1 PIP_CONSTRAINT=constraints.txt $(BIN)/python -m build --outdir dist
+	HATCH_BUILD_HOOKS_ENABLE=1 PIP_CONSTRAINT=constraints.txt $(BIN)/python -m build --quiet --outdir dist
 	touch $@
 
 $(COMPILED)/.tests: dist/.compiled

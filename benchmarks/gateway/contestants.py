@@ -97,7 +97,12 @@ def compiled_python() -> str:
 
 
 def start_model(
-    directory: Path, program: str, environment: dict[str, str] | None = None, *, port: int = 0
+    directory: Path,
+    program: str,
+    environment: dict[str, str] | None = None,
+    *,
+    port: int = 0,
+    python: str = sys.executable,
 ) -> tuple[str, subprocess.Popen[bytes]]:
     """Our model server by itself with this inference.py, and its address.
 
@@ -109,7 +114,7 @@ def start_model(
     place = directory / "model.sock"
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "inservice.modelserver", "--model-dir", str(directory)),
+            *(python, "-m", "inservice.modelserver", "--model-dir", str(directory)),
             *(("--port", str(port)) if port else ("--unix", str(place))),
         ],
         stdout=subprocess.DEVNULL,

@@ -1,11 +1,12 @@
 """What the gateway adds to calling the model server directly, and what a second worker brings.
 
-    python -m benchmarks.gateway.ours [--rounds 5] [--seconds 2]
+    python -m benchmarks.gateway.ours [--rounds 5] [--seconds 2] [--no-compiled]
 
 The same model server, on a port, is called directly and through the gateway, in turns: at one
 connection (latency that the gateway adds), and as a stream (time to the first byte of 64 parts,
 bytes per second of 64 MB). Two workers are compared with one at 32 connections; that takes two
-cores beside those that the load and the stub use.
+cores beside those that the load and the stub use. Gateway and model server are those of the
+compiled wheel, which is built first, unless `--no-compiled` is given.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gateway.ours")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--no-compiled", action="store_true")
     options = parser.parse_args()
+    python = sys.executable if options.no_compiled else contestants.compiled_python()
     directory = Path(tempfile.mkdtemp(prefix="bench"))
     directory.chmod(0o755)
     started: list[subprocess.Popen[bytes]] = []
@@ -58,7 +61,7 @@ def main() -> int:
         started.append(contestants.start_stub(directory))
         port = contestants.free_port()
         model, process = contestants.start_model(
-            directory / "model", PROGRAM, {"INSERVICE_INLINE": "1"}, port=port
+            directory / "model", PROGRAM, {"INSERVICE_INLINE": "1"}, port=port, python=python
         )
         started.append(process)
         direct = Contestant(
@@ -70,9 +73,9 @@ def main() -> int:
             json_body(512),
         )
         stub = f"unix:{directory}/stub.sock"
-        through = _gateway("through the gateway", directory / "through", model, 1)
-        one = _gateway("one worker", directory / "one", stub, 1)
-        two = _gateway("two workers", directory / "two", stub, 2)
+        through = _gateway("through the gateway", directory / "through", model, 1, python)
+        one = _gateway("one worker", directory / "one", stub, 1, python)
+        two = _gateway("two workers", directory / "two", stub, 2, python)
         for contestant in (through, one, two):
             started += contestant.processes
             wrk.wait_until(contestant, whole=False)
@@ -87,9 +90,11 @@ def main() -> int:
     return 0
 
 
-def _gateway(name: str, directory: Path, model: str, workers: int) -> Contestant:
+def _gateway(name: str, directory: Path, model: str, workers: int, python: str) -> Contestant:
     directory.mkdir()
-    contestant = contestants.start_ours(directory, json_body(512), model=model, workers=workers)
+    contestant = contestants.start_ours(
+        directory, json_body(512), model=model, workers=workers, python=python
+    )
     contestant.name = name
     return contestant
 
