@@ -183,6 +183,41 @@ def test_set_alarm_state_lasts_until_the_next_evaluation(rig: Rig) -> None:
     assert rig.evaluator.tripped("000000000000", "us-east-1", ["errors"]) == {}
 
 
+def test_a_composite_that_was_set_stays_so_until_one_of_its_alarms_changes(rig: Rig) -> None:
+    """SetAlarmState's page: "It returns to its actual state only once any of its children alarms
+    change state. It is also reevaluated if you update its configuration." """
+    client, now = rig.client(), minute()
+
+    def composite() -> str:
+        [alarm] = client.describe_alarms(AlarmNames=["both"], AlarmTypes=["CompositeAlarm"])[
+            "CompositeAlarms"
+        ]
+        return str(alarm["StateValue"])
+
+    put_alarm(client, "a")
+    put_alarm(client, "b", MetricName="Other")
+    client.put_composite_alarm(AlarmName="both", AlarmRule="ALARM(a) AND ALARM(b)")
+    rig.deliver(now + 2)
+    assert composite() == "OK"
+    rehearsal = {"AlarmName": "both", "StateValue": "ALARM", "StateReason": "a rehearsal"}
+    client.set_alarm_state(**rehearsal)
+    rig.deliver(time.time() + 1)
+    put_alarm(client, "c")  # what makes the evaluator read everything again
+    rig.deliver(time.time() + 100)
+    assert composite() == "ALARM"
+    assert rig.evaluator.tripped("000000000000", "us-east-1", ["both"]) == {
+        "both": "is in ALARM: a rehearsal"
+    }
+    client.set_alarm_state(AlarmName="a", StateValue="ALARM", StateReason="its child")
+    rig.deliver(time.time() + 1)
+    assert composite() == "OK"
+
+    client.set_alarm_state(**rehearsal)
+    client.put_composite_alarm(AlarmName="both", AlarmRule="ALARM(b)")
+    rig.deliver(time.time() + 1)
+    assert composite() == "OK"
+
+
 def test_a_metric_math_alarm_on_an_error_rate(rig: Rig) -> None:
     client, now = rig.client(), minute()
     queries = [

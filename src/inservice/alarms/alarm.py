@@ -100,6 +100,7 @@ class AlarmState:
     reason_data: str = ""  # JSON, or nothing
     since: Instant = 0.0  # when `value` last changed
     last_alarm_at: Instant = 0.0  # when it was last seen to leave ALARM; 0: never
+    was_set: bool = False  # by SetAlarmState; an evaluation that moves the alarm clears it
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,9 +189,12 @@ def evaluate_composite(
 ) -> AlarmState:
     """The state of a composite alarm; `alarm.state` itself when nothing changes.
 
-    It is in INSUFFICIENT_DATA only before its first evaluation. `arns` gives the ARN of each alarm
-    named in the rule, for the reason.
+    It is in INSUFFICIENT_DATA only before its first evaluation. A state that SetAlarmState gave it
+    stands until one of its alarms changes: AWS's rule, and what lets a rollback be rehearsed with a
+    composite. `arns` gives the ARN of each alarm named in the rule, for the reason.
     """
+    if alarm.state.was_set and all(s.since <= alarm.state.since for s in states.values()):
+        return alarm.state
     rule = parse(alarm.rule)
     holds = rule.holds({name: state.value for name, state in states.items()})
     value = StateValue.ALARM if holds else StateValue.OK

@@ -128,8 +128,8 @@ def put(
 ) -> AlarmRecord:
     """The alarm after a put: a new one, or another configuration of the one that was.
 
-    An update overwrites the whole configuration and keeps the state; tags given with an update are
-    ignored. Both are AWS's rules.
+    An update overwrites the whole configuration and keeps the state, which is evaluated again even
+    if it was set by hand; tags given with an update are ignored. All are AWS's rules.
     """
     if before is None:
         return AlarmRecord(
@@ -143,7 +143,13 @@ def put(
             tags=tags,
             revision=1,
         )
-    return replace(before, document=document, configured_at=now, revision=before.revision + 1)
+    return replace(
+        before,
+        document=document,
+        configured_at=now,
+        state=replace(before.state, was_set=False),
+        revision=before.revision + 1,
+    )
 
 
 def described(record: AlarmRecord) -> dict[str, Any]:

@@ -217,7 +217,8 @@ def set_alarm_state(
     state_reason: str,
     state_reason_data: str | None = None,
 ) -> None:
-    """Put an alarm in a state until its next evaluation: the way to try out a rollback."""
+    """Put an alarm in a state until its next evaluation: the way to try out a rollback. That of a
+    composite comes when one of its alarms changes its state, or its rule is put again."""
     if state_reason_data:
         try:
             json.loads(state_reason_data)
@@ -227,7 +228,7 @@ def set_alarm_state(
         before = _found(tx, call, alarm_name)
         value = StateValue(state_value)
         state = entered(before.state, value, state_reason, state_reason_data or "", call.now)
-        after = before.with_state(state)
+        after = before.with_state(replace(state, was_set=True))
         items = [moved(before.state, state)] if value is not before.state.value else []
         _remember(call, tx, after, *items)
 

@@ -117,6 +117,15 @@ def test_the_reason_names_the_alarm_that_moved_last() -> None:
     assert '"arn":"arn:a"' in state.reason_data
 
 
+def test_a_state_that_was_set_stands_until_an_alarm_of_the_rule_changes() -> None:
+    alarm = composite("ALARM(a)", AlarmState(ALARM, since=50.0, was_set=True))
+    before = {"a": AlarmState(OK, since=50.0)}
+    assert evaluate_composite(alarm, before, {"a": "arn:a"}, 60.0) is alarm.state
+    after = {"a": AlarmState(OK, since=55.0)}
+    state = evaluate_composite(alarm, after, {"a": "arn:a"}, 60.0)
+    assert (state.value, state.was_set) == (OK, False)
+
+
 def test_suppression() -> None:
     alarm = composite("TRUE", AlarmState(ALARM, since=100.0), wait_seconds=30, extension_seconds=60)
     quiet = AlarmState(OK)
