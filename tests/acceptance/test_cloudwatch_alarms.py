@@ -253,6 +253,54 @@ def test_a_metric_math_alarm_on_an_error_rate(rig: Rig) -> None:
     assert [alarm["AlarmName"] for alarm in found["MetricAlarms"]] == ["rate"]
 
 
+@pytest.mark.parametrize(
+    ("expression", "gives"),
+    [
+        ("SUM(m1)", "gives a number"),
+        ("[m1, m2]", "gives 2"),
+        ("METRICS('x')", "gives 0"),
+        ("FILL(m1)", "FILL takes 2 arguments"),
+        ("IF(METRICS() > 1, 1, 0)", "IF takes numbers"),
+    ],
+)
+def test_math_that_could_never_be_evaluated_is_refused(
+    rig: Rig, expression: str, gives: str
+) -> None:
+    client = rig.client()
+    metric = {"Namespace": "App", "MetricName": "Errors"}
+    stat = {"Metric": metric, "Period": 60, "Stat": "Sum"}
+
+    def put(name: str, expression: str) -> None:
+        client.put_metric_alarm(
+            AlarmName=name,
+            Metrics=[
+                {"Id": "m1", "MetricStat": stat, "ReturnData": False},
+                {"Id": "m2", "MetricStat": stat, "ReturnData": False},
+                {"Id": "e", "Expression": expression},
+            ],
+            EvaluationPeriods=1,
+            Threshold=1.0,
+            ComparisonOperator="GreaterThanThreshold",
+        )
+
+    with pytest.raises(ClientError, match=gives):
+        put("never", expression)
+    put("sound", "(m1 - AVG(m1)) / STDDEV(m1) + SUM(METRICS())")
+    names = [alarm["AlarmName"] for alarm in client.describe_alarms()["MetricAlarms"]]
+    assert names == ["sound"]
+
+
+def test_an_alarm_that_names_a_dimension_twice_is_refused(rig: Rig) -> None:
+    """Accepted, it was never evaluated, and DescribeAlarmsForMetric failed for every metric."""
+    client = rig.client()
+    stage = {"Name": "Stage", "Value": "prod"}
+    with pytest.raises(ClientError, match="must not name a dimension twice"):
+        put_alarm(client, Dimensions=[stage, stage])
+    assert (
+        client.describe_alarms_for_metric(Namespace="App", MetricName="Any")["MetricAlarms"] == []
+    )
+
+
 def test_a_ten_second_alarm_sees_seconds(rig: Rig) -> None:
     client, now = rig.client(), time.time() // 10 * 10
     put_alarm(client, Period=10)

@@ -293,6 +293,31 @@ def check_alarm_statistic(name: str) -> None:
         raise AlarmRefused(str(error)) from error
 
 
+class _Sample:
+    """A reader that has a value for every period of every metric, each another."""
+
+    def read(
+        self, metric: Metric, unit: str | None, start: int, end: int, period: int
+    ) -> dict[int, Aggregate]:
+        """What a Recorder would give."""
+        del metric, unit
+        times = range(start, end, period)
+        return {at: Aggregate.of(2.0 + number, 1.0) for number, at in enumerate(times)}
+
+
+def check_alarm_datapoints(document: Mapping[str, Any], alarm: MetricAlarm) -> None:
+    """Raises AlarmRefused for an alarm that could never be evaluated: its expression gives a
+    number, or several time series. Such an alarm would stay in INSUFFICIENT_DATA for ever, and the
+    deployment that trusts it would have no guard. The expression is tried out, since only its value
+    shows what it gives.
+    """
+    period = alarm.period_seconds
+    try:
+        alarm_datapoints("", "", document, alarm, Window(period * 1_000, period, 3), _Sample())
+    except BadValue as error:
+        raise AlarmRefused(error.message) from error
+
+
 def alarm_datapoints(
     account: str,
     region: str,
@@ -317,7 +342,7 @@ def alarm_datapoints(
     by_id = {query.id: query for query in queries}
     seen = run.results(by_id[watched(document)["Id"]])
     if len(seen) != 1:
-        raise BadValue("An alarm watches one time series; its expression gives several.")
+        raise BadValue(f"An alarm watches one time series; its expression gives {len(seen)}.")
     limits = [result.points for result in run.results(by_id[band])] if band else [{}, {}]
     return [
         Datapoint(at, value, lower=limits[0].get(at), upper=limits[-1].get(at))

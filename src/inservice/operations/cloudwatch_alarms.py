@@ -23,7 +23,11 @@ from inservice.alarms.history import configured, moved
 from inservice.alarms.reasons import entered
 from inservice.alarms.record import ALARMS_MAX, AlarmRecord, alarm_arn, put
 from inservice.metrics.base import AlarmKey
-from inservice.metrics.query import check_alarm_queries, check_alarm_statistic
+from inservice.metrics.query import (
+    check_alarm_datapoints,
+    check_alarm_queries,
+    check_alarm_statistic,
+)
 from inservice.operations.registry import Call, Document, operation
 from inservice.store.base import Reading, Transaction
 
@@ -166,16 +170,18 @@ def _put(call: Call, document: Document, tags: Sequence[TagTypeDef]) -> None:
 def _check(tx: Reading, call: Call, record: AlarmRecord) -> None:
     """Raises AlarmRefused unless the alarm can be computed with."""
     if record.type == "MetricAlarm":
-        metric_alarm(
+        alarm = metric_alarm(
             record.document,
             created_at=record.created_at,
             state=record.state,
             readable_statistic=check_alarm_statistic,
             readable_queries=check_alarm_queries,
         )
+        check_alarm_datapoints(record.document, alarm)
         return
-    alarm = composite_alarm(record.document, state=record.state)
-    named = [*parse(alarm.rule).alarms, *([alarm.suppressor] if alarm.suppressor else [])]
+    composite = composite_alarm(record.document, state=record.state)
+    suppressor = [composite.suppressor] if composite.suppressor else []
+    named = [*parse(composite.rule).alarms, *suppressor]
     known = tx.alarm_states(call.account, call.region, named)
     if unknown := [name for name in named if name not in known]:
         raise AlarmRefused(
