@@ -81,6 +81,7 @@ def _create_endpoint() -> list[Line]:
         ("tags, unterminated quote", _CREATE + """ --tags 'Key="a,Value=1'"""),
         ("tags, braces", _CREATE + " --tags '{Key=a,Value=1}'"),
         ("tags, wrong json type", _CREATE + """ --tags '[{"Key":1,"Value":true}]'"""),
+        ("tags, file without a name", _CREATE + " --tags file://"),
         ("tags, missing file", _CREATE + " --tags file://nowhere.json"),
         ("deployment, shorthand", _CREATE + f" --deployment-config '{CANARY}'"),
         ("deployment, json", _CREATE + f" --deployment-config '{CANARY_JSON}'"),
@@ -416,6 +417,24 @@ def _configuration() -> list[Line]:
             bare=True,
             env=(("AWS_DEFAULT_OUTPUT", "text"),),
         ),
+        Line(
+            "two profiles in the environment",
+            describe,
+            "described",
+            bare=True,
+            credentials=False,
+            env=(("AWS_PROFILE", "p"), ("AWS_DEFAULT_PROFILE", "nope")),
+        ),
+        Line(
+            "file encoding by environment",
+            "sagemaker create-endpoint --endpoint-name file://latin1.txt --endpoint-config-name c",
+            env=(("AWS_CLI_FILE_ENCODING", "latin-1"),),
+        ),
+        Line(
+            "file encoding, unknown",
+            "sagemaker create-endpoint --endpoint-name file://name.txt --endpoint-config-name c",
+            env=(("AWS_CLI_FILE_ENCODING", "nope"),),
+        ),
         Line("timestamps as sent", describe + " --profile wire --region r", "described", bare=True),
         Line("timestamps, unknown", describe + " --profile odd --region r", "described", bare=True),
         Line(
@@ -574,6 +593,8 @@ def _invoke() -> list[Line]:
         ("invoke, query", _INVOKE + " --body MQ== --query ContentType --output text" + out),
         ("invoke, bad outfile", _INVOKE + " --body MQ== nowhere/out.bin"),
         ("invoke, document", _INVOKE + " --body MQ== --cli-input-json '{}'" + out),
+        ("invoke, document alone", _INVOKE + """ --cli-input-json '{"Body": "MQ=="}'""" + out),
+        ("invoke, outfile without a name", _INVOKE + " --body MQ== ''"),
         ("invoke, empty body", _INVOKE + " --body ''" + out),
     ]
     lines = [Line(name, text, "prediction") for name, text in rows]

@@ -57,7 +57,8 @@ The own commands have codes of their own, which each page below gives.
 ## Values
 
 - `file://path` and `fileb://path` put the contents of a file in the place of any value, as text and
-  as bytes. `~` and environment variables in the path are expanded.
+  as bytes. `~` and environment variables in the path are expanded. Text is UTF-8 unless
+  `AWS_CLI_FILE_ENCODING` names another encoding.
 - Structures, and lists and maps of them, are JSON or shorthand: `Key=a,Value=b`,
   `A={B=c,D=[1,2]}`, `'quoted, with a comma'`, `a\\,b`, `Key@=file://path`.
 - Blobs are base64 unless `--cli-binary-format raw-in-base64-out`; `fileb://` is always raw.

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from botocore import xform_name
@@ -87,7 +86,7 @@ def run_operation(
 def _parse(table: OptionTable, words: list[str]) -> dict[str, Any]:
     """The values that were given, by attribute name."""
     parser = Parser()
-    everything_optional = _fills_in(words)
+    everything_optional = _fills_in(table, words)
     for option in table.options.values():
         option.declare(parser, required=option.required and not everything_optional)
     parser.add_argument("help", nargs="?")
@@ -104,9 +103,10 @@ def _given(parsed: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in vars(parsed).items() if value is not None}
 
 
-def _fills_in(words: list[str]) -> bool:
+def _fills_in(table: OptionTable, words: list[str]) -> bool:
     """Whether a document or a skeleton takes the place of required options."""
-    if f"--{CLI_INPUT_JSON.name}" in words or f"--{CLI_INPUT_YAML.name}" in words:
+    documents = (CLI_INPUT_JSON.name, CLI_INPUT_YAML.name)
+    if any(f"--{name}" in words for name in documents if name in table.options):
         return True
     skeleton = f"--{SKELETON.name}"
     # `output` checks the options, so it needs them.
@@ -185,7 +185,7 @@ def _load_yaml(option: str, text: str | bytes) -> Any:
 def _save_stream(operation: OperationModel, answer: dict[str, Any], path: str) -> None:
     assert operation.output_shape is not None
     body = answer.pop(operation.output_shape.serialization["payload"])
-    with Path(path).open("wb") as file:
+    with open(path, "wb") as file:  # noqa: PTH123 - the Path of no name is a directory
         while chunk := body.read(_CHUNK_BYTES):
             file.write(chunk)
 

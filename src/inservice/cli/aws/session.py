@@ -101,6 +101,7 @@ class Session:
         self._botocore = session = botocore.session.Session(
             session_vars={
                 # (key in the profile, environment variable, default, conversion)
+                "profile": (None, ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"], None, None),
                 "cli_binary_format": ("cli_binary_format", None, "base64", None),
                 "cli_auto_prompt": ("cli_auto_prompt", "AWS_CLI_AUTO_PROMPT", "off", None),
                 "cli_timestamp_format": ("cli_timestamp_format", None, "iso8601", None),

@@ -12,7 +12,6 @@ import base64
 import binascii
 import json
 import os
-from pathlib import Path
 from typing import Any, Final
 
 from botocore.model import ListShape, MapShape, Shape, StructureShape
@@ -43,14 +42,18 @@ def read_paramfile(value: Any) -> str | bytes | None:
         return None
     for prefix, binary in (("file://", False), ("fileb://", True)):
         if value.startswith(prefix):
-            path = Path(os.path.expandvars(value.removeprefix(prefix))).expanduser()
-            return _contents(path, value, binary=binary)
+            path = os.path.expandvars(value.removeprefix(prefix))
+            return _contents(os.path.expanduser(path), value, binary=binary)  # noqa: PTH111
     return None
 
 
-def _contents(path: Path, written: str, *, binary: bool) -> str | bytes:
+def _contents(path: str, written: str, *, binary: bool) -> str | bytes:
+    # No Path: the Path of no name is the current directory, and the message would be about that.
+    encoding = None if binary else os.environ.get("AWS_CLI_FILE_ENCODING") or "utf-8"
     try:
-        return path.read_bytes() if binary else path.read_text(encoding="utf-8")
+        with open(path, "rb" if binary else "r", encoding=encoding) as file:  # noqa: PTH123
+            contents: str | bytes = file.read()
+            return contents
     except UnicodeDecodeError as error:
         raise _Unreadable(
             f"Unable to load paramfile ({path}), text contents could not be decoded.  If this is "
