@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +206,30 @@ def test_logs(endpoint: Any, server: Recorder) -> None:
         "logStreamNamePrefix": "v/",
         "filterPattern": '"x"',
     }
-    assert endpoint("logs", "e", "--since", "lately", replies=[Reply(None)]).code == 1
+    endpoint("logs", "e", "--grep", '"level": "ERROR"', replies=REPLIES["filtered events"])
+    assert asked(server)[0][1]["filterPattern"] == r'"\"level\": \"ERROR\""'
+    endpoint("logs", "e", "--since", "99999999d", replies=REPLIES["filtered events"])
+    assert asked(server)[0][1]["startTime"] == 0
+
+
+@pytest.mark.parametrize("age", ["lately", "", "10x", "90", "5min", "5 m"])
+def test_logs_since_no_time_is_wrong_usage(age: str, endpoint: Any, server: Recorder) -> None:
+    ran = endpoint("logs", "e", f"--since={age}", replies=[Reply(None)])
+    assert (ran.code, server.requests) == (2, [])
+    assert "write 30s, 10m" in ran.err
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure_to_tell(server: Recorder) -> None:
+    """`inservice logs e | head -1` said "Broken pipe"."""
+    server.play(REPLIES["filtered events"])
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    words = ["-m", "inservice.cli.main", "logs", "e", "--endpoint-url", server.url]
+    done = subprocess.run(
+        [sys.executable, *words], stdout=write_end, stderr=subprocess.PIPE, check=False
+    )
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_logs_is_a_service_and_a_word_of_ours(inservice: Run, server: Recorder) -> None:

@@ -3,6 +3,7 @@
     ERROR timeout            both words are in the line
     ?ERROR ?WARN             one of them is
     ERROR -"health check"    the first is, the second is not
+    "\\"level\\": 5"           a backslash before a quotation mark that is part of the term
     %time[sd]? ?out%         a regular expression
     [ip, user, code = 4*]    fields of the line, by their place
     { $.level = "ERROR" }    values of a line that is JSON
@@ -22,7 +23,7 @@ from inservice.logs.expressions import Expression
 
 Matches = Callable[[str], bool]
 
-_TERM = re.compile(r"\s*(?P<sign>[?-]?)(?P<term>\"[^\"]*\"|%[^%]*%|\S+)")
+_TERM = re.compile(r"\s*(?P<sign>[?-]?)(?P<term>\"(?:\\\"|[^\"])*\"|%[^%]*%|\S+)")
 _FIELD = re.compile(r"\[[^\]]*\]|\"[^\"]*\"|\S+")
 _COMPARISON = re.compile(
     r"\s*(?P<name>[A-Za-z0-9_$]*)\s*(?P<sign>!=|>=|<=|=|>|<)\s*"
@@ -64,7 +65,7 @@ def _term(term: str) -> Matches:
     if term.startswith('"'):
         if len(term) == 1 or not term.endswith('"'):
             raise LogsParameterRefused("Invalid filter pattern: a quotation mark is missing.")
-        words = term[1:-1]
+        words = term[1:-1].replace('\\"', '"')
         return (lambda line: words in line) if words.strip() else (lambda _: True)
     return lambda line: term in line
 

@@ -20,6 +20,12 @@ ERRORS = [
     "[ERROR 419] MISSING ARGUMENTS",
     "[ERROR 420] INVALID ARGUMENTS",
 ]
+JSON_LINES = [
+    '{"level": 5}',
+    '{"level": 6}',
+    r'{"level": 5, "path": "C:\\"}',
+    "level: 5",
+]
 LINES = [
     "INFO 09/25/2014 12:00:00 GET /service/resource/67 1200",
     "INFO 09/25/2014 12:00:01 POST /service/resource/67/part/111 1310",
@@ -64,6 +70,10 @@ USERS = json.dumps(
         ("?REQUEST ?MISSING", ERRORS, [0, 1, 2]),
         ("?MISSING REQUEST", ERRORS, [0, 1]),  # beside other terms, `?` has no effect
         ('"BAD REQUEST"', ERRORS, [0]),
+        (r'"\"level\": 5"', JSON_LINES, [0, 2]),
+        (r'"level\""', JSON_LINES, [0, 1, 2]),
+        (r'-"\"level\": 5"', JSON_LINES, [1, 3]),
+        (r'"\\" level', JSON_LINES, [2]),  # a backslash before the last mark is one
         ("ERROR -ARGUMENTS", ERRORS, [0, 1]),
         ('-"BAD REQUEST"', ERRORS, [1, 2, 3]),
         ("%AUTHORIZED%", ERRORS, [1]),

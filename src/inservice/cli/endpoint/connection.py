@@ -49,6 +49,8 @@ def explained(run: Callable[[argparse.Namespace], int], options: argparse.Namesp
     """Run a verb; turn what goes wrong into one line and an exit code."""
     try:
         return run(options)
+    except BrokenPipeError:
+        raise  # whoever read our output has seen enough; `main` ends quietly
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted. What was begun on the server goes on.\n")
         return INTERRUPTED
