@@ -56,6 +56,9 @@ def offered(line: str) -> list[str]:
         ("sagemaker create-endpoint --generate-cli-skeleton y", ["yaml-input"]),
         ("sagemaker-runtime inv", ["invoke-endpoint", "invoke-endpoint-async"]),
         ("logs ta", ["tag-log-group", "tag-resource", "tail"]),
+        ("logs b", ["b"]),
+        ("logs b --f", ["--follow"]),
+        ("logs get-log-events --log-group-n", ["--log-group-name"]),
         ("endpoint s", ["show"]),
         ("endpoint show ", ["a", "b"]),
         ("endpoint create ", []),
@@ -73,6 +76,7 @@ def test_what_is_offered(line: str, words: list[str]) -> None:
 
 def test_a_server_that_is_not_there_offers_nothing(clean: Path) -> None:
     assert offered("endpoint show ") == []
+    assert offered("logs ta") == ["tag-log-group", "tag-resource", "tail"]
 
 
 def test_the_words_for_the_shells(inservice: Run, here: Recorder) -> None:

@@ -40,6 +40,14 @@ def test_an_artifact_that_fails(inservice: Run, clean: Path) -> None:
     assert "error: code/inference.py" in ran.out
 
 
+def test_an_artifact_named_by_its_url(inservice: Run, clean: Path) -> None:
+    (clean / "model").mkdir()
+    assert "model would fail" in inservice("model", "lint", f"file://{clean}/model").out
+    ran = inservice("model", "lint", "s3://bucket/model.tar.gz")
+    assert (ran.code, ran.out) == (2, "")
+    assert "fetch it first" in ran.err
+
+
 def test_as_json(inservice: Run, clean: Path) -> None:
     artifact = packed(clean, notes="x = 1\n")
     ran = inservice("model", "lint", str(artifact), "--output", "json")

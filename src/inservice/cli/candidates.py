@@ -87,8 +87,11 @@ def _of_service(
     session = Session(_quiet_globals(words))
     operations = operations_of(service, session)
     named = next((word for word in rest if word in operations), None)
+    if named is None and service == "logs" and rest:
+        return _of_own("endpoint", ["logs", *rest], words, current)  # `logs ENDPOINT` is ours
     if named is None:
-        return [Candidate(name) for name in [*operations, "help"]]
+        offered = [Candidate(name) for name in [*operations, "help"]]
+        return offered + (_endpoints(words) if service == "logs" else [])
     model = session.service_model(service)
     operation = operations[named]
     if named == "wait":
@@ -155,6 +158,14 @@ def _names(option: str, words: list[str]) -> list[Candidate]:
     client: Any = Session(_quiet_globals(words)).client("sagemaker", "completion")
     answer = getattr(client, operation)(MaxResults=100)
     return [Candidate(item[member]) for item in answer[listed]]
+
+
+def _endpoints(words: list[str]) -> list[Candidate]:
+    """Endpoints beside other words, which are offered whether a server answers or not."""
+    try:
+        return _names("endpoint-name", words)
+    except Exception:  # noqa: BLE001 - as in `candidates`
+        return []
 
 
 def _quiet_globals(words: list[str]) -> Any:

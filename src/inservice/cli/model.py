@@ -36,9 +36,21 @@ VERBS: Final = {"lint": Verb("inservice.cli.model", "Say whether an artifact wou
 def parser(prog: str = "inservice model lint") -> argparse.ArgumentParser:
     """The options of `model lint`."""
     options = argparse.ArgumentParser(prog=prog, description=__doc__)
-    options.add_argument("artifact", type=Path, help="a model.tar.gz, or a directory")
+    options.add_argument(
+        "artifact", type=_local, help="a model.tar.gz or a directory; file:// may stand before it"
+    )
     options.add_argument("--output", choices=("text", "json"), default="text")
     return options
+
+
+def _local(written: str) -> Path:
+    """The artifact's path. Of the URLs that a model may have, only file:// is here to look into."""
+    scheme, mark, rest = written.partition("://")
+    if mark and scheme != "file":
+        raise argparse.ArgumentTypeError(
+            f"{written!r} is not on this machine; fetch it first and name the file"
+        )
+    return Path(rest if mark else written)
 
 
 def run(argv: list[str]) -> int:
