@@ -211,6 +211,7 @@ def _documents() -> list[Line]:
         ("skeleton, delete", "sagemaker delete-endpoint --generate-cli-skeleton"),
         ("skeleton, no input", "sts get-caller-identity --generate-cli-skeleton"),
         ("skeleton, no input, yaml", "sts get-caller-identity --generate-cli-skeleton yaml-input"),
+        ("skeleton, times", "sagemaker list-endpoints --generate-cli-skeleton"),
         ("skeleton, tags", "sagemaker add-tags --generate-cli-skeleton yaml-input"),
         ("skeleton, policy", "application-autoscaling put-scaling-policy --generate-cli-skeleton"),
         ("skeleton, events", "logs put-log-events --generate-cli-skeleton"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -34,7 +35,7 @@ def write_skeleton(
     else:
         shape = operation.input_shape
         document = {} if shape is None else _Generator().generate_skeleton(shape)
-        json.dump(document, sys.stdout, indent=4, default=str)
+        json.dump(document, sys.stdout, indent=4, default=datetime.isoformat)
         sys.stdout.write("\n")
 
 
