@@ -229,6 +229,15 @@ def test_questions_that_make_no_sense(rig: Rig) -> None:
         with pytest.raises(ClientError) as caught:
             read(client, *queries)
         assert caught.value.response["Error"]["Code"] == "InvalidParameterValue"
+    with pytest.raises(ClientError, match="Sum is for Statistics"):
+        client.get_metric_statistics(
+            Namespace="App",
+            MetricName="m",
+            StartTime=NOW,
+            EndTime=NOW + timedelta(hours=1),
+            Period=60,
+            ExtendedStatistics=["p99", "Sum"],
+        )
     with pytest.raises(ClientError, match="exceeds the limit of 1,440"):
         client.get_metric_statistics(
             Namespace="App",

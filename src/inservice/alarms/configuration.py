@@ -36,6 +36,9 @@ REFUSED = {
     "EvaluationInterval": "it belongs to EvaluationCriteria, which is not supported",
     "ActionConfiguration": "tags are not propagated to actions",
 }
+STATISTICS = ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
+"""What Statistic may be. All others are extended."""
+
 SINGLE_METRIC = (
     "Namespace",
     "MetricName",
@@ -157,6 +160,8 @@ def _statistic(document: Document) -> str:
     if ("Statistic" in document) == ("ExtendedStatistic" in document):
         raise AlarmRefused("Exactly one of Statistic and ExtendedStatistic must be given")
     name: str = document.get("Statistic") or document["ExtendedStatistic"]
+    if "ExtendedStatistic" in document and name in STATISTICS:
+        raise AlarmRefused(f"ExtendedStatistic must not be {name}: it is a Statistic")
     return name
 
 

@@ -227,7 +227,7 @@ def set_alarm_state(
     composite comes when one of its alarms changes its state, or its rule is put again."""
     if state_reason_data:
         try:
-            json.loads(state_reason_data)
+            json.loads(state_reason_data, parse_constant=_no_constant)
         except ValueError as error:
             raise BadReasonData(f"StateReasonData was not properly formatted: {error}") from error
     with _changing(call) as tx:
@@ -237,6 +237,11 @@ def set_alarm_state(
         after = before.with_state(replace(state, was_set=True))
         items = [moved(before.state, state)] if value is not before.state.value else []
         _remember(call, tx, after, *items)
+
+
+def _no_constant(name: str) -> None:
+    """Python reads NaN and Infinity; JSON has neither, and the history would not be JSON."""
+    raise ValueError(f"{name} is not JSON")
 
 
 @operation("cloudwatch", "EnableAlarmActions")

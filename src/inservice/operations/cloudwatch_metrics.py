@@ -194,6 +194,8 @@ def get_metric_statistics(
         raise BadCombination("Statistics and ExtendedStatistics cannot be given together.")
     if not statistics and not extended_statistics:
         raise MissingValue("One of Statistics and ExtendedStatistics is required.")
+    if misplaced := [name for name in extended_statistics if name in PLAIN]:
+        raise BadValue(f"The value {misplaced[0]} is for Statistics, not for ExtendedStatistics.")
     check_period(period)
     computed = [statistic_of(name) for name in (*statistics, *extended_statistics)]
     first, last = span(start_time, end_time, period, call.now)

@@ -106,6 +106,7 @@ def test_an_alarm_on_a_band_has_no_threshold() -> None:
         ({"MetricName": None}, "MetricName and Metrics"),
         ({"Metrics": [stat("m")]}, "MetricName and Metrics"),
         ({"ExtendedStatistic": "p99"}, "Statistic and ExtendedStatistic"),
+        ({"Statistic": None, "ExtendedStatistic": "Sum"}, "it is a Statistic"),
         ({"TreatMissingData": "sometimes"}, "TreatMissingData"),
         ({"EvaluateLowSampleCountPercentile": "maybe"}, "EvaluateLowSampleCountPercentile"),
         ({"EvaluateLowSampleCountPercentile": "ignore"}, "percentiles only"),
