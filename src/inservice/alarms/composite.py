@@ -5,7 +5,8 @@
     one       = "NOT" one | "(" rule ")" | "TRUE" | "FALSE" | state | at least
     state     = ("ALARM" | "OK" | "INSUFFICIENT_DATA") "(" alarm ")"
     at least  = "AT_LEAST" "(" (number | number "%") "," ["NOT"] state name "," "(" alarms ")" ")"
-    alarm     = a name or an ARN, in double quotes or bare
+    alarm     = a name or an ARN, bare or in double quotes, where a backslash stands before a quote
+                or a backslash of the name
 
 A rule has at most 100 alarms and 500 elements (AWS's limits): an element is a state function, TRUE,
 FALSE or a parenthesis.
@@ -33,7 +34,7 @@ opening parentheses must not exhaust our stack."""
 States = Mapping[str, StateValue]
 """Alarm name → its state. An alarm that is gone is in no state."""
 
-_TOKEN = re.compile(r'\s*(?:(?P<quoted>"[^"]*")|(?P<mark>[(),])|(?P<word>[^\s(),"]+))')
+_TOKEN = re.compile(r'\s*(?:(?P<quoted>"(?:\\["\\]|[^"])*")|(?P<mark>[(),])|(?P<word>[^\s(),"]+))')
 _ARN = re.compile(r"arn:[^:]+:cloudwatch:[^:]*:[^:]*:alarm:(?P<name>.+)", re.DOTALL)
 
 
@@ -138,7 +139,9 @@ class _Reader:
         word = self._next()
         if word in ("(", ")", ","):
             raise AlarmRefused("AlarmRule has a function without an alarm")
-        name = alarm_name(word.strip('"'))
+        if word.startswith('"'):
+            word = re.sub(r'\\(["\\])', r"\1", word[1:-1])
+        name = alarm_name(word)
         self.names[name] = None
         return name
 

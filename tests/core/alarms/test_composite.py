@@ -56,6 +56,8 @@ def test_alarms_are_named_bare_quoted_or_by_arn() -> None:
         " OR ALARM(arn:aws:cloudwatch:us-east-1:000000000000:alarm:by-arn)"
     )
     assert rule.alarms == ("plain", "with (spaces), and AND", "by-arn")
+    rule = parse(r'ALARM("the \"new\" fleet") AND NOT ALARM("C:\temp\\") OR OK("\\\"")')
+    assert rule.alarms == ('the "new" fleet', "C:\\temp\\", '\\"')
 
 
 def test_at_least() -> None:
