@@ -115,6 +115,26 @@ def test_bash_completes(here: Recorder, clean: Path) -> None:
     assert done.stdout == "a b\n"
 
 
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_fish_offers_files_only_where_nothing_else_belongs(here: Recorder, clean: Path) -> None:
+    """It offered every file of the directory beside the names."""
+    (clean / "a-file").touch()
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+    def offered(line: str) -> list[str]:
+        done = subprocess.run(
+            ["fish", "-c", f"inservice completion fish | source; complete -C '{line}'"],
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return [word.split("\t")[0] for word in done.stdout.splitlines()]
+
+    assert offered("inservice endpoint show ") == ["a", "b"]
+    assert offered("inservice model lint a-") == ["a-file"]
+
+
 @contextmanager
 def typed(keys: str) -> Iterator[PipeInput]:
     """A keyboard on which these keys are pressed."""

@@ -44,9 +44,15 @@ compdef _inservice_completion inservice
 _FISH: Final = r"""
 function __inservice_completion
     set -l words (commandline -opc)
-    inservice completion --words $words[2..-1] --current (commandline -ct) 2>/dev/null
+    set -l current (commandline -ct)
+    set -l offered (inservice completion --words $words[2..-1] --current "$current" 2>/dev/null)
+    if count $offered >/dev/null
+        printf '%s\n' $offered
+    else
+        __fish_complete_path "$current"
+    end
 end
-complete -c inservice -a '(__inservice_completion)'
+complete -c inservice -f -a '(__inservice_completion)'
 """
 
 SCRIPTS: Final = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
