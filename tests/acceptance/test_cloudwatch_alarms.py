@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -115,6 +116,26 @@ def test_a_receiver_that_fails_is_tried_again_and_then_given_up(
     assert len(MESSAGES) == 5
     items = client.describe_alarm_history(HistoryItemType="Action")["AlarmHistoryItems"]
     assert json.loads(items[0]["HistoryData"])["error"].startswith("the receiver answered 503")
+
+
+def test_no_action_waits_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A receiver that is down kept the next ones waiting, for up to a minute each."""
+    monkeypatch.setattr("inservice.controller.webhooks.FIRST_PAUSE_SECONDS", 0.001)
+    second, now = threading.Event(), minute()
+
+    def receive(url: str, _: bytes) -> int:
+        if url.endswith("/second"):
+            second.set()
+        return 200 if second.wait(0.5) else 503
+
+    with cloudwatch(tmp_path, receive) as rig:
+        put_alarm(rig.client(), AlarmActions=["http://a.test/first", "http://a.test/second"])
+        put_errors(rig.client(), now + 1)
+        rig.deliver(now + 62)
+        items = rig.client().describe_alarm_history(HistoryItemType="Action")["AlarmHistoryItems"]
+    assert {item["HistorySummary"].partition(" http")[0] for item in items} == {
+        "Successfully executed action"
+    }
 
 
 def test_every_field_comes_back(rig: Rig) -> None:

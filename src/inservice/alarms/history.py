@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from inservice.alarms.alarm import AlarmState, Instant
+from inservice.alarms.reasons import timestamp
 
 HISTORY_SECONDS = 30 * 86_400
 """How long items are kept. AWS: thirty days."""
@@ -79,6 +80,7 @@ def notification(
     document: Mapping[str, Any],
     before: AlarmState,
     after: AlarmState,
+    configured_at: Instant,
     at: Instant,
     message_id: str,
     action: str,
@@ -93,10 +95,10 @@ def notification(
         "AlarmName": name,
         "AlarmDescription": document.get("AlarmDescription"),
         "AWSAccountId": account,
-        "AlarmConfigurationUpdatedTimestamp": _iso(at),
+        "AlarmConfigurationUpdatedTimestamp": timestamp(configured_at),
         "NewStateValue": after.value,
         "NewStateReason": after.reason,
-        "StateChangeTime": _iso(after.since),
+        "StateChangeTime": timestamp(after.since),
         "Region": region,
         "AlarmArn": arn,
         "OldStateValue": before.value,
@@ -137,6 +139,11 @@ _TRIGGER = (
 
 def _trigger(document: Mapping[str, Any]) -> dict[str, Any]:
     trigger = {key: document[key] for key in _TRIGGER if key in document}
+    for kind in ("Statistic", "ExtendedStatistic"):
+        if kind in trigger:
+            trigger["StatisticType"] = kind
+    if "Statistic" in trigger:
+        trigger["Statistic"] = trigger["Statistic"].upper()  # AVERAGE, as messages of AWS have it
     trigger["Dimensions"] = [
         {"name": one["Name"], "value": one["Value"]} for one in document.get("Dimensions", [])
     ]

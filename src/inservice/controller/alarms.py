@@ -308,12 +308,11 @@ class AlarmEvaluator:
         )
 
     async def deliver(self, key: AlarmKey, delivery: Delivery) -> None:
-        """Run the actions of one state, then remember that they were run."""
+        """Run the actions of one state, none waiting for another, then remember that they were."""
         try:
-            outcomes = [
-                (action, await self._webhooks.run(action, delivery))
-                for action in delivery.record.actions()
-            ]
+            actions = delivery.record.actions()
+            errors = await asyncio.gather(*(self._webhooks.run(one, delivery) for one in actions))
+            outcomes = list(zip(actions, errors, strict=True))
             await asyncio.to_thread(self._settle, key, delivery.record.state, outcomes)
         except Exception:  # noqa: BLE001 - one delivery must not end the others
             _log.exception("alarm.action_not_recorded", alarm=delivery.record.arn)

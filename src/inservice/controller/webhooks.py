@@ -99,6 +99,7 @@ class Webhooks:
             document=record.document,
             before=AlarmState(record.acted_on),
             after=record.state,
+            configured_at=record.configured_at,
             at=delivery.at,
             message_id=str(uuid.uuid4()),
             action=action,

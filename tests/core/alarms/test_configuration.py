@@ -172,6 +172,7 @@ def test_a_notification_is_what_an_sns_subscriber_gets() -> None:
         document=REQUEST,
         before=AlarmState(StateValue.OK),
         after=AlarmState(StateValue.ALARM, "why", since=0.25),
+        configured_at=0.5,
         at=1.0,
         message_id="id",
         action="https://example.org/hook",
@@ -179,5 +180,9 @@ def test_a_notification_is_what_an_sns_subscriber_gets() -> None:
     assert (got["Type"], got["Subject"]) == ("Notification", 'ALARM: "errors" in eu-west-1')
     message = json.loads(got["Message"])
     assert message["NewStateValue"] == "ALARM"
-    assert message["StateChangeTime"] == "1970-01-01T00:00:00.250Z"
+    assert message["StateChangeTime"] == "1970-01-01T00:00:00.250+0000"
+    assert message["AlarmConfigurationUpdatedTimestamp"] == "1970-01-01T00:00:00.500+0000"
+    assert got["Timestamp"] == "1970-01-01T00:00:01.000Z"
+    trigger = message["Trigger"]
+    assert (trigger["StatisticType"], trigger["Statistic"]) == ("Statistic", "SUM")
     assert message["Trigger"]["Dimensions"] == [{"name": "EndpointName", "value": "e"}]
