@@ -36,6 +36,13 @@ def test_help_names_every_command(inservice: Run) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+def test_help_that_was_asked_for_is_output(name: str, inservice: Run) -> None:
+    shown = inservice(name, "--help")
+    assert (shown.code, shown.err) == (0, "")
+    assert shown.out.startswith(f"usage: inservice {name}")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_a_module_that_runs(name: str) -> None:
     assert callable(import_module(COMMANDS[name].module).run)
 

@@ -65,8 +65,10 @@ def run(argv: list[str]) -> int:
     if len(argv) == 1 and argv[0] in SCRIPTS:
         sys.stdout.write(SCRIPTS[argv[0]].lstrip("\n"))
         return DONE
-    sys.stderr.write(f"usage: inservice completion {'|'.join(SCRIPTS)}\n")
-    return DONE if argv in (["--help"], ["-h"]) else USAGE
+    asked = argv in (["--help"], ["-h"])
+    stream = sys.stdout if asked else sys.stderr
+    stream.write(f"usage: inservice completion {'|'.join(SCRIPTS)}\n")
+    return DONE if asked else USAGE
 
 
 def _offer(words: list[str], current: str) -> int:

@@ -56,8 +56,10 @@ def _local(written: str) -> Path:
 def run(argv: list[str]) -> int:
     """Answer `inservice model …`; 0: it would work, 1: it would not, 2: no such command."""
     if argv[:1] != ["lint"]:
-        sys.stderr.write("usage: inservice model lint ARTIFACT [--output text|json]\n")
-        return DONE if argv in (["--help"], ["-h"]) else 2
+        asked = argv in (["--help"], ["-h"])
+        stream = sys.stdout if asked else sys.stderr
+        stream.write("usage: inservice model lint ARTIFACT [--output text|json]\n")
+        return DONE if asked else 2
     options = parser().parse_args(argv[1:])
     from inservice.artifacts.lint import lint
 
