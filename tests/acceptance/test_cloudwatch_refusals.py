@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -108,3 +110,18 @@ def test_errors_have_the_codes_that_clients_know(
     with pytest.raises(ClientError) as caught:
         getattr(client, operation)(**arguments)
     assert caught.value.response["Error"]["Code"] == expected
+
+
+@pytest.mark.parametrize("position", [7, None, [], {"a": 1}, "z", [1]])
+def test_a_token_that_was_changed_is_refused(rig: Rig, position: Any) -> None:
+    """Every position but a name was an InternalFailure."""
+    client = rig.client()
+    for name in ("a", "b"):
+        put_alarm(client, name)
+    for describe in (client.describe_alarms, client.describe_alarm_history):
+        token = describe(MaxRecords=1)["NextToken"]
+        digest, _ = json.loads(base64.urlsafe_b64decode(token))
+        changed = base64.urlsafe_b64encode(json.dumps([digest, position]).encode()).decode()
+        with pytest.raises(ClientError, match="NextToken is not valid"):
+            describe(MaxRecords=1, NextToken=changed)
+        assert describe(MaxRecords=1, NextToken=token)

@@ -60,7 +60,7 @@ def describe_log_groups(
         )
     wanted = None
     if log_group_identifiers is not None:
-        wanted = {_group_name(one) for one in log_group_identifiers}
+        wanted = sorted({_group_name(one) for one in log_group_identifiers})
     asked = ("DescribeLogGroups", log_group_name_prefix, log_group_name_pattern, wanted)
     after = _position(next_token, call, asked)
     found = [
