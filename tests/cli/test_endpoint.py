@@ -67,6 +67,15 @@ def test_list(endpoint: Any) -> None:
     assert "\x1b" not in ran.out
 
 
+def test_a_long_name_is_listed_whole(endpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe has no width; 80 columns were assumed, and names ended in an ellipsis."""
+    monkeypatch.setenv("COLUMNS", "40")
+    name = "n" * 63
+    listed = {**REPLIES["one page"][0].body["Endpoints"][0], "EndpointName": name}
+    ran = endpoint("list", replies=[Reply({"Endpoints": [listed]})])
+    assert ran.out.splitlines()[1].split()[:2] == [name, "InService"]
+
+
 def test_options_before_the_command(inservice: Run, server: Recorder) -> None:
     server.play(REPLIES["one page"])
     words = ["--region", "ap-south-1", "--endpoint-url", server.url, "endpoint", "list"]

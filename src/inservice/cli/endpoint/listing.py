@@ -14,6 +14,10 @@ from inservice.cli.endpoint.progress import console, style_of
 
 _COLUMNS = ("NAME", "STATUS", "CREATED", "CHANGED")
 
+_WIDTH = 200
+"""More than a row can have. What is narrower, a terminal or the 80 columns that a pipe is said to
+have, wraps the line or takes it as it is; a name that was cut short is no name."""
+
 
 def parser(prog: str) -> argparse.ArgumentParser:
     """The options of `endpoint list`."""
@@ -39,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _write_table(endpoints: list[dict[str, Any]], *, headers: bool) -> None:
-    out = console()
+    out = console(width=_WIDTH)
     table = Table(*_COLUMNS, box=None, pad_edge=False, show_header=headers, header_style="bold")
     for endpoint in endpoints:
         status = endpoint["EndpointStatus"]

@@ -56,9 +56,9 @@ def add_timeout(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def console(*, stderr: bool = False) -> Console:
+def console(*, stderr: bool = False, width: int | None = None) -> Console:
     """Where progress goes. Colours only on a terminal, and never when NO_COLOR is set."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, width=width)
 
 
 def doing(endpoint: dict[str, Any]) -> str:
