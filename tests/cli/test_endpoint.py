@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -226,6 +227,19 @@ def test_logs_since_no_time_is_wrong_usage(age: str, endpoint: Any, server: Reco
     ran = endpoint("logs", "e", f"--since={age}", replies=[Reply(None)])
     assert (ran.code, server.requests) == (2, [])
     assert "write 30s, 10m" in ran.err
+
+
+def test_following_ends_with_ctrl_c(server: Recorder) -> None:
+    server.play(REPLIES["filtered events"])
+    words = ["-m", "inservice.cli.main", "logs", "e", "--follow", "--endpoint-url", server.url]
+    child = subprocess.Popen(
+        [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline().endswith("v/i-1 ready\n")
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=30)
+    assert (child.returncode, err) == (0, "")
 
 
 def test_a_reader_that_has_seen_enough_is_no_failure_to_tell(server: Recorder) -> None:

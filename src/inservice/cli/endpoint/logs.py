@@ -45,10 +45,15 @@ def run(options: argparse.Namespace) -> int:
     if options.grep:
         text = options.grep.replace('"', '\\"')
         request["filterPattern"] = f'"{text}"'
-    for event in events(client(options, "logs"), request, follow=options.follow):
-        time = moment(event["timestamp"]).isoformat(timespec="milliseconds")
-        sys.stdout.write(f"{time} {event['logStreamName']} {event['message'].rstrip()}\n")
-        sys.stdout.flush()
+    try:
+        for event in events(client(options, "logs"), request, follow=options.follow):
+            time = moment(event["timestamp"]).isoformat(timespec="milliseconds")
+            sys.stdout.write(f"{time} {event['logStreamName']} {event['message'].rstrip()}\n")
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        if not options.follow:
+            raise
+        # Ctrl-C is how one stops following, here as in `logs tail`: nothing went wrong.
     return 0
 
 
