@@ -53,6 +53,11 @@ INTENDED: dict[str, Difference] = {
         ("unknown operation", "stderr", _NEWER + "more operations to choose from"),
         ("near operation", "stderr", _NEWER + "more operations to choose from"),
         (
+            "binary format of the profile, unknown",
+            "stderr",
+            "a cli_binary_format that does not exist is named; AWS CLI says 'hex' and no more",
+        ),
+        (
             "emoji as yaml",
             "stdout",
             "characters beyond U+FFFF stay as they are; libyaml escapes them, and then quotes",

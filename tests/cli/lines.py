@@ -436,6 +436,7 @@ def _configuration() -> list[Line]:
             "sagemaker create-endpoint --endpoint-name file://name.txt --endpoint-config-name c",
             env=(("AWS_CLI_FILE_ENCODING", "nope"),),
         ),
+        Line("binary format of the profile, unknown", describe + " --profile hex", bare=True),
         Line("timestamps as sent", describe + " --profile wire --region r", "described", bare=True),
         Line("timestamps, unknown", describe + " --profile odd --region r", "described", bare=True),
         Line(

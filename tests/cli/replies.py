@@ -205,6 +205,7 @@ FILES: dict[str, bytes] = {
         b"[default]\nregion = eu-west-1\n"
         b"[profile p]\nregion = eu-central-1\noutput = yaml\n"
         b"[profile raw]\nregion = eu-central-1\ncli_binary_format = raw-in-base64-out\n"
+        b"[profile hex]\nregion = eu-central-1\ncli_binary_format = hex\n"
         b"[profile wire]\ncli_timestamp_format = wire\n"
         b"[profile odd]\ncli_timestamp_format = never\n"
         b"[profile paged]\ncli_pager = cat\noutput = text\n"
@@ -212,6 +213,7 @@ FILES: dict[str, bytes] = {
     "credentials": (
         b"[p]\naws_access_key_id = AKIDP\naws_secret_access_key = s\n"
         b"[raw]\naws_access_key_id = AKIDP\naws_secret_access_key = s\n"
+        b"[hex]\naws_access_key_id = AKIDP\naws_secret_access_key = s\n"
         b"[wire]\naws_access_key_id = AKIDP\naws_secret_access_key = s\n"
         b"[odd]\naws_access_key_id = AKIDP\naws_secret_access_key = s\n"
         b"[paged]\naws_access_key_id = AKIDP\naws_secret_access_key = s\n"

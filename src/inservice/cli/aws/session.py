@@ -40,6 +40,8 @@ from inservice.cli.target import Target, find_target
 
 _LOG_FORMAT: Final = "%(asctime)s - %(threadName)s - %(name)s - %(levelname)s - %(message)s"
 
+_BINARY_FORMATS: Final = ("base64", "raw-in-base64-out")
+
 _CREDENTIAL_SERVICES: Final = ("sso", "sso-oidc", "signin")
 """Services that botocore itself calls to obtain a profile's credentials."""
 
@@ -177,13 +179,19 @@ class Session:
 
     @property
     def binary_format(self) -> str:
-        """How blobs are written on the command line."""
+        """How blobs are written on the command line. Raises ValueError for no such way."""
         if self._options.binary_format:
             return self._options.binary_format
         try:
-            return str(self.setting("cli_binary_format"))
+            written = str(self.setting("cli_binary_format"))
         except ProfileNotFound:
             return "base64"
+        if written not in _BINARY_FORMATS:
+            raise ValueError(
+                f"Unknown cli_binary_format value: {written}, "
+                f"valid values are {' and '.join(_BINARY_FORMATS)}"
+            )
+        return written
 
     def auto_prompt(self) -> str:
         """`on`, `on-partial` or `off`."""
