@@ -99,7 +99,7 @@ def version_line() -> str:
     """The version of InService and of the Python that runs it, and whether the hot path is C."""
     v = sys.version_info
     line = f"inservice/{inservice.__version__} Python/{v.major}.{v.minor}.{v.micro}"
-    names = os.listdir(f"{inservice.__path__[0]}/transport")  # noqa: PTH208 - pathlib is slow to come
+    names = os.listdir(f"{inservice.__path__[0]}/transport")  # noqa: PTH208 - pathlib is slow
     return f"{line} compiled" if any(name.endswith(".so") for name in names) else line
 
 
