@@ -1,9 +1,11 @@
 """The whole way to a model: InService beside serving frameworks.
 
     python -m benchmarks.end_to_end [--rounds 3] [--seconds 3] [--connections 16] [--only NAME]…
+                                    [--no-compiled]
 
-Ours is a gateway worker that verifies SigV4 and one instance of the model server behind it; the
-others check nothing and have no gateway. Each framework is installed into a virtual environment of
+Ours is a gateway worker that verifies SigV4 and one instance of the model server behind it, from
+the compiled wheel, which is built first, and from the source; the others check nothing and have no
+gateway. Each framework is installed into a virtual environment of
 its own, kept for the next run; one that does not install within five minutes is left out, and
 said so. Rounds take turns. CPU is user and system time of all processes of each.
 """
@@ -38,12 +40,8 @@ def predict_fn(value, model):
     return value.sum(axis=1)
 """
 
-OURS = {
-    "InService": {},
-    "InService, model in the loop": {"INSERVICE_INLINE": "1"},
-}
-"""Our two ways to run a model: in a thread, which is the default, and for models of microseconds in
-the event loop."""
+IN_THE_LOOP = {"INSERVICE_INLINE": "1"}
+"""Models run in a thread; those of microseconds may run in the event loop instead."""
 
 
 def main() -> int:
@@ -56,11 +54,12 @@ def main() -> int:
     parser.add_argument(
         "--only", action="append", choices=names, help="of the frameworks, this one"
     )
+    parser.add_argument("--no-compiled", action="store_true", help="leave the wheel's rows out")
     options = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="bench"))
     started: list[subprocess.Popen[bytes]] = []
     try:
-        field, absent = _start(directory, started, options.only)
+        field, absent = _start(directory, started, options)
         results: dict[str, list[Round]] = {contestant.name: [] for contestant in field}
         for contestant in field:
             _round(directory, contestant, options)  # warm
@@ -74,25 +73,36 @@ def main() -> int:
     return 0
 
 
-def _start(
-    directory: Path, started: list[subprocess.Popen[bytes]], only: list[str] | None
-) -> tuple[list[Contestant], dict[str, str]]:
-    """Everybody who answers, and why the others do not."""
-    body = json_body(BODY_BYTES)
+def _ours(directory: Path, started: list[subprocess.Popen[bytes]], python: str) -> list[Contestant]:
+    """Our two ways to run a model, with a gateway in front of each."""
     field: list[Contestant] = []
-    for number, (name, environment) in enumerate(OURS.items()):
-        home = directory / f"ours-{number}"
-        model, process = contestants.start_model(home, PROGRAM, environment)
-        gateway = contestants.start_ours(home, body, model=model)
+    for name, environment in (("InService", {}), ("InService, model in the loop", IN_THE_LOOP)):
+        home = directory / str(len(field))
+        model, process = contestants.start_model(home, PROGRAM, environment, python=python)
+        gateway = contestants.start_ours(home, json_body(BODY_BYTES), model=model, python=python)
         started += [process, *gateway.processes]
         wrk.wait_until(gateway, whole=False)
         gateway.name = name
         gateway.processes = [*gateway.processes, process]
         field.append(gateway)
+    return field
+
+
+def _start(
+    directory: Path, started: list[subprocess.Popen[bytes]], options: argparse.Namespace
+) -> tuple[list[Contestant], dict[str, str]]:
+    """Everybody who answers, and why the others do not."""
+    body = json_body(BODY_BYTES)
+    field: list[Contestant] = []
+    if not options.no_compiled:
+        field = _ours(directory / "compiled", started, contestants.compiled_python())
+        for contestant in field:
+            contestant.name += ", compiled"
+    field += _ours(directory / "source", started, sys.executable)
     absent: dict[str, str] = {}
     homes = Path(tempfile.gettempdir()) / f"inservice-peers-{os.getuid()}"
     for number, peer in enumerate(PEERS):
-        if only and peer.name not in only:
+        if options.only and peer.name not in options.only:
             continue
         try:
             contestant = peer.start(homes, directory / str(number), body)
