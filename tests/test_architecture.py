@@ -52,7 +52,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "modelserver": ("transport",),
     "cli": ("config", "supervisor", "errors", "artifacts", "demo"),
     "demo": (),
-    "supervisor": ("config",),
+    "supervisor": ("config", "transport.census"),
     "testing": (*CORE, *SEAM_BASES),
     "app": ("",),
 }

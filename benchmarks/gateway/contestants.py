@@ -19,6 +19,7 @@ from inservice.routing import (
     KeyRoute,
     RoutingTable,
 )
+from inservice.transport.census import make_census
 from inservice.transport.tables import encode_table
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
@@ -72,19 +73,26 @@ def start_ours(
     table = RoutingTable(1, {(ACCOUNT, REGION, "bench"): route}, {KEY_ID: key})
     (directory / "routes.json").write_bytes(encode_table(table))
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    census = make_census(workers)
     command = [
         *(python, "-m", "inservice.gateway.worker"),
         *("--listen-fd", str(listening.fileno())),
+        *("--census-fd", str(census)),
         *("--routes", str(directory / "routes.json")),
         *("--channel", str(directory / "routes.sock")),
         *("--control", str(directory / "control.sock")),
     ]
     processes = [
-        subprocess.Popen(command, pass_fds=[listening.fileno()], stderr=subprocess.DEVNULL)
-        for _ in range(workers)
+        subprocess.Popen(
+            [*command, "--index", str(index)],
+            pass_fds=[listening.fileno(), census],
+            stderr=subprocess.DEVNULL,
+        )
+        for index in range(workers)
     ]
     port = listening.getsockname()[1]
     listening.close()
+    os.close(census)
     name = "inservice, SigV4 verified"
     return Contestant(name, __version__, f"127.0.0.1:{port}", processes, PATH, body)
 

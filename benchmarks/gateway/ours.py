@@ -4,8 +4,9 @@
 
 The same model server, on a port, is called directly and through the gateway, in turns: at one
 connection (latency that the gateway adds), and as a stream (time to the first byte of 64 parts,
-bytes per second of 64 MB). Two workers are compared with one at 32 connections; that takes two
-cores beside those that the load and the stub use. Gateway and model server are those of the
+bytes per second of 64 MB). Two workers are compared with one at 32 connections: with all of the
+machine, which takes two cores beside those that the load and the stub use, and with a quarter of a
+core for each worker, which two cores have. Gateway and model server are those of the
 compiled wheel, which is built first, unless `--no-compiled` is given.
 """
 
@@ -21,7 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import wrk
+from benchmarks import quota, wrk
 from benchmarks.gateway import contestants
 from benchmarks.gateway.__main__ import json_body
 from benchmarks.gateway.contestants import KEY_ID, REGION, SECRET
@@ -83,6 +84,12 @@ def main() -> int:
         print(wrk.machine())
         _pair(directory, direct, through, options, connections=1)
         _pair(directory, one, two, options, connections=32)
+        try:
+            with quota.limited([*one.processes, *two.processes], 0.25):
+                print("\nThe same with a quarter of a core for each worker:")
+                _pair(directory, one, two, options, connections=32)
+        except OSError as error:
+            print(f"\nNot with a quarter of a core for each worker: {error}")
         _streams(direct, through, options.rounds)
     finally:
         wrk.end(started)

@@ -32,6 +32,7 @@ import msgspec
 
 from inservice import config
 from inservice.config import Settings
+from inservice.transport.census import make_census, strike_out
 
 HEARTBEAT_SECONDS = 4.0
 """Workers beat once a second; three missed beats on a busy machine are not yet a stuck worker."""
@@ -83,6 +84,7 @@ class Supervisor:
     _children: dict[str, Child] = field(default_factory=dict)
     _signals: list[int] = field(default_factory=list)
     _sockets: dict[str, socket.socket] = field(default_factory=dict)
+    _census: int = -1  # how many clients each worker has, see transport.census
     _told: bool = True  # what processes.json says is so
 
     def run(self) -> int:
@@ -133,6 +135,7 @@ class Supervisor:
         control.bind(str(path))
         control.listen(BACKLOG)
         self._sockets = {"public": public, CONTROL: control}
+        self._census = make_census(settings.workers)
 
     # ── children ────────────────────────────────────────────────────────────────────────────────
     def _start_control(self, _child: Child) -> subprocess.Popen[bytes]:
@@ -152,11 +155,12 @@ class Supervisor:
         self._forget_heartbeat(child)
         child.heartbeat = ours
         self._selector.register(ours, selectors.EVENT_READ, child)
-        index = child.name.removeprefix("gateway-")
+        index = _index(child)
         run_dir = self.settings.run_dir
         arguments = [
             f"--listen-fd={listen}",
             f"--heartbeat-fd={theirs}",
+            f"--census-fd={self._census}",
             f"--index={index}",
             f"--routes={run_dir / 'routes.json'}",
             f"--channel={run_dir / 'routes.sock'}",
@@ -165,7 +169,9 @@ class Supervisor:
             f"--drain-seconds={self.settings.drain_seconds}",
         ]
         try:
-            return self._spawn("inservice.gateway.worker", arguments, [listen, theirs])
+            return self._spawn(
+                "inservice.gateway.worker", arguments, [listen, theirs, self._census]
+            )
         finally:
             os.close(theirs)
 
@@ -225,6 +231,8 @@ class Supervisor:
             say(f"{child.name} (pid {child.popen.pid}) ended with {code}; starting it again")
             child.popen, child.due_at = None, now + pause
             self._forget_heartbeat(child)
+            if child.name != CONTROL:
+                strike_out(self._census, _index(child))
             self._publish()
 
     def _kill_stuck(self, now: float) -> None:
@@ -405,6 +413,11 @@ def _wait(popen: subprocess.Popen[bytes], seconds: float) -> None:
     except subprocess.TimeoutExpired:
         popen.kill()
         popen.wait()
+
+
+def _index(worker: Child) -> int:
+    """The number of a gateway worker."""
+    return int(worker.name.removeprefix("gateway-"))
 
 
 def _wall(monotonic: float) -> float:

@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from benchmarks.load import Load
 from botocore.credentials import Credentials
 
 from inservice.gateway import instances, waiting
+from inservice.transport.census import strike_out
 from inservice.transport.server import Request, Response, serve
 
 from .rig import KEY_ID, REGION, SECRET, Rig, echo, fleet, gateway, run, table_of
@@ -138,6 +140,44 @@ def test_replacing_a_worker_under_load_fails_no_request() -> None:
         shutil.rmtree(directory)
 
     run(test)
+
+
+def test_workers_that_share_a_socket_share_its_clients() -> None:
+    """A burst of clients that stay is not one worker's: the other would be idle for as long."""
+
+    async def test() -> None:
+        async with plane(table_of()) as it:
+            workers = []
+            for index in range(2):
+                workers.append(it.start_worker(index))
+                while not os_read(it.beats):
+                    await asyncio.sleep(0.01)
+            opened = await asyncio.gather(
+                *(asyncio.open_connection("127.0.0.1", it.port) for _ in range(40))
+            )
+            while sum(counts := [clients(worker) for worker in workers]) < 40:
+                await asyncio.sleep(0.01)
+            # 20 each, but for a worker that this machine lets wait for longer than its turn is.
+            assert min(counts) >= 10, counts
+
+            workers[0].kill()
+            workers[0].wait()
+            strike_out(it.census, 0)
+            more = await asyncio.gather(
+                *(asyncio.open_connection("127.0.0.1", it.port) for _ in range(40))
+            )
+            while clients(workers[1]) < counts[1] + 40:
+                await asyncio.sleep(0.01)
+            for _, writer in opened + more:
+                writer.close()
+
+    run(test)
+
+
+def clients(worker: subprocess.Popen[bytes]) -> int:
+    """How many connections of clients a worker has."""
+    connections = psutil.Process(worker.pid).net_connections("tcp")
+    return sum(one.status == psutil.CONN_ESTABLISHED for one in connections)
 
 
 def os_read(descriptor: int) -> bytes:

@@ -20,6 +20,7 @@ import msgspec
 import pytest
 
 from inservice.routing import RoutingTable
+from inservice.transport.census import make_census
 from inservice.transport.server import Response, serve
 from inservice.transport.tables import InvocationRow, encode_table, rows_of
 
@@ -85,23 +86,29 @@ class Plane:
     control: Control
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     beats: int = -1
+    census: int = field(default_factory=lambda: make_census(4))
 
     @property
     def port(self) -> int:
         return int(self.listening.getsockname()[1])
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
+    def start_worker(self, index: int = 3) -> subprocess.Popen[bytes]:
+        if self.beats >= 0:
+            os.close(self.beats)
         self.beats, theirs = os.pipe()
         os.set_blocking(self.beats, False)
         command = [
             *(sys.executable, "-m", "inservice.gateway.worker"),
             *("--listen-fd", str(self.listening.fileno()), "--heartbeat-fd", str(theirs)),
-            *("--routes", str(self.directory / "routes.json"), "--index", "3"),
+            *("--routes", str(self.directory / "routes.json"), "--index", str(index)),
+            *("--census-fd", str(self.census)),
             *("--channel", str(self.control.path)),
             *("--control", str(self.directory / "control.sock"), "--drain-seconds", "5"),
         ]
         worker = subprocess.Popen(
-            command, pass_fds=[self.listening.fileno(), theirs], stderr=subprocess.DEVNULL
+            command,
+            pass_fds=[self.listening.fileno(), theirs, self.census],
+            stderr=subprocess.DEVNULL,
         )
         os.close(theirs)
         self.workers.append(worker)
@@ -134,6 +141,7 @@ async def plane(table: RoutingTable | None = None) -> AsyncIterator[Plane]:
         if control.server is not None:
             await control.stop()
         os.close(it.beats)
+        os.close(it.census)
         listening.close()
         shutil.rmtree(directory)
 

@@ -33,6 +33,7 @@ from inservice.gateway.instances import Instances
 from inservice.gateway.routes import Channel, Routes
 from inservice.gateway.sessions import Sessions
 from inservice.routing import RoutingTable
+from inservice.transport.census import Census
 from inservice.transport.client import Client
 from inservice.transport.limits import MIB, Limits
 from inservice.transport.server import Server
@@ -106,6 +107,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--settings", help="accepted from the supervisor; all is in the others")
     parser.add_argument("--listen-fd", type=int, action="append", required=True)
     parser.add_argument("--heartbeat-fd", type=int)
+    parser.add_argument("--census-fd", type=int)
     parser.add_argument("--index", type=int, default=0)
     parser.add_argument("--routes", type=Path, required=True)
     parser.add_argument("--channel", type=Path, required=True)
@@ -139,9 +141,10 @@ async def _run(options: argparse.Namespace) -> None:
     sessions = Sessions(options.routes.with_name("sessions"))
     gateway = Gateway(routes, client, control, clock, sessions, counting, instances)
     server = Server(replace(Limits(), body_bytes=options.body_bytes_max, connections_max=_room()))
-    await server.listen(
+    server.share(
         lambda: GatewayConnection(server, gateway),
-        sockets=[socket.socket(fileno=fd) for fd in options.listen_fd],
+        [socket.socket(fileno=fd) for fd in options.listen_fd],
+        None if options.census_fd is None else Census(options.census_fd, options.index),
     )
     channel = Channel(options.channel, options.index, routes, counting, clock)
     following = [

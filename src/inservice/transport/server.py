@@ -23,6 +23,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Final, cast
 
+from inservice.transport.acceptor import Acceptor
+from inservice.transport.census import Census
 from inservice.transport.connection import ANSWERING, IDLE, NEVER, Connection
 from inservice.transport.limits import Limits
 from inservice.transport.messages import (
@@ -65,7 +67,8 @@ class Server:
         self.now = self._loop.time()
         """The loop's time as of the last sweep: exact enough for deadlines of whole seconds, and
         free, where asking costs 0.1 µs at a dozen places."""
-        self._listeners: list[asyncio.AbstractServer] = []
+        self._listeners: list[asyncio.AbstractServer | Acceptor] = []
+        self._acceptors: list[Acceptor] = []
         self._emptied = asyncio.Event()
         self._emptied.set()
         self._sweep()
@@ -88,6 +91,19 @@ class Server:
             self._listeners.append(server)
         if path is not None:
             self._listeners.append(await loop.create_unix_server(make, str(path), backlog=backlog))
+
+    def share(
+        self,
+        protocol: Callable[[], Connection],
+        sockets: list[socket.socket],
+        census: Census | None = None,
+    ) -> None:
+        """Accept on sockets that other processes accept on too, each to have its part."""
+        make = cast("Callable[[], asyncio.Protocol]", protocol)
+        self._acceptors = [
+            Acceptor(self._loop, listening, make, self.connections, census) for listening in sockets
+        ]
+        self._listeners += self._acceptors
 
     @property
     def addresses(self) -> list[tuple[str, int] | str]:
@@ -148,6 +164,8 @@ class Server:
                 connection.transport.abort()
             elif connection.deadline < now:
                 connection.deadline_passed(now)
+        for acceptor in self._acceptors:
+            acceptor.count()
         self.date = b"date: %b\r\n" % email.utils.formatdate(time.time(), usegmt=True).encode()
         self._timer = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
