@@ -57,7 +57,7 @@ class Tally:
 
     def reset(self) -> None:
         """Begin the next row; what is under way stays under way."""
-        self.invocations = 0
+        self.invocations = 0  # below zero: the row takes back what earlier ones have told
         self.client_errors = 0
         self.server_errors = 0
         self.model_errors = 0
@@ -81,6 +81,8 @@ class Tally:
 
     def unsent(self) -> None:
         """Nothing of that request could be sent; it will be begun again elsewhere, or refused."""
+        if self.invocations > 0:
+            self.per_instance -= self.per_instance / self.invocations
         self.invocations -= 1
         self.concurrent -= 1
         self.retried += 1
@@ -107,6 +109,7 @@ class Tally:
         """Nothing to tell."""
         return not (
             self.invocations
+            or self.retried
             or self.gateway_errors
             or self.latencies
             or self.concurrent
@@ -125,7 +128,8 @@ class Tally:
             config=config,
             step=step,
             at=at,
-            invocations=self.invocations,
+            invocations=max(0, self.invocations),
+            taken_back=max(0, -self.invocations),
             client_errors=self.client_errors,
             server_errors=self.server_errors,
             model_errors=self.model_errors,

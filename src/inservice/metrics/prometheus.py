@@ -115,7 +115,7 @@ class Totals:
     def _add(self, total: _Total, row: GatewayRow) -> None:
         unanswered = max(0, row.model_errors - row.client_errors - row.server_errors)
         counts = {
-            "2xx": row.invocations - row.model_errors,
+            "2xx": int(row.model_latency[0]) - row.model_errors,
             "4xx": row.client_errors,
             "5xx": row.server_errors,
             "none": unanswered,

@@ -39,6 +39,7 @@ class GatewayRow:
     step: str  # what it is counted under: see `deployment.state.Deployment.step_id`
     at: float  # when this stretch of counting ended
     invocations: int = 0  # sent to the variant, whatever came of them
+    taken_back: int = 0  # counted by an earlier row, and could not be sent after all
     client_errors: int = 0  # the model answered 4xx
     server_errors: int = 0  # the model answered 5xx
     model_errors: int = 0  # not 2xx, no answer, or no HTTP
@@ -51,6 +52,14 @@ class GatewayRow:
     model_latency: Values = NO_VALUES
     overhead_latency: Values = NO_VALUES
     first_chunk_latency: Values = NO_VALUES
+
+    @property
+    def begun(self) -> int:
+        """What the row adds to the invocations that the rows before it have told; may be negative.
+
+        Sums go by it. A datapoint cannot take back what an earlier one has said.
+        """
+        return self.invocations - self.taken_back
 
     @property
     def variant_key(self) -> VariantKey:
@@ -74,7 +83,7 @@ def step_counts_of(rows: Iterable[GatewayRow], worker: str) -> list[StepCount]:
             place=step["place"],
             fleet=row.fleet,
             worker=worker,
-            invocations=row.invocations,
+            invocations=row.begun,
             answered=int(row.model_latency[0]),
             model_errors=row.model_errors,
             abandoned=row.abandoned,
@@ -87,21 +96,22 @@ def step_counts_of(rows: Iterable[GatewayRow], worker: str) -> list[StepCount]:
 
 
 def _aggregates(row: GatewayRow) -> Iterator[tuple[str, Aggregate]]:
-    count = row.invocations
+    sent, answered = row.invocations, int(row.model_latency[0])
     if row.concurrent_max:
         yield "ConcurrentRequestsPerModel", Aggregate.of(row.concurrent_max)
-    if count:
-        each = row.per_instance / count
-        yield "Invocations", Aggregate.of(1.0, count)
+    if sent:
+        each = row.per_instance / sent
+        yield "Invocations", Aggregate.of(1.0, sent)
         yield (
             "InvocationsPerInstance",
-            Aggregate(count, row.per_instance, each, each, {bin_of(each): count}),
+            Aggregate(sent, row.per_instance, each, each, {bin_of(each): sent}),
         )
-        yield "Invocation4XXErrors", _flags(row.client_errors, count)
-        yield "Invocation5XXErrors", _flags(row.server_errors, count)
-        yield "InvocationModelErrors", _flags(row.model_errors, count)
+    if answered:
+        yield "Invocation4XXErrors", _flags(row.client_errors, answered)
+        yield "Invocation5XXErrors", _flags(row.server_errors, answered)
+        yield "InvocationModelErrors", _flags(row.model_errors, answered)
         if row.mid_stream_errors:
-            yield "MidStreamErrors", _flags(row.mid_stream_errors, count)
+            yield "MidStreamErrors", _flags(row.mid_stream_errors, answered)
     for name, values in (
         ("ModelLatency", row.model_latency),
         ("OverheadLatency", row.overhead_latency),
@@ -114,9 +124,9 @@ def _aggregates(row: GatewayRow) -> Iterator[tuple[str, Aggregate]]:
 def _flags(ones: int, count: int) -> Aggregate:
     """A one for each of `ones` and a zero for each of the rest: their average is the error rate.
 
-    The row of an invocation that is still streaming may hold its error and not itself.
+    Of the answers of that time, and not of what was sent in it: a model that fails slowly fails in
+    seconds in which it is sent nothing.
     """
-    count = max(count, ones)
     bins = {bin_of(1.0): float(ones), ZERO: float(count - ones)}
     return Aggregate(
         count,

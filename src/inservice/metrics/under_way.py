@@ -41,7 +41,7 @@ class UnderWay(Generic[Of]):
         # Two steps of a deployment are told in two rows of the same moment.
         before = said.concurrent_max if said.at == row.at else 0
         said.at, said.concurrent_max = row.at, before + row.concurrent_max
-        change = row.invocations - int(row.model_latency[0]) - row.abandoned
+        change = row.begun - int(row.model_latency[0]) - row.abandoned
         # Below zero are answers to what was sent before this process began to count.
         said.open = max(0, said.open + change)
 

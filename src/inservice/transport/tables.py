@@ -36,6 +36,8 @@ class InvocationRow:
     """Epoch seconds at which this stretch of counting ended."""
     invocations: int = 0
     """Requests that were sent to the variant, whatever became of them."""
+    taken_back: int = 0
+    """Requests that an earlier row of this fleet and step counted, and that could not be sent."""
     client_errors: int = 0
     """The model answered 4xx."""
     server_errors: int = 0

@@ -51,7 +51,7 @@ def page(
     }
 
 
-TELLING = ("le", "strategy", "outcome", "reason")
+TELLING = ("le", "code_class", "strategy", "outcome", "reason")
 
 # ── durations ───────────────────────────────────────────────────────────────────────────────────
 
@@ -93,6 +93,15 @@ def test_pairs_of_which_only_the_parts_are_known(seed: int) -> None:
 
 def test_nothing_plus_nothing() -> None:
     assert sum_by_rank(Aggregate.zero(), Aggregate.zero()).row() == [0, 0, 0, 0, []]
+
+
+def test_a_request_is_counted_when_it_is_answered_by_what_became_of_it() -> None:
+    totals = Totals()
+    totals.add("7@1", [row(invocations=2)])
+    totals.add("7@1", [row(model_errors=1, model_latency=values(3_000_000))])
+    told = page(totals)
+    assert told["inservice_requests_total none"] == 1
+    assert told["inservice_requests_total 2xx"] == 0, "the other one is under way"
 
 
 # ── under way and dropped ───────────────────────────────────────────────────────────────────────

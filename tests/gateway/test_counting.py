@@ -1,0 +1,66 @@
+"""What a worker tells of its invocations, row by row: never less than nothing, and exact in sum."""
+
+from __future__ import annotations
+
+import msgspec
+
+from inservice.gateway.counting import Counting, Tally
+from inservice.metrics.rows import GatewayRow, samples_of, step_counts_of
+from tests.gateway.rig import fleet, table_of
+
+ROUTE = next(iter(table_of(fleet("f", "unix:/a", "unix:/b"), step="g-2/1").endpoints.values()))
+
+
+def tally_of(counting: Counting) -> Tally:
+    return counting.tally(ROUTE, ROUTE.fleets[0])
+
+
+def told(counting: Counting) -> list[GatewayRow]:
+    """The rows of all messages so far, as control reads them."""
+    messages = [msgspec.json.decode(line) for line in counting.unconfirmed()]
+    return [
+        row for m in messages for row in msgspec.convert(m["metrics"]["rows"], list[GatewayRow])
+    ]
+
+
+def test_what_could_not_be_sent_is_no_invocation() -> None:
+    counting = Counting()
+    tally_of(counting).begun(2)
+    tally_of(counting).begun(2)
+    tally_of(counting).unsent()
+    counting.flush(1.0)
+    (row,) = told(counting)
+    assert (row.invocations, row.taken_back, row.retried, row.per_instance) == (1, 0, 1, 0.5)
+
+
+def test_what_was_told_is_taken_back_by_a_later_row() -> None:
+    """A connection may be refused after the second in which it was begun has been told."""
+    counting = Counting()
+    tally_of(counting).begun(2)
+    counting.flush(1.0)
+    tally_of(counting).unsent()
+    counting.flush(2.0)
+    first, second = told(counting)
+    assert (first.invocations, first.taken_back) == (1, 0)
+    assert (second.invocations, second.taken_back, second.retried) == (0, 1, 1)
+    assert sum(count.invocations for count in step_counts_of([first, second], "7@1.0")) == 0
+    for row in (first, second):
+        assert all(sample.seen.count > 0 for sample in samples_of(row))
+
+
+def test_what_is_taken_back_is_set_off_against_what_is_sent_next() -> None:
+    counting = Counting()
+    tally_of(counting).begun(2)
+    counting.flush(1.0)
+    tally_of(counting).unsent()
+    tally_of(counting).begun(2)
+    counting.flush(2.0)
+    assert [(row.invocations, row.taken_back) for row in told(counting)] == [(1, 0), (0, 0)]
+
+
+def test_an_idle_fleet_says_nothing() -> None:
+    counting = Counting()
+    tally_of(counting).begun(2)
+    tally_of(counting).answered(200, 0.001, 0.001)
+    assert counting.flush(1.0) is not None
+    assert counting.flush(2.0) is None
