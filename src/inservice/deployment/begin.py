@@ -126,6 +126,7 @@ def begin_update(
     if retain_all_variant_properties:
         excluded = _excluded(exclude_retained_variant_properties)
         new = tuple(_retained(fleet, endpoint, excluded) for fleet in new)
+        _check_retained_weights(config, new)
     _check_quota(endpoint.fleets, new)
     if not isinstance(policy, BlueGreen) or policy.given:
         _check_same_variants(endpoint.fleets, new)
@@ -363,6 +364,16 @@ def _retained(fleet: Fleet, endpoint: Endpoint, excluded: frozenset[str]) -> Fle
     if "DesiredWeight" not in excluded:
         changes["weight"] = sum((f.weight for f in old), Fraction(0))
     return replace(fleet, **changes)
+
+
+def _check_retained_weights(config: EndpointConfig, new: Sequence[Fleet]) -> None:
+    """A variant that was switched off may be the only one that is left."""
+    if not any(fleet.weight for fleet in new):
+        raise ValidationException(
+            f"RetainAllVariantProperties: every variant of endpoint configuration "
+            f'"{config.arn}" would keep a weight of zero. Exclude DesiredWeight, '
+            f"or give one of them a weight with UpdateEndpointWeightsAndCapacities first."
+        )
 
 
 def _scaled(fleet: Fleet, wish: Document) -> Fleet:

@@ -10,7 +10,7 @@ take traffic by now, not those that have booted: 1 of 3 while a canary of one ba
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -24,7 +24,7 @@ from inservice.hosting.fleet import Fleet
 def describe(endpoint: Endpoint, deployment: Deployment, facts: Facts) -> dict[str, Any]:
     """DescribeEndpointOutput's members, in AWS's case; times are epoch seconds.
 
-    What the endpoint config alone decides (data capture, async, …) is not added here.
+    What no endpoint config can ask for here (data capture, async, …) is absent.
     """
     shown: dict[str, Any] = {
         "EndpointName": endpoint.name,
@@ -46,6 +46,8 @@ def describe(endpoint: Endpoint, deployment: Deployment, facts: Facts) -> dict[s
             "ProductionVariants": [_pending(fleet, deployment) for fleet in deployment.new],
             "StartTime": deployment.started_at,
         }
+    if "MetricsConfig" in endpoint.config.document:
+        shown["MetricsConfig"] = endpoint.config.document["MetricsConfig"]
     return shown
 
 
@@ -87,25 +89,23 @@ def _serving_variant(
 
 def _pending(fleet: Fleet, deployment: Deployment) -> dict[str, Any]:
     """A variant of the config that is coming, or, on the way back, that is going."""
-    active = _active(fleet, deployment)
     summary = {
         "VariantName": fleet.variant.name,
         "DeployedImages": _images([fleet]),
         "CurrentWeight": float(fleet.weight),
         "DesiredWeight": float(fleet.weight),
-        "CurrentInstanceCount": active,
+        "CurrentInstanceCount": _active(fleet, deployment, deployment.shares),
         "DesiredInstanceCount": fleet.size,
         **_routing(fleet),
     }
     if fleet.variant.instance_type is not None:
         summary["InstanceType"] = fleet.variant.instance_type
-    status = _pending_status(fleet, active, deployment)
+    status = _pending_status(fleet, deployment)
     return {**summary, "VariantStatus": [status]} if status else summary
 
 
-def _active(fleet: Fleet, deployment: Deployment) -> int:
+def _active(fleet: Fleet, deployment: Deployment, shares: Mapping[str, int]) -> int:
     """How many instances of a new fleet take traffic: its part of what its variant gets."""
-    shares = deployment.shares
     if fleet.id not in shares:
         return 0
     kin = {w.fleet for w in deployment.step.wants if w.variant == fleet.variant.name}
@@ -172,7 +172,7 @@ def _serving_statuses(
             yield _status(Doing.DELETING, f"Terminating {spare} instance(s).", deployment)
 
 
-def _pending_status(fleet: Fleet, active: int, deployment: Deployment) -> dict[str, Any] | None:
+def _pending_status(fleet: Fleet, deployment: Deployment) -> dict[str, Any] | None:
     """What happens to a variant that is coming, in AWS's words where they are known."""
     step, last = deployment.step, deployment.row - 1
     before = deployment.plan[last].sizes.get(fleet.id, 0) if last >= 0 else 0
@@ -182,6 +182,7 @@ def _pending_status(fleet: Fleet, active: int, deployment: Deployment) -> dict[s
     if step.doing is Doing.CREATING:
         message = f"Launching {step.sizes[fleet.id] - before} instance(s)."
         return _status(step.doing, message, deployment)
+    active = _active(fleet, deployment, step.shares)  # of the row, though it be not in force yet
     capacity = f"{_capacity(fleet, deployment)} capacity of {active} instance(s)."
     if step.doing is Doing.SHIFTING:
         return _status(step.doing, f"Activating traffic on {capacity}", deployment)

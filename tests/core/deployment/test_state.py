@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import msgspec
 from tests.core.deployment.stage import Stage
 
 from inservice.deployment.describe import describe
 from inservice.deployment.events import as_eventbridge, upper_snake
+from inservice.deployment.plan import Doing
 from inservice.deployment.state import Deployment, decode_hook, encode_hook
 from inservice.hosting.endpoint import FAILURE_REASON_LENGTH_MAX, Endpoint
 
@@ -70,6 +72,20 @@ def test_a_deployment_event_is_shaped_like_aws_s_sample() -> None:
     ]
     assert detail["InService"]["Shares"] == {"g-1-v": 6_667, "g-2-v": 3_333}
     json.dumps(event)
+
+
+def test_a_shift_is_described_by_what_it_shifts_to() -> None:
+    """Between entering the row and the first turn on it, nothing of it is in force yet."""
+    stage = baking()
+    assert stage.endpoint
+    assert stage.deployment
+    entered = replace(stage.deployment, row=1, shares=stage.deployment.plan[0].shares)
+    assert entered.step.doing is Doing.SHIFTING
+    shown = describe(stage.endpoint, entered, stage.world.look())
+    (coming,) = shown["PendingDeploymentSummary"]["ProductionVariants"]
+    assert coming["CurrentInstanceCount"] == 0
+    (status,) = coming["VariantStatus"]
+    assert status["StatusMessage"] == "Activating traffic on canary capacity of 1 instance(s)."
 
 
 def test_a_status_event_has_the_other_detail_type() -> None:

@@ -27,14 +27,19 @@ def add_config(perform: Perform, name: str, *, count: int = 1) -> None:
         "CreateEndpointConfig",
         EndpointConfigName=name,
         ProductionVariants=[
-            {
-                "VariantName": "AllTraffic",
-                "ModelName": f"model-of-{name}",
-                "InitialInstanceCount": count,
-                "InstanceType": "ml.m5.large",
-            }
+            variant("AllTraffic", ModelName=f"model-of-{name}", InitialInstanceCount=count)
         ],
     )
+
+
+def variant(name: str, **members: Any) -> dict[str, Any]:
+    return {
+        "VariantName": name,
+        "ModelName": "model-of-first",
+        "InitialInstanceCount": 1,
+        "InstanceType": "ml.m5.large",
+        **members,
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +101,19 @@ def test_an_endpoint_is_described(perform: Perform) -> None:
     assert expected.items() <= described.items()
     assert "ProductionVariants" not in described  # AWS has a serving config to show only later
     assert described["PendingDeploymentSummary"]["EndpointConfigName"] == "first"
+
+
+def test_what_its_config_says_of_metrics_is_described(perform: Perform, store: Store) -> None:
+    metrics = {"EnableEnhancedMetrics": True, "MetricPublishFrequencyInSeconds": 30}
+    perform(
+        "CreateEndpointConfig",
+        EndpointConfigName="metered",
+        ProductionVariants=[variant("AllTraffic")],
+        MetricsConfig=metrics,
+    )
+    perform("CreateEndpoint", EndpointName="Demo", EndpointConfigName="metered")
+    settle(store)
+    assert perform("DescribeEndpoint", EndpointName="Demo")["MetricsConfig"] == metrics
 
 
 @pytest.mark.parametrize("again", ["Demo", "demo", "DEMO"])
@@ -178,6 +196,27 @@ def test_an_update_looks_up_the_alarms_that_it_retains(perform: Perform, store: 
         tx.save_alarm(ACCOUNT, REGION, "errors", state="OK", document={})
     perform("UpdateEndpoint", **update, RetainDeploymentConfig=True)
     assert record_of(store).deployment.alarms == ("errors",)
+
+
+def test_no_update_retains_nothing_but_weights_of_zero(perform: Perform, store: Store) -> None:
+    """The variants that took the traffic are gone, and the one that stays was switched off."""
+    variants = [variant("one", InitialVariantWeight=0), variant("two")]
+    perform("CreateEndpointConfig", EndpointConfigName="both", ProductionVariants=variants)
+    perform("CreateEndpointConfig", EndpointConfigName="one", ProductionVariants=[variant("one")])
+    perform("CreateEndpoint", EndpointName="Demo", EndpointConfigName="both")
+    settle(store)
+    before = record_of(store)
+    update = {
+        "EndpointName": "Demo",
+        "EndpointConfigName": "one",
+        "RetainAllVariantProperties": True,
+    }
+    with pytest.raises(ValidationException, match="weight of zero"):
+        perform("UpdateEndpoint", **update)
+    assert record_of(store) == before
+    excluded = [{"VariantPropertyType": "DesiredWeight"}]
+    perform("UpdateEndpoint", **update, ExcludeRetainedVariantProperties=excluded)
+    assert record_of(store).endpoint.status is EndpointStatus.UPDATING
 
 
 def test_an_endpoint_works_from_its_own_copies(perform: Perform, store: Store) -> None:
