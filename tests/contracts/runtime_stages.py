@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from inservice.runtimes.base import Handle, LaunchSpec, Runtime, Sight
+from inservice.runtimes.base import Handle, LaunchSpec, Sight, WatchedRuntime
 from inservice.runtimes.process import ProcessRuntime
 from inservice.testing.runtime import FakeHost, FakeRuntime, Script
 
@@ -65,7 +65,7 @@ def transform_fn(model, body, content_type, accept):
 class Stage(Protocol):
     """A runtime and the world it runs instances in."""
 
-    runtime: Runtime
+    runtime: WatchedRuntime
 
     def spec(self, behaviour: str = "good") -> LaunchSpec:
         """A spec, with an id of its own, of an instance that behaves so."""

@@ -11,6 +11,7 @@ import pytest
 
 from inservice.runtimes.base import Handle, ImageNotRunnable, InstanceState, Sight
 from tests.contracts.runtime_stages import (
+    PATIENCE_SECONDS,
     FakeStage,
     ProcessStage,
     Stage,
@@ -132,6 +133,23 @@ def test_a_kill_is_told_apart_from_an_exit(stage: Stage) -> None:
         assert (sight.exit_code, sight.signal) == (None, "SIGKILL")
         assert sight.ready_at == was_ready.ready_at
         await stage.runtime.retire(handle, 5)
+
+    run(test)
+
+
+def test_an_end_is_told_as_it_comes(stage: Stage) -> None:
+    async def test() -> None:
+        handle = await stage.runtime.launch(stage.spec())
+        await ready(stage, handle)
+        told = asyncio.create_task(stage.runtime.ended(handle))
+        await asyncio.wait({told}, timeout=0.05)
+        assert not told.done()
+        stage.kill(handle)
+        await asyncio.wait_for(told, PATIENCE_SECONDS)
+        await asyncio.wait_for(stage.runtime.ended(handle), PATIENCE_SECONDS)  # and ever after
+        assert (await stage.runtime.look(handle)).state is GONE
+        await stage.runtime.retire(handle, 5)
+        await asyncio.wait_for(stage.runtime.ended(handle), PATIENCE_SECONDS)
 
     run(test)
 

@@ -2,9 +2,10 @@
 
 A turn of the controller decides from what is, so it needs a fresh sight of each instance without
 waiting for a probe of each. One small task per instance looks again and again: often while the
-instance starts, because every millisecond here is time to InService; once a second afterwards. A
-change wakes the endpoint that the instance belongs to. Nothing here is remembered over a crash of
-control: the runtime's own records are, and `adopt` begins from them.
+instance starts, because every millisecond here is time to InService; once a second afterwards; and
+at once when it ends, since a bake could end meanwhile and the old fleet be stopped. A change wakes
+the endpoint that the instance belongs to. Nothing here is remembered over a crash of control: the
+runtime's own records are, and `adopt` begins from them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from inservice.clock import Clock
-from inservice.runtimes.base import Handle, InstanceState, LaunchSpec, Runtime, Sight
+from inservice.runtimes.base import Handle, InstanceState, LaunchSpec, Sight, WatchedRuntime
 
 FIRST_LOOK_SECONDS = 0.01
 """An instance forked from a prepared process is ready within some tens of milliseconds."""
@@ -25,7 +26,7 @@ STARTING_LOOK_SECONDS_MAX = 0.25
 """A model that loads for minutes need not be asked more often than this."""
 
 STEADY_LOOK_SECONDS = 1.0
-"""How late the death of an instance is noticed. The gateway avoids it meanwhile."""
+"""How late it is noticed that an instance does not answer. The gateway avoids it meanwhile."""
 
 log = structlog.get_logger()
 
@@ -56,7 +57,7 @@ class Instances:
     """What runs. `on_change` is told the fleet id whenever an instance's state changes,
     `on_restart` what was launched in place of a dead one, and how that one was seen last."""
 
-    runtime: Runtime
+    runtime: WatchedRuntime
     clock: Clock
     on_change: Callable[[str], None]
     on_restart: Callable[[LaunchSpec, Sight], None] = lambda *_: None
@@ -142,21 +143,37 @@ class Instances:
         return self._watched.get(fleet_of(instance_id), {}).get(instance_id)
 
     async def _look_again_and_again(self, watched: Watched) -> None:
-        pause = FIRST_LOOK_SECONDS
-        while watched.sight.state is not InstanceState.GONE:
-            await self.clock.sleep(pause)
-            try:
-                sight = await self.runtime.look(watched.handle)
-            except Exception:
-                # The last sight stands: not to have seen is no reason to think it gone.
-                log.exception("instance not seen", instance=watched.handle.instance_id)
-                pause = STEADY_LOOK_SECONDS
-                continue
-            changed = sight.state is not watched.sight.state
-            watched.sight = sight
-            if changed:
-                watched.since = self.clock.now()
-                log.info("instance changed", instance=watched.handle.instance_id, state=sight.state)
-                self.on_change(fleet_of(watched.handle.instance_id))
-            starting = sight.state is InstanceState.STARTING
-            pause = min(pause * 1.3, STARTING_LOOK_SECONDS_MAX) if starting else STEADY_LOOK_SECONDS
+        ended = asyncio.create_task(self.runtime.ended(watched.handle))
+        try:
+            pause = FIRST_LOOK_SECONDS
+            while watched.sight.state is not InstanceState.GONE:
+                await self._sleep(pause, ended)
+                pause = await self._look(watched, pause)
+        finally:
+            ended.cancel()
+
+    async def _sleep(self, seconds: float, ended: asyncio.Task[None]) -> None:
+        """Until it is time to look again, or there is something to see."""
+        sleeping = asyncio.create_task(self.clock.sleep(seconds))
+        waited_for = {sleeping} if ended.done() else {sleeping, ended}
+        try:
+            await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+
+    async def _look(self, watched: Watched, pause: float) -> float:
+        """Look once; how long to wait before the next time."""
+        try:
+            sight = await self.runtime.look(watched.handle)
+        except Exception:
+            # The last sight stands: not to have seen is no reason to think it gone.
+            log.exception("instance not seen", instance=watched.handle.instance_id)
+            return STEADY_LOOK_SECONDS
+        changed = sight.state is not watched.sight.state
+        watched.sight = sight
+        if changed:
+            watched.since = self.clock.now()
+            log.info("instance changed", instance=watched.handle.instance_id, state=sight.state)
+            self.on_change(fleet_of(watched.handle.instance_id))
+        starting = sight.state is InstanceState.STARTING
+        return min(pause * 1.3, STARTING_LOOK_SECONDS_MAX) if starting else STEADY_LOOK_SECONDS

@@ -108,6 +108,14 @@ class Runtime(Protocol):
         ...
 
 
+class WatchedRuntime(Runtime, Protocol):
+    """A runtime that tells of an end as it comes, and not at the next look."""
+
+    async def ended(self, handle: Handle) -> None:
+        """Return when the instance has ended, at once if it has or never was."""
+        ...
+
+
 class PreparedRuntime(Runtime, Protocol):
     """A runtime that can do beforehand what every launch of an image would have to."""
 

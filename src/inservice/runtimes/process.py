@@ -81,7 +81,7 @@ _SEEN_SECONDS = 5.0
 
 
 class ProcessRuntime:
-    """Runs instances as processes. Implements `runtimes.base.Runtime`.
+    """Runs instances as processes. Implements `runtimes.base.WatchedRuntime`.
 
     `run_dir` holds sockets and records and must be short (ValueError otherwise); `log_dir` holds
     output, in `<account>/<region>/<endpoint>/<variant>/<instance id, quoted>.log`.
@@ -157,6 +157,20 @@ class ProcessRuntime:
             probes=tuple(probes),
             phases=ready.phases if ready else {"fork": record.fork_seconds},
         )
+
+    async def ended(self, handle: Handle) -> None:
+        """Return when its process has ended. The kernel tells; nothing is asked again and again."""
+        record = self._record(handle)
+        pidfd = None if record is None else records.open_process(record)
+        if pidfd is None:
+            return
+        loop, end = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(pidfd, end.set)
+        try:
+            await end.wait()
+        finally:
+            loop.remove_reader(pidfd)
+            os.close(pidfd)
 
     async def retire(self, handle: Handle, grace_seconds: float) -> None:
         """End it, then forget it. Its log stays.

@@ -9,6 +9,7 @@ Held to the same contract suite as the runtimes that run things (tests/contracts
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections import deque
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ from inservice.runtimes.base import (
 
 UNRUNNABLE = "example.com/unknown:1"
 """The image that the fake refuses."""
+
+_TOLD_AFTER_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,11 @@ class FakeHost:
         instance = self._instances.get(handle.instance_id)
         return instance if instance is not None and instance.handle == handle else None
 
+    def runs(self, handle: Handle) -> bool:
+        """Whether the instance that the handle speaks of runs."""
+        instance = self.find(handle)
+        return instance is not None and not self.ended(instance)
+
     def find_running(self, instance_id: str) -> _Instance | None:
         """The instance of this id, if it runs."""
         instance = self._instances.get(instance_id)
@@ -152,7 +160,7 @@ class FakeHost:
 
 
 class FakeRuntime:
-    """Implements `runtimes.base.Runtime` over a FakeHost."""
+    """Implements `runtimes.base.WatchedRuntime` over a FakeHost."""
 
     def __init__(self, host: FakeHost) -> None:
         self._host = host
@@ -170,8 +178,7 @@ class FakeRuntime:
 
     async def recover(self, handle: Handle) -> Handle | None:
         """The handle, if its instance runs."""
-        instance = self._host.find(handle)
-        return None if instance is None or self._host.ended(instance) else handle
+        return handle if self._host.runs(handle) else None
 
     async def look(self, handle: Handle) -> Sight:
         """What the script says about now."""
@@ -195,6 +202,11 @@ class FakeRuntime:
             probes=tuple(instance.probes),
             phases={"fork": 0.0},
         )
+
+    async def ended(self, handle: Handle) -> None:
+        """Return soon after its end, scripted or not."""
+        while self._host.runs(handle):  # noqa: ASYNC110 - a scripted end sets no event
+            await asyncio.sleep(_TOLD_AFTER_SECONDS)
 
     async def retire(self, handle: Handle, grace_seconds: float) -> None:
         """Wait as long as the script takes to end, the grace at most; then forget it."""
