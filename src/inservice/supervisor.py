@@ -86,6 +86,7 @@ class Supervisor:
     _sockets: dict[str, socket.socket] = field(default_factory=dict)
     _census: int = -1  # how many clients each worker has, see transport.census
     _told: bool = True  # what processes.json says is so
+    _listened_at: float = 0.0  # the last round of the loop, which takes a second at most
 
     def run(self) -> int:
         """Start, keep running, stop. Raises AlreadyRunning, RecordsRefused, or OSError if the port
@@ -236,6 +237,11 @@ class Supervisor:
             self._publish()
 
     def _kill_stuck(self, now: float) -> None:
+        """Whoever was silent while we listened; held up ourselves, we heard nobody."""
+        if now - self._listened_at > HEARTBEAT_SECONDS / 2:
+            for child in self._children.values():
+                child.beaten_at = now
+        self._listened_at = now
         for child in self._children.values():
             silent = now - child.beaten_at
             if child.heartbeat is not None and child.popen and silent > HEARTBEAT_SECONDS:
@@ -265,18 +271,22 @@ class Supervisor:
 
     def _keep_running(self) -> None:
         while True:
-            now = time.monotonic()
-            self._reap(now)
-            self._kill_stuck(now)
-            self._start_due(now)
-            if not self._told:
-                self._publish()
-            for key, _ in self._selector.select(timeout=1.0):
-                self._drain(key)
+            self._tend()
             while self._signals:
                 if self._signals.pop(0) != signal.SIGHUP:
                     return
                 self._replace_workers()
+
+    def _tend(self) -> None:
+        """One round: start again what ended, end what is stuck, listen for a second at most."""
+        now = time.monotonic()
+        self._reap(now)
+        self._kill_stuck(now)
+        self._start_due(now)
+        if not self._told:
+            self._publish()
+        for key, _ in self._selector.select(timeout=1.0):
+            self._drain(key)
 
     def _drain(self, key: selectors.SelectorKey) -> None:
         """Empty a pipe; if it is a worker's, its heart beats."""
@@ -290,7 +300,7 @@ class Supervisor:
 
     def _replace_workers(self) -> None:
         """One by one: the next worker goes when the one before it beats."""
-        for child in list(self._children.values()):
+        for child in self._children.values():
             if child.name == CONTROL or child.popen is None:
                 continue
             old = child.popen
@@ -305,7 +315,14 @@ class Supervisor:
             old.terminate()
             if before is not None:
                 os.close(before)
-            _wait(old, self.settings.drain_seconds + LAST_WORDS_SECONDS)
+            self._await_end(old, self.settings.drain_seconds + LAST_WORDS_SECONDS)
+
+    def _await_end(self, old: subprocess.Popen[bytes], seconds: float) -> None:
+        """A worker that was told to go has up to `seconds`; meanwhile the others are tended."""
+        deadline = time.monotonic() + seconds
+        while old.poll() is None and time.monotonic() < deadline:
+            self._tend()
+        _wait(old, 0.0)
 
     def _await_beat(self, child: Child) -> None:
         deadline = time.monotonic() + HEARTBEAT_SECONDS

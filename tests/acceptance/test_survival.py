@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from inservice.config import load
+from inservice.config import Settings, load
+from inservice.supervisor import HEARTBEAT_SECONDS
 from tests.acceptance.clients import Crowd
-from tests.acceptance.server import Server, run_cli, variant, wait_until
+from tests.acceptance.server import Server, archive, run_cli, variant, wait_until
 
 Start = Callable[..., Server]
 Echo = Callable[[str], str]
+
+
+SLEEPER = """
+import json, pathlib, time
+def model_fn(model_dir):
+    return None
+def transform_fn(model, data, content_type, accept):
+    pathlib.Path(data).touch()
+    time.sleep(6.0)
+    return json.dumps("slept well"), "application/json"
+"""
+"""A model that shows that it has a request, and takes longer with it than a heartbeat may."""
 
 
 def serving(server: Server, url: str, count: int = 2) -> str:
@@ -129,6 +144,52 @@ def test_reload_replaces_the_workers_without_a_failed_request(
     assert reloaded.returncode == 0, reloaded.stderr
     assert crowd.failures == []
     assert not workers() & before
+
+
+def running(server: Server) -> dict[str, int]:
+    """The pids of the supervisor and its children, as the supervisor tells them."""
+    document = json.loads((Settings(server.data_dir).run_dir / "processes.json").read_bytes())
+    children = {child["name"]: child["pid"] for child in document["children"]}
+    return {"supervisor": document["pid"], **children}
+
+
+def kill_control(server: Server) -> None:
+    """And wait until there is another."""
+    before = running(server)["control"]
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: running(server).get("control", before) != before)
+
+
+def test_a_reload_that_takes_long_keeps_everybody_tended(
+    start_server: Start, tmp_path: Path
+) -> None:
+    server = start_server("--workers=1")
+    url = archive(tmp_path / "sleeper.tar.gz", {"code/inference.py": SLEEPER})
+    name = serving(server, url, count=1)
+    asleep = tmp_path / "asleep"
+    answers: list[object] = []
+    client = threading.Thread(target=lambda: answers.append(server.invoke(name, str(asleep))))
+    client.start()
+    wait_until(asleep.exists)
+    before = running(server)
+    os.kill(before["supervisor"], signal.SIGHUP)
+    wait_until(lambda: running(server)["gateway-0"] != before["gateway-0"])
+    kill_control(server)
+    assert client.is_alive(), "control is back while the old worker still has its request"
+    client.join()
+    assert answers == ["slept well"]
+
+
+def test_a_supervisor_that_was_held_up_blames_nobody_for_silence(start_server: Start) -> None:
+    server = start_server()
+    before = running(server)
+    os.kill(before["supervisor"], signal.SIGSTOP)
+    time.sleep(HEARTBEAT_SECONDS + 1.0)  # that is what makes a worker look stuck
+    os.kill(before["supervisor"], signal.SIGCONT)
+    for _ in range(2):  # two rounds: one to blame somebody, one to start another in its place
+        kill_control(server)
+    after = running(server)
+    assert {**after, "control": 0} == {**before, "control": 0}
 
 
 def test_a_data_directory_too_deep_for_sockets_has_them_elsewhere_while_it_runs(
