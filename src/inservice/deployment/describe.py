@@ -43,7 +43,7 @@ def describe(endpoint: Endpoint, deployment: Deployment, facts: Facts) -> dict[s
     if deployment.config is not None and not deployment.over:
         shown["PendingDeploymentSummary"] = {
             "EndpointConfigName": deployment.config.name,
-            "ProductionVariants": [_pending(fleet, deployment) for fleet in deployment.new],
+            "ProductionVariants": [_pending(fleet, deployment, facts) for fleet in deployment.new],
             "StartTime": deployment.started_at,
         }
     if "MetricsConfig" in endpoint.config.document:
@@ -87,7 +87,7 @@ def _serving_variant(
     return {**summary, "VariantStatus": statuses} if statuses else summary
 
 
-def _pending(fleet: Fleet, deployment: Deployment) -> dict[str, Any]:
+def _pending(fleet: Fleet, deployment: Deployment, facts: Facts) -> dict[str, Any]:
     """A variant of the config that is coming, or, on the way back, that is going."""
     summary = {
         "VariantName": fleet.variant.name,
@@ -100,7 +100,7 @@ def _pending(fleet: Fleet, deployment: Deployment) -> dict[str, Any]:
     }
     if fleet.variant.instance_type is not None:
         summary["InstanceType"] = fleet.variant.instance_type
-    status = _pending_status(fleet, deployment)
+    status = _pending_status(fleet, deployment, facts)
     return {**summary, "VariantStatus": [status]} if status else summary
 
 
@@ -162,23 +162,26 @@ def _serving_statuses(
         missing = sum(
             max(step.sizes[fleet.id] - len(facts.of(fleet.id).ready), 0) for fleet in fleets
         )
-        yield _status(Doing.UPDATING, f"Launching {missing} instance(s).", deployment)
-    else:
-        spare = sum(
-            max(len(facts.of(fleet.id).present) - step.sizes.get(fleet.id, 0), 0)
-            for fleet in fleets
-        )
-        if spare:
-            yield _status(Doing.DELETING, f"Terminating {spare} instance(s).", deployment)
+        if missing:
+            yield _status(Doing.UPDATING, f"Launching {missing} instance(s).", deployment)
+    elif spare := _spare(fleets, deployment, facts):
+        yield _status(Doing.DELETING, f"Terminating {spare} instance(s).", deployment)
 
 
-def _pending_status(fleet: Fleet, deployment: Deployment) -> dict[str, Any] | None:
+def _spare(fleets: Iterable[Fleet], deployment: Deployment, facts: Facts) -> int:
+    """Instances that are there and that the row does not want."""
+    sizes = deployment.step.sizes
+    return sum(max(len(facts.of(fleet.id).present) - sizes.get(fleet.id, 0), 0) for fleet in fleets)
+
+
+def _pending_status(fleet: Fleet, deployment: Deployment, facts: Facts) -> dict[str, Any] | None:
     """What happens to a variant that is coming, in AWS's words where they are known."""
     step, last = deployment.step, deployment.row - 1
     before = deployment.plan[last].sizes.get(fleet.id, 0) if last >= 0 else 0
     if deployment.phase is Phase.ROLLING_BACK:
-        message = f"Terminating {fleet.size - step.sizes.get(fleet.id, 0)} instance(s)."
-        return _status(Doing.DELETING, message, deployment)
+        spare = _spare([fleet], deployment, facts)
+        message = f"Terminating {spare} instance(s)."
+        return _status(Doing.DELETING, message, deployment) if spare else None
     if step.doing is Doing.CREATING:
         message = f"Launching {step.sizes[fleet.id] - before} instance(s)."
         return _status(step.doing, message, deployment)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 from tests.core.deployment.stage import Stage
 
 from inservice.deployment.describe import describe
 from inservice.deployment.events import as_eventbridge, upper_snake
+from inservice.deployment.facts import Facts, FleetFacts
 from inservice.deployment.plan import Doing
-from inservice.deployment.state import Deployment, decode_hook, encode_hook
+from inservice.deployment.state import Deployment, Phase, decode_hook, encode_hook
 from inservice.hosting.endpoint import FAILURE_REASON_LENGTH_MAX, Endpoint
 
 POLICY = {
@@ -22,6 +24,13 @@ POLICY = {
             "CanarySize": {"Type": "INSTANCE_COUNT", "Value": 1},
         },
         "TerminationWaitInSeconds": 600,
+    }
+}
+
+ROLLING = {
+    "RollingUpdatePolicy": {
+        "MaximumBatchSize": {"Type": "INSTANCE_COUNT", "Value": 1},
+        "WaitIntervalInSeconds": 600,
     }
 }
 
@@ -86,6 +95,33 @@ def test_a_shift_is_described_by_what_it_shifts_to() -> None:
     assert coming["CurrentInstanceCount"] == 0
     (status,) = coming["VariantStatus"]
     assert status["StatusMessage"] == "Activating traffic on canary capacity of 1 instance(s)."
+
+
+def test_the_way_back_is_described_by_what_is_there() -> None:
+    """One of four had been launched when it was turned back; the old fleet was still whole."""
+    stage = Stage()
+    lines = ("create old v=4", "after 5", f"update new v=4 {json.dumps(ROLLING)}", "after 5")
+    for line in (*lines, "abort", "after 0"):
+        list(stage.perform(line))
+    assert stage.endpoint
+    assert stage.deployment
+    back = replace(stage.deployment, phase=Phase.ROLLING_BACK)
+    old = FleetFacts(ready=frozenset(range(4)))
+    draining = {"g-1-v": old, "g-2-v": FleetFacts(draining=frozenset({0}))}
+    messages = [_messages(describe(stage.endpoint, back, Facts(fleets=draining)))]
+    messages.append(_messages(describe(stage.endpoint, back, Facts(fleets={"g-1-v": old}))))
+    creating = replace(back, plan=(replace(back.step, doing=Doing.CREATING),), row=0)
+    messages.append(_messages(describe(stage.endpoint, creating, Facts(fleets={"g-1-v": old}))))
+    assert messages == [["Terminating 1 instance(s)."], [], []]
+
+
+def _messages(shown: dict[str, Any]) -> list[str]:
+    pending = shown["PendingDeploymentSummary"]["ProductionVariants"]
+    return [
+        status["StatusMessage"]
+        for variant in (*shown["ProductionVariants"], *pending)
+        for status in variant.get("VariantStatus", [])
+    ]
 
 
 def test_a_status_event_has_the_other_detail_type() -> None:
