@@ -228,6 +228,32 @@ def test_instances_outlive_the_fork_server_and_are_adopted_by_the_next(alone: Pr
     run(test)
 
 
+def test_a_launch_outlives_the_fork_server_that_was_started_for_it(alone: ProcessStage) -> None:
+    """Nothing is wrong with the model; a deployment must not be rolled back for that."""
+
+    async def test() -> None:
+        launching = asyncio.create_task(alone.runtime.launch(alone.spec()))
+        first = await _listening(alone)
+        os.kill(first, signal.SIGKILL)
+        handle = await launching
+        await ready(alone, handle)
+        assert alone.runtime.fork_server_pid() != first
+        await alone.runtime.retire(handle, 5)
+
+    run(test)
+
+
+async def _listening(stage: ProcessStage) -> int:
+    """The pid of a fork server, as soon as it could be asked for something."""
+    path = str(records.Places(stage.run_dir).fork_server_socket)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            with socket.socket(socket.AF_UNIX) as asking:
+                if asking.connect_ex(path) == 0 and (pid := stage.runtime.fork_server_pid()):
+                    return pid
+            await asyncio.sleep(0.001)
+
+
 def test_the_end_of_an_adopted_instance_is_seen(alone: ProcessStage) -> None:
     async def test() -> None:
         handle = await alone.runtime.launch(alone.spec())

@@ -66,6 +66,9 @@ LINES_SHOWN = 30
 _FORK_SERVER_SECONDS = 20.0
 """A new fork server listens after 0.1 s; this is for a host that is busy or cold."""
 
+_FORK_SERVERS_ASKED = 4
+"""The first may not be there, and the next two be killed before they answer."""
+
 _LAUNCH_SECONDS = 60.0
 """A launch waits for the zygote's imports if it is the first: 1 s for scikit-learn with warm files,
 several without .pyc files."""
@@ -234,15 +237,18 @@ class ProcessRuntime:
     async def _tell(self, command: Command, seconds: float) -> Reply:
         """Have a command carried out, starting the fork server if there is none.
 
-        Commands are safe to repeat, so a fork server that dies under one is simply asked again.
+        Commands are safe to repeat, so when a fork server dies under one, the next is asked. Each
+        may be killed from outside; a command that itself is the death of it comes to an end.
         """
-        with contextlib.suppress(OSError, EOFError):
-            return await self._ask(command, seconds)
-        await self._start_fork_server()
-        try:
-            return await self._ask(command, seconds)
-        except (OSError, EOFError) as error:
-            raise LaunchFailed(f"The fork server does not answer: {error}") from error
+        gone: Exception | None = None
+        for _ in range(_FORK_SERVERS_ASKED):
+            if gone is not None:
+                await self._start_fork_server()
+            try:
+                return await self._ask(command, seconds)
+            except (OSError, EOFError) as error:
+                gone = error
+        raise LaunchFailed(f"The fork server does not answer: {gone}") from gone
 
     async def _ask(self, command: Command, seconds: float) -> Reply:
         """Raises OSError or EOFError when there is no fork server, or no longer; LaunchFailed when
