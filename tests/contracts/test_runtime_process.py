@@ -556,6 +556,29 @@ def test_a_reader_that_stopped_does_not_stop_the_model(alone: ProcessStage) -> N
     run(test)
 
 
+def test_an_end_is_seen_though_the_fork_server_is_stuck(alone: ProcessStage) -> None:
+    """Traffic must be taken from it; that another cannot be launched now is another matter."""
+
+    async def test() -> None:
+        handle = await alone.runtime.launch(alone.spec())
+        await ready(alone, handle)
+        pid = alone.runtime.fork_server_pid()
+        assert pid is not None
+        alone.again()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(10):  # half of what a fork server that starts may take
+                assert (await alone.runtime.look(handle)).state is READY
+                alone.kill(handle)
+                await alone.runtime.ended(handle)
+                assert (await alone.runtime.look(handle)).state is GONE
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await alone.runtime.retire(handle, 5)
+
+    run(test)
+
+
 # ── environment ───────────────────────────────────────────────────────────────────────────────────
 
 

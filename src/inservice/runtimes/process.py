@@ -73,6 +73,9 @@ _LAUNCH_SECONDS = 60.0
 """A launch waits for the zygote's imports if it is the first: 1 s for scikit-learn with warm files,
 several without .pyc files."""
 
+_HELLO_SECONDS = 2.0
+"""What a look waits for the fork server: as long as for the instance itself."""
+
 _EXIT_SECONDS = 5.0
 """From the fork server's last answer until it is gone."""
 
@@ -292,10 +295,15 @@ class ProcessRuntime:
             raise LaunchFailed(f"The fork server did not start: {' '.join(words[-1:])}")
 
     async def _be_kept(self) -> None:
-        """Have a fork server that keeps the instances' output, or go on without one."""
-        if time.monotonic() - self._seen_at > _SEEN_SECONDS:
+        """Have a fork server that keeps the instances' output, or go on without one.
+
+        One look in a while asks; if the fork server is stuck, no other look waits for it.
+        """
+        now = time.monotonic()
+        if now - self._seen_at > _SEEN_SECONDS:
+            self._seen_at = now
             try:
-                await self._tell(Hello(), _FORK_SERVER_SECONDS)
+                await self._tell(Hello(), _HELLO_SECONDS)
             except LaunchFailed as error:
                 _log.warning("output of instances is not kept: %s", error)
 
