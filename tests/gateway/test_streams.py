@@ -93,7 +93,8 @@ class TestEventStream:
                     return first, caught.value.response["Error"]["Code"]
 
                 assert await asyncio.to_thread(call) == (b"hello", "ModelStreamError")
-                assert rows(rig)[0].model_errors == 1
+                (row,) = rows(rig)
+                assert (row.model_errors, row.mid_stream_errors) == (1, 1)
 
         run(test)
 
@@ -212,6 +213,34 @@ class TestOpenAi:
                 assert seen[0].header(b"authorization") is None
                 path = seen[0].header(b"x-amzn-sagemaker-model-invocation-path")
                 assert path == b"/v1/chat/completions"
+                writer.close()
+
+        run(test)
+
+    def test_each_stream_has_one_first_chunk(self) -> None:
+        """Though what was counted is sent on in the middle of it, and though it breaks off."""
+        parts = asyncio.Event()
+
+        async def pauses(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+            await parts.wait()
+            writer.write(b"1\r\nb\r\n")
+            await asyncio.sleep(0.02)
+            writer.close()
+
+        async def test() -> None:
+            async with gateway() as rig:
+                rig.serve_table(table_of(fleet("f", await rig.scripted(pauses))))
+                reader, writer = await rig.connect()
+                writer.write(self.request(self.bearer()))
+                await reader.readuntil(b"a")
+                first = rows(rig)[-1]
+                parts.set()
+                await reader.read()
+                last = rows(rig)[-1]
+                assert (first.first_chunk_latency[0], last.first_chunk_latency[0]) == (1, 0)
+                assert (first.mid_stream_errors, last.mid_stream_errors) == (0, 1)
                 writer.close()
 
         run(test)

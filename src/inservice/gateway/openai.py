@@ -27,6 +27,7 @@ from inservice.gateway.relay import Relay
 from inservice.gateway.streaming import STREAM_SECONDS
 from inservice.identity.sigv4 import EMPTY_SHA256, Claim, claim
 from inservice.routing import KeyRoute
+from inservice.transport.client import Failure
 from inservice.transport.framing import ResponseHead
 from inservice.transport.messages import STATUS_LINES
 
@@ -97,9 +98,15 @@ class OpenAiInvocation(Invocation):
 
     def part_received(self, part: bytes) -> None:
         """Pass it on, or collect it with a length."""
-        if self.tally is not None and not self.tally.first_chunks:
+        if not self.size and self.tally is not None:
             self.tally.first_chunks.append(perf_counter() - self.sent_at)
         Relay.part_received(self, part)
+
+    def answer_failed(self, failure: Failure, why: str) -> None:
+        """After the first byte it is an error of the stream as well."""
+        if self.size and self.length is None and self.tally is not None:
+            self.tally.mid_stream_errors += 1
+        Invocation.answer_failed(self, failure, why)
 
     def bodiless(self, head: ResponseHead) -> bool:
         """Here the model's status is the client's."""

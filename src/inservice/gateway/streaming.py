@@ -56,6 +56,12 @@ class StreamedInvocation(Invocation):
             self.model_lines(head),
         )
 
+    def answer_failed(self, failure: Failure, why: str) -> None:
+        """After the first byte it is an error of the stream as well."""
+        if self.passing and self.tally is not None:
+            self.tally.mid_stream_errors += 1
+        Invocation.answer_failed(self, failure, why)
+
     def broken_off(self, failure: Failure) -> None:
         """Tell the client as an event, then end the stream properly."""
         if failure is Failure.TIMED_OUT:
