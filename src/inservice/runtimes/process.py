@@ -86,6 +86,10 @@ _SEEN_SECONDS = 5.0
 """How often `look` makes sure that a fork server is there to keep the instances' output."""
 
 
+class _NotStartedError(Exception):
+    """A fork server that was started has ended before it listened."""
+
+
 class ProcessRuntime:
     """Runs instances as processes. Implements `runtimes.base.WatchedRuntime`.
 
@@ -245,11 +249,11 @@ class ProcessRuntime:
         """
         gone: Exception | None = None
         for _ in range(_FORK_SERVERS_ASKED):
-            if gone is not None:
-                await self._start_fork_server()
             try:
+                if gone is not None:
+                    await self._start_fork_server()
                 return await self._ask(command, seconds)
-            except (OSError, EOFError) as error:
+            except (OSError, EOFError, _NotStartedError) as error:
                 gone = error
         raise LaunchFailed(f"The fork server does not answer: {gone}") from gone
 
@@ -292,7 +296,7 @@ class ProcessRuntime:
         )
         if started.returncode not in (0, daemon.ALREADY_RUNNING):
             words = started.stderr.decode(errors="replace").strip().splitlines()
-            raise LaunchFailed(f"The fork server did not start: {' '.join(words[-1:])}")
+            raise _NotStartedError(" ".join(["it did not start", *words[-1:]]))
 
     async def _be_kept(self) -> None:
         """Have a fork server that keeps the instances' output, or go on without one.
