@@ -256,8 +256,9 @@ def test_the_old_fleet_steps_in_when_the_new_one_dies_after_the_last_shift(
             os.kill(instance["pid"], signal.SIGKILL)
         described = server.settled(pair.name, 30)
     assert described["EndpointConfigName"] == f"{pair.name}-1"
-    # What the killed processes had in hand is lost, one request a client at most.
-    assert len(crowd.failures) <= 2, crowd.failures
+    # What the killed processes had in hand is lost: of each of two clients one request at most for
+    # each of the three, since what is asked after the first kill may meet the second.
+    assert len(crowd.failures) <= 2 * 3, crowd.failures
     assert f"{pair.name}-old" in crowd.models()
 
 
