@@ -2,12 +2,13 @@
 
     python -m benchmarks.gateway.ours [--rounds 5] [--seconds 2] [--no-compiled]
 
-The same model server, on a port, is called directly and through the gateway, in turns: at one
-connection (latency that the gateway adds), and as a stream (time to the first byte of 64 parts,
-bytes per second of 64 MB). Two workers are compared with one at 32 connections: with all of the
-machine, which takes two cores beside those that the load and the stub use, and with a quarter of a
-core for each worker, which two cores have. Gateway and model server are those of the
-compiled wheel, which is built first, unless `--no-compiled` is given.
+The same model server is called directly, on a port, and through the gateway, which reaches another
+of its kind on a UNIX socket, as it does an instance. The two take turns: at one connection (latency
+that the gateway adds), and as a stream (time to the first byte of 64 parts, bytes per second of
+64 MB). Two workers are compared with one at 32 connections: with all of the machine, which takes
+two cores beside those that the load and the stub use, and with a quarter of a core for each worker,
+which two cores have. Gateway and model server are those of the compiled wheel, which is built
+first, unless `--no-compiled` is given.
 """
 
 from __future__ import annotations
@@ -61,10 +62,12 @@ def main() -> int:
     try:
         started.append(contestants.start_stub(directory))
         port = contestants.free_port()
-        model, process = contestants.start_model(
-            directory / "model", PROGRAM, {"INSERVICE_INLINE": "1"}, port=port, python=python
+        inline = {"INSERVICE_INLINE": "1"}
+        _, process = contestants.start_model(
+            directory / "direct", PROGRAM, inline, port=port, python=python
         )
-        started.append(process)
+        model, behind = contestants.start_model(directory / "model", PROGRAM, inline, python=python)
+        started += [process, behind]
         direct = Contestant(
             "model server, directly",
             "",
