@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import socket
 
 import pytest
 from botocore.auth import SigV4QueryAuth
@@ -165,6 +166,36 @@ class TestLargeBodies:
                 assert sent < 14 * 1024 * 1024  # kernel buffers of two hops; the whole is 20 MiB
                 status, _, got = await read_answer(reader)
                 assert (status, len(got)) == (200, 320 * 65_536)
+                writer.close()
+
+        run(test)
+
+    @pytest.mark.parametrize("size", [300_000, 3_000_000])
+    def test_a_slow_reader_leaves_a_connection_that_others_can_use(self, size: int) -> None:
+        """The model has sent all while the client is still behind: its connection is not read."""
+
+        async def test() -> None:
+            async with gateway() as rig:
+                address = await rig.model(echo)
+                rig.serve_table(table_of(fleet("f", address)))
+                slow = socket.socket()
+                slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                slow.connect(("127.0.0.1", rig.port))
+                reader, writer = await asyncio.open_connection(sock=slow)
+                while not rig.server.connections:
+                    await asyncio.sleep(0.01)
+                (connection,) = rig.server.connections
+                accepted = connection.transport.get_extra_info("socket")
+                accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+                writer.write(rig.signed(b"x" * size))
+                status, _, body = await read_answer(reader)
+                assert (status, len(body)) == (200, size)
+                others = rig.gateway.client.pool(address).connections
+                assert len(others) == 1
+                for number in range(3):
+                    writer.write(rig.signed(b"%d" % number))
+                    assert (await read_answer(reader))[2] == b"%d" % number
+                assert rig.gateway.client.pool(address).connections == others
                 writer.close()
 
         run(test)

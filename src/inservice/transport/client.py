@@ -87,6 +87,7 @@ class Upstream:
         "_head",
         "_interim",
         "_left",
+        "_paused",
         "_poll",
         "_writable",
         "deadline",
@@ -109,6 +110,7 @@ class Upstream:
         self._buffer = b""
         self._left = 0
         self._interim = 0
+        self._paused = False
 
     @property
     def fresh(self) -> bool:
@@ -137,11 +139,13 @@ class Upstream:
 
     def pause(self) -> None:
         """Read no more of the answer for now: whoever it is for is slower than the model."""
+        self._paused = True
         if not self.transport.is_closing():
             self.transport.pause_reading()
 
     def resume(self) -> None:
         """Go on reading."""
+        self._paused = False
         if not self.transport.is_closing():
             self.transport.resume_reading()
 
@@ -261,6 +265,8 @@ class Upstream:
         head, self._head, self._interim = self._head, None, 0
         assert head is not None
         self.headless = False
+        if self._paused:  # with the last part; unread, the next answer would never come
+            self.resume()
         transport = self.transport
         if extra or not head.keep_alive or transport.get_write_buffer_size():
             transport.abort()
