@@ -71,6 +71,24 @@ class TestHeaders:
 
         run(test)
 
+    def test_the_models_accept_is_the_one_that_was_meant_for_it(self) -> None:
+        """curl and browsers send an Accept of their own beside it; two would be refused."""
+
+        async def test() -> None:
+            async with gateway() as rig:
+                address = await rig.model(
+                    lambda request: Response(200, (), request.fields[b"accept"])
+                )
+                rig.serve_table(table_of(fleet("f", address)))
+                reader, writer = await rig.connect()
+                for own in ({}, {"X-Amzn-SageMaker-Accept": "text/csv"}):
+                    writer.write(rig.signed(headers={"Accept": "*/*", **own}))
+                    status, _, body = await read_answer(reader)
+                    assert (status, body) == (200, b"text/csv" if own else b"*/*")
+                writer.close()
+
+        run(test)
+
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [

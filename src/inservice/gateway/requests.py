@@ -113,6 +113,11 @@ FIELDS: Final[dict[bytes, Field]] = {
 }
 """Every header that may reach a model, or be read by the gateway, by its name on the wire."""
 
+_OWN_ACCEPT: Final = b"x-amzn-sagemaker-accept"
+
+_FIELDS_BESIDE_OWN_ACCEPT: Final = {**FIELDS, b"accept": Field("accept", b"", 1024)}
+"""curl and browsers send `Accept: */*` whatever is asked; a model must not get two of them."""
+
 _PATTERNS: Final = {field.pattern: re.compile(field.pattern.encode()) for field in FIELDS.values()}
 
 _MODEL_LINES: Final = {
@@ -146,8 +151,9 @@ def model_request(request: Request, target: Target, request_id: bytes) -> bytes:
     lines = [_MODEL_LINES[target.api] % (request.length, request_id)]
     if target.model_path:
         lines.append(b"X-Amzn-SageMaker-Model-Invocation-Path: /%b\r\n" % target.model_path)
+    fields = _FIELDS_BESIDE_OWN_ACCEPT if _OWN_ACCEPT in request.fields else FIELDS
     for name, value in request.headers:
-        field = FIELDS.get(name)
+        field = fields.get(name)
         if field is not None:
             if field.line:
                 lines.append(b"%b: %b\r\n" % (field.line, value))
