@@ -40,6 +40,24 @@ class Request:
             self.wire.wfile.write(body)
         return True
 
+    def nothing(self, status: int, **headers: str) -> bool:
+        """A head with these headers alone, whatever they say, and the connection's end."""
+        self.wire.send_response(status)
+        for name, value in headers.items():
+            self.wire.send_header(name.replace("_", "-"), value)
+        self.wire.end_headers()
+        self.wire.close_connection = True
+        return True
+
+    def listing(self, rows: str, truncated: str = "false") -> bool:
+        """One page of a listing, as it is given."""
+        body = (
+            f"<ListBucketResult><IsTruncated>{truncated}</IsTruncated>{rows}</ListBucketResult>"
+        ).encode()
+        self.nothing(200, Content_Length=str(len(body)))
+        self.wire.wfile.write(body)
+        return True
+
     def reset(self) -> bool:
         """Close with a TCP reset."""
         linger = struct.pack("ii", 1, 0)

@@ -296,6 +296,33 @@ def test_keys_that_cannot_be_files_fail(
     assert says in refusal.value.reason
 
 
+@pytest.mark.parametrize("size", ["<Size>-5</Size>", ""])
+def test_a_listing_without_a_size_is_refused_before_a_byte_is_read(
+    s3: ScriptedS3, fetch: Fetch, size: str
+) -> None:
+    """A body that announces -5 bytes is read to the connection's end, which need never come."""
+    s3.fault = only("LIST", lambda r: r.listing(f"<Contents><Key>m/a</Key>{size}</Contents>"))
+    with pytest.raises(StorageFailed, match="no size"):
+        fetch("s3://bucket/m/", data_type="S3Prefix", compression="None")
+    assert "GET" not in s3.counts
+
+
+def test_an_object_without_a_size_is_refused_before_a_byte_is_read(
+    s3: ScriptedS3, fetch: Fetch
+) -> None:
+    s3.fault = only("HEAD", lambda r: r.nothing(200, Content_Length="-5"))
+    with pytest.raises(StorageFailed, match="no size"):
+        fetch()
+    assert "GET" not in s3.counts
+
+
+def test_a_listing_that_cannot_be_gone_on_with_fails(s3: ScriptedS3, fetch: Fetch) -> None:
+    found = "<Contents><Key>m/a</Key><Size>1</Size></Contents>"
+    s3.fault = only("LIST", lambda r: r.listing(found, truncated="true"))
+    with pytest.raises(StorageFailed, match="how to go on"):
+        fetch("s3://bucket/m/", data_type="S3Prefix", compression="None")
+
+
 def test_an_empty_prefix_fails(s3: ScriptedS3, fetch: Fetch) -> None:
     with pytest.raises(ArtifactMissing):
         fetch("s3://bucket/nothing/", data_type="S3Prefix", compression="None")

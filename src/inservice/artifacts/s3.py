@@ -141,15 +141,17 @@ class S3Source:
         while True:
             page = _patiently(self._watch, self._limits, partial(self._list, token))
             for found in page.get("Contents", ()):
-                key = str(found["Key"])
+                key, size = str(found.get("Key", "")), int(found.get("Size", -1))
                 relative = key.removeprefix(self._key)
-                items.append(Item(key, relative, int(found["Size"]), str(found.get("ETag", ""))))
+                items.append(Item(key, relative, size, str(found.get("ETag", ""))))
             if len(items) > self._limits.entries_max:
                 raise LimitExceeded(
                     f"There are more than {self._limits.entries_max:,} objects below the prefix."
                 )
             if not page.get("IsTruncated"):
                 break
+            if not page.get("NextContinuationToken"):
+                raise StorageFailed("The storage listed a part and did not say how to go on.")
             token = {"ContinuationToken": page["NextContinuationToken"]}
         if not items:
             raise ArtifactMissing("There is no object below this prefix.")

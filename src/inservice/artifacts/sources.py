@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import unquote
 
-from inservice.artifacts.errors import LimitExceeded, SourceRefused, shown
+from inservice.artifacts.errors import LimitExceeded, SourceRefused, StorageFailed, shown
 from inservice.artifacts.gunzip import ByteReader
 from inservice.artifacts.limits import GIB, Limits
 
@@ -38,11 +38,14 @@ class Listing:
     version: str  # equal for two look-ups if, and only if, every object is the same
 
     def check(self, limits: Limits) -> None:
-        """Refuse before anything is transferred. Raises LimitExceeded."""
+        """Refuse before anything is transferred. Raises LimitExceeded, StorageFailed."""
         if len(self.objects) > limits.entries_max:
             raise LimitExceeded(
                 f"There are more than {limits.entries_max:,} objects below the prefix."
             )
+        for item in self.objects:
+            if item.size_bytes < 0:  # reading up to it would never end
+                raise StorageFailed(f'The storage gave no size for "{shown(item.name)}".')
         size_bytes = sum(item.size_bytes for item in self.objects)
         if size_bytes > limits.packed_bytes_max:
             raise LimitExceeded(
