@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import os
+import resource
 import stat
 import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inservice.artifacts import ArtifactError, ArtifactStore, Limits
-from inservice.artifacts.errors import ArchiveDamaged, ArchiveRefused, FetchTimedOut, LimitExceeded
+from inservice.artifacts.errors import (
+    ArchiveDamaged,
+    ArchiveRefused,
+    FetchTimedOut,
+    LimitExceeded,
+    StoreFull,
+)
 from tests.contracts import archives
 from tests.contracts.archives import header, member, model_archive, packed, pax
 
@@ -273,4 +281,31 @@ def test_a_mutated_archive_is_read_or_refused_and_nothing_else(
     plain[at] = value
     with contextlib.suppress(ArtifactError):
         place.fetch(gzip.compress(bytes(plain[: len(plain) - drop])))
+    assert place.is_clean()
+
+
+@contextlib.contextmanager
+def room(size_bytes: int) -> Iterator[None]:
+    """No file may grow beyond this: a write fails in its middle, as on a volume that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_told_leaves_nothing_and_is_got_over(place: Place) -> None:
+    """C2."""
+    archive = model_archive({"small": b"x" * 1000, "large": os.urandom(700_000)})
+    path = place.inbox / "model.tar.gz"
+    path.write_bytes(archive)
+    with room(300_000), pytest.raises(StoreFull) as refusal:
+        place.store.fetch(f"file://{path}", pin="fleet")
+    assert "volume that holds artifacts on this host is full" in refusal.value.reason
+    assert place.is_clean()
+    assert not list((place.root / "store" / "trees").iterdir())
+    assert (place.fetch(archive) / "large").stat().st_size == 700_000
+    with room(10), pytest.raises(StoreFull):  # the files are here, and the fleet's pin does not fit
+        place.store.fetch(f"file://{path}", pin="another")
     assert place.is_clean()

@@ -219,11 +219,15 @@ class Shelf:
     def _write(self, path: Path, record: object) -> None:
         """Durable before it is visible: a pin that a crash forgets is a promise broken."""
         draft = self._partial / secrets.token_hex(8)
-        with draft.open("wb") as file:
-            file.write(msgspec.json.encode(record))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)
+        try:
+            with draft.open("wb") as file:
+                file.write(msgspec.json.encode(record))
+                file.flush()
+                os.fsync(file.fileno())
+            draft.rename(path)
+        except OSError:
+            draft.unlink(missing_ok=True)  # each try on a full volume would leave one more
+            raise
 
     def _pin_path(self, request: Request, pin: str) -> Path:
         return self._pins / f"{_hash(pin)}-{source_key(request)}.json"
