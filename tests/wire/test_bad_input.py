@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from inservice.operations import registry
-from inservice.transport.messages import Response
+from inservice.transport.messages import Request, Response
 from tests.wire.calls import NOBODY_KEY, Caller, Quiet, application
 from tests.wire.values import ours
 
@@ -265,6 +265,16 @@ def test_what_is_no_form_is_refused(caller: Caller, form: bytes) -> None:
     response = query(caller, form)
     assert response.status == 400, response.body
     assert b"<Code>SerializationException</Code>" in body_of(response)
+
+
+def test_a_plus_in_a_signed_query_is_what_was_signed(caller: Caller) -> None:
+    """A form's `+` is a blank; to Signature Version 4 it is `%2B`, so either can be sent."""
+    query = "/?Action=SetAlarmState&AlarmName=a&StateReason=r&StateValue=x%2By&Version=2010-08-01"
+    signed = caller.request(b"", {}, method="GET", target=query, service="monitoring")
+    for target in (signed.target, signed.target.replace(b"%2B", b"+")):
+        sent = Request("GET", target, 1, list(signed.headers))
+        answer = body_of(caller.application.answer(sent))
+        assert b"Value 'x+y'" in answer or b"Value &apos;x+y&apos;" in answer, answer
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,9 @@ def _document(request: Request) -> bytes:
     """The body as its protocol means it: botocore compresses PutMetricData from 10 KB on."""
     encoding = request.header(b"content-encoding")
     if request.method == "GET":
-        return request.query
+        # To a signature `+` and `%2B` are the same, so to us: read as a blank, as forms have it,
+        # one could be made of the other on the way, and the signature would still be right.
+        return request.query.replace(b"+", b"%2B")
     if encoding is None:
         return request.body
     if encoding.strip().lower() != b"gzip":
