@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -83,6 +84,79 @@ def test_the_backend_gets_exactly_the_requests_that_were_counted(step: int) -> N
 def test_the_corpus_is_large() -> None:
     assert len(STREAMS) >= 150
     assert len({stream.name for stream in STREAMS}) == len(STREAMS)
+
+
+TE_MUTATED = [
+    before + bytes([byte]) + behind
+    for before, behind in (
+        (b"Transfer-Encoding", b": chunked"),
+        (b"Transfer-Encoding:", b"chunked"),
+        (b"Transfer-Encoding: chu", b"nked"),
+        (b"Transfer-Encoding: chunked", b""),
+        (b"", b"Transfer-Encoding: chunked"),
+        (b"Transfer", b"Encoding: chunked"),
+        (b"X: y", b"Transfer-Encoding: chunked"),
+        (b"X: y\r", b"Transfer-Encoding: chunked"),
+        (b"X: y", b"\nTransfer-Encoding: chunked"),
+        (b"Transfer-Encoding:\r\n", b"chunked"),
+    )
+    for byte in range(256)
+]
+"""Every byte in every place where some server has been made to see a Transfer-Encoding by it."""
+
+
+def test_no_byte_makes_two_readers_of_length_and_coding() -> None:
+    """Beside a Content-Length: refused, or another header, and the length alone counts."""
+    body = b"3\r\nabc\r\n0\r\n\r\n"
+
+    async def test() -> None:
+        seen: list[tuple[str, bytes]] = []
+
+        def control(request: Request) -> Response:
+            seen.append((request.method, request.body))
+            return Response(200, (), b"ok")
+
+        async with gateway() as rig:
+            rig.backends.append(await serve(control, path=rig.directory / "control.sock"))
+            wrong, refused = [], 0
+            for line in TE_MUTATED:
+                seen.clear()
+                reader, writer = await rig.connect()
+                length = b"Content-Length: %d" % len(body)
+                writer.write(post(body, line, length) + get(b"/2", b"Connection: close"))
+                statuses = re.findall(rb"HTTP/1\.1 (\d{3}) ", await reader.read())
+                writer.close()
+                refused += statuses == [b"400"]
+                if (statuses, seen) not in (
+                    ([b"400"], []),
+                    ([b"200", b"200"], [("POST", body), ("GET", b"")]),
+                ):
+                    wrong.append((line, statuses, list(seen)))
+            assert not wrong, "\n".join(map(str, wrong))
+            assert refused > 2_000
+
+    run(test)
+
+
+def test_an_answer_to_head_has_the_length_of_get_and_no_body() -> None:
+    async def test() -> None:
+        def control(request: Request) -> Response:
+            async def parts() -> AsyncIterator[bytes]:
+                yield b"ok"
+
+            return Response(200, (), parts() if request.target == b"/parts" else b"ok")
+
+        async with gateway() as rig:
+            rig.backends.append(await serve(control, path=rig.directory / "control.sock"))
+            reader, writer = await rig.connect()
+            for target, lengths in ((b"/", [b"2"]), (b"/parts", [])):
+                writer.write(b"HEAD %b HTTP/1.1\r\nHost: a\r\n\r\n" % target + get())
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert re.findall(rb"content-length: (\d+)", head) == lengths
+                assert (await read_answer(reader))[2] == b"ok"
+            writer.close()
+
+    run(test)
 
 
 class TestExpect:

@@ -63,6 +63,10 @@ class Proxied(Relay):
             lines.append(b"content-length: %b\r\n" % head.fields[b"content-length"])
         return STATUS_LINES[head.status] + b"".join(lines)
 
+    def bodiless(self, head: ResponseHead) -> bool:
+        """Nor has an answer to HEAD, whose length is the one that GET would have had."""
+        return self.request.method == "HEAD" or Relay.bodiless(self, head)
+
     def answer_failed(self, failure: Failure, why: str) -> None:  # noqa: ARG002 - the log has it
         """Try again as long as nothing was sent; else the client decides, who knows what it was."""
         gateway = self.connection.gateway
