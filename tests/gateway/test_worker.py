@@ -202,6 +202,38 @@ def test_tables_are_followed_acknowledged_and_never_gone_back_on(model_path: Pat
     run(test)
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [b"", b"null", b'{"version":9,"endpoints":[],"keys":[', b"\xff" * 99, b"[" * 100_000, None],
+    ids=["empty", "null", "half", "garbage", "deep", "a directory"],
+)
+def test_a_worker_whose_file_is_no_table_waits_for_control(
+    model_path: Path, broken: bytes | None
+) -> None:
+    """B13. Until control is there it knows no key; that is no reason to call anybody a stranger."""
+
+    async def test() -> None:
+        model = await serve(echo, path=model_path)
+        async with plane() as it:
+            path = it.directory / "routes.json"
+            path.mkdir() if broken is None else path.write_bytes(broken)
+            it.start_worker()
+            for body in (b"{}", b"x" * 500_000):
+                status, headers, _ = await it.invoke(body)
+                assert (status, headers[b"x-amzn-errortype"]) == (503, b"serviceunavailable")
+            await it.control.start()
+            async with asyncio.timeout(10):
+                while not it.control.heard:
+                    await asyncio.sleep(0.01)
+            assert it.control.heard[0]["hello"]["version"] == -1
+            it.control.push(table_of(fleet("f", f"unix:{model_path}")))
+            await it.control.until({"ack": 1})
+            assert (await it.invoke(b"x"))[2] == b"x"
+        await model.drain(0.1)
+
+    run(test)
+
+
 def test_counts_survive_a_control_that_goes_away(model_path: Path) -> None:
     async def test() -> None:
         model = await serve(echo, path=model_path)

@@ -93,9 +93,10 @@ class Gateways:
     def publish(self, table: RoutingTable) -> RoutingTable:
         """Give the table its version, keep it on disk and send it to every worker."""
         version = max(self.table.version + 1, int(self._clock.now() * 1000))
-        self.table = RoutingTable(version, table.endpoints, table.keys)
-        encoded = encode_table(self.table)
-        _replace(self._routes, encoded)
+        table = RoutingTable(version, table.endpoints, table.keys)
+        encoded = encode_table(table)
+        _replace(self._routes, encoded)  # a full volume raises, and nothing has been published
+        self.table = table
         for worker in self._workers.values():
             worker.writer.write(b'{"table":' + encoded + b"}\n")
         return self.table
@@ -117,7 +118,9 @@ class Gateways:
     def _last_published(self) -> RoutingTable:
         try:
             return decode_table(self._routes.read_bytes())
-        except (FileNotFoundError, msgspec.MsgspecError, ValueError):
+        except (OSError, ValueError) as error:
+            if not isinstance(error, FileNotFoundError):
+                log.warning("the last routing table cannot be read", why=str(error))
             return RoutingTable(0, {}, {})
 
     # ── one worker ──────────────────────────────────────────────────────────────────────────────

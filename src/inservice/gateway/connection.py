@@ -13,7 +13,9 @@ from inservice.errors import (
     AwsError,
     InternalFailure,
     NotImplementedYet,
+    ServiceUnavailable,
     UnknownOperationException,
+    UnrecognizedClient,
 )
 from inservice.gateway.answers import RequestIds, error_answer
 from inservice.gateway.counting import Counting
@@ -143,6 +145,7 @@ class GatewayConnection(Connection):
         try:
             self._invocation(request).claim()
         except AwsError as error:
+            error = self._as_we_know(error)
             raise Refusal(error.status, error.code, error.message) from None
 
     def part_received(self, request: Request, part: bytes) -> None:
@@ -164,7 +167,7 @@ class GatewayConnection(Connection):
         try:
             invocation.begin(None if digest is None else digest.hexdigest())
         except AwsError as error:
-            self.answer_error(error, invocation.request_id)
+            self.answer_error(self._as_we_know(error), invocation.request_id)
         except Exception:  # noqa: BLE001 - a bug costs one request, and is logged
             _log.exception("an invocation failed")
             self.answer_error(InternalFailure(_BUG), invocation.request_id)
@@ -173,6 +176,13 @@ class GatewayConnection(Connection):
         target = read_target(request.target)
         kind = _INVOCATIONS[target.api] if request.method == "POST" else Unanswered
         return kind(self, request, target)
+
+    def _as_we_know(self, error: AwsError) -> AwsError:
+        """A worker that has no table yet knows no key at all, and may not call anybody a stranger:
+        clients try again after a 503, after a 403 never."""
+        if isinstance(error, UnrecognizedClient) and self.gateway.routes.table.version < 0:
+            return ServiceUnavailable("The gateway does not know yet where to send requests.")
+        return error
 
     def may_write(self) -> None:
         """The client has caught up with an answer that is being passed on."""

@@ -44,11 +44,14 @@ class Routes:
         """Tables that were older than ours, or no tables at all."""
 
     def load(self) -> None:
-        """Take the table in the file, if there is one, if it is one."""
+        """Take the table in the file, if there is one, if it can be read, if it is one."""
         try:
             self.offer(self._path.read_bytes())
         except FileNotFoundError:
             return
+        except OSError as error:  # control has a table too, and the channel is there
+            self.refused += 1
+            _log.error("the file of the routing table cannot be read: %s", error)
 
     def offer(self, encoded: bytes) -> bool:
         """Serve from this table from now on, if it is sound and newer. Says whether we do."""

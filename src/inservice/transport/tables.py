@@ -86,7 +86,10 @@ def encode_table(table: RoutingTable) -> bytes:
 def decode_table(encoded: bytes) -> RoutingTable:
     """What `encode_table` was given. Raises ValueError for anything that is not a whole, sound
     table (msgspec's errors are ValueErrors)."""
-    document = _DECODER.decode(encoded)
+    try:
+        document = _DECODER.decode(encoded)
+    except RecursionError:
+        raise ValueError("it is nested deeper than any table") from None
     for endpoint in document.endpoints:
         shares = [fleet.share for fleet in endpoint.fleets]
         if sum(shares) != WHOLE or min(shares) < 0:
