@@ -204,3 +204,23 @@ def test_a_data_directory_too_deep_for_sockets_has_them_elsewhere_while_it_runs(
     finally:
         server.stop()
     assert not run_dir.exists()
+
+
+def test_a_stuck_gateway_worker_is_replaced_and_the_other_serves(
+    start_server: Start, echo: Echo
+) -> None:
+    """B3: its heart is silent, whatever the kernel says of its process."""
+    server = start_server("--workers=2")
+    name = serving(server, echo("stuck"), count=1)
+
+    def workers() -> set[int]:
+        return {p["pid"] for p in server.status()["processes"] if "gateway" in p["name"]}
+
+    before = workers()
+    os.kill(min(before), signal.SIGSTOP)
+    after = wait_until(lambda: (w := workers()) != before and len(w) == 2 and w)
+    assert before & after == {max(before)}
+    assert "is stuck: silent for" in server.log()
+    with Crowd(server, name) as crowd:
+        wait_until(lambda: len(crowd.answers) > 20)
+    assert crowd.failures == []

@@ -21,7 +21,7 @@ import pytest
 
 from inservice.routing import RoutingTable
 from inservice.transport.census import make_census
-from inservice.transport.server import Response, serve
+from inservice.transport.server import Response, Server, serve
 from inservice.transport.tables import InvocationRow, encode_table, rows_of
 
 from .rig import echo, fleet, read_answer, run, signed, table_of
@@ -85,6 +85,7 @@ class Plane:
     listening: socket.socket
     control: Control
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    models: list[Server] = field(default_factory=list)
     beats: int = -1
     census: int = field(default_factory=lambda: make_census(4))
 
@@ -138,6 +139,8 @@ async def plane(table: RoutingTable | None = None) -> AsyncIterator[Plane]:
             if worker.poll() is None:
                 worker.kill()
             worker.wait()
+        for model in it.models:
+            await model.drain(0.1)
         if control.server is not None:
             await control.stop()
         os.close(it.beats)
@@ -215,6 +218,7 @@ def test_a_worker_whose_file_is_no_table_waits_for_control(
     async def test() -> None:
         model = await serve(echo, path=model_path)
         async with plane() as it:
+            it.models.append(model)
             path = it.directory / "routes.json"
             path.mkdir() if broken is None else path.write_bytes(broken)
             it.start_worker()
@@ -229,7 +233,6 @@ def test_a_worker_whose_file_is_no_table_waits_for_control(
             it.control.push(table_of(fleet("f", f"unix:{model_path}")))
             await it.control.until({"ack": 1})
             assert (await it.invoke(b"x"))[2] == b"x"
-        await model.drain(0.1)
 
     run(test)
 
