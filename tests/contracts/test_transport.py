@@ -129,6 +129,26 @@ class TestRequests:
 
         run(test)
 
+    def test_a_body_in_tiny_chunks_is_not_kept_in_tiny_pieces(self, kind: str) -> None:
+        """Anybody may send 4 MiB to the gateway; in chunks of two bytes they took 112 MiB."""
+
+        async def test() -> None:
+            body = bytes(range(256)) * 1_000
+            pieces: list[int] = []
+
+            def answer(request: Request) -> Response:
+                pieces.append(len(request.parts))
+                return Response(200, (), request.body)
+
+            chunks = [b"2\r\n%b\r\n" % body[at : at + 2] for at in range(0, len(body), 2)]
+            head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n"
+            async with listening(kind, answer) as it:
+                said = await it.ask(head + CLOSE + b"".join(chunks) + b"0\r\n\r\n")
+            assert tail(said) == body
+            assert pieces[0] < 5_000, "of 128,000 chunks"
+
+        run(test)
+
     def test_no_content_has_no_length(self, kind: str) -> None:
         async def test() -> None:
             async with listening(kind, lambda _: Response(204)) as it:

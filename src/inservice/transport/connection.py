@@ -37,6 +37,10 @@ LINGERING: Final = 4
 
 NEVER: Final = float("inf")
 
+_PARTS_MAX: Final = 8
+"""Of one segment of a chunked body; more are joined. Kept one by one, chunks of two bytes took 28
+times the memory of the body that they are."""
+
 
 class Connection:
     """What a server's connection does whoever answers. Subclasses answer in `request_received`.
@@ -295,6 +299,8 @@ class Connection:
         assert self._heads is not None
         if self._chunks is not None:
             parts, used = self._chunks.feed(data, start)
+            if len(parts) > _PARTS_MAX:
+                parts = [b"".join(parts)]
             for part in parts:
                 request.length += len(part)
                 if request.length > self.server.limits.body_bytes:
