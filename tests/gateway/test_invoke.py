@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections import Counter
 
 import pytest
 from botocore.exceptions import ClientError
 
+from inservice.gateway.requests import Api, read_target
 from inservice.transport.server import Request, Response
 
 from .rig import echo, fleet, gateway, read_answer, rows, run, table_of
@@ -234,6 +236,17 @@ class TestAvailability:
                 writer.close()
 
         run(test)
+
+
+def test_long_targets_are_read_and_not_kept() -> None:
+    """Anybody may send them, signed or not."""
+    tracemalloc.start()
+    for number in range(2_000):
+        target = read_target(b"/endpoints/e/invocations?%d" % number + b"x" * 8_000)
+        assert (target.endpoint, target.api) == ("e", Api.INVOKE)
+    kept_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept_bytes < 1024 * 1024
 
 
 class TestAuthentication:

@@ -53,9 +53,16 @@ _APIS: Final = {
 }
 
 
-@lru_cache(maxsize=4096)
+_KEPT_BYTES: Final = 256
+"""Longer targets are presigned and never come twice; strangers made 4,096 of them cost 64 MB."""
+
+
 def read_target(target: bytes) -> Target:
     """The raw target of a request, taken apart. Clients repeat theirs: looking one up is 0.1 µs."""
+    return _known_target(target) if len(target) <= _KEPT_BYTES else _read_target(target)
+
+
+def _read_target(target: bytes) -> Target:
     path, _, query = target.partition(b"?")
     match = _PATH.fullmatch(path)
     if match is None:
@@ -65,6 +72,9 @@ def read_target(target: bytes) -> Target:
     if (api is Api.OPENAI) != (match[3] is not None):
         api = Api.UNKNOWN
     return Target(name, api, path, query, match[3] or b"")
+
+
+_known_target = lru_cache(maxsize=4096)(_read_target)
 
 
 @dataclass(frozen=True, slots=True)

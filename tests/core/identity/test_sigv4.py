@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
+from string import ascii_lowercase, digits
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -395,6 +398,35 @@ def test_the_two_forms_are_never_mixed() -> None:
     for extra in (b"X-Amz-Signature=" + b"0" * 64, b"x-amz-algorithm=x", b"X%2DAmz%2DFoo=1"):
         with pytest.raises(AuthenticationError):
             replace(other, query=extra).verify()
+
+
+def test_what_strangers_send_is_not_kept() -> None:
+    """What clients repeat is looked up; a stranger repeats nothing, and sends 64 KB at a time."""
+    request = sign(headers=JSON)
+    names = sorted(a + b for a in ascii_lowercase for b in ascii_lowercase + digits)
+    many = ";".join(sorted([*names, "host"])).encode()
+
+    def strange(number: int) -> Iterator[Signed]:
+        key_id = b"AKID%d/" % number
+        known = request.header(
+            b"authorization", lambda value: value.replace(b"AKIDEXAMPLE/", key_id)
+        )
+        yield known.header(
+            b"authorization",
+            lambda value: re.sub(b"SignedHeaders=[^,]*", b"SignedHeaders=" + many, value),
+        )
+        extra = tuple((b"%d-%d-" % (number, n) + b"x" * 600, b"") for n in range(90))
+        yield replace(known, headers=(*known.headers, *extra))
+
+    tracemalloc.start()
+    for number in range(1_000):
+        for stranger in strange(number):
+            with pytest.raises(AuthenticationError):
+                stranger.verify()
+    kept_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept_bytes < 16 * 1024 * 1024
+    request.verify()
 
 
 # ── keys ─────────────────────────────────────────────────────────────────────────────────────────
