@@ -6,7 +6,6 @@
     │   ├── ValidationError              400  runtime plane, CloudWatch, IAM, STS: its other name
     │   ├── InvalidParameterException    400  CloudWatch Logs: its third
     │   ├── ResourceLimitExceeded        400
-    │   ├── ResourceNotFound             400
     │   ├── UnknownOperationException    404
     │   ├── NotImplementedYet            501  an operation of AWS's that InService does not have
     │   ├── SerializationException       400
@@ -69,12 +68,6 @@ class ResourceLimitExceeded(SenderError):
     """A quota of the account, or a cap of this server, is used up."""
 
     code = "ResourceLimitExceeded"
-
-
-class ResourceNotFound(SenderError):
-    """The newer APIs' not-found, also of endpoint policies."""
-
-    code = "ResourceNotFound"
 
 
 class SerializationException(SenderError):

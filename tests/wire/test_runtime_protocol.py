@@ -174,14 +174,3 @@ def test_botocore_reads_an_error_in_the_stream() -> None:
     shape = theirs(SERVICE).shape_for("ResponseStream")
     parsed = EventStreamJSONParser().parse(event.to_response_dict(), shape)
     assert parsed["Error"] == {"Code": "ModelStreamError", "Message": "gone"}
-
-
-def test_botocore_reads_events_of_documents() -> None:
-    buffer = EventStreamBuffer()
-    buffer.add_data(eventstream.json_event("initial-response", {}))
-    buffer.add_data(eventstream.json_event("sessionUpdate", {"sessionResults": []}))
-    first, second = buffer
-    assert first.headers[":event-type"] == "initial-response"
-    shape = theirs("logs").shape_for("StartLiveTailResponseStream")
-    parsed = EventStreamJSONParser().parse(second.to_response_dict(), shape)
-    assert parsed == {"sessionUpdate": {"sessionResults": []}}

@@ -39,24 +39,18 @@ def encode_headers(headers: Mapping[str, str]) -> bytes:
     return b"".join(parts)
 
 
-def event_headers(event_type: str, content_type: str) -> bytes:
-    """The header block of an event."""
-    return encode_headers(
-        {":message-type": "event", ":event-type": event_type, ":content-type": content_type}
-    )
-
-
-_PAYLOAD_PART = event_headers("PayloadPart", "application/octet-stream")
+_PAYLOAD_PART = encode_headers(
+    {
+        ":message-type": "event",
+        ":event-type": "PayloadPart",
+        ":content-type": "application/octet-stream",
+    }
+)
 
 
 def payload_part(part: bytes) -> bytes:
     """What a model sent, as the PayloadPart event of InvokeEndpointWithResponseStream."""
     return encode(_PAYLOAD_PART, part)
-
-
-def json_event(event_type: str, members: Mapping[str, Any]) -> bytes:
-    """An event whose payload is a document: `initial-response`, and CloudWatch Logs' live tail."""
-    return encode(event_headers(event_type, "application/json"), msgspec.json.encode(members))
 
 
 def exception(name: str, members: Mapping[str, Any]) -> bytes:

@@ -20,9 +20,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
-SCALARS = ("integer", "long", "float", "double", "boolean", "string", "timestamp", "blob")
-"""Types without a member of their own. No model that we serve has a `character` or the like."""
-
 
 class UnknownService(LookupError):
     """botocore has no model of this name."""
@@ -43,7 +40,7 @@ class Shape:
     """One shape of a model, with the constraints that bind its values."""
 
     name: str
-    type: str  # structure, list, map or one of SCALARS
+    type: str  # structure, list, map, or a scalar: string, integer, timestamp, blob …
     members: Mapping[str, Member]
     required: frozenset[str]
     element: Member | None  # of a list, or the value of a map
@@ -55,7 +52,6 @@ class Shape:
     sensitive: bool
     union: bool
     payload: str | None  # the member that is the whole body
-    timestamp_format: str | None
     code: str | None  # of an error, where it differs from the name
     status: int | None  # HTTP status of an error, where the model gives one
     sender_fault: bool
@@ -227,7 +223,6 @@ def _shape(name: str, document: Mapping[str, Any]) -> Shape:
         sensitive=document.get("sensitive", False),
         union=document.get("union", False),
         payload=document.get("payload"),
-        timestamp_format=document.get("timestampFormat"),
         code=error.get("code"),
         status=error.get("httpStatusCode"),
         sender_fault=error.get("senderFault", not document.get("fault", False)),

@@ -146,11 +146,6 @@ class AlarmEvaluator:
                 found[name] = self._how(AlarmKey(account, region, name))
         return found
 
-    def alarm_exists(self, account: str, region: str, name: str) -> bool:
-        """Whether there is an alarm of that name."""
-        with self._store.reading() as reading:
-            return bool(reading.alarm_states(account, region, [name]))
-
     def states(self) -> list[tuple[AlarmKey, StateValue]]:
         """Every alarm and its state, as of the last turn."""
         return [(key, watched.record.state.value) for key, watched in list(self._watched.items())]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from fractions import Fraction
 
 from inservice.deployment.actions import Action, Route
 from inservice.deployment.events import DetailType, Event
@@ -160,17 +159,3 @@ class Decision:
     """What the table must say about this endpoint from now on, whether or not it says so yet.
     None: leave it as it is."""
     gone: bool = False  # a deletion is complete: remove both records instead of saving them
-
-
-def encode_hook(value: object) -> object:
-    """`enc_hook` of msgspec.to_builtins for what is stored: a Fraction as "3/4"."""
-    if isinstance(value, Fraction):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} is not stored")
-
-
-def decode_hook(kind: type, value: object) -> object:
-    """`dec_hook` of msgspec.convert, the way back of `encode_hook`."""
-    if kind is Fraction:
-        return Fraction(str(value))
-    raise TypeError(f"{kind.__name__} is not stored")

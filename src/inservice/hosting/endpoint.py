@@ -51,11 +51,6 @@ MOVES: Mapping[EndpointStatus | None, frozenset[EndpointStatus | None]] = {
 IN_PROGRESS = frozenset({_S.CREATING, _S.UPDATING, _S.SYSTEM_UPDATING, _S.ROLLING_BACK})
 """Statuses in which AWS refuses every change, deletion included."""
 
-SERVING = frozenset(
-    {_S.IN_SERVICE, _S.UPDATING, _S.SYSTEM_UPDATING, _S.ROLLING_BACK, _S.UPDATE_ROLLBACK_FAILED}
-)
-"""Statuses in which invocations are answered."""
-
 
 class IllegalMove(Exception):
     """A bug: an endpoint was about to be saved in a status that its last one does not lead to."""
@@ -94,8 +89,3 @@ class Endpoint:
     def in_progress(self) -> bool:
         """Whether a change is under way, so that another one is refused."""
         return self.status in IN_PROGRESS
-
-    @property
-    def serves(self) -> bool:
-        """Whether invocations are answered."""
-        return self.status in SERVING

@@ -39,13 +39,6 @@ class CompressionType(StrEnum):
     GZIP = "Gzip"
 
 
-class ContainerMode(StrEnum):
-    """How many models a container serves."""
-
-    SINGLE_MODEL = "SingleModel"
-    MULTI_MODEL = "MultiModel"
-
-
 @dataclass(frozen=True, slots=True)
 class ArtifactSource:
     """Where the artifact is. A ModelDataUrl is an S3Object of type Gzip."""
@@ -86,7 +79,6 @@ class ContainerDefinition:
 
     hostname: str | None  # ContainerHostname; has no effect on a model of one container
     image: str
-    mode: ContainerMode
     artifact: ArtifactSource | None  # None: the image carries its model
     environment: Mapping[str, str]
     document: Document
@@ -102,7 +94,6 @@ class ContainerDefinition:
         return cls(
             hostname=document.get("ContainerHostname"),
             image=document.get("Image", ""),
-            mode=ContainerMode(document.get("Mode", ContainerMode.SINGLE_MODEL)),
             artifact=ArtifactSource.of_container(document),
             environment=document.get("Environment", {}),
             document=document,

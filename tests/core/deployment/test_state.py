@@ -6,15 +6,15 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import msgspec
 from tests.core.deployment.stage import Stage
 
 from inservice.deployment.describe import describe
 from inservice.deployment.events import as_eventbridge, upper_snake
 from inservice.deployment.facts import Facts, FleetFacts
 from inservice.deployment.plan import Doing
-from inservice.deployment.state import Deployment, Phase, decode_hook, encode_hook
+from inservice.deployment.state import Deployment, Phase
 from inservice.hosting.endpoint import FAILURE_REASON_LENGTH_MAX, Endpoint
+from inservice.store.records import Codec
 
 POLICY = {
     "BlueGreenUpdatePolicy": {
@@ -46,8 +46,8 @@ def baking() -> Stage:
 def test_endpoint_and_deployment_survive_their_way_through_the_store() -> None:
     stage = baking()
     for value, kind in ((stage.deployment, Deployment), (stage.endpoint, Endpoint)):
-        stored = json.loads(json.dumps(msgspec.to_builtins(value, enc_hook=encode_hook)))
-        assert msgspec.convert(stored, kind, dec_hook=decode_hook) == value
+        codec = Codec(kind)
+        assert codec.decode(codec.encode(value)) == value
 
 
 def test_a_deployment_event_is_shaped_like_aws_s_sample() -> None:

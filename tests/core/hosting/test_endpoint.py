@@ -7,7 +7,6 @@ import pytest
 from inservice.hosting.endpoint import (
     IN_PROGRESS,
     MOVES,
-    SERVING,
     EndpointStatus,
     IllegalMove,
     check_move,
@@ -40,15 +39,6 @@ def test_every_status_leads_to_gone() -> None:
     while more := {s for s, to in MOVES.items() if to & leads} - leads:
         leads |= more
     assert leads == MOVES.keys()
-
-
-def test_invocations_are_answered_whenever_there_is_a_fleet() -> None:
-    assert not SERVING & {
-        EndpointStatus.CREATING,
-        EndpointStatus.DELETING,
-        EndpointStatus.FAILED,
-        EndpointStatus.OUT_OF_SERVICE,
-    }
 
 
 @pytest.mark.parametrize("before", [None, *EndpointStatus])
