@@ -79,7 +79,9 @@ def run_operation(
         answer = getattr(client, method)(**parameters)
     if OUTFILE.name in table.options:
         _save_stream(operation, answer, given[OUTFILE.dest])
-    _show(operation, answer, session, options)
+    from inservice.cli.aws.output import show_answer
+
+    show_answer(session, operation.name, answer, query=options.query, color=options.color)
     return 0
 
 
@@ -188,18 +190,3 @@ def _save_stream(operation: OperationModel, answer: dict[str, Any], path: str) -
     with open(path, "wb") as file:  # noqa: PTH123 - the Path of no name is a directory
         while chunk := body.read(_CHUNK_BYTES):
             file.write(chunk)
-
-
-def _show(operation: OperationModel, answer: Any, session: Session, options: Globals) -> None:
-    from inservice.cli.aws.output import write_answer
-    from inservice.cli.aws.pager import output_stream
-
-    with output_stream(session.pager) as stream:
-        write_answer(
-            session.output,
-            operation.name,
-            answer,
-            stream,
-            query=options.query,
-            color=options.color,
-        )

@@ -13,8 +13,24 @@ from typing import IO, TYPE_CHECKING, Any
 
 from botocore.paginate import PageIterator
 
+from inservice.cli.aws.pager import output_stream
+
 if TYPE_CHECKING:
     from inservice.cli.aws.globals import Query
+    from inservice.cli.aws.session import Session
+
+
+def show_answer(
+    session: Session,
+    operation: str,
+    answer: dict[str, Any] | PageIterator[Any],
+    *,
+    query: Query | None,
+    color: str,
+) -> None:
+    """Write the answer of an operation to where somebody reads it. Raises NoPager."""
+    with output_stream(session.pager) as stream:
+        write_answer(session.output, operation, answer, stream, query=query, color=color)
 
 
 def write_answer(

@@ -44,8 +44,7 @@ def _write_sample_answer(
 ) -> None:
     from botocore.stub import Stubber
 
-    from inservice.cli.aws.output import write_answer
-    from inservice.cli.aws.pager import output_stream
+    from inservice.cli.aws.output import show_answer
 
     shape = operation.output_shape
     sample = {}
@@ -56,15 +55,7 @@ def _write_sample_answer(
     with Stubber(client) as stubber:
         stubber.add_response(method, sample)
         answer = getattr(client, method)(**parameters)
-    with output_stream(session.pager) as stream:
-        write_answer(
-            session.output,
-            operation.name,
-            answer,
-            stream,
-            query=options.query,
-            color=options.color,
-        )
+    show_answer(session, operation.name, answer, query=options.query, color=options.color)
 
 
 def _write_yaml(operation: OperationModel) -> None:
