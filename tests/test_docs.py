@@ -101,10 +101,10 @@ def test_variables_that_docs_name_exist() -> None:
 
 def test_make_targets_that_docs_name_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        named = set(re.findall(r"(?:^|`|&& )make ([a-z]+)", text, re.MULTILINE))
+        named = set(re.findall(r"(?:^|`|&& )make ([a-z-]+)", text, re.MULTILINE))
         assert named <= targets, name_of(page)
 
 
@@ -171,6 +171,15 @@ def test_commands_exist_and_take_their_options(block: Block) -> None:
         given = {word.partition("=")[0] for word in words if word.startswith("--")}
         known = known_options(words)
         assert given <= known, f"{' '.join(words)}: no option {sorted(given - known)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_within_a_sentence_exist_too(page: Path) -> None:
+    """`inservice endpoint wait` and the like; not what has a `<place>` or an … to fill in."""
+    for span in re.findall(r"`((?:inservice|aws)\s[^`<…]+)`", prose(page)):
+        words = span.split()
+        given = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert given <= known_options(words), span
 
 
 def known_options(words: list[str]) -> set[str]:

@@ -56,9 +56,9 @@ SERVICES: Final[dict[str, str]] = {
     "sagemaker-runtime": "Invoke an endpoint.",
     "cloudwatch": "Metrics and alarms.",
     "logs": "What the instances print.",
-    "application-autoscaling": "Scalable targets and scaling policies.",
-    "iam": "Users, roles, policies and access keys.",
-    "sts": "Who am I, and temporary credentials.",
+    "application-autoscaling": "Scalable targets and policies; InService has none yet.",
+    "iam": "Users, roles and policies; InService has none yet.",
+    "sts": "Who am I.",
 }
 """The AWS services whose operations are commands, as `aws <service> <operation>` has them."""
 
