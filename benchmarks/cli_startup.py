@@ -1,6 +1,6 @@
 """How long a command line takes: ours beside AWS CLI, in one run, against the same local server.
 
-    python benchmarks/cli_startup.py [rounds]
+    python benchmarks/cli_startup.py [--rounds N]
 
 Each round runs every command of both, one after the other, so that what else the machine does falls
 on both alike. The server answers at once; what is measured is starting, asking and printing. The
@@ -9,6 +9,7 @@ goals, on a warm machine, are 150 ms for the version and 250 ms for a describe.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -100,7 +101,9 @@ def milliseconds(words: list[str], environment: dict[str, str]) -> float:
 
 def main() -> None:
     """Run the rounds and print the table."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
+    parser = argparse.ArgumentParser(description="How long a command line takes, beside AWS CLI.")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    rounds: int = parser.parse_args().rounds
     ours = str(Path(sys.executable).with_name("inservice"))
     theirs = rival()
     times: dict[tuple[str, str], list[float]] = {}
