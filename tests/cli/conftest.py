@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import pty
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +66,26 @@ def inservice(clean: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         return Ran(code, out.written(), err.written())
 
     return run
+
+
+def on_a_terminal(words: list[str], *, err_apart: bool = False, **environment: str) -> Ran:
+    """Run ours as a process with a terminal as stdout, and as stderr unless that is kept apart."""
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "inservice.cli.main", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=follower,
+        stderr=subprocess.PIPE if err_apart else follower,
+        env={**os.environ, **environment},
+    ) as child:
+        os.close(follower)
+        shown = b""
+        with suppress(OSError):  # Linux's way to say that the last writer closed a terminal
+            while piece := os.read(leader, 65_536):
+                shown += piece
+        os.close(leader)
+        err = b"" if child.stderr is None else child.stderr.read()
+    return Ran(child.returncode, shown.decode().replace("\r\n", "\n"), err.decode())
 
 
 class _Stream(io.TextIOWrapper):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
 import subprocess
 import sys
@@ -12,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, on_a_terminal
 from tests.cli.recorder import Recorder, Reply
 from tests.cli.replies import ARN, DESCRIBED
 
@@ -88,25 +86,9 @@ def test_the_log_goes_to_stderr_only(server: Recorder) -> None:
 
 def _watched(words: list[str], **environment: str) -> str:
     """What a terminal shows while ours runs."""
-    leader, follower = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "inservice.cli.main", *words],
-        stdin=subprocess.DEVNULL,
-        stdout=follower,
-        stderr=follower,
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", **environment},
-    ) as child:
-        os.close(follower)
-        shown = b""
-        while True:
-            try:
-                piece = os.read(leader, 4096)
-            except OSError:  # Linux's way to say that the last writer closed a terminal
-                break
-            shown += piece
-    os.close(leader)
-    assert child.returncode == 0
-    return shown.decode()
+    shown = on_a_terminal(words, TERM="xterm-256color", COLUMNS="100", **environment)
+    assert shown.code == 0
+    return shown.out
 
 
 def test_the_live_display(server: Recorder) -> None:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import os
-import pty
 import signal
-import subprocess
-import sys
 import threading
 import time
 from typing import Any
@@ -19,7 +14,7 @@ from rich.console import Console
 
 from inservice.cli.endpoint import following, watch
 from inservice.cli.endpoint.readings import Reading
-from tests.cli.conftest import Ran, Run
+from tests.cli.conftest import Ran, Run, on_a_terminal
 from tests.cli.recorder import Recorder, Reply
 from tests.cli.replies import ARN
 from tests.cli.test_completion import offered
@@ -309,23 +304,11 @@ def test_the_live_picture_counts_down_and_tells_the_fleets_apart() -> None:
 
 def test_on_a_terminal_the_picture_is_drawn_anew(server: Recorder) -> None:
     server.play([Reply(BAKING), AWAY, Reply({**BAKING, "Paused": True}), Reply(BACK)])
-    ours, theirs = pty.openpty()
-    watching = subprocess.Popen(
-        [sys.executable, "-m", "inservice.cli.main", "endpoint", "watch", "e"],
-        env={**os.environ, "AWS_ENDPOINT_URL": server.url, "TERM": "xterm"},
-        stdin=subprocess.DEVNULL,
-        stdout=theirs,
-        stderr=subprocess.PIPE,
+    watched = on_a_terminal(
+        ["endpoint", "watch", "e"], err_apart=True, AWS_ENDPOINT_URL=server.url, TERM="xterm"
     )
-    os.close(theirs)
-    shown = b""
-    with contextlib.suppress(OSError):  # EIO: nobody has the other end any more
-        while part := os.read(ours, 65_536):
-            shown += part
-    os.close(ours)
-    _, err = watching.communicate(timeout=20)
-    assert (watching.returncode, err.decode()) == (3, ROLLED_BACK)
-    text = shown.decode()
+    assert (watched.code, watched.err) == (3, ROLLED_BACK)
+    text = watched.out
     assert "\x1b[1A" in text, "the cursor goes up to draw over what was"
     assert "paused by hand" in text
     assert "Rolled back  config c1" in text

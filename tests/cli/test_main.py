@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import signal
 import subprocess
 import sys
@@ -15,7 +13,7 @@ import pytest
 
 import inservice as package
 from inservice.cli.main import COMMANDS, SERVICES
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, on_a_terminal
 from tests.cli.recorder import Recorder, Reply
 from tests.cli.replies import DESCRIBED
 
@@ -103,38 +101,14 @@ def test_a_reader_that_leaves_is_no_failure_worth_a_traceback(server: Recorder, 
     child.wait(timeout=30)
 
 
-def _on_a_terminal(words: list[str], pager: str) -> tuple[int, str]:
-    """Run ours with a terminal as stdout, and return its exit code and what the terminal showed."""
-    leader, follower = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "inservice.cli.main", *words],
-        stdin=subprocess.DEVNULL,
-        stdout=follower,
-        stderr=follower,
-        env={**os.environ, "AWS_PAGER": pager},
-    ) as child:
-        os.close(follower)
-        shown = b""
-        while True:
-            try:
-                piece = os.read(leader, 4096)
-            except OSError:  # Linux's way to say that the last writer closed a terminal
-                break
-            if not piece:
-                break
-            shown += piece
-    os.close(leader)
-    return child.returncode, shown.decode().replace("\r\n", "\n")
-
-
 def test_the_pager_is_used_on_a_terminal_only(server: Recorder, keys: None, clean: Path) -> None:
     server.play([Reply({"EndpointArn": "a" * 20})])
     words = ["sagemaker", "create-endpoint", "--endpoint-name", "e", "--endpoint-config-name", "c"]
     words += ["--endpoint-url", server.url]
-    code, shown = _on_a_terminal(words, "sed 's/^/paged: /'")
-    assert (code, shown.splitlines()[0]) == (0, "paged: {")
-    code, shown = _on_a_terminal([*words, "--no-cli-pager"], "sed 's/^/paged: /'")
-    assert (code, shown.splitlines()[0]) == (0, "{")
+    shown = on_a_terminal(words, AWS_PAGER="sed 's/^/paged: /'")
+    assert (shown.code, shown.out.splitlines()[0]) == (0, "paged: {")
+    shown = on_a_terminal([*words, "--no-cli-pager"], AWS_PAGER="sed 's/^/paged: /'")
+    assert (shown.code, shown.out.splitlines()[0]) == (0, "{")
 
 
 def test_a_machine_without_less_does_without(
@@ -143,13 +117,13 @@ def test_a_machine_without_less_does_without(
     server.play([Reply({"EndpointArn": "a" * 20})])
     monkeypatch.setenv("PATH", str(clean))
     words = ["sagemaker", "describe-endpoint", "--endpoint-name", "e", "--endpoint-url", server.url]
-    code, shown = _on_a_terminal(words, "less")
-    assert (code, shown.splitlines()[0]) == (0, "{")
+    shown = on_a_terminal(words, AWS_PAGER="less")
+    assert (shown.code, shown.out.splitlines()[0]) == (0, "{")
 
 
 def test_a_pager_that_cannot_start(server: Recorder, keys: None) -> None:
     server.play([Reply({"EndpointArn": "a" * 20})])
     words = ["sagemaker", "describe-endpoint", "--endpoint-name", "e", "--endpoint-url", server.url]
-    code, shown = _on_a_terminal(words, "/nonexistent/pager")
-    assert code == 253
-    assert "Unable to redirect output to pager" in shown
+    shown = on_a_terminal(words, AWS_PAGER="/nonexistent/pager")
+    assert shown.code == 253
+    assert "Unable to redirect output to pager" in shown.out

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from inservice.artifacts import program
 from inservice.artifacts.lint import Report, Severity, lint
+from inservice.modelserver import handlers
 from tests.contracts import archives
 from tests.contracts.archives import member, model_archive, packed
 
@@ -134,3 +136,7 @@ def test_links_in_a_directory_are_found(tmp_path: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(), mode="w:gz", dereference=True) as tar:
         tar.add(tmp_path / "model/link", "link")  # the advice works
         assert tar.getmember("link").isfile()
+
+
+def test_lint_and_the_model_server_know_the_same_handlers() -> None:
+    assert program.HANDLERS == handlers.HANDLERS

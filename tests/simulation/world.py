@@ -16,8 +16,6 @@ from inservice.deployment.facts import Facts, FleetFacts, Gone
 
 NEVER = float("inf")
 
-SIGTERM_GRACE_SECONDS = 30.0
-
 
 @dataclass(slots=True)
 class Instance:

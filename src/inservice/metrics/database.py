@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -291,21 +291,27 @@ class MetricsDatabase:
 
     def _replace(self, connection: Connection, table: Any, rows: Sequence[dict[str, Any]]) -> None:
         """Insert the rows, each in place of the one with its key."""
-        if not rows:
-            return
-        statement = self._upsert(table)
-        keys = [column.name for column in table.primary_key]
-        changes = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), rows)
+        self._merge(connection, table, rows, lambda _, new: new)
 
     def _add(self, connection: Connection, table: Any, rows: Sequence[dict[str, Any]]) -> None:
         """Insert the rows, each added to the one with its key."""
+        self._merge(connection, table, rows, lambda old, new: old + new)
+
+    def _merge(
+        self,
+        connection: Connection,
+        table: Any,
+        rows: Sequence[dict[str, Any]],
+        merged: Callable[[Any, Any], Any],
+    ) -> None:
+        """Insert the rows; of one whose key is there, each column becomes `merged(old, new)`."""
         if not rows:
             return
         statement = self._upsert(table)
         keys = [column.name for column in table.primary_key]
-        sums = {c.name: c + statement.excluded[c.name] for c in table.c if c.name not in keys}
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=sums), rows)
+        new = statement.excluded
+        changes = {c.name: merged(c, new[c.name]) for c in table.c if c.name not in keys}
+        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), rows)
 
     def _forget_old_deployments(self, connection: Connection) -> None:
         columns = tables.step_counts.c

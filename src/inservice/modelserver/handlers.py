@@ -29,7 +29,7 @@ from inservice.modelserver.settings import Settings
 
 PROGRAM = "inference.py"
 
-_ARGUMENTS = {
+HANDLERS = {
     "model_fn": 1,
     "input_fn": 2,
     "predict_fn": 2,
@@ -37,7 +37,8 @@ _ARGUMENTS = {
     "transform_fn": 4,
     "predict_batch_fn": 2,
 }
-"""The handlers and how many arguments each takes without the context."""
+"""The handlers and how many arguments each takes without the context. `artifacts.program` has the
+same table: nothing but `transport` may be imported here, and a test holds the two together."""
 
 _PREDICTING = ("transform_fn", "predict_fn", "predict_batch_fn")
 """Any of these stands in for the default predict_fn."""
@@ -111,7 +112,7 @@ def import_program(settings: Settings) -> Program:
 
 def _checked(module: ModuleType) -> Program:
     handlers: dict[str, Handler] = {}
-    for name, count in _ARGUMENTS.items():
+    for name, count in HANDLERS.items():
         function = getattr(module, name, None)
         if function is None:
             continue

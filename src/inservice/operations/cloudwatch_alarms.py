@@ -28,7 +28,7 @@ from inservice.metrics.query import (
     check_alarm_queries,
     check_alarm_statistic,
 )
-from inservice.operations.registry import Call, Document, operation
+from inservice.operations.registry import Call, Document, given, operation
 from inservice.store.base import Reading, Transaction
 
 if TYPE_CHECKING:
@@ -82,35 +82,35 @@ def put_metric_alarm(
     action_configuration: Document | None = None,
 ) -> None:
     """Create an alarm on a metric or on metric math, or give an alarm another configuration."""
-    asked = {
-        "AlarmName": alarm_name,
-        "AlarmDescription": alarm_description,
-        "ActionsEnabled": actions_enabled,
-        "OKActions": ok_actions,
-        "AlarmActions": alarm_actions,
-        "InsufficientDataActions": insufficient_data_actions,
-        "MetricName": metric_name,
-        "Namespace": namespace,
-        "Statistic": statistic,
-        "ExtendedStatistic": extended_statistic,
-        "Dimensions": dimensions,
-        "Period": period,
-        "Unit": unit,
-        "EvaluationPeriods": evaluation_periods,
-        "DatapointsToAlarm": datapoints_to_alarm,
-        "Threshold": threshold,
-        "ComparisonOperator": comparison_operator,
-        "TreatMissingData": treat_missing_data,
-        "EvaluateLowSampleCountPercentile": evaluate_low_sample_count_percentile,
-        "Metrics": metrics,
-        "ThresholdMetricId": threshold_metric_id,
-        "EvaluationWindow": evaluation_window,
-        "WarmUpConfiguration": warm_up_configuration,
-        "EvaluationCriteria": evaluation_criteria,
-        "EvaluationInterval": evaluation_interval,
-        "ActionConfiguration": action_configuration,
-    }
-    _put(call, {member: given for member, given in asked.items() if given is not None}, tags)
+    asked = given(
+        AlarmName=alarm_name,
+        AlarmDescription=alarm_description,
+        ActionsEnabled=actions_enabled,
+        OKActions=ok_actions,
+        AlarmActions=alarm_actions,
+        InsufficientDataActions=insufficient_data_actions,
+        MetricName=metric_name,
+        Namespace=namespace,
+        Statistic=statistic,
+        ExtendedStatistic=extended_statistic,
+        Dimensions=dimensions,
+        Period=period,
+        Unit=unit,
+        EvaluationPeriods=evaluation_periods,
+        DatapointsToAlarm=datapoints_to_alarm,
+        Threshold=threshold,
+        ComparisonOperator=comparison_operator,
+        TreatMissingData=treat_missing_data,
+        EvaluateLowSampleCountPercentile=evaluate_low_sample_count_percentile,
+        Metrics=metrics,
+        ThresholdMetricId=threshold_metric_id,
+        EvaluationWindow=evaluation_window,
+        WarmUpConfiguration=warm_up_configuration,
+        EvaluationCriteria=evaluation_criteria,
+        EvaluationInterval=evaluation_interval,
+        ActionConfiguration=action_configuration,
+    )
+    _put(call, asked, tags)
 
 
 @operation("cloudwatch", "PutCompositeAlarm")
@@ -131,20 +131,20 @@ def put_composite_alarm(
     action_configuration: Document | None = None,
 ) -> None:
     """Create an alarm on the states of other alarms, or give it another rule."""
-    asked = {
-        "AlarmName": alarm_name,
-        "AlarmRule": alarm_rule,
-        "AlarmDescription": alarm_description,
-        "ActionsEnabled": actions_enabled,
-        "OKActions": ok_actions,
-        "AlarmActions": alarm_actions,
-        "InsufficientDataActions": insufficient_data_actions,
-        "ActionsSuppressor": actions_suppressor,
-        "ActionsSuppressorWaitPeriod": actions_suppressor_wait_period,
-        "ActionsSuppressorExtensionPeriod": actions_suppressor_extension_period,
-        "ActionConfiguration": action_configuration,
-    }
-    _put(call, {member: given for member, given in asked.items() if given is not None}, tags)
+    asked = given(
+        AlarmName=alarm_name,
+        AlarmRule=alarm_rule,
+        AlarmDescription=alarm_description,
+        ActionsEnabled=actions_enabled,
+        OKActions=ok_actions,
+        AlarmActions=alarm_actions,
+        InsufficientDataActions=insufficient_data_actions,
+        ActionsSuppressor=actions_suppressor,
+        ActionsSuppressorWaitPeriod=actions_suppressor_wait_period,
+        ActionsSuppressorExtensionPeriod=actions_suppressor_extension_period,
+        ActionConfiguration=action_configuration,
+    )
+    _put(call, asked, tags)
 
 
 def _put(call: Call, document: Document, tags: Sequence[TagTypeDef]) -> None:

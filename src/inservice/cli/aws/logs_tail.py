@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import Any, Final
 
 from inservice.cli.aws.failures import Refused
 from inservice.cli.aws.globals import Globals
+from inservice.cli.aws.pager import is_colored
 from inservice.cli.aws.parsing import Parser
 from inservice.cli.aws.session import Session
 from inservice.cli.log_events import events, moment, since_ms
@@ -61,7 +61,7 @@ def run_tail(words: list[str], session: Session, options: Globals) -> int:
         "logStreamNamePrefix": given.log_stream_name_prefix,
     }
     request = {member: value for member, value in request.items() if value is not None}
-    colored = options.color == "on" or (options.color == "auto" and _is_terminal())
+    colored = is_colored(options.color, sys.stdout)
     client = session.client("logs", "logs.tail")
     try:
         for event in events(client, request, follow=given.follow):
@@ -92,10 +92,3 @@ def _spread(message: str) -> str:
         return "\n" + json.dumps(json.loads(message), indent=4)
     except ValueError:
         return message
-
-
-def _is_terminal() -> bool:
-    try:
-        return os.isatty(sys.stdout.fileno())
-    except (OSError, ValueError):
-        return False

@@ -21,7 +21,7 @@ _LESS: Final = "FRX"
 @contextmanager
 def output_stream(pager: str | None) -> Iterator[IO[str]]:
     """The stream to write an answer to. Raises NoPager when the pager cannot be started."""
-    child = _started(pager) if pager and _is_terminal() else None
+    child = _started(pager) if pager and _is_terminal(sys.stdout) else None
     if child is None:
         yield sys.stdout
         return
@@ -49,8 +49,13 @@ def _started(pager: str) -> subprocess.Popen[str] | None:
         raise NoPager(error) from error
 
 
-def _is_terminal() -> bool:
+def is_colored(color: str, stream: IO[str]) -> bool:
+    """Whether --color on, off or auto wants colour in this stream: auto, if it is a terminal."""
+    return color == "on" or (color == "auto" and _is_terminal(stream))
+
+
+def _is_terminal(stream: IO[str]) -> bool:
     try:
-        return os.isatty(sys.stdout.fileno())
+        return os.isatty(stream.fileno())
     except (OSError, ValueError):
         return False

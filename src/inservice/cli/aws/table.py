@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
 
+from inservice.cli.aws.pager import is_colored
+
 _PADDING: Final = 4
 """Columns around a cell: two spaces on the left, the rest to the right of the longest."""
 
@@ -66,7 +68,7 @@ def write_table(operation: str, answer: Any, stream: IO[str], color: str) -> Non
     if width > _terminal_width():
         sections = [section.on_its_side() for section in sections]
         width = max(section.width() for section in sections)
-    colored = color == "on" or (color == "auto" and _is_terminal(stream))
+    colored = is_colored(color, stream)
     draw = _Drawing(stream, colored)
     stream.write("-" * width + "\n")
     for section in sections:
@@ -218,10 +220,3 @@ def _terminal_width() -> int:
         return os.get_terminal_size(1).columns
     except OSError:
         return _DEFAULT_WIDTH
-
-
-def _is_terminal(stream: IO[str]) -> bool:
-    try:
-        return os.isatty(stream.fileno())
-    except (OSError, ValueError):
-        return False

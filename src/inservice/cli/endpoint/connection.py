@@ -10,13 +10,12 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from inservice.cli import ours
-from inservice.cli.aws.failures import PARAMETERS_RC, CommandLineError
+from inservice.cli.aws.failures import INTERRUPTED_RC, PARAMETERS_RC, CommandLineError
 from inservice.cli.aws.globals import parse_globals
 from inservice.cli.aws.session import Session
 from inservice.cli.endpoint import USAGE_RC
 
 REFUSED: Final = 1
-INTERRUPTED: Final = 130
 
 
 def parser_of(prog: str, summary: str) -> argparse.ArgumentParser:
@@ -53,7 +52,7 @@ def explained(run: Callable[[argparse.Namespace], int], options: argparse.Namesp
         raise  # whoever read our output has seen enough; `main` ends quietly
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted. What was begun on the server goes on.\n")
-        return INTERRUPTED
+        return INTERRUPTED_RC
     except ClientError as error:
         answer = error.response
         request = answer.get("ResponseMetadata", {}).get("RequestId", "")
