@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import inservice as package
+from inservice import config, supervisor
+from inservice.cli import down
+from inservice.cli import server as server_of
 from inservice.cli.main import COMMANDS, SERVICES
 from tests.cli.conftest import Run, on_a_terminal
 from tests.cli.recorder import Recorder, Reply
@@ -127,3 +132,17 @@ def test_a_pager_that_cannot_start(server: Recorder, keys: None) -> None:
     shown = on_a_terminal(words, AWS_PAGER="/nonexistent/pager")
     assert shown.code == 253
     assert "Unable to redirect output to pager" in shown.out
+
+
+def test_a_stop_is_waited_for_as_long_as_the_server_itself_may_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The drain is what the server was started with, whatever the environment says by now."""
+    monkeypatch.delenv("INSERVICE_DRAIN_SECONDS", raising=False)
+    settings = config.load(data_dir=tmp_path)
+    assert server_of.drain_seconds(settings) == settings.drain_seconds
+    settings.run_dir.mkdir()
+    started_with = replace(settings, drain_seconds=300.0)
+    settings.settings_file.write_text(json.dumps(config.to_document(started_with)))
+    assert server_of.drain_seconds(settings) == 300.0
+    assert down.STAGE_SECONDS >= supervisor.LAST_WORDS_SECONDS

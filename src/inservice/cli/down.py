@@ -11,8 +11,11 @@ import sys
 from inservice.cli import server
 from inservice.config import Settings
 
-STOP_SECONDS = 90.0
-"""Gateways drain for 10 s, instances for 30 s, and then there is killing; more means a bug."""
+STAGES = 3
+"""Gateway workers drain, control stops the instances, a stand-in does it if control could not."""
+
+STAGE_SECONDS = 10.0
+"""Beyond the drain, until the supervisor kills what has not ended; more means a bug."""
 
 
 def run(argv: list[str]) -> int:
@@ -29,11 +32,12 @@ def run(argv: list[str]) -> int:
     except ProcessLookupError:
         sys.stdout.write("It had just stopped by itself.\n")
         return 0
-    ended, _, _ = select.select([process], [], [], STOP_SECONDS)
+    patience = STAGES * (server.drain_seconds(settings) + STAGE_SECONDS)
+    ended, _, _ = select.select([process], [], [], patience)
     os.close(process)
     if not ended:
         sys.stderr.write(
-            f"inservice down: the server (pid {pid}) did not stop in {STOP_SECONDS:.0f} s; "
+            f"inservice down: the server (pid {pid}) did not stop in {patience:.0f} s; "
             f"its log is {settings.log_dir / 'server.log'}\n"
         )
         return 1

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from inservice.cli import server
 
-PATIENCE_SECONDS = 60.0
-"""For each worker: it finishes what it has in flight, a model has up to 60 s for an answer."""
+WORKER_SECONDS = 30.0
+"""For each worker, beyond the drain in which it finishes what it has in flight: the next one has to
+start, and one that would not go is killed."""
 
 
 def run(argv: list[str]) -> int:
@@ -26,7 +27,7 @@ def run(argv: list[str]) -> int:
     processes = settings.run_dir / "processes.json"
     before = _workers(processes)
     os.kill(pid, signal.SIGHUP)
-    deadline = time.monotonic() + PATIENCE_SECONDS * len(before)
+    deadline = time.monotonic() + (server.drain_seconds(settings) + WORKER_SECONDS) * len(before)
     while before & _workers(processes):
         if time.monotonic() > deadline:
             stayed = ", ".join(map(str, sorted(before & _workers(processes))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import json
 import os
 import time
 from collections.abc import Callable
@@ -45,6 +46,14 @@ def settings_of(options: argparse.Namespace) -> Settings:
         return config.load(data_dir=options.data_dir)
     except BadSetting as bad:
         raise SystemExit(f"inservice: {bad}") from None
+
+
+def drain_seconds(settings: Settings) -> float:
+    """What the server that runs has: it may have been started with another environment."""
+    try:
+        return config.from_document(json.loads(settings.settings_file.read_bytes())).drain_seconds
+    except (OSError, ValueError, TypeError, KeyError):
+        return settings.drain_seconds
 
 
 def supervisor_pid(data_dir: Path) -> int | None:
