@@ -24,8 +24,8 @@ CONCURRENCY_MAX = 128
 time; what is beyond waits in its queue, where it can be neither counted nor moved elsewhere."""
 
 UNREACHABLE_SECONDS: Final = 1.0
-"""Control sees a dead instance within its own second or two; until then one request a second looks
-whether it is back, and has not been sent if it is not."""
+"""Control sees at once that an instance has ended, and launches another. Until the table says so,
+one request a second looks whether it is back, and has not been sent if it is not."""
 
 FAILURES_MAX: Final = 5
 """Failures in a row after which an instance is ejected: the default of Envoy's outlier detection.
