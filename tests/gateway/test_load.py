@@ -95,7 +95,7 @@ def test_a_worker_without_descriptors_does_not_spin_and_recovers() -> None:
     async def test() -> None:
         async with plane() as it:
             worker = it.start_worker()
-            assert (await it.invoke())[0] == 403  # it serves
+            assert (await it.invoke())[0] == 503  # it serves, and was given no table
             soft, hard = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
             resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (40, hard))
             crowd = []
@@ -111,7 +111,7 @@ def test_a_worker_without_descriptors_does_not_spin_and_recovers() -> None:
             async with asyncio.timeout(5):
                 while True:
                     with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-                        if (await it.invoke())[0] == 403:
+                        if (await it.invoke())[0] == 503:
                             break
                     await asyncio.sleep(0.05)
             resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (soft, hard))

@@ -7,7 +7,6 @@ down. `streaming` and `openai` are this with other answers.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Sequence
 from hashlib import sha256
 from time import perf_counter
@@ -51,8 +50,6 @@ _CLIENT_HEAD: Final = (
     STATUS_LINES[200] + b"x-amzn-requestid: %b\r\nx-Amzn-Invoked-Production-Variant: %b\r\n"
     b"%bcontent-type: %b\r\n"
 )
-
-_NO_ROOM: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Invocation(Relay):

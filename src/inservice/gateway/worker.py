@@ -25,7 +25,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from inservice.clock import SystemClock
+from inservice.clock import Clock, SystemClock
 from inservice.gateway import health
 from inservice.gateway.connection import Gateway, GatewayConnection
 from inservice.gateway.counting import Counting
@@ -39,6 +39,9 @@ from inservice.transport.limits import MIB, Limits
 from inservice.transport.server import Server
 
 HEARTBEAT_SECONDS = 1.0
+
+TIDY_SECONDS = 600.0
+"""Between two looks for files of sessions that are over: a session lives for a day."""
 
 LAST_COUNTS_SECONDS = 2.0
 """How long a drained worker waits for control to take its last counts."""
@@ -151,6 +154,7 @@ async def _run(options: argparse.Namespace) -> None:
         asyncio.create_task(channel.follow()),
         asyncio.create_task(channel.report()),
         asyncio.create_task(health.watch(gateway)),
+        asyncio.create_task(_tidy(sessions, clock)),
     ]
     if options.heartbeat_fd is not None:
         following.append(asyncio.create_task(_beat(options.heartbeat_fd)))
@@ -168,6 +172,13 @@ async def _run(options: argparse.Namespace) -> None:
     for task in following:
         task.cancel()
     client.close()
+
+
+async def _tidy(sessions: Sessions, clock: Clock) -> None:
+    """Look for sessions that are over, from time to time."""
+    while True:
+        await asyncio.to_thread(sessions.tidy, clock.now())
+        await asyncio.sleep(TIDY_SECONDS)
 
 
 async def _beat(fd: int) -> None:

@@ -1,0 +1,27 @@
+"""What is kept of sticky sessions, and for how long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from inservice.errors import ValidationError
+from inservice.gateway.sessions import Session, Sessions
+
+ENDPOINT = ("000000000000", "us-east-1", "e")
+
+
+def test_sessions_that_ended_by_themselves_leave_no_file_behind(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path / "sessions")
+    sessions.tidy(0.0)  # there is none yet, nor a directory
+    sessions.open(ENDPOINT, b"long", Session("f/0", 10_000.0))
+    sessions.open(ENDPOINT, b"short", Session("f/0", 100.0))
+    sessions.tidy(99.0)
+    assert len(list((tmp_path / "sessions").iterdir())) == 2
+    sessions.tidy(100.0)
+    assert len(list((tmp_path / "sessions").iterdir())) == 1
+    another_worker = Sessions(tmp_path / "sessions")
+    assert another_worker.find(ENDPOINT, b"long", 100.0).instance_id == "f/0"
+    with pytest.raises(ValidationError):
+        another_worker.find(ENDPOINT, b"short", 100.0)
