@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,8 +28,13 @@ _UNREADABLE = (
     *(MemoryError, RecursionError),  # a few bytes that announce a vast array, or nest without end
 )
 
+_ARRAY_LIKE = (list, int, float, str)
+
 TEXT_TYPES = frozenset({JSON, CSV, "text/plain"})
 """What a user's input_fn is given as str, like in SageMaker's toolkits; all else comes as bytes."""
+
+
+_decode_json = msgspec.json.Decoder().decode
 
 
 class Unacceptable(Exception):
@@ -39,8 +45,9 @@ class Unacceptable(Exception):
         self.status = status
 
 
+@lru_cache(maxsize=128)
 def media_type(header: str) -> str:
-    """`text/csv; charset=utf-8` → `text/csv`."""
+    """`text/csv; charset=utf-8` → `text/csv`. Clients repeat theirs."""
     return header.partition(";")[0].strip().lower()
 
 
@@ -53,7 +60,7 @@ def decode(body: bytes, content_type: str) -> np.ndarray[Any, Any]:
         )
     try:
         if kind == JSON:
-            return _array(msgspec.json.decode(body))
+            return _array(_decode_json(body))
         return _from_csv(body) if kind == CSV else _from_npy(body)
     except _UNREADABLE as error:
         raise Unacceptable(400, f"The body is not readable as {kind}: {error}") from error
@@ -66,12 +73,11 @@ def encode(value: Any, accept: str, *, named: bool = False) -> tuple[bytes, str]
         raise Unacceptable(406, f"Accept {accept} is not supported; ask for {', '.join(FORMATS)}")
     if kind == JSON:
         plain = _plain(value)
-        return msgspec.json.encode(
-            {"predictions": plain} if named else plain, enc_hook=_plain
-        ), kind
+        return _encode_json({"predictions": plain} if named else plain), kind
     return (_to_csv(value) if kind == CSV else _to_npy(value)), kind
 
 
+@lru_cache(maxsize=128)
 def _chosen(accept: str) -> str | None:
     """The first type of an Accept header that we speak."""
     for choice in accept.split(","):
@@ -87,10 +93,10 @@ def _array(value: Any) -> np.ndarray[Any, Any]:
     import numpy as np
 
     if isinstance(value, dict):
-        if set(value) != {"instances"}:
+        if len(value) != 1 or "instances" not in value:
             raise ValueError('an object has to have the one member "instances"')
         value = value["instances"]
-    if not isinstance(value, list | int | float | str):
+    if not isinstance(value, _ARRAY_LIKE):
         raise TypeError("an array is needed")
     return np.array(value)
 
@@ -132,6 +138,9 @@ def _plain(value: Any) -> Any:
     if (to_dict := getattr(value, "to_dict", None)) is not None:
         return to_dict(orient="list")
     return value
+
+
+_encode_json = msgspec.json.Encoder(enc_hook=_plain).encode
 
 
 def _to_csv(value: Any) -> bytes:

@@ -140,7 +140,8 @@ class ModelServer:
             return outcome
         context = call.context
         headers = [(b"content-type", outcome.content_type.encode("latin-1", "replace"))]
-        headers += [(k.encode(), v.encode()) for k, v in context.response_headers.items()]
+        if context.response_headers:
+            headers += [(k.encode(), v.encode()) for k, v in context.response_headers.items()]
         body = outcome.body
         if isinstance(body, bytes):
             return Response(context.response_status, headers, body)
