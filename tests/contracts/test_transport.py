@@ -17,6 +17,7 @@ import uvloop
 from inservice.transport.client import Upstream
 from inservice.transport.connection import Connection
 from inservice.transport.limits import Limits
+from inservice.transport.messages import Later
 from inservice.transport.server import Answer, Refusal, Request, Response, Server, serve
 
 
@@ -117,6 +118,66 @@ class TestRequests:
                     + CLOSE
                 )
                 assert got.index(b"/slow") < got.index(b"/fast")
+
+        run(test)
+
+    def test_an_answer_may_be_settled_later_and_order_is_kept(self, kind: str) -> None:
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"in "
+            yield b"parts"
+
+        async def test() -> None:
+            loop = asyncio.get_running_loop()
+
+            def answer(request: Request) -> Later:
+                later = Later()
+                match request.path:
+                    case b"/slow":
+                        loop.call_later(0.02, later.settle, Response(200, (), b"slow"))
+                    case b"/parts":
+                        loop.call_soon(later.settle, Response(200, (), parts()))
+                    case b"/bug":
+                        loop.call_soon(later.settle, ValueError("a secret"))
+                    case b"/refused":
+                        loop.call_soon(later.settle, Refusal(409, "Conflict", "not now"))
+                    case _:
+                        later.settle(Response(200, (), b"at once"))
+                return later
+
+            paths = (b"/slow", b"/once", b"/parts", b"/bug", b"/refused")
+            asked = b"".join(b"GET %b HTTP/1.1\r\nHost: h\r\n\r\n" % path for path in paths)
+            async with listening(kind, answer) as it:
+                got = await it.ask(asked)
+            said = (b"slow", b"at once", b"in ", b"parts", b"InternalFailure", b"not now")
+            places = [got.index(words) for words in said]
+            assert places == sorted(places)
+            assert b"a secret" not in got
+
+        run(test)
+
+    def test_a_later_answer_to_a_client_that_has_left_is_let_go(self, kind: str) -> None:
+        async def test() -> None:
+            pending: list[Later] = []
+
+            async def parts() -> AsyncIterator[bytes]:
+                yield b"for nobody"
+
+            def answer(_: Request) -> Later:
+                pending.append(Later())
+                return pending[-1]
+
+            async with listening(kind, answer) as it:
+                for outcome in (Response(200, (), b"x"), Response(200, (), parts()), ValueError()):
+                    _, writer = await it.connect()
+                    writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+                    while not pending:
+                        await asyncio.sleep(0.001)
+                    writer.transport.abort()
+                    await asyncio.sleep(0.01)  # seen, or not seen yet: both are to end well
+                    pending.pop().settle(outcome)
+                    while it.server.connections:
+                        await asyncio.sleep(0.001)
+                assert (await it.ask(b"BAD\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
 
         run(test)
 

@@ -19,11 +19,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-Call = tuple[Any, "asyncio.Future[Any]"]
+Call = tuple[Any, Callable[[Any], None]]
+"""An argument, and who is told its outcome."""
 
 RunBatch = Callable[[Sequence[Any]], Sequence[Any]]
-"""From the calls' arguments to their outcomes, in order; an outcome that is an exception is raised
-to its own caller."""
+"""From the calls' arguments to their outcomes, in order; an outcome that is an exception is its own
+caller's."""
 
 
 class Workers:
@@ -50,10 +51,23 @@ class Workers:
         for thread in self._threads:
             thread.start()
 
+    def begin(self, argument: Any, ended: Callable[[Any], None]) -> None:
+        """Queue a call; `ended` is told its outcome, in the loop's thread."""
+        self._queue.put((argument, ended))
+
     def submit(self, argument: Any) -> asyncio.Future[Any]:
         """Queue a call. From the loop's thread only."""
         future = self._loop.create_future()
-        self._queue.put((argument, future))
+
+        def ended(outcome: Any) -> None:
+            if future.done():  # the caller is gone
+                return
+            if isinstance(outcome, BaseException):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+        self.begin(argument, ended)
         return future
 
     def stop(self) -> None:
@@ -92,10 +106,5 @@ class Workers:
 
 
 def _deliver(batch: list[Call], outcomes: Sequence[Any]) -> None:
-    for (_, future), outcome in zip(batch, outcomes, strict=True):
-        if future.done():  # the caller is gone
-            continue
-        if isinstance(outcome, BaseException):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)
+    for (_, ended), outcome in zip(batch, outcomes, strict=True):
+        ended(outcome)

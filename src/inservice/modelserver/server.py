@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 from inservice.modelserver.batching import Workers
@@ -17,7 +17,7 @@ from inservice.modelserver.encoding import Unacceptable
 from inservice.modelserver.frameworks.sklearn import NotAlike
 from inservice.modelserver.handlers import Answer, Call, Model
 from inservice.modelserver.settings import Settings
-from inservice.transport.messages import Request, Response
+from inservice.transport.messages import Later, Request, Response
 
 _log = logging.getLogger("inservice.modelserver")
 
@@ -47,7 +47,7 @@ class ModelServer:
         timing = ", ".join(f"{name};dur={s * 1000:.3f}" for name, s in phases.items())
         self._pong = Response(200, ((b"server-timing", timing.encode()),))
 
-    def answer(self, request: Request) -> Response | Awaitable[Response]:
+    def answer(self, request: Request) -> Response | Later:
         """One request."""
         path = request.path
         if path == b"/invocations":
@@ -64,7 +64,7 @@ class ModelServer:
         """End the threads, after what they have."""
         self._workers.stop()
 
-    def _invoke(self, request: Request) -> Response | Awaitable[Response]:
+    def _invoke(self, request: Request) -> Response | Later:
         fields = request.fields
         call = Call(
             request.body,
@@ -74,10 +74,9 @@ class ModelServer:
         )
         if self._settings.inline:
             return self._respond(call, self._outcome(call))
-        return self._wait(call)
-
-    async def _wait(self, call: Call) -> Response:
-        return self._respond(call, await self._workers.submit(call))
+        later = Later()
+        self._workers.begin(call, lambda outcome: later.settle(self._settled(call, outcome)))
+        return later
 
     # ── in a worker thread ───────────────────────────────────────────────────────────────────
 
@@ -134,6 +133,13 @@ class ModelServer:
             yield n, call, prediction
 
     # ── back in the loop ─────────────────────────────────────────────────────────────────────
+
+    def _settled(self, call: Call, outcome: Answer | Response | Exception) -> Response | Exception:
+        """Never raises: others are told in the same breath."""
+        try:
+            return outcome if isinstance(outcome, Exception) else self._respond(call, outcome)
+        except Exception as error:  # noqa: BLE001 - a bug costs one request; the server logs it
+            return error
 
     def _respond(self, call: Call, outcome: Answer | Response) -> Response:
         if isinstance(outcome, Response):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import http
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -82,6 +82,31 @@ class Response:
     headers: Headers = ()
     body: bytes | AsyncIterator[bytes] = b""
     """A stream is pulled only as fast as the client reads, and closed when the client leaves."""
+
+
+class Later:
+    """An answer that is worked out elsewhere. Who has it settles it, once, in the loop's thread.
+
+    That is a call, where a future and a task that waits for it take two more turns of the loop.
+    """
+
+    __slots__ = ("_heard", "_outcome")
+
+    def __init__(self) -> None:
+        self._outcome: Response | Exception | None = None
+        self._heard: Callable[[Response | Exception], None] | None = None
+
+    def settle(self, outcome: Response | Exception) -> None:
+        """Here it is, or why there will be none."""
+        self._outcome = outcome
+        if self._heard is not None:
+            self._heard(outcome)
+
+    def when_settled(self, hear: Callable[[Response | Exception], None]) -> None:
+        """Call `hear` with it, at once if it is there already."""
+        self._heard = hear
+        if self._outcome is not None:
+            hear(self._outcome)
 
 
 class Refusal(Exception):

@@ -7,8 +7,8 @@
     ...
     await server.drain(deadline_seconds=30)
 
-`answer` may also be a plain function that returns a Response: then the request costs no task. The
-gateway goes one level lower and subclasses `Connection`.
+`answer` may also be a plain function that returns a Response, or a Later where it is not there yet:
+then the request costs no task. The gateway goes one level lower and subclasses `Connection`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from inservice.transport.census import Census
 from inservice.transport.connection import ANSWERING, IDLE, NEVER, Connection
 from inservice.transport.limits import Limits
 from inservice.transport.messages import (
+    Later,
     Refusal,
     Request,
     Response,
@@ -35,7 +36,7 @@ from inservice.transport.messages import (
     error_response,
 )
 
-Answer = Callable[[Request], Response | Awaitable[Response]]
+Answer = Callable[[Request], Response | Later | Awaitable[Response]]
 """What answers requests. Raising a Refusal answers with it and closes; any other exception is a
 bug, logged here and answered InternalFailure 500."""
 
@@ -185,7 +186,9 @@ class AnsweringConnection(Connection):
         """Ask for the answer; only one that has to be waited for costs a task."""
         try:
             answer = self._answer(request)
-            if isinstance(answer, Response) and isinstance(answer.body, bytes):
+            if isinstance(answer, Later):
+                answer.when_settled(lambda outcome: self._hear(request, outcome))
+            elif isinstance(answer, Response) and isinstance(answer.body, bytes):
                 self._respond(request, answer)
             else:
                 self._task = asyncio.get_running_loop().create_task(self._wait(request, answer))
@@ -201,6 +204,18 @@ class AnsweringConnection(Connection):
         """Stop a stream. An answer being worked out is left to finish: what it changes is changed
         whether or not anybody is there to hear of it."""
         self.may_write()
+
+    def _hear(self, request: Request, outcome: Response | Exception) -> None:
+        """A Later is settled."""
+        try:
+            if isinstance(outcome, Exception):
+                self._fail(request, outcome)
+            elif self.request is request and isinstance(outcome.body, bytes):
+                self._respond(request, outcome)
+            else:
+                self._task = asyncio.get_running_loop().create_task(self._wait(request, outcome))
+        except Exception as error:  # noqa: BLE001 - the last resort, logged in _fail
+            self._fail(request, error)
 
     async def _wait(self, request: Request, answer: Response | Awaitable[Response]) -> None:
         try:
@@ -307,6 +322,7 @@ __all__ = [
     "NEVER",
     "Answer",
     "AnsweringConnection",
+    "Later",
     "Limits",
     "Refusal",
     "Request",
