@@ -67,7 +67,7 @@ def report(
 ) -> Document:
     """The lines and their sums. `workers` are the gateway workers that live: what they have not
     answered is under way, what a dead one has not answered is dropped."""
-    doing = {_place(event): event.doing for event in events}
+    doing = _doing_by_place(events)
     has_new = any(_number(fleet) == number for event in events for fleet in event.sizes)
     by_line = sorted(counts, key=_order)
     lines = [
@@ -114,6 +114,16 @@ def _unanswered(counts: Iterable[StepCount]) -> Mapping[int, int]:
 def _step(place: str, doing: Mapping[str, str]) -> Mapping[str, object]:
     what = {"Doing": doing[place]} if place in doing else {}
     return {"Row": _row(place), "Direction": "Back" if _is_back(place) else "Forward", **what}
+
+
+def _doing_by_place(events: Iterable[Event]) -> Mapping[str, str]:
+    """What each step was for, the way forth and the way back apart.
+
+    Only events of the way tell: an end, and what is told of the endpoint after it, has a row of the
+    table that was walked last, in a status that no longer says in which direction that was.
+    """
+    over = {phase.value for phase in OVER}
+    return {_place(event): event.doing for event in events if event.status not in over}
 
 
 def _place(event: Event) -> str:

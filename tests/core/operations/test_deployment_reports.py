@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from inservice.deployment.events import DetailType, Event
 from inservice.metrics.step_counts import StepCount
 from inservice.operations.deployment_reports import outcome_of, report
@@ -63,6 +65,29 @@ def test_lines_go_forward_then_back_and_add_up_over_the_workers() -> None:
     assert "Doing" not in told["Lines"][2], "its event is no longer on record"
     assert told["Lines"][3]["Doing"] == "Deleting"
     assert told["Invocations"] == 14 + 4 + 1 + 1
+
+
+@pytest.mark.parametrize(
+    ("status", "row", "doing"),
+    [("InService", 1, "Deleting"), ("UpdateRollbackFailed", 0, "Baking"), ("Failed", 0, "Deleting")],
+)
+def test_an_end_renames_no_step_of_the_way(status: str, row: int, doing: str) -> None:
+    """The end and what is told after it have a row of the last table: it is no step of the first."""
+    end = replace(BACK, at=14.0, status=status, row=row, doing=doing)
+    death = replace(end, at=99.0, detail_type=DetailType.DEPLOYMENT, reason=None)
+    counts = [
+        replace(OLD, place=place, invocations=1, answered=1, model_errors=0)
+        for place in ("0", "1", "back/0", "back/1")
+    ]
+    back = replace(TURNED, at=13.0, row=1, doing="Deleting", detail_type=DetailType.DEPLOYMENT)
+    shifted = replace(TURNED, doing="ActivatingTraffic")
+    told = report(counts, [BEGUN, STEP, shifted, back, end, death], 2, {7})
+    assert [(line["Direction"], line["Row"], line["Doing"]) for line in told["Lines"]] == [
+        ("Forward", 0, "Creating"),
+        ("Forward", 1, "ActivatingTraffic"),
+        ("Back", 0, "ActivatingTraffic"),
+        ("Back", 1, "Deleting"),
+    ]
 
 
 def test_what_a_living_worker_has_is_under_way_and_what_a_dead_one_had_is_dropped() -> None:
