@@ -63,17 +63,17 @@ def test_a_deployment_steered_by_command(server: Server, echo: Echo) -> None:
     assert pair.endpoint("abort", "--wait").returncode == 0
     waited = pair.endpoint("wait")
     assert (waited.returncode, waited.stderr) == (3, "Rolled back: it was aborted by hand\n")
-    assert waited.stdout.endswith(f"Rolled back  config {pair.name}-1\n")
+    assert waited.stdout.endswith(f"✖ Rolled back from {pair.name}-2 to {pair.name}-1\n")
 
     pair.begin("--strategy=canary", "--size=1", "--bake=1h")
     pair.baking()
     assert pair.endpoint("promote", "--wait").returncode == 0
     watched = pair.endpoint("watch")
     assert watched.returncode == 0
-    assert watched.stdout.endswith(f"Done  config {pair.name}-2\n")
+    assert watched.stdout.endswith(f"✔ Updated from {pair.name}-1 to {pair.name}-2\n")
     undone = pair.endpoint("undo", "--wait")
     assert undone.returncode == 0, undone.stderr
-    assert undone.stdout.endswith(f"Done  config {pair.name}-1\n")
+    assert undone.stdout.endswith(f"✔ Updated from {pair.name}-2 to {pair.name}-1\n")
 
     history = pair.endpoint("history").stdout
     said = [line.split("  ")[-1].strip() for line in history.splitlines()]

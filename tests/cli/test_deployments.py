@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import signal
 import threading
@@ -10,11 +9,9 @@ import time
 from typing import Any
 
 import pytest
-from rich.console import Console
 
-from inservice.cli.endpoint import following, watch
-from inservice.cli.endpoint.readings import Reading
-from tests.cli.conftest import Ran, Run, on_a_terminal
+from inservice.cli.endpoint import following
+from tests.cli.conftest import Ran, Run
 from tests.cli.recorder import Recorder, Reply
 from tests.cli.replies import ARN
 from tests.cli.test_completion import offered
@@ -87,18 +84,18 @@ def lines(ran: Ran) -> list[str]:
 @pytest.mark.parametrize(
     ("end", "code", "last", "says"),
     [
-        (DONE, 0, "Done  config c2", ""),
-        (BACK, 3, "Rolled back  config c1", ROLLED_BACK),
+        (DONE, 0, "✔ Updated from c1 to c2", ""),
+        (BACK, 3, "✖ Rolled back from c2 to c1", ROLLED_BACK),
         (
             {**ENDED, "Outcome": "Failed", "Reason": "no ping", "Alarms": []},
             5,
-            "Failed  config c1",
+            "✖ Update failed from c1 to c2",
             "Failed: no ping\n",
         ),
         (
             {**ENDED, "Outcome": "RollbackFailed", "Reason": "both"},
             6,
-            "The rollback failed  config c1",
+            "✖ The rollback from c2 to c1 failed",
             "The rollback failed: both\n",
         ),
     ],
@@ -127,7 +124,7 @@ def test_out_of_time(endpoint: Any) -> None:
 
 def test_control_may_be_away_for_a_moment(endpoint: Any) -> None:
     ran = endpoint("wait", "e", replies=[Reply(BAKING), AWAY, AWAY, Reply(DONE)])
-    assert (ran.code, lines(ran)[-1]) == (0, "Done  config c2")
+    assert (ran.code, lines(ran)[-1]) == (0, "✔ Updated from c1 to c2")
 
 
 def test_not_for_ever(endpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +154,7 @@ def test_a_deletion_ends_with_nothing_to_describe(endpoint: Any) -> None:
     deleting = {**BAKING, "Kind": "Delete", "EndpointStatus": "Deleting", "Alarms": []}
     del deleting["ToEndpointConfigName"]
     ran = endpoint("wait", "e", replies=[Reply(deleting), REFUSED])
-    assert (ran.code, lines(ran)[-1]) == (0, "Done")
+    assert (ran.code, lines(ran)[-1]) == (0, "✔ Deleted")
     assert endpoint("wait", "e", replies=[Reply(BAKING), REFUSED]).code == 1
 
 
@@ -284,34 +281,6 @@ def test_report(endpoint: Any) -> None:
     ]
     as_json = endpoint("report", "e", "--output", "json", replies=[Reply(answer)])
     assert json.loads(as_json.out) == answer
-
-
-def test_the_live_picture_counts_down_and_tells_the_fleets_apart() -> None:
-    seen = {"a1-2-v": Reading(12.0, 2.5, 3.0, 40.0)}
-    picture = {**BAKING, "HoldEndsAt": "2023-11-14T22:14:50+00:00"}
-    file = io.StringIO()
-    Console(width=110, file=file).print(watch.drawn(picture, seen, now=1_700_000_023.0))
-    shown = [line.split() for line in file.getvalue().splitlines()]
-    assert shown == [
-        ["e", "Updating", "canary", "c1", "→", "c2"],
-        ["■▣□□", "step", "1/3", "Baking", "1m", "07s", "of", "5m", "00s", "left"],
-        ["FLEET", "VARIANT", "CONFIG", "INSTANCES", "TRAFFIC", "REQ/S", "ERRORS", "P50", "P99"],
-        ["old", "v", "c1", "4/4", "75%", "0.0", "–", "–", "–"],
-        ["new", "v", "c2", "3/4", "25%", "12.0", "2.5%", "3.0", "ms", "40.0", "ms"],
-        ["alarm", "errors", "OK"],
-    ]
-
-
-def test_on_a_terminal_the_picture_is_drawn_anew(server: Recorder) -> None:
-    server.play([Reply(BAKING), AWAY, Reply({**BAKING, "Paused": True}), Reply(BACK)])
-    watched = on_a_terminal(
-        ["endpoint", "watch", "e"], err_apart=True, AWS_ENDPOINT_URL=server.url, TERM="xterm"
-    )
-    assert (watched.code, watched.err) == (3, ROLLED_BACK)
-    text = watched.out
-    assert "\x1b[1A" in text, "the cursor goes up to draw over what was"
-    assert "paused by hand" in text
-    assert "Rolled back  config c1" in text
 
 
 def test_completion_knows_the_verbs_and_their_values() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from inservice.cli.aws.failures import Refused
-from inservice.cli.durations import seconds_of, spelled, whole_seconds_of
-from inservice.cli.endpoint.drawing import aligned, short, step_bar, timeline
+from inservice.cli.durations import elapsed, exactly, seconds_of, spelled, whole_seconds_of
+from inservice.cli.endpoint.drawing import aligned, step_bar, timeline
 from inservice.cli.endpoint.strategies import add_strategy_options, capacity_size, update_members
 
 
@@ -59,6 +59,9 @@ def test_a_timeline_of_many_short_holds_shows_each() -> None:
 def test_the_bar_of_steps() -> None:
     assert step_bar(CANARY, 0) == "▣□□□"
     assert step_bar(CANARY, 3) == "■■■▣"
+    hundred = steps(*((1, 1, percent, 1) for percent in range(100)))
+    assert step_bar(hundred, 0, 10) == "▣□□□□□□□□□"
+    assert step_bar(hundred, 99, 10) == "■■■■■■■■■▣"
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
@@ -72,7 +75,7 @@ def test_columns_are_as_wide_as_their_widest_cell() -> None:
 def test_durations(written: str, seconds: float) -> None:
     assert seconds_of(written) == seconds
     if seconds == int(seconds):
-        assert seconds_of(short(seconds)) == seconds
+        assert seconds_of(exactly(seconds)) == seconds
 
 
 @pytest.mark.parametrize("written", ["", "m", "-1", "3x", "1m1h", "nan", "1e3"])
@@ -84,7 +87,9 @@ def test_what_is_no_duration(written: str) -> None:
 
 
 def test_spelled() -> None:
-    assert [spelled(s) for s in (-1, 7, 67, 3700)] == ["0s", "7s", "1m 07s", "1h 01m"]
+    shown = [spelled(s) for s in (-1, 7, 67, 3700, 180_000)]
+    assert shown == ["0s", "7s", "1m07s", "1h01m", "2d02h"]
+    assert [elapsed(s) for s in (0.31, 9.99, 67)] == ["0.3s", "10.0s", "1m07s"]
 
 
 @pytest.mark.parametrize("written", ["", "%", "25 %", "-1", "1.5", "a"])

@@ -9,13 +9,13 @@ import msgspec
 
 from inservice.config import Settings
 from inservice.controller.gateways import Gateways
-from inservice.controller.instances import Instances, fleet_of
+from inservice.controller.instances import Instances, Watched, fleet_of
 from inservice.logs.groups import LogGroups
 from inservice.metrics.names import VariantKey
 from inservice.metrics.recorder import Recorder
 from inservice.metrics.utilization import RunningInstance
 from inservice.operations.live import InstanceSeen, ProcessSeen
-from inservice.runtimes.base import InstanceState
+from inservice.runtimes.base import InstanceState, Sight
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +39,7 @@ class LiveServer:
 
     def instances_seen(self) -> Sequence[InstanceSeen]:
         """Every instance on this host."""
-        return [
-            InstanceSeen(
-                id=watched.handle.instance_id,
-                fleet=fleet_of(watched.handle.instance_id),
-                pid=watched.handle.pid,
-                state=watched.sight.state,
-                started_at=watched.handle.started_at,
-            )
-            for watched in self.instances.all()
-        ]
+        return [_seen(watched) for watched in self.instances.all()]
 
     def variants(self) -> dict[str, VariantKey]:
         """Whose metrics an instance's or an invocation's are, by fleet, of all that serve."""
@@ -71,3 +62,29 @@ class LiveServer:
             if (variant := variants.get(fleet_of(watched.handle.instance_id)))
             and watched.sight.state != InstanceState.GONE
         ]
+
+
+def _seen(watched: Watched) -> InstanceSeen:
+    """An instance as the operations show it: while it is well, what it prints is in its log."""
+    sight, death = watched.sight, watched.death
+    told = death if death is not None and not sight.last_lines else sight
+    return InstanceSeen(
+        id=watched.handle.instance_id,
+        fleet=fleet_of(watched.handle.instance_id),
+        pid=watched.handle.pid,
+        state=sight.state,
+        started_at=watched.handle.started_at,
+        is_draining=watched.retiring,
+        restarts=watched.restarts,
+        ending=_ending(sight if sight.state is InstanceState.GONE else death),
+        last_line=next((line.strip() for line in reversed(told.last_lines) if line.strip()), ""),
+    )
+
+
+def _ending(sight: Sight | None) -> str:
+    """How an instance ended, in two words."""
+    if sight is None or sight.state is not InstanceState.GONE:
+        return ""
+    if sight.out_of_memory:
+        return "out of memory"
+    return sight.signal or ("" if sight.exit_code is None else f"exit code {sight.exit_code}")

@@ -27,9 +27,25 @@ def whole_seconds_of(written: str) -> int:
 
 
 def spelled(seconds: float) -> str:
-    """67 → "1m 07s"."""
+    """For a person who looks: 67 → "1m07s", 5400 → "1h30m", two days → "2d00h"."""
     minutes, rest = divmod(max(0, int(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d{hours:02}h"
     if hours:
-        return f"{hours}h {minutes:02}m"
-    return f"{minutes}m {rest:02}s" if minutes else f"{rest}s"
+        return f"{hours}h{minutes:02}m"
+    return f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
+
+
+def elapsed(seconds: float) -> str:
+    """The same for what has just been waited for: its first ten seconds have tenths."""
+    return f"{seconds:.1f}s" if seconds < 10 else spelled(seconds)
+
+
+def exactly(seconds: float) -> str:
+    """For a plan, and to be given back as an option: 5400 → "1h30m", 3605 → "1h5s"."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(hours, "h"), (minutes, "m"), (rest, "s")]
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0"

@@ -40,6 +40,8 @@ class Watched:
     since: float  # epoch seconds: when it came into the state it is in
     task: asyncio.Task[None] | None = None
     retiring: bool = False
+    restarts: int = 0  # launches in place of a dead one that this process has seen
+    death: Sight | None = None  # how the instance was seen last that this one replaces
 
 
 def fleet_of(instance_id: str) -> str:
@@ -83,9 +85,10 @@ class Instances:
         if watched is not None:
             self._forget(watched)
         handle = await self.runtime.launch(spec)
-        self._watch(handle, Sight(InstanceState.STARTING))
+        fresh = self._watch(handle, Sight(InstanceState.STARTING))
         log.info("instance launched", instance=spec.instance_id, pid=handle.pid)
         if watched is not None:
+            fresh.restarts, fresh.death = watched.restarts + 1, watched.sight
             self.on_restart(spec, watched.sight)
 
     async def retire(self, instance_id: str, grace_seconds: float) -> None:
@@ -123,11 +126,12 @@ class Instances:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     # ── watching ────────────────────────────────────────────────────────────────────────────────
-    def _watch(self, handle: Handle, sight: Sight) -> None:
+    def _watch(self, handle: Handle, sight: Sight) -> Watched:
         watched = Watched(handle, sight, self.clock.now())
         fleet = self._watched.setdefault(fleet_of(handle.instance_id), {})
         fleet[handle.instance_id] = watched
         watched.task = asyncio.create_task(self._look_again_and_again(watched))
+        return watched
 
     def _forget(self, watched: Watched) -> None:
         if watched.task is not None:

@@ -18,6 +18,7 @@ from inservice.metrics.base import MetricStorage
 from inservice.metrics.datapoints import Datapoints, Sample, Series
 from inservice.metrics.names import METRICS, ZEROES, Metric, VariantKey
 from inservice.metrics.prometheus import Totals
+from inservice.metrics.recent import RecentTraffic
 from inservice.metrics.rows import GatewayRow, samples_of, step_counts_of
 from inservice.metrics.step_counts import StepCount
 
@@ -69,6 +70,7 @@ class Recorder:
             self._apply(_DECODER.decode(entry), now)
         self.history = AlarmHistory(storage, self._lock)
         self.totals = Totals()
+        self.recent = RecentTraffic()
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
     def record_gateway_rows(
@@ -95,6 +97,7 @@ class Recorder:
             self._marks[worker] = seq
             self._apply(entry, now)
             self.totals.add(worker, entry.rows)
+            self.recent.add(entry.rows)
 
     def put(self, samples: Sequence[Sample], now: float) -> None:
         """Count samples, durably. Raises BadValue when they are more metrics than there may be."""

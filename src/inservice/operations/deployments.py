@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from inservice.alarms.record import AlarmRecord
 from inservice.deployment import controls
 from inservice.deployment.begin import begin_update, effective_deployment_config
 from inservice.deployment.events import DetailType, Event, as_eventbridge
@@ -18,6 +19,8 @@ from inservice.deployment.policy import alarm_names
 from inservice.deployment.state import Decision
 from inservice.errors import ValidationException
 from inservice.hosting.endpoint import Endpoint
+from inservice.hosting.endpoint_config import EndpointConfig
+from inservice.operations.fleets_seen import with_what_is_seen
 from inservice.operations.registry import Call, Document, operation
 from inservice.store.base import EndpointRecord, Reading
 
@@ -29,7 +32,8 @@ def plan_deployment(
     call: Call,
     *,
     endpoint_name: str,
-    endpoint_config_name: str,
+    endpoint_config_name: str | None = None,
+    production_variants: Sequence[Mapping[str, Any]] = (),
     deployment_config: Mapping[str, Any] | None = None,
     retain_all_variant_properties: bool = False,
     exclude_retained_variant_properties: Sequence[Mapping[str, str]] = (),
@@ -38,7 +42,7 @@ def plan_deployment(
     """What UpdateEndpoint with these members will do. It is begun, shown and forgotten."""
     with call.store.reading() as records:
         record = records.endpoint(call.account, call.region, endpoint_name)
-        config = records.endpoint_config(call.account, call.region, endpoint_config_name)
+        config = _config_to_plan_for(call, records, endpoint_config_name, production_variants)
         policy = effective_deployment_config(
             record.endpoint, deployment_config, retain_deployment_config
         )
@@ -69,6 +73,25 @@ def plan_deployment(
     }
 
 
+def _config_to_plan_for(
+    call: Call,
+    records: Reading,
+    name: str | None,
+    variants: Sequence[Mapping[str, Any]],
+) -> EndpointConfig:
+    """The config that is named, or the one that the variants would make; it is not kept."""
+    if (name is None) is not bool(variants):
+        raise ValidationException(
+            "Exactly one of EndpointConfigName and ProductionVariants must be specified."
+        )
+    if name is not None:
+        return records.endpoint_config(call.account, call.region, name)
+    document = {"EndpointConfigName": "(planned)", "ProductionVariants": variants}
+    return EndpointConfig.from_document(
+        document, account=call.account, region=call.region, now=call.now
+    )
+
+
 @operation("inservice", "DescribeDeployment")
 def describe_deployment(call: Call, *, endpoint_name: str) -> Document:
     """The deployment of an endpoint as it is now; the last one if none is under way."""
@@ -76,7 +99,10 @@ def describe_deployment(call: Call, *, endpoint_name: str) -> Document:
         record = records.endpoint(call.account, call.region, endpoint_name)
         alarms = _alarms(call, records, record)
     shown = picture(record.endpoint, record.deployment, record.facts, call.now)
-    return {**shown, "Alarms": alarms}
+    fleets = with_what_is_seen(
+        shown["Fleets"], record, call.live.instances_seen(), call.live.metrics.recent, call.now
+    )
+    return {**shown, "Fleets": fleets, "Alarms": alarms}
 
 
 @operation("inservice", "ListDeploymentEvents")
@@ -141,11 +167,16 @@ def _control(call: Call, endpoint_name: str, decide: Callable[..., Decision]) ->
 
 
 def _alarms(call: Call, records: Reading, record: EndpointRecord) -> list[Document]:
-    states = records.alarm_states(call.account, call.region, record.deployment.alarms)
-    return [
-        {"AlarmName": name, "StateValue": states.get(name, "deleted")}
-        for name in record.deployment.alarms
-    ]
+    return [_alarm(call, records, name) for name in record.deployment.alarms]
+
+
+def _alarm(call: Call, records: Reading, name: str) -> Document:
+    """An alarm as it is, with the datapoints that made it so."""
+    kept = records.alarm(call.account, call.region, name)
+    if kept is None:
+        return {"AlarmName": name, "StateValue": "deleted"}
+    state = AlarmRecord.from_kept(kept).state
+    return {"AlarmName": name, "StateValue": state.value.value, "StateReason": state.reason}
 
 
 def _event(endpoint: Endpoint, number: int, event: Event) -> Document:

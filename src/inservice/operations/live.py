@@ -28,6 +28,10 @@ class InstanceSeen:
     pid: int
     state: str  # runtimes.base.InstanceState's words
     started_at: float  # epoch seconds
+    is_draining: bool = False  # finishing what it has, getting nothing new
+    restarts: int = 0  # launches in place of a dead one, since control came up
+    ending: str = ""  # how it ended, or, of one that lives, how the one before it did
+    last_line: str = ""  # what it printed last, while it is not well; or the one before it
 
 
 class Live(Protocol):

@@ -69,7 +69,11 @@ def test_lines_go_forward_then_back_and_add_up_over_the_workers() -> None:
 
 @pytest.mark.parametrize(
     ("status", "row", "doing"),
-    [("InService", 1, "Deleting"), ("UpdateRollbackFailed", 0, "Baking"), ("Failed", 0, "Deleting")],
+    [
+        ("InService", 1, "Deleting"),
+        ("UpdateRollbackFailed", 0, "Baking"),
+        ("Failed", 0, "Deleting"),
+    ],
 )
 def test_an_end_renames_no_step_of_the_way(status: str, row: int, doing: str) -> None:
     """The end and what is told after it have a row of the last table: it is no step of the first."""

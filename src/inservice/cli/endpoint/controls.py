@@ -7,14 +7,15 @@ import sys
 
 from inservice.cli.endpoint import progress
 from inservice.cli.endpoint.connection import own_client, parser_of
-from inservice.cli.endpoint.following import add_following, follow
+from inservice.cli.endpoint.following import follow
+from inservice.cli.endpoint.progress import add_waiting
 
 
 def control_parser(prog: str, summary: str) -> argparse.ArgumentParser:
     """The options of a hand control."""
     options = parser_of(prog, summary)
     options.add_argument("name")
-    add_following(options, wait=True)
+    add_waiting(options)
     return options
 
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from inservice.cli.durations import exactly
+
 TIMELINE_COLUMNS: Final = 60
 
 _LEVELS: Final = " ▁▂▃▄▅▆▇█"
@@ -31,9 +33,12 @@ def timeline(steps: Sequence[Step], variant: str, columns: int = TIMELINE_COLUMN
     return [f"old  {old}".rstrip(), f"new  {new}".rstrip(), f"     {_times(steps, widths)}"]
 
 
-def step_bar(steps: Sequence[Step], row: int) -> str:
-    """What is done, where it is, what is to come: `■■▣□□`."""
-    return "■" * row + "▣" + "□" * (len(steps) - row - 1)
+def step_bar(steps: Sequence[Step], row: int, cells_max: int = 1000) -> str:
+    """What is done, where it is, what is to come: `■■▣□□`; of many steps, as many as there is room
+    for."""
+    cells = min(len(steps), cells_max)
+    at = row * cells // len(steps)
+    return "■" * at + "▣" + "□" * (cells - at - 1)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -43,14 +48,6 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-
-
-def short(seconds: float) -> str:
-    """5400 → "1h30m": as the options take it."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = [(hours, "h"), (minutes, "m"), (rest, "s")]
-    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0"
 
 
 def _widths(holds: Sequence[int], columns: int) -> list[int]:
@@ -69,8 +66,8 @@ def _times(steps: Sequence[Step], widths: Sequence[int]) -> str:
     for step, width in zip(steps, widths, strict=True):
         begins = step["BeginsAfterSeconds"]
         if begins != told and (not line or len(line) < at):
-            line = line.ljust(at) + short(begins)
+            line = line.ljust(at) + exactly(begins)
             told = begins
         at += width
     whole = steps[-1]["BeginsAfterSeconds"] + steps[-1]["HoldSeconds"]
-    return line if whole == told else f"{line.ljust(at)} {short(whole)}"
+    return line if whole == told else f"{line.ljust(at)} {exactly(whole)}"

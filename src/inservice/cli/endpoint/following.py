@@ -6,17 +6,17 @@ ends nothing until it has lasted.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NobodyListens
 
-from inservice.cli.endpoint import EXIT_CODES_TOLD, progress
-from inservice.cli.endpoint.progress import add_timeout
+from inservice.cli.durations import elapsed
+from inservice.cli.endpoint import progress
+from inservice.cli.endpoint.verdicts import answered_by_the_new, has_gone_wrong, headline
 
 POLL_SECONDS: Final = 0.25
 PATIENCE_SECONDS: Final = 30.0
@@ -41,39 +41,43 @@ Picture = dict[str, Any]
 """DescribeDeployment's answer."""
 
 
-def add_following(parser: argparse.ArgumentParser, *, wait: bool) -> None:
-    """Add --timeout, with `wait` also --wait, and say the exit codes."""
-    if wait:
-        parser.add_argument("--wait", action="store_true", help="stay until it is over")
-    add_timeout(parser)
-    parser.epilog = EXIT_CODES_TOLD
-
-
 def pictures(own: Any, name: str, timeout_seconds: float) -> Iterator[Picture]:
     """The endpoint's deployment, again and again until it has an outcome or the time is up.
 
-    When another deployment has taken its place meanwhile, its end is looked up in its report. An
+    While the server does not answer, the last picture comes again with `SilentSeconds`. When
+    another deployment has taken its place meanwhile, its end is looked up in its report. An
     endpoint that was being deleted and is gone has the outcome Done. Raises ClientError and
     botocore's connection errors.
     """
     deadline = time.monotonic() + timeout_seconds
     shown: Picture | None = None
+    answered_at = time.monotonic()
     while True:
         try:
-            picture = _patiently(
-                lambda: own.describe_deployment(EndpointName=name), _AWAY if shown else _BUSY
-            )
-        except ClientError as error:
-            if shown is None or shown["Kind"] != "Delete" or not _is_refusal(error):
-                raise
-            picture = {**shown, "Outcome": "Done"}
+            picture = own.describe_deployment(EndpointName=name)
+            answered_at = time.monotonic()
+        except _AWAY if shown else _BUSY as error:
+            picture = _without_an_answer(error, shown, time.monotonic() - answered_at)
         if shown is not None and picture["DeploymentId"] != shown["DeploymentId"]:
             picture = {**shown, **_ended(own, name, shown["DeploymentId"])}
-        shown = picture
-        yield picture
-        if "Outcome" in picture or time.monotonic() >= deadline:
-            return
+        if picture:
+            shown = picture
+            yield picture
+            if "Outcome" in picture or time.monotonic() >= deadline:
+                return
         time.sleep(POLL_SECONDS)
+
+
+def _without_an_answer(error: Exception, shown: Picture | None, silent_seconds: float) -> Picture:
+    """What is known although nothing was answered; nothing, if nothing ever was. Raises `error`
+    when it is an answer after all, or when it has lasted."""
+    if _is_refusal(error):
+        if shown is None or shown["Kind"] != "Delete":
+            raise error
+        return {**shown, "Outcome": "Done"}
+    if silent_seconds >= PATIENCE_SECONDS:
+        raise error
+    return {**shown, "SilentSeconds": silent_seconds} if shown else {}
 
 
 def _patiently(ask: Callable[[], Picture], temporary: _Errors) -> Picture:
@@ -96,23 +100,47 @@ def follow(own: Any, name: str, timeout_seconds: float) -> int:
     for picture in pictures(own, name, timeout_seconds):
         if (now := line_of(picture)) != last:
             last = now
-            sys.stdout.write(f"{time.monotonic() - started:7.1f} s  {now}\n")
+            sys.stdout.write(f"{elapsed(time.monotonic() - started):>8}  {now}\n")
             sys.stdout.flush()
-    return told(picture)
+    tell(picture, report_of(own, picture))
+    return code_of(picture)
 
 
-def told(picture: Picture) -> int:
-    """Say on stderr why a deployment did not do what it should; its exit code."""
+def report_of(own: Any, picture: Picture) -> Mapping[str, Any] | None:
+    """What became of the requests of a deployment that did not do what it should; it is evidence,
+    and never a reason to fail."""
+    if not has_gone_wrong(picture):
+        return None
+    try:
+        answer: Mapping[str, Any] = own.describe_deployment_report(
+            EndpointName=picture["EndpointName"], DeploymentId=picture["DeploymentId"]
+        )
+    except (ClientError, BotoCoreError):
+        return None
+    return answer
+
+
+def tell(picture: Picture, report: Mapping[str, Any] | None) -> None:
+    """Say on stderr why a deployment did not do what it should, and what shows it."""
     outcome = picture.get("Outcome")
     if outcome is None:
         sys.stderr.write(f"{picture['EndpointName']} is still {picture['EndpointStatus']}\n")
-        return progress.OUT_OF_TIME
+        return
     if reason := picture.get("Reason"):
         sys.stderr.write(f"{_WORDS[outcome]}: {reason}\n")
     for alarm in picture.get("Alarms", ()):
-        if outcome != "Done" and alarm["StateValue"] == "ALARM":
-            sys.stderr.write(f"Alarm {alarm['AlarmName']} is in ALARM.\n")
-    return EXIT_CODES[outcome]
+        if has_gone_wrong(picture) and alarm["StateValue"] == "ALARM":
+            why = alarm.get("StateReason", "")
+            told = f": {why}" if why and why not in picture.get("Reason", "") else "."
+            sys.stderr.write(f"Alarm {alarm['AlarmName']} is in ALARM{told}\n")
+    if report and (line := answered_by_the_new(report)):
+        sys.stderr.write(f"{line}\n")
+
+
+def code_of(picture: Picture) -> int:
+    """The exit code that a deployment deserves."""
+    outcome = picture.get("Outcome")
+    return progress.OUT_OF_TIME if outcome is None else EXIT_CODES[outcome]
 
 
 _WORDS: Final = {
@@ -125,9 +153,8 @@ _WORDS: Final = {
 
 def line_of(picture: Picture) -> str:
     """A deployment now, in one line that changes only when something did."""
-    if outcome := picture.get("Outcome"):
-        config = f"  config {_serving(picture)}" if picture.get("ToEndpointConfigName") else ""
-        return f"{_WORDS[outcome]}{config}"
+    if "Outcome" in picture:
+        return headline(picture)[0]
     step = picture["Steps"][picture["Row"]]
     paused = "  paused" if picture["Paused"] else ""
     fleets = " · ".join(fleet_line(fleet) for fleet in picture["Fleets"])
@@ -139,12 +166,6 @@ def fleet_line(fleet: Mapping[str, Any]) -> str:
     """`new AllTraffic 2/3 25%`."""
     counts = f"{fleet['ReadyInstances']}/{fleet['DesiredInstances']}"
     return f"{fleet['Role']} {fleet['VariantName']} {counts} {fleet['TrafficPercent']:g}%"
-
-
-def _serving(picture: Picture) -> str:
-    """The config that serves in the end."""
-    back = picture["Outcome"] != "Done" and "FromEndpointConfigName" in picture
-    return str(picture["FromEndpointConfigName" if back else "ToEndpointConfigName"])
 
 
 def _ended(own: Any, name: str, deployment: str) -> Picture:

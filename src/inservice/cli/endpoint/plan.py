@@ -8,8 +8,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from inservice.cli.durations import exactly
 from inservice.cli.endpoint.connection import own_client, parser_of
-from inservice.cli.endpoint.drawing import aligned, short, timeline
+from inservice.cli.endpoint.drawing import aligned, timeline
 from inservice.cli.endpoint.progress import console
 from inservice.cli.endpoint.strategies import add_strategy_options, update_members
 
@@ -57,8 +58,8 @@ def _write(name: str, config: str, plan: Mapping[str, Any]) -> None:
             str(want["OldInstances"]),
             str(want["NewInstances"]),
             f"{want['TrafficPercent']:g}%",
-            short(step["HoldSeconds"]) if step["HoldSeconds"] else "",
-            short(step["BeginsAfterSeconds"]),
+            exactly(step["HoldSeconds"]) if step["HoldSeconds"] else "",
+            exactly(step["BeginsAfterSeconds"]),
         )
         for step in steps
         for want in step["Variants"]
@@ -70,8 +71,8 @@ def _write(name: str, config: str, plan: Mapping[str, Any]) -> None:
         for line in timeline(steps, want["VariantName"]):
             out.print(f"  {line}", markup=False)
     out.print(
-        f"\nat most {plan['PeakInstances']} instances at once · holds {short(plan['HoldSeconds'])} "
-        f"in all · turns back after {short(plan['TimeoutSeconds'])}"
+        f"\nat most {plan['PeakInstances']} instances at once · holds {exactly(plan['HoldSeconds'])} "
+        f"in all · turns back after {exactly(plan['TimeoutSeconds'])}"
     )
     for alarm in plan.get("Alarms", ()):
         out.print(f"alarm {alarm['AlarmName']}  {alarm['StateValue']}", markup=False)

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.markup import escape
 
-from inservice.cli.durations import seconds_of
+from inservice.cli.durations import elapsed, seconds_of
 from inservice.cli.endpoint import EXIT_CODES_TOLD
 
 _FIRST_POLL_SECONDS: Final = 0.1
@@ -42,15 +42,17 @@ _STYLES: Final = {
 }
 
 
-def add_waiting(parser: argparse.ArgumentParser) -> None:
-    """Add --wait and --timeout, and say the exit codes."""
+def add_waiting(parser: argparse.ArgumentParser, *, always: bool = False) -> None:
+    """Add --timeout, and --wait unless the verb waits in any case; say the exit codes.
+
+    It means one thing everywhere: stay until what was begun is over, and tell by the exit code how
+    it ended.
+    """
     parser.epilog = EXIT_CODES_TOLD
-    parser.add_argument("--wait", action="store_true", help="stay until it is done")
-    add_timeout(parser)
-
-
-def add_timeout(parser: argparse.ArgumentParser) -> None:
-    """Add --timeout."""
+    if not always:
+        parser.add_argument(
+            "--wait", action="store_true", help="stay until it is over; the exit code says how"
+        )
     parser.add_argument(
         "--timeout", type=seconds_of, default=1800.0, metavar="TIME", help="give up after (30m)"
     )
@@ -85,11 +87,11 @@ def wait_for(client: Any, name: str, timeout_seconds: float, *, config: str | No
     that it was rolled back. Raises ClientError when it cannot be described.
     """
     with _display() as show:
-        endpoint, elapsed = _settle(client, name, timeout_seconds, show)
+        endpoint, waited = _settle(client, name, timeout_seconds, show)
     status = endpoint["EndpointStatus"]
     out = console(stderr=True)
     if status in _GOING_ON:
-        out.print(f"{escape(name)} is still {status} after {elapsed:.0f} s", style="yellow")
+        out.print(f"{escape(name)} is still {status} after {elapsed(waited)}", style="yellow")
         return OUT_OF_TIME
     reason = endpoint.get("FailureReason", "")
     if status == "InService" and config in (None, endpoint.get("EndpointConfigName")):
@@ -128,10 +130,10 @@ def _settle(
         endpoint: dict[str, Any] = client.describe_endpoint(EndpointName=name)
         status = endpoint["EndpointStatus"]
         show(status, doing(endpoint))
-        elapsed = time.monotonic() - started
+        waited = time.monotonic() - started
         settled = status not in _GOING_ON and until is None
-        if settled or status == "Failed" or elapsed >= timeout_seconds:
-            return endpoint, elapsed
+        if settled or status == "Failed" or waited >= timeout_seconds:
+            return endpoint, waited
         time.sleep(pause_seconds)
         pause_seconds = min(pause_seconds * 1.25, _POLL_SECONDS_MAX)
 
@@ -145,10 +147,10 @@ def _display() -> Iterator[Callable[[str, str], None]]:
 
             def rewrite(status: str, what: str) -> None:
                 style = style_of(status)
-                elapsed = time.monotonic() - started
-                line.update(f"[{style}]{status}[/]  {elapsed:.1f} s  {escape(what)}")
+                waited = elapsed(time.monotonic() - started)
+                line.update(f"[{style}]{status}[/]  {waited}  {escape(what)}")
                 if status not in _GOING_ON:
-                    out.print(f"[{style}]{status}[/]  {elapsed:.1f} s  {escape(what)}")
+                    out.print(f"[{style}]{status}[/]  {waited}  {escape(what)}")
 
             yield rewrite
         return
@@ -158,7 +160,7 @@ def _display() -> Iterator[Callable[[str, str], None]]:
         nonlocal last
         if (now := f"{status}  {what}".rstrip()) != last:
             last = now
-            sys.stdout.write(f"{time.monotonic() - started:7.1f} s  {now}\n")
+            sys.stdout.write(f"{elapsed(time.monotonic() - started):>8}  {now}\n")
             sys.stdout.flush()
 
     yield append

@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 
 from inservice.cli.endpoint.connection import own_client, parser_of
-from inservice.cli.endpoint.following import add_following, follow
+from inservice.cli.endpoint.following import follow
+from inservice.cli.endpoint.progress import add_waiting
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
     """The options of `endpoint wait`."""
     options = parser_of(prog, "Wait until an endpoint's deployment is over.")
     options.add_argument("name")
-    add_following(options, wait=False)
+    add_waiting(options, always=True)
     return options
 
 
