@@ -23,12 +23,12 @@ from botocore.exceptions import ClientError, UnknownServiceError
 
 from inservice import config
 from inservice.cli.aws.globals import GLOBAL_OPTIONS
-from inservice.cli.endpoint import VERBS
 from inservice.cli.main import COMMANDS, SERVICES
 from inservice.hosting.fields import SHAPES, Standing
 from inservice.metrics.names import METRICS
 from inservice.operations import registry
 from tests.acceptance.server import Server
+from tests.cli.reference import NOUNS, verbs_of
 from tests.docs_blocks import Block, as_script, blocks, commands
 from tests.docs_pages import REFUSED_BY_CODE, ROOT, error_classes, options_of, pages
 
@@ -77,8 +77,9 @@ def test_every_command_is_in_the_reference() -> None:
     reference = text_of("reference/cli.md")
     for command in (*COMMANDS, *SERVICES):
         assert f"| `{command}` |" in reference
-    for verb in VERBS:
-        assert f"### `inservice endpoint {verb}`" in reference
+    for noun in NOUNS:
+        for verb in verbs_of(noun):
+            assert f"### `inservice {noun} {verb}`" in reference
 
 
 def test_what_models_may_be_told_is_documented() -> None:
@@ -187,11 +188,9 @@ def known_options(words: list[str]) -> set[str]:
     program, *rest = words
     plain = [word for word in rest if not word.startswith("-")]
     first = plain[0] if plain else ""
-    if program == "inservice" and first == "endpoint" and len(plain) > 1:
-        assert plain[1] in VERBS, f"no verb {plain[1]}"
-        return options_of("endpoint", plain[1])
-    if program == "inservice" and first == "model" and len(plain) > 1:
-        return options_of("model", plain[1])
+    if program == "inservice" and first in NOUNS and len(plain) > 1:
+        assert plain[1] in verbs_of(first), f"no verb {plain[1]}"
+        return options_of(first, plain[1])
     if program == "inservice" and (first in COMMANDS or not plain):
         return {"--version", "--help"} | (options_of(first) if plain else set())
     return {f"--{name}" for name in _aws_options(*plain)} | {"--data-dir"}

@@ -49,7 +49,16 @@ INTENDED: dict[str, Difference] = {
         ("skeleton, policy", "stdout", _NEWER + "metric math in customized metrics"),
         ("skeleton, events", "stdout", _NEWER + "entity"),
         ("invoke, runtime skeleton", "stdout", _NEWER + "Filename, Body and others"),
-        ("unknown command", "stderr", "the services are the seven that InService is made of"),
+        (
+            "no arguments",
+            "exit stdout stderr",
+            "the program's name alone is a question, and answered with help as by kubectl and gh",
+        ),
+        (
+            "unknown command",
+            "stderr",
+            "there are commands of ours as well, so the word that was meant is named and no list",
+        ),
         ("unknown operation", "stderr", _NEWER + "more operations to choose from"),
         ("near operation", "stderr", _NEWER + "more operations to choose from"),
         (

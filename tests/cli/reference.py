@@ -12,8 +12,8 @@ from importlib import import_module
 from pathlib import Path
 
 from inservice.cli.aws.globals import GLOBAL_OPTIONS
-from inservice.cli.endpoint import VERBS
 from inservice.cli.main import COMMANDS, SERVICES
+from inservice.cli.verbs import Verb
 from tests.cli.differences import INTENDED
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
@@ -40,8 +40,29 @@ server is found the command stops with exit code 253: it never falls through to 
 ## InService's own commands
 """
 
+NOUNS = ("endpoint", "config", "model")
+"""Commands that have verbs."""
+
 EXIT_CODES = """\
-## Exit codes of AWS's half
+## Exit codes
+
+Of InService's own commands:
+
+| code | meaning |
+|---|---|
+| 0 | done; also a noun or the program alone, which are answered with their help |
+| 1 | refused by the server, nobody answers there, or (`model lint`, `create`, `update`) the artifact would fail |
+| 2 | the command line is wrong; nothing was asked |
+| 3 | with `--wait`, `wait` and `watch`: the deployment was rolled back |
+| 4 | still going on when `--timeout` was over |
+| 5 | the endpoint is `Failed` |
+| 6 | the rollback failed: `UpdateRollbackFailed` |
+| 130 | interrupted; what was begun on the server goes on |
+
+`--wait` means the same everywhere: stay until what was begun is over; the code says how it ended.
+After `abort --wait` a rollback is what was asked for, and 0.
+
+Of AWS's half, which are AWS CLI's:
 
 | code | meaning |
 |---|---|
@@ -52,7 +73,7 @@ EXIT_CODES = """\
 | 254 | the service answered with an error |
 | 255 | anything else: connection refused, unknown profile, a waiter that gave up |
 
-The own commands have codes of their own, which each page below gives.
+A first word that is no command ends with 252 as well.
 
 ## Values
 
@@ -73,12 +94,12 @@ def page() -> str:
 def _lines() -> Iterator[str]:
     yield INTRODUCTION
     yield from _table(("command", "what it does"), {n: c.summary for n, c in COMMANDS.items()})
-    for verb in VERBS:
-        yield f"### `inservice endpoint {verb}`\n"
-        yield "```text"
-        yield _help_of(verb)
-        yield "```\n"
-    yield (import_module("inservice.cli.endpoint").__doc__ or "").split("\n\n", 1)[1]
+    for noun in NOUNS:
+        for verb, row in verbs_of(noun).items():
+            yield f"### `inservice {noun} {verb}`\n"
+            yield "```text"
+            yield _help_of(f"inservice {noun} {verb}", row.module)
+            yield "```\n"
     yield "## AWS's services\n"
     yield from _table(("service", "what it is"), SERVICES)
     yield "Each has `help`, and so has each operation: `inservice sagemaker list-tags help`.\n"
@@ -88,6 +109,12 @@ def _lines() -> Iterator[str]:
     yield "## Where this differs from AWS CLI 2.9.19\n"
     yield "Held by `tests/cli/test_differential.py`, which compares everything else.\n"
     yield from _differences()
+
+
+def verbs_of(noun: str) -> dict[str, Verb]:
+    """The verbs of one of NOUNS."""
+    verbs: dict[str, Verb] = import_module(COMMANDS[noun].module).VERBS
+    return verbs
 
 
 def _options() -> dict[str, str]:
@@ -102,8 +129,8 @@ def _table(head: tuple[str, str], rows: dict[str, str]) -> Iterator[str]:
     yield ""
 
 
-def _help_of(verb: str) -> str:
-    parser: ArgumentParser = import_module(VERBS[verb].module).parser(f"inservice endpoint {verb}")
+def _help_of(prog: str, module: str) -> str:
+    parser: ArgumentParser = import_module(module).parser(prog)
     # The page must not depend on the width of the terminal that it is written from.
     parser.formatter_class = partial(HelpFormatter, width=96)  # type: ignore[assignment]
     return parser.format_help().rstrip()

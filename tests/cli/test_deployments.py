@@ -210,7 +210,7 @@ def test_plan(endpoint: Any, server: Recorder) -> None:
         "TimeoutSeconds": 28_800,
         "Alarms": [{"AlarmName": "errors", "StateValue": "OK"}],
     }
-    words = ["plan", "e", "--config", "c2", "--strategy", "canary", "--size", "25%", "--wait", "5m"]
+    words = ["plan", "e", "--config", "c2", "--strategy", "canary", "--size", "25%", "--bake", "5m"]
     ran = endpoint(*words, replies=[Reply(plan)])
     assert (ran.code, ran.err) == (0, "")
     (name, request), *_ = asked(server)
@@ -233,7 +233,7 @@ def test_plan(endpoint: Any, server: Recorder) -> None:
 def test_an_update_takes_the_same_words_as_its_plan(endpoint: Any, server: Recorder) -> None:
     words = ["--config", "c2", "--strategy", "linear", "--size", "1", "--bake", "60"]
     replies = [Reply({"EndpointArn": ARN, "Steps": CANARY})]
-    assert endpoint("update", "e", *words, replies=replies).code == 0
+    assert endpoint("update", "e", *words, "--no-lint", replies=replies).code == 0
     updated = asked(server)[0][1]
     endpoint("plan", "e", *words, "--output", "json", replies=replies)
     assert asked(server)[0][1] == updated
@@ -247,9 +247,9 @@ def test_history(endpoint: Any, server: Recorder) -> None:
     ]
     ran = endpoint("history", "e", "--deployment", "a1-2", replies=pages)
     assert ran.out.splitlines() == [
-        "TIME                 DEPLOYMENT  STEP  WHAT",
-        "2023-11-14 22:13:20  a1-2        1     Step 1: Baking.",
-        f"2023-11-14 22:13:20  a1-2        2     {'x' * 200}",
+        "TIME                  DEPLOYMENT  STEP  WHAT",
+        "2023-11-14T22:13:20Z  a1-2        1     Step 1: Baking.",
+        f"2023-11-14T22:13:20Z  a1-2        2     {'x' * 200}",
     ]
     wanted = {"EndpointName": "e", "DeploymentId": "a1-2"}
     assert [body for _, body in asked(server)] == [wanted, {**wanted, "NextToken": "1"}]

@@ -102,7 +102,7 @@ def members(*words: str) -> dict[str, Any]:
     from botocore.session import Session
 
     parser = argparse.ArgumentParser()
-    add_strategy_options(parser, "--wait")
+    add_strategy_options(parser)
     model = Session().get_service_model("sagemaker").operation_model("UpdateEndpoint")
     return update_members(parser.parse_args(words), model.input_shape)
 
@@ -127,7 +127,7 @@ QUARTER = {"Type": "CAPACITY_PERCENT", "Value": 25}
             },
         ),
         (
-            "--strategy canary --size 25% --wait 5m --execution-timeout 1h",
+            "--strategy canary --size 25% --bake 5m --execution-timeout 1h",
             {
                 "BlueGreenUpdatePolicy": {
                     "TrafficRoutingConfiguration": {

@@ -16,6 +16,7 @@ from inservice.cli.endpoint import VERBS
 from tests.cli.conftest import Ran, Run
 from tests.cli.recorder import Recorder, Reply
 from tests.cli.replies import ARN, DESCRIBED, FAILED, REPLIES
+from tests.cli.test_deployments import BAKING
 
 pytestmark = pytest.mark.usefixtures("keys")
 
@@ -34,6 +35,8 @@ CREATING = {
         ],
     },
 }
+UNKNOWN = Reply({"__type": "UnknownOperationException", "message": "no"}, 400)
+CREATE = ["create", "e", "--model", "m", "--no-lint"]
 GONE = Reply(
     {"__type": "ValidationException", "message": "Could not find endpoint"},
     400,
@@ -96,18 +99,37 @@ def test_list_of_none(endpoint: Any, server: Recorder) -> None:
 
 
 def test_show(endpoint: Any) -> None:
-    ran = endpoint("show", "e", replies=[Reply(CREATING)])
+    ran = endpoint("show", "e", replies=[Reply(CREATING), UNKNOWN])
     assert "e  Creating" in ran.out
-    assert "now      blue 1/2 instances Baking" in ran.out
+    assert "now         blue 1/2 instances Baking" in ran.out, "of AWS's own, there is no more"
     failed = endpoint("show", "e", replies=[Reply(FAILED)])
     assert FAILED["FailureReason"] in failed.out
     as_json = endpoint("show", "e", "--output", "json", replies=[Reply(DESCRIBED)])
     assert json.loads(as_json.out)["EndpointName"] == "e"
 
 
+def test_show_says_how_where_to_and_how_far(endpoint: Any) -> None:
+    picture = {**BAKING, "Paused": True}
+    shown = endpoint("show", "e", replies=[Reply(CREATING), Reply(picture)]).out
+    for line in (
+        "deployment  Updating from c1 to c2",
+        "strategy    canary  (a1-2)",
+        "step        1/3 Baking, 0s of 5m00s left",
+        "paused      by hand; inservice endpoint resume goes on",
+        "traffic     old v 4/4 75%",
+        "traffic     new v 3/4 25%",
+        "alarm       errors OK",
+    ):
+        assert f"  {line}\n" in shown
+    assert "created     2023-11-14T22:13:20Z\n" in shown
+    replies = [Reply(DESCRIBED), Reply(picture)]
+    whole = json.loads(endpoint("show", "e", "--output", "json", replies=replies).out)
+    assert (whole["EndpointName"], whole["Deployment"]["Strategy"]) == ("e", "canary")
+
+
 def test_create_and_wait(endpoint: Any, server: Recorder) -> None:
     replies = [Reply({"EndpointArn": ARN}), Reply(CREATING), Reply(CREATING), Reply(DESCRIBED)]
-    ran = endpoint("create", "e", "--config", "c", "--wait", replies=replies)
+    ran = endpoint("create", "e", "--config", "c", "--no-lint", "--wait", replies=replies)
     assert ran.code == 0
     assert ran.out.splitlines()[0] == ARN
     # One plain line per change, though it was asked three times.
@@ -123,7 +145,7 @@ def test_create_and_wait(endpoint: Any, server: Recorder) -> None:
 
 def test_create_for_a_model_makes_a_config(endpoint: Any, server: Recorder) -> None:
     replies = [Reply({"EndpointConfigArn": ARN}), Reply({"EndpointArn": ARN})]
-    assert endpoint("create", "e", "--model", "m", "--instances", "2", replies=replies).code == 0
+    assert endpoint(*CREATE, "--instances", "2", replies=replies).code == 0
     (made, config), (_, created) = asked(server)
     assert made == "CreateEndpointConfig"
     assert config["ProductionVariants"][0]["InitialInstanceCount"] == 2
@@ -133,7 +155,7 @@ def test_create_for_a_model_makes_a_config(endpoint: Any, server: Recorder) -> N
 
 def test_a_config_made_for_nothing_is_deleted_again(endpoint: Any, server: Recorder) -> None:
     replies = [Reply({"EndpointConfigArn": ARN}), GONE, Reply(None)]
-    ran = endpoint("update", "e", "--model", "m", replies=replies)
+    ran = endpoint("update", "e", "--model", "m", "--no-lint", replies=replies)
     assert (ran.code, ran.err) == (
         1,
         "ValidationException: Could not find endpoint\n  request r-9\n",
@@ -150,21 +172,21 @@ def test_a_config_made_for_nothing_is_deleted_again(endpoint: Any, server: Recor
     [
         (DESCRIBED, 0, ""),
         ({**DESCRIBED, "EndpointConfigName": "old", "FailureReason": "alarm"}, 3, "alarm\n"),
-        ({**CREATING}, 4, "e is still Creating after 0 s\n"),
+        ({**CREATING}, 4, "e is still Creating after 0.0s\n"),
         (FAILED, 5, str(FAILED["FailureReason"]) + "\n"),
         ({**DESCRIBED, "EndpointStatus": "UpdateRollbackFailed"}, 6, ""),
     ],
 )
 def test_how_an_update_ends(end: dict[str, Any], code: int, says: str, endpoint: Any) -> None:
     replies = [Reply({"EndpointArn": ARN}), Reply(end)]
-    words = ["update", "e", "--config", "c", "--wait", "--timeout", "0"]
+    words = ["update", "e", "--config", "c", "--no-lint", "--wait", "--timeout", "0"]
     ran = endpoint(*words, replies=replies)
     assert (ran.code, ran.err) == (code, says)
 
 
 def test_update_with_a_deployment_config(endpoint: Any, server: Recorder) -> None:
     shorthand = "AutoRollbackConfiguration={Alarms=[{AlarmName=a}]}"
-    words = ["update", "e", "--config", "c", "--deployment-config"]
+    words = ["update", "e", "--config", "c", "--no-lint", "--deployment-config"]
     assert endpoint(*words, shorthand, replies=[Reply({"EndpointArn": ARN})]).code == 0
     config = asked(server)[0][1]["DeploymentConfig"]
     assert config == {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "a"}]}}
@@ -209,7 +231,7 @@ def test_invoke_of_a_file_that_is_not_there(endpoint: Any) -> None:
 def test_logs(endpoint: Any, server: Recorder) -> None:
     words = ["logs", "e", "--since", "2024-01-02T03:04:05Z", "--variant", "v", "--grep", "x"]
     ran = endpoint(*words, replies=REPLIES["filtered events"])
-    assert ran.out.splitlines()[0] == "2023-11-14T22:13:20.123+00:00 v/i-1 ready"
+    assert ran.out.splitlines()[0] == "2023-11-14T22:13:20.123Z v/i-1 ready"
     assert asked(server)[0][1] == {
         "logGroupName": "/aws/sagemaker/Endpoints/e",
         "startTime": 1704164645000,
@@ -270,7 +292,8 @@ def test_no_server(inservice: Run) -> None:
 
 
 def test_usage(inservice: Run) -> None:
-    assert inservice("endpoint").code == 2
+    assert inservice("endpoint").code == 0, "a noun alone is a question"
+    assert inservice("endpoint").out == inservice("endpoint", "--help").out
     assert inservice("endpoint", "nope").code == 2
     assert inservice("endpoint", "create", "e").code == 2
     shown = inservice("endpoint", "--help")

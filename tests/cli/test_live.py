@@ -36,7 +36,8 @@ def test_from_an_artifact_to_an_answer_and_back(
     )
     assert (made.code, made.out) == (0, "arn:aws:sagemaker:us-east-1:000000000000:model/m\n")
     created = inservice("endpoint", "create", "e", "--model", "m", "--wait", "--timeout", "60")
-    assert (created.code, created.err) == (0, "")
+    assert created.code == 0
+    assert f"{clean}/model.tar.gz would work: " in created.err
     assert "InService  AllTraffic 1/1 instances" in created.out
     assert inservice("endpoint", "list", "--output", "name").out == "e\n"
     asked = inservice("endpoint", "invoke", "e", "--body", "hello")

@@ -30,6 +30,14 @@ _NAMED: Final[dict[str, tuple[str, str, str]]] = {
 }
 
 
+_NOUNS: Final = {
+    "endpoint": "endpoint-name",
+    "config": "endpoint-config-name",
+    "model": "model-name",
+}
+"""Nouns of ours, and what stands after one of their verbs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A word that may come next, and what it is."""
@@ -132,8 +140,8 @@ def _of_own(command: str, rest: list[str], words: list[str], current: str) -> It
     if current.startswith("-"):
         row = verbs.get(rest[0])
         return [] if row is None else _options_in(import_module(row.module).parser)
-    if command == "endpoint" and len(rest) == 1 and rest[0] not in ("list", "create"):
-        return _names("endpoint-name", words)
+    if command in _NOUNS and len(rest) == 1 and rest[0] not in ("list", "create", "lint"):
+        return _names(_NOUNS[command], words)
     return []
 
 

@@ -45,7 +45,8 @@ COMMANDS: Final[dict[str, Command]] = {
     "env": Command("inservice.cli.env", "Print the exports that make boto3 and aws talk to it."),
     "demo": Command("inservice.cli.demo", "Train a model, deploy it, invoke it, clean up."),
     "endpoint": Command("inservice.cli.endpoint", "Create, update, watch and invoke endpoints."),
-    "model": Command("inservice.cli.model", "Look into a model artifact before deploying it."),
+    "config": Command("inservice.cli.config", "Create, list, show and delete endpoint configs."),
+    "model": Command("inservice.cli.model", "Create, list, show, delete and look into models."),
     "completion": Command("inservice.cli.completion", "Print a completion script for a shell."),
     "version": Command("inservice.cli.version", "Print the version."),
 }
@@ -86,8 +87,8 @@ def _answer(words: list[str]) -> int:
     if first in COMMANDS:
         run = import_module(COMMANDS[first].module).run
         return int(run(words[1:]))
-    if first in ("--help", "-h", "help"):
-        return overview()
+    if not words or first in ("--help", "-h", "help"):
+        return overview()  # a program that is called by its name alone is asked what it is
     if "--version" in words:
         sys.stdout.write(version_line() + "\n")
         return DONE

@@ -1,4 +1,4 @@
-"""The one form in which commands show a moment: ISO 8601, UTC, whole seconds, `2026-01-02T03:04:05Z`.
+"""The one form in which commands show a moment: ISO 8601, UTC, `2026-01-02T03:04:05Z`.
 
 It says its zone, sorts as text, and can be pasted back into `--since`. How long something takes or
 has taken is `durations.spelled`.

@@ -1,4 +1,4 @@
-"""What each fleet was asked and answered in the last seconds: for a live view, and for nothing else.
+"""What each fleet was asked and answered in the last seconds, for a live view.
 
 A live view must be true at once. A rate over a fixed window is not: a fleet that has taken traffic
 for two seconds would show a fraction of its rate, and one that takes none any more would go on

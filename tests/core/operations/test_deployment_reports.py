@@ -76,7 +76,7 @@ def test_lines_go_forward_then_back_and_add_up_over_the_workers() -> None:
     ],
 )
 def test_an_end_renames_no_step_of_the_way(status: str, row: int, doing: str) -> None:
-    """The end and what is told after it have a row of the last table: it is no step of the first."""
+    """The end and what is told after it have a row of the last table, not of the first."""
     end = replace(BACK, at=14.0, status=status, row=row, doing=doing)
     death = replace(end, at=99.0, detail_type=DetailType.DEPLOYMENT, reason=None)
     counts = [

@@ -18,12 +18,20 @@ from botocore import xform_name
 from botocore.exceptions import DataNotFoundError
 from botocore.model import OperationModel
 
-from inservice.cli.aws.failures import PARAMETERS_RC, PROGRAM, Refused, explain
+from inservice.cli.aws.failures import (
+    NOBODY_ANSWERS,
+    PARAMETERS_RC,
+    PROGRAM,
+    Refused,
+    UnknownCommand,
+    explain,
+)
 from inservice.cli.aws.globals import Globals, first_positional, parse_globals, take_data_dir
 from inservice.cli.aws.operation import run_operation
 from inservice.cli.aws.parsing import choose, choose_optional
 from inservice.cli.aws.session import Session
 from inservice.cli.main import COMMANDS, SERVICES, overview
+from inservice.cli.target import chosen_elsewhere
 
 _HELP = ("help", "--help")
 
@@ -47,7 +55,21 @@ def run(words: list[str]) -> int:
             import logging
 
             logging.getLogger("inservice.cli").debug("The command failed", exc_info=True)
-        return explain(error, sys.stdout, sys.stderr)
+        code = explain(error, sys.stdout, sys.stderr)
+        if _was_ours_to_answer(error, words):
+            sys.stderr.write(f"{NOBODY_ANSWERS}\n")
+        return code
+
+
+def _was_ours_to_answer(error: BaseException, words: list[str]) -> bool:
+    """Whether nobody listens where the files of an InService said that it does."""
+    from botocore.exceptions import EndpointConnectionError
+
+    given = {word.partition("=")[0] for word in words}
+    elsewhere = bool(given & {"--endpoint-url", "--profile"}) or (
+        "--data-dir" not in given and chosen_elsewhere(os.environ, endpoint_url=None, profile=None)
+    )
+    return isinstance(error, EndpointConnectionError) and not elsewhere
 
 
 def _prompt_or_answer(words: list[str]) -> int:
@@ -114,6 +136,8 @@ def _answer(given: list[str]) -> int:
         data_words = [] if data_dir is None else ["--data-dir", data_dir]
         own_words = [*words[at + 1 :], *words[:at], *data_words]
         return int(import_module(COMMANDS[words[at]].module).run(own_words))
+    if at is not None and words[at] not in SERVICES and words[at] != "help":
+        raise UnknownCommand(words[at], [*COMMANDS, *SERVICES])
     options, command, rest = parse_globals(words, [*SERVICES, *COMMANDS, "help"], data_dir)
     if command == "help":
         return overview()

@@ -12,6 +12,7 @@ working.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, TextIO
 
 PROGRAM: Final = "inservice"
@@ -30,6 +31,11 @@ CONFIGURATION_RC: Final = 253
 SERVICE_RC: Final = 254
 GENERAL_RC: Final = 255
 INTERRUPTED_RC: Final = 130
+
+NOBODY_ANSWERS: Final = (
+    f"Is InService running there? `{PROGRAM} status` says; `{PROGRAM} up --detach` starts it."
+)
+"""Below botocore's own sentence, where the place that does not answer is InService's."""
 
 _SET_UP: Final = 'by running "aws configure".'
 
@@ -53,6 +59,18 @@ class UnknownOptions(CommandLineError):
 
     def __str__(self) -> str:
         return f"usage: {USAGE}\n{self.args[0]}\n"
+
+
+class UnknownCommand(CommandLineError):
+    """The first word is neither a service nor a command of ours."""
+
+    def __init__(self, word: str, known: Sequence[str]) -> None:
+        from inservice.cli.verbs import did_you_mean
+
+        super().__init__(
+            f'{PROGRAM}: there is no command "{word}"{did_you_mean(word, known)}\n'
+            f"See:  {PROGRAM} --help"
+        )
 
 
 class BadParameter(CommandLineError):

@@ -212,10 +212,18 @@ class Session:
         """The botocore paginator model. Raises DataNotFoundError when the service has none."""
         return self._botocore.get_paginator_model(service)
 
-    def client(self, service: str, command: str, *, operation: str | None = None) -> BaseClient:
+    def client(
+        self,
+        service: str,
+        command: str,
+        *,
+        operation: str | None = None,
+        tries_max: int | None = None,
+    ) -> BaseClient:
         """A client for the service, at InService or wherever the user pointed.
 
         `command` goes into the User-Agent. With `operation` the client has that one alone.
+        `tries_max` wins over what the user has configured.
         Raises NotConfigured when there is nowhere to go.
         """
         options = self._options
@@ -226,6 +234,8 @@ class Session:
             read_timeout=options.read_timeout_seconds,
             connect_timeout=options.connect_timeout_seconds,
         )
+        if tries_max is not None:
+            config = config.merge(Config(retries={"total_max_attempts": tries_max}))
         if not options.sign_request:
             from botocore import UNSIGNED
 

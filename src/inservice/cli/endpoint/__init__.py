@@ -7,13 +7,9 @@ the server goes on.
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
-from importlib import import_module
-from textwrap import fill
 from typing import Final
 
-USAGE_RC: Final = 2
+from inservice.cli.verbs import Verb, answer
 
 EXIT_CODES_TOLD: Final = (
     "Exit codes: 0 done, 1 refused or not reachable, 2 wrong usage, 3 rolled back, 4 out of time "
@@ -21,14 +17,6 @@ EXIT_CODES_TOLD: Final = (
     "begun goes on)."
 )
 """For the help of every verb that can wait."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """One word after `endpoint`. Its module has `parser(prog)` and `run(options) -> exit code`."""
-
-    module: str
-    summary: str
 
 
 VERBS: Final[dict[str, Verb]] = {
@@ -55,21 +43,4 @@ VERBS: Final[dict[str, Verb]] = {
 
 def run(argv: list[str]) -> int:
     """Answer `inservice endpoint …`."""
-    verb = VERBS.get(argv[0]) if argv else None
-    if verb is None:
-        asked = argv[:1] in (["--help"], ["-h"], ["help"])
-        stream = sys.stdout if asked else sys.stderr
-        stream.write(_usage())
-        return 0 if asked else USAGE_RC
-    module = import_module(verb.module)
-    options = module.parser(f"inservice endpoint {argv[0]}").parse_args(argv[1:])
-    from inservice.cli.endpoint.connection import explained
-
-    return explained(module.run, options)
-
-
-def _usage() -> str:
-    width = max(map(len, VERBS))
-    lines = [f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items()]
-    codes = fill(EXIT_CODES_TOLD, 80)
-    return "\n".join(["usage: inservice endpoint <verb> [options]", "", *lines, "", codes, ""])
+    return answer("endpoint", VERBS, argv, EXIT_CODES_TOLD)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from inservice.cli.aws.failures import Refused
+from inservice.cli.model.linting import artifacts_of_config, artifacts_of_model, check
 
 _NAME_MAX: Final = 63
 """AWS's limit for the name of an endpoint config."""
@@ -19,12 +20,48 @@ _NAME_MAX: Final = 63
 def add_config_options(parser: argparse.ArgumentParser) -> None:
     """Add --config and --model, of which one is needed, and what a config made for a model says."""
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--config", metavar="NAME", help="an endpoint config that exists")
+    source.add_argument(
+        "--config", "--endpoint-config-name", metavar="NAME", help="an endpoint config that exists"
+    )
     source.add_argument("--model", metavar="NAME", help="a model; makes a config of one variant")
-    made = parser.add_argument_group("with --model")
-    made.add_argument("--instances", type=int, metavar="N", help="how many (1)")
-    made.add_argument("--instance-type", metavar="TYPE", help="(ml.m5.large)")
-    made.add_argument("--variant", metavar="NAME", help="(AllTraffic)")
+    add_variant_options(parser.add_argument_group("with --model"))
+
+
+def add_variant_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add what the one variant of a config for a model says."""
+    parser.add_argument("--instances", type=int, metavar="N", help="how many (1)")
+    parser.add_argument("--instance-type", metavar="TYPE", help="(ml.m5.large)")
+    parser.add_argument("--variant", metavar="NAME", help="(AllTraffic)")
+
+
+def variant_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The one variant of a config for a model."""
+    return {
+        "VariantName": options.variant or "AllTraffic",
+        "ModelName": options.model,
+        "InitialInstanceCount": 1 if options.instances is None else options.instances,
+        "InstanceType": options.instance_type or "ml.m5.large",
+        "InitialVariantWeight": 1.0,
+    }
+
+
+def where_to(options: argparse.Namespace) -> dict[str, Any]:
+    """The members of PlanDeployment that say which config is meant, without making one."""
+    if options.config:
+        _refuse_details(options)
+        return {"EndpointConfigName": options.config}
+    return {"ProductionVariants": [variant_of(options)]}
+
+
+def lint_what_it_loads(client: Any, options: argparse.Namespace) -> None:
+    """Look into the artifacts that are on this machine. Raises WouldFail."""
+    if options.no_lint:
+        return
+    wanted = where_to(options)
+    if name := wanted.get("EndpointConfigName"):
+        check(artifacts_of_config(client, name))
+    else:
+        check(artifacts_of_model(client, options.model))
 
 
 @contextmanager
@@ -38,18 +75,7 @@ def config_for(client: Any, options: argparse.Namespace) -> Iterator[str]:
         yield options.config
         return
     name = _fresh_name(options.name)
-    client.create_endpoint_config(
-        EndpointConfigName=name,
-        ProductionVariants=[
-            {
-                "VariantName": options.variant or "AllTraffic",
-                "ModelName": options.model,
-                "InitialInstanceCount": 1 if options.instances is None else options.instances,
-                "InstanceType": options.instance_type or "ml.m5.large",
-                "InitialVariantWeight": 1.0,
-            }
-        ],
-    )
+    client.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant_of(options)])
     try:
         yield name
     except ClientError:

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Final
 
+from inservice.cli.connection import own_client, parser_of
 from inservice.cli.endpoint import progress
-from inservice.cli.endpoint.connection import own_client, parser_of
 from inservice.cli.endpoint.following import follow
 from inservice.cli.endpoint.progress import add_waiting
+from inservice.cli.hints import next_steps
+
+_NEXT: Final = {
+    "pause_deployment": ("resume", "promote", "abort"),
+    "resume_deployment": ("watch",),
+    "promote_deployment": ("watch",),
+    "abort_deployment": ("watch",),
+    "undo_deployment": ("watch",),
+}
+"""What one would do next, by what was done."""
 
 
 def control_parser(prog: str, summary: str) -> argparse.ArgumentParser:
@@ -25,6 +36,7 @@ def control(options: argparse.Namespace, operation: str, outcome: str, wanted: s
     answer = getattr(own, operation)(EndpointName=options.name)
     sys.stdout.write(f"{options.name}: {outcome} (deployment {answer['DeploymentId']})\n")
     if not options.wait:
+        next_steps(options, *(f"endpoint {verb} {options.name}" for verb in _NEXT[operation]))
         return progress.DONE
     code = follow(own, options.name, options.timeout)
     if wanted == "RolledBack" and code == progress.ROLLED_BACK:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from inservice.cli.endpoint.connection import client, parser_of
+from inservice.cli.connection import client, parser_of
 from inservice.cli.endpoint.progress import add_waiting, wait_until_gone
 
 

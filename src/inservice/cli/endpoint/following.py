@@ -56,7 +56,7 @@ def pictures(own: Any, name: str, timeout_seconds: float) -> Iterator[Picture]:
         try:
             picture = own.describe_deployment(EndpointName=name)
             answered_at = time.monotonic()
-        except _AWAY if shown else _BUSY as error:
+        except _AWAY as error:
             picture = _without_an_answer(error, shown, time.monotonic() - answered_at)
         if shown is not None and picture["DeploymentId"] != shown["DeploymentId"]:
             picture = {**shown, **_ended(own, name, shown["DeploymentId"])}
@@ -75,7 +75,8 @@ def _without_an_answer(error: Exception, shown: Picture | None, silent_seconds: 
         if shown is None or shown["Kind"] != "Delete":
             raise error
         return {**shown, "Outcome": "Done"}
-    if silent_seconds >= PATIENCE_SECONDS:
+    never_there = shown is None and not isinstance(error, _BUSY)
+    if never_there or silent_seconds >= PATIENCE_SECONDS:
         raise error
     return {**shown, "SilentSeconds": silent_seconds} if shown else {}
 

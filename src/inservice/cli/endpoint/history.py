@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from inservice.cli.endpoint.connection import own_client, parser_of
+from inservice.cli.connection import own_client, parser_of
 from inservice.cli.endpoint.drawing import aligned
+from inservice.cli.times import shown
 
 _COLUMNS = ("TIME", "DEPLOYMENT", "STEP", "WHAT")
 
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         told = [json.loads(event["Event"]) for event in events]
         sys.stdout.write(json.dumps(told, indent=4, ensure_ascii=False) + "\n")
         return 0
-    rows = [(_shown(e["At"]), e["DeploymentId"], str(e["Row"]), e["What"]) for e in events]
+    rows = [(shown(e["At"]), e["DeploymentId"], str(e["Row"]), e["What"]) for e in events]
     sys.stdout.writelines(f"{line}\n" for line in aligned([_COLUMNS, *rows]))
     return 0
 
@@ -49,7 +50,3 @@ def _events(own: Any, **request: str) -> Iterator[dict[str, Any]]:
         if "NextToken" not in page:
             return
         request["NextToken"] = page["NextToken"]
-
-
-def _shown(timestamp: str) -> str:
-    return timestamp[:19].replace("T", " ")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from inservice.cli.endpoint.connection import client, parser_of
+from inservice.cli.connection import client, parser_of
 
 _TYPES: Final = {
     ".csv": "text/csv",
@@ -17,6 +17,10 @@ _TYPES: Final = {
     ".npz": "application/x-npz",
     ".txt": "text/plain",
 }
+ANSWER_SECONDS: Final = 90
+"""Longer than the minute that a model has, here as at AWS: it is the server that ends the waiting,
+with a ModelError that says why. And one try: a request that hangs would hang again."""
+
 _CHUNK_BYTES: Final = 64 * 1024
 
 
@@ -44,7 +48,8 @@ def run(options: argparse.Namespace) -> int:
         for member, value in (("Accept", options.accept), ("TargetVariant", options.variant))
         if value
     }
-    answer = client(options, "sagemaker-runtime").invoke_endpoint(
+    runtime = client(options, "sagemaker-runtime", read_timeout_seconds=ANSWER_SECONDS, tries_max=1)
+    answer = runtime.invoke_endpoint(
         EndpointName=options.name,
         Body=body,
         ContentType=options.content_type or kind,

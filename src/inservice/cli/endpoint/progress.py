@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
-from rich.console import Console
 from rich.markup import escape
 
 from inservice.cli.durations import elapsed, seconds_of
 from inservice.cli.endpoint import EXIT_CODES_TOLD
+from inservice.cli.printing import console
 
 _FIRST_POLL_SECONDS: Final = 0.1
 _POLL_SECONDS_MAX: Final = 2.0
@@ -58,9 +58,14 @@ def add_waiting(parser: argparse.ArgumentParser, *, always: bool = False) -> Non
     )
 
 
-def console(*, stderr: bool = False, width: int | None = None) -> Console:
-    """Where progress goes. Colours only on a terminal, and never when NO_COLOR is set."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=True, width=width)
+def after_waiting(name: str, code: int) -> tuple[str, ...]:
+    """What one would do next with an endpoint that was created or updated."""
+    if code == DONE:
+        return (f"endpoint invoke {name} --body ...",)
+    if code == OUT_OF_TIME:
+        return (f"endpoint watch {name}",)
+    seen = (f"endpoint logs {name}", f"endpoint history {name}")
+    return (*seen, f"endpoint report {name}") if code == ROLLED_BACK else seen
 
 
 def doing(endpoint: dict[str, Any]) -> str:

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from inservice.cli.endpoint.connection import own_client, parser_of
+from inservice.cli.connection import own_client, parser_of
 from inservice.cli.endpoint.drawing import aligned
-from inservice.cli.endpoint.progress import console
+from inservice.cli.printing import console
 
 _COUNTS = {
     "REQUESTS": "Invocations",

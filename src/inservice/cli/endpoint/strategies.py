@@ -21,8 +21,8 @@ _SIZES: Final = {"canary": "CanarySize", "linear": "LinearStepSize"}
 _PROPERTIES: Final = ("DesiredInstanceCount", "DesiredWeight", "DataCaptureConfig")
 
 
-def add_strategy_options(parser: argparse.ArgumentParser, *names_of_bake: str) -> None:
-    """Add everything that says how an update goes. `names_of_bake` are more names of --bake."""
+def add_strategy_options(parser: argparse.ArgumentParser) -> None:
+    """Add everything that says how an update goes."""
     how = parser.add_argument_group("how traffic moves (default: all at once)")
     how.add_argument("--strategy", choices=STRATEGIES)
     how.add_argument(
@@ -33,8 +33,6 @@ def add_strategy_options(parser: argparse.ArgumentParser, *names_of_bake: str) -
     )
     how.add_argument(
         "--bake",
-        *names_of_bake,
-        dest="bake",
         type=whole_seconds_of,
         metavar="TIME",
         help="watch the alarms this long after each step (0)",

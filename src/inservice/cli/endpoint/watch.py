@@ -18,10 +18,11 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from inservice.cli.endpoint.connection import own_client, parser_of
+from inservice.cli.connection import own_client, parser_of
 from inservice.cli.endpoint.following import Picture, code_of, follow, pictures, report_of
 from inservice.cli.endpoint.live_view import drawn
-from inservice.cli.endpoint.progress import add_waiting, console
+from inservice.cli.endpoint.progress import add_waiting
+from inservice.cli.printing import console
 
 _HOW_TO_LEAVE: Final = "Ctrl-C ends the watching; the deployment goes on."
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from inservice.cli.printing import console
+from inservice.cli.verbs import OwnParser
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,20 +24,13 @@ _FILES_SHOWN_MAX: Final = 20
 _STYLES: Final = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """One word after `model`."""
-
-    module: str
-    summary: str
-
-
-VERBS: Final = {"lint": Verb("inservice.cli.model", "Say whether an artifact would work, and why.")}
-
-
-def parser(prog: str = "inservice model lint") -> argparse.ArgumentParser:
+def parser(prog: str) -> argparse.ArgumentParser:
     """The options of `model lint`."""
-    options = argparse.ArgumentParser(prog=prog, description=__doc__)
+    options = OwnParser(
+        prog=prog,
+        description="Say what is in an artifact, what would load it, and what would fail. "
+        "Exit codes: 0 it would work, 1 it would not, 2 wrong usage.",
+    )
     options.add_argument(
         "artifact", type=_local, help="a model.tar.gz or a directory; file:// may stand before it"
     )
@@ -53,14 +48,8 @@ def _local(written: str) -> Path:
     return Path(rest if mark else written)
 
 
-def run(argv: list[str]) -> int:
-    """Answer `inservice model …`; 0: it would work, 1: it would not, 2: no such command."""
-    if argv[:1] != ["lint"]:
-        asked = argv in (["--help"], ["-h"])
-        stream = sys.stdout if asked else sys.stderr
-        stream.write("usage: inservice model lint ARTIFACT [--output text|json]\n")
-        return DONE if asked else 2
-    options = parser().parse_args(argv[1:])
+def run(options: argparse.Namespace) -> int:
+    """Print what was found."""
     from inservice.artifacts.lint import lint
 
     try:
@@ -89,27 +78,26 @@ def _document(report: Report) -> dict[str, object]:
 
 
 def _write(report: Report, artifact: Path) -> None:
-    from rich.console import Console
-
-    console = Console(soft_wrap=True, highlight=False)
+    out = console()
     verdict = ("would work", "bold green") if report.deployable else ("would fail", "bold red")
-    console.print(str(artifact), style="bold", markup=False, end=" ")
-    console.print(verdict[0], style=verdict[1])
+    out.print(str(artifact), style="bold", markup=False, end=" ")
+    out.print(verdict[0], style=verdict[1])
     if report.loader:
-        console.print(f"  loaded by  {report.loader}", markup=False)
-    console.print(f"  {len(report.files)} files, {size(report.size_bytes)} unpacked")
+        out.print(f"  loaded by  {report.loader}", markup=False)
+    out.print(f"  {len(report.files)} files, {size(report.size_bytes)} unpacked")
     for file in report.files[:_FILES_SHOWN_MAX]:
-        console.print(f"  {size(file.size_bytes):>10}  {file.path}", markup=False)
+        out.print(f"  {size(file.size_bytes):>10}  {file.path}", markup=False)
     if len(report.files) > _FILES_SHOWN_MAX:
-        console.print(f"  {'…':>10}  and {len(report.files) - _FILES_SHOWN_MAX} more")
-    _write_findings(report, console)
+        out.print(f"  {'…':>10}  and {len(report.files) - _FILES_SHOWN_MAX} more")
+    write_findings(report, out)
 
 
-def _write_findings(report: Report, console: Console) -> None:
+def write_findings(report: Report, out: Console) -> None:
+    """Everything that was found, a line each."""
     for finding in report.findings:
-        console.print(f"{finding.severity.value}:", style=_STYLES[finding.severity.value], end=" ")
+        out.print(f"{finding.severity.value}:", style=_STYLES[finding.severity.value], end=" ")
         where = f"{finding.where}: " if finding.where else ""
-        console.print(f"{where}{finding.says}", markup=False)
+        out.print(f"{where}{finding.says}", markup=False)
 
 
 def size(size_bytes: int) -> str:

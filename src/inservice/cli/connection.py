@@ -5,22 +5,35 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+)
 
 from inservice.cli import ours
-from inservice.cli.aws.failures import INTERRUPTED_RC, PARAMETERS_RC, CommandLineError
+from inservice.cli.aws.failures import (
+    INTERRUPTED_RC,
+    NOBODY_ANSWERS,
+    PARAMETERS_RC,
+    CommandLineError,
+)
 from inservice.cli.aws.globals import parse_globals
 from inservice.cli.aws.session import Session
-from inservice.cli.endpoint import USAGE_RC
+from inservice.cli.verbs import USAGE_RC, OwnParser
 
 REFUSED: Final = 1
+
+_NOBODY: Final = (EndpointConnectionError, ConnectTimeoutError)
 
 
 def parser_of(prog: str, summary: str) -> argparse.ArgumentParser:
     """A parser with the options that every verb takes."""
-    parser = argparse.ArgumentParser(prog=prog, description=summary)
+    parser = OwnParser(prog=prog, description=summary)
     where = parser.add_argument_group("where")
     where.add_argument("--data-dir", metavar="DIR", help="the InService of this data directory")
     where.add_argument("--endpoint-url", metavar="URL", help="another server, or AWS")
@@ -29,14 +42,25 @@ def parser_of(prog: str, summary: str) -> argparse.ArgumentParser:
     return parser
 
 
-def client(options: argparse.Namespace, service: str = "sagemaker") -> Any:
-    """A client for the place that the options name. Raises NotConfigured when there is none."""
+def client(
+    options: argparse.Namespace,
+    service: str = "sagemaker",
+    *,
+    read_timeout_seconds: int | None = None,
+    tries_max: int | None = None,
+) -> Any:
+    """A client for the place that the options name; without a number, botocore's own.
+
+    Raises NotConfigured when there is no such place.
+    """
     words: list[str] = []
     for name in ("endpoint-url", "profile", "region"):
         value = getattr(options, name.replace("-", "_"))
         words += [] if value is None else [f"--{name}", value]
     chosen, _, _ = parse_globals(words, None, options.data_dir)
-    return Session(chosen).client(service, "endpoint")
+    if read_timeout_seconds is not None:
+        chosen = replace(chosen, read_timeout_seconds=read_timeout_seconds)
+    return Session(chosen).client(service, "endpoint", tries_max=tries_max)
 
 
 def own_client(options: argparse.Namespace) -> Any:
@@ -59,6 +83,10 @@ def explained(run: Callable[[argparse.Namespace], int], options: argparse.Namesp
         sys.stderr.write(f"{answer['Error'].get('Code')}: {answer['Error'].get('Message')}\n")
         if request:
             sys.stderr.write(f"  request {request}\n")
+        if answer["Error"].get("Code") == "ModelError":
+            sys.stderr.write(f"  its log: inservice endpoint logs {options.name}\n")
+    except _NOBODY as error:
+        sys.stderr.write(f"{error}\n{NOBODY_ANSWERS}\n")
     except (CommandLineError, BotoCoreError, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         if getattr(error, "exit_code", None) == PARAMETERS_RC:
