@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import inspect
 import io
+import json
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,6 +30,7 @@ from inservice.api.application import SERVICES
 from inservice.artifacts.limits import GIB, MIB, Limits
 from inservice.aws.service_model import Service, Shape
 from inservice.cli import main as cli
+from inservice.cli.aws import served
 from inservice.errors import AwsError, ValidationError
 from inservice.gateway.requests import FIELDS, model_request, read_target
 from inservice.hosting.fields import SHAPES, Field, Standing
@@ -68,7 +70,17 @@ def pages() -> Mapping[Path, Callable[[], str]]:
         REFERENCE / "errors.md": errors_page,
         REFERENCE / "settings.md": settings_page,
         REFERENCE / "metrics.md": metrics_page,
+        ROOT / "src" / "inservice" / "cli" / "aws" / served.FILE: served_list,
     }
+
+
+def served_list() -> str:
+    """What the help pages of the command line mark as served."""
+    names: dict[str, list[str]] = {RUNTIME: sorted(RUNTIME_SERVED)}
+    for operation in registry.operations():
+        if operation.service != models.OWN:
+            names.setdefault(operation.service, []).append(operation.name)
+    return json.dumps(dict(sorted(names.items())), indent=1) + "\n"
 
 
 def rows(head: Iterable[str], lines: Iterable[Iterable[str]]) -> Iterator[str]:

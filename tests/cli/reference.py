@@ -51,7 +51,7 @@ Of InService's own commands:
 | code | meaning |
 |---|---|
 | 0 | done; also a noun or the program alone, which are answered with their help |
-| 1 | refused by the server, nobody answers there, or (`model lint`, `create`, `update`) the artifact would fail |
+| 1 | refused by the server, nobody answers there, or the artifact would fail |
 | 2 | the command line is wrong; nothing was asked |
 | 3 | with `--wait`, `wait` and `watch`: the deployment was rolled back |
 | 4 | still going on when `--timeout` was over |

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -172,7 +173,7 @@ def test_a_config_made_for_nothing_is_deleted_again(endpoint: Any, server: Recor
     [
         (DESCRIBED, 0, ""),
         ({**DESCRIBED, "EndpointConfigName": "old", "FailureReason": "alarm"}, 3, "alarm\n"),
-        ({**CREATING}, 4, "e is still Creating after 0.0s\n"),
+        ({**CREATING}, 4, "e is still Creating after "),
         (FAILED, 5, str(FAILED["FailureReason"]) + "\n"),
         ({**DESCRIBED, "EndpointStatus": "UpdateRollbackFailed"}, 6, ""),
     ],
@@ -181,7 +182,8 @@ def test_how_an_update_ends(end: dict[str, Any], code: int, says: str, endpoint:
     replies = [Reply({"EndpointArn": ARN}), Reply(end)]
     words = ["update", "e", "--config", "c", "--no-lint", "--wait", "--timeout", "0"]
     ran = endpoint(*words, replies=replies)
-    assert (ran.code, ran.err) == (code, says)
+    assert ran.code == code
+    assert re.sub(r"\d+\.\ds\n$", "", ran.err) == says
 
 
 def test_update_with_a_deployment_config(endpoint: Any, server: Recorder) -> None:

@@ -37,6 +37,17 @@ def test_options_that_no_member_has(inservice: Run) -> None:
     assert "--dimensions" in inservice("cloudwatch", "put-metric-data", "help").out
 
 
+def test_what_is_not_served_is_marked(inservice: Run) -> None:
+    page = inservice("sagemaker", "help").out
+    here, away = page.split("\nAT AWS ONLY\n")
+    for name in ("create-model", "update-endpoint", "wait"):
+        assert f"   o {name}\n" in here
+    assert "   o create-hub\n" in away
+    assert "NotImplemented" in inservice("sagemaker", "create-hub", "help").out
+    assert "NotImplemented" not in inservice("sagemaker", "create-model", "help").out
+    assert "NotImplemented" not in inservice("sagemaker-runtime", "invoke-endpoint", "help").out
+
+
 def test_waiters(inservice: Run) -> None:
     assert "   o endpoint-in-service" in inservice("sagemaker", "wait", "help").out
     page = inservice("sagemaker", "wait", "endpoint-in-service", "help").out

@@ -139,9 +139,8 @@ class TestModelErrors:
                 assert response["LogStreamArn"].endswith(f"000000000000:log-group:{group}")
                 assert response["Error"]["Message"] == (
                     f"Received {fault} error ({status}) from primary with message "
-                    '"it is broken". See https://us-east-1.console.aws.amazon.com/cloudwatch/home'
-                    f"?region=us-east-1#logEventViewer:group={group} in account 000000000000 "
-                    "for more information."
+                    f'"it is broken". See `inservice endpoint logs e` (log group {group}) '
+                    "in account 000000000000 for more information."
                 )
 
         run(test)

@@ -24,10 +24,10 @@ class ModelError(AwsError):
         """`status` is the model's own, 0 if it gave none. `what` refines the code for readers."""
         fault = "client" if 400 <= status < 500 else "server"
         group = f"/aws/sagemaker/Endpoints/{route.name}"
-        page = f"https://{route.region}.console.aws.amazon.com/cloudwatch/home"
+        # AWS's sentence, with a place that exists here where it names its console.
         before = f'Received {fault} error ({status}) from primary with message "'
         after = (
-            f'". See {page}?region={route.region}#logEventViewer:group={group} '
+            f'". See `inservice endpoint logs {route.name}` (log group {group}) '
             f"in account {route.account} for more information."
         )
         # What the model said is cut so that the sentence around it stays whole: clients match it.

@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
 
 from inservice.cli.aws.globals import GLOBAL_OPTIONS
+from inservice.cli.aws.served import served
 
 if TYPE_CHECKING:
     from inservice.cli.aws.options import Option, OptionTable
     from inservice.cli.aws.session import Session
 
 _WIDTH: Final = 79
+_AT_AWS_ONLY: Final = (
+    "InService does not have this: its server answers NotImplemented. The command is for AWS, or "
+    "for whatever else --endpoint-url or --profile name."
+)
 _DEPTH_MAX: Final = 3
 """How deep a nested structure is spelled out; deeper, the service's reference reads better."""
 
@@ -29,6 +34,8 @@ def show_operation(
     shown = [option for option in table.options.values() if not option.hidden]
     name = f"wait {waiter}" if waiter else _command(operation)
     page = [*_title(name)]
+    if operation.name not in served(service):
+        page += [*_wrapped(_AT_AWS_ONLY, 3), ""]
     if waiter:
         page += _waiter_text(session.waiter_model(service), waiter)
     else:
@@ -49,12 +56,13 @@ def show_operation(
 def show_service(service: str, operations: Mapping[str, str], session: Session) -> int:
     """The page of a service: what it is, and its commands."""
     page = [*_title(service), *_prose(session.service_model(service).documentation, 3)]
-    page += [
-        "",
-        "AVAILABLE COMMANDS",
-        *(f"   o {name}" for name in sorted(operations)),
-        "   o help",
-    ]
+    known = served(service)
+    here = [name for name, operation in operations.items() if not operation or operation in known]
+    away = sorted(operations.keys() - set(here))
+    page += ["", "AVAILABLE COMMANDS", *(f"   o {name}" for name in sorted(here)), "   o help"]
+    if away:
+        page += ["", "AT AWS ONLY", *_wrapped(_AT_AWS_ONLY, 3), ""]
+        page += [f"   o {name}" for name in away]
     return _show(page, session)
 
 
