@@ -77,12 +77,13 @@ def test_the_last_lines_since_a_moment() -> None:
 
 
 def test_what_comes_after_the_last_lines_comes_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where more lines than were asked for are of the last moment."""
     monkeypatch.setattr(log_events, "_POLL_SECONDS", 0.001)
     now = time.time()
-    logs = Logs(*(event(number, now - 10 + number // 2) for number in range(6)))
+    logs = Logs(*(event(number, now - 10 + number // 3) for number in range(6)))
     following = events(logs, {"startTime": 0}, follow=True, tail=2)
     assert numbers(itertools.islice(following, 2)) == [4, 5]
-    logs.there += [event(6, now - 8), event(7, now - 1)]
+    logs.there += [event(6, now - 9), event(7, now - 1)]
     assert numbers(itertools.islice(following, 2)) == [6, 7]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -42,12 +42,15 @@ def events(
     """
     shown: set[str] = set()
     newest_ms = request["startTime"]
-    first = None if tail is None else _last(logs, request, tail)
+    if tail is not None:
+        last, shown = _last(logs, request, tail)
+        yield from last
+        newest_ms = last[-1]["timestamp"] if last else newest_ms
+        if not follow:
+            return
     while True:
-        found = _found(logs, {**request, "startTime": newest_ms}) if first is None else first
-        first = None
         last_ms, at_last = newest_ms, set[str]()
-        for event in found:
+        for event in _found(logs, {**request, "startTime": newest_ms}):
             if event["timestamp"] > last_ms:
                 last_ms, at_last = event["timestamp"], set()
             if event["timestamp"] == last_ms:
@@ -67,17 +70,24 @@ def _found(logs: Any, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from page["events"]
 
 
-def _last(logs: Any, request: dict[str, Any], count: int) -> Iterable[dict[str, Any]]:
-    """The last events of a request, oldest first."""
+def _last(
+    logs: Any, request: dict[str, Any], count: int
+) -> tuple[Sequence[dict[str, Any]], set[str]]:
+    """The last events of a request, oldest first, and the ids of all of the very last moment."""
     begin_ms, now = request["startTime"], time.time()
-    for seconds in _LOOKING_BACK_SECONDS:
-        from_ms = int((now - seconds) * 1000)
-        if from_ms <= begin_ms:
+    back_ms = [int((now - seconds) * 1000) for seconds in _LOOKING_BACK_SECONDS]
+    kept: deque[dict[str, Any]] = deque(maxlen=count)
+    at_last: set[str] = set()
+    for from_ms in [*(ms for ms in back_ms if ms > begin_ms), begin_ms]:
+        kept.clear()
+        for event in _found(logs, {**request, "startTime": from_ms}):
+            if not kept or event["timestamp"] > kept[-1]["timestamp"]:
+                at_last = set()
+            at_last.add(event.get("eventId", ""))
+            kept.append(event)
+        if len(kept) == count:
             break
-        found = deque(_found(logs, {**request, "startTime": from_ms}), maxlen=count)
-        if len(found) == count:
-            return found
-    return deque(_found(logs, request), maxlen=count)
+    return kept, at_last
 
 
 def moment(epoch_ms: int) -> datetime:

@@ -41,7 +41,7 @@ _ERRORS_RED_PERCENT: Final = 5.0
 _COLUMNS: Final = (
     # heading, width, the width of the screen from which on there is room for it
     ("READY", 7, 0),
-    ("TRAFFIC", 9, 0),
+    ("TRAFFIC", 11, 0),
     ("REQ/S", 9, 0),
     ("ERRORS", 8, 0),
     ("P50", 9, 72),

@@ -58,7 +58,8 @@ def run(options: argparse.Namespace) -> int:
     finally:
         if picture:
             report = report_of(own, picture)
-            out.print(*drawn(picture, time.time(), out.width, out.height, report), sep="\n")
+            lines = drawn(picture, time.time(), out.width, out.height, report)
+            out.print(*lines, sep="\n", soft_wrap=False)
     if "Outcome" not in picture:
         sys.stderr.write(f"{options.name} is still {picture['EndpointStatus']}\n")
     return code_of(picture)
