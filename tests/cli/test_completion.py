@@ -88,8 +88,10 @@ def test_the_words_for_the_shells(inservice: Run, here: Recorder) -> None:
     ran = inservice("completion", "--words", "endpoint", "show", "--current", "")
     assert (ran.code, ran.out) == (0, "a\t\nb\t\n")
     assert inservice("completion", "--words", "--current", "vers").out.startswith("version\t")
-    assert inservice("completion").code == 252
-    assert inservice("completion", "tcsh").code == 252
+    assert inservice("completion").code == 2
+    wrong = inservice("completion", "bsh")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert 'did you mean "bash"?' in wrong.err
     assert inservice("completion", "--help").code == 0
 
 

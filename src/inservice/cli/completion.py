@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Final
 
-from inservice.cli.main import DONE, USAGE
+from inservice.cli.main import DONE
 
 _BASH: Final = r"""
 _inservice_completion() {
@@ -65,10 +65,17 @@ def run(argv: list[str]) -> int:
     if len(argv) == 1 and argv[0] in SCRIPTS:
         sys.stdout.write(SCRIPTS[argv[0]].lstrip("\n"))
         return DONE
-    asked = argv in (["--help"], ["-h"])
-    stream = sys.stdout if asked else sys.stderr
-    stream.write(f"usage: inservice completion {'|'.join(SCRIPTS)}\n")
-    return DONE if asked else USAGE
+    usage = f"usage: inservice completion {'|'.join(SCRIPTS)}\n"
+    if argv in (["--help"], ["-h"]):
+        sys.stdout.write(usage)
+        return DONE
+    from inservice.cli.verbs import USAGE_RC, did_you_mean
+
+    if argv:
+        meant = did_you_mean(argv[0], SCRIPTS)
+        sys.stderr.write(f'inservice completion: there is no "{argv[0]}"{meant}\n')
+    sys.stderr.write(usage)
+    return USAGE_RC
 
 
 def _offer(words: list[str], current: str) -> int:

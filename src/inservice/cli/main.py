@@ -20,7 +20,6 @@ import inservice
 
 DONE: Final = 0
 FAILED: Final = 1
-USAGE: Final = 252
 INTERRUPTED: Final = 130
 
 GC_THRESHOLD: Final = 100_000
@@ -114,6 +113,7 @@ def overview() -> int:
     out += [
         "",
         "inservice <command> --help and inservice <service> [<operation>] help say more.",
+        "New here? inservice demo shows it all; inservice up --detach starts a server.",
         "",
     ]
     sys.stdout.write("\n".join(out))
