@@ -35,8 +35,8 @@ Without a word about it, to the InService of the data directory: `--data-dir`, e
 key there. Anything that names another place or identity turns that off: `--endpoint-url`,
 `--profile`, `AWS_ENDPOINT_URL` (also `AWS_ENDPOINT_URL_SAGEMAKER` and its like), `AWS_PROFILE`,
 `AWS_DEFAULT_PROFILE` and `AWS_ACCESS_KEY_ID`. `--data-dir` wins over the environment. When no
-server is found the command stops, AWS's half with exit code 253 and InService's own with 1: it never
-falls through to AWS.
+server is found the command stops, AWS's half with exit code 253 and InService's own with 1: it
+never falls through to AWS.
 
 Times are UTC, as in `2026-01-02T03:04:05Z`. What is for a person alone is shown on a terminal only:
 colours (none with `NO_COLOR`), the live picture, and the next step, `→ inservice …`.

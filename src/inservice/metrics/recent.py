@@ -44,7 +44,9 @@ class Traffic:
 class RecentTraffic:
     """The newest rows of every fleet. May be used from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, began: float) -> None:
+        """`began`, epoch seconds: of what was before, this process has not been told."""
+        self._began = began
         self._lock = threading.Lock()
         self._rows: dict[str, deque[GatewayRow]] = {}
 
@@ -62,7 +64,7 @@ class RecentTraffic:
 
     def of(self, fleet: str, step: str, *, since: float, now: float) -> Traffic:
         """A fleet at a step (`Deployment.step_id`) that began at `since`, epoch seconds."""
-        begin = max(since, now - WINDOW_SECONDS)
+        begin = max(since, now - WINDOW_SECONDS, self._began)
         with self._lock:
             kept = [
                 row

@@ -70,7 +70,7 @@ class Recorder:
             self._apply(_DECODER.decode(entry), now)
         self.history = AlarmHistory(storage, self._lock)
         self.totals = Totals()
-        self.recent = RecentTraffic()
+        self.recent = RecentTraffic(now)
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
     def record_gateway_rows(

@@ -33,7 +33,7 @@ def steady(begin: int, end: int, each: int, *, phase: float = 0.0) -> Iterator[G
 
 @pytest.mark.parametrize("age", [1, 2, 3, 9, 10, 40])
 def test_a_rate_is_over_the_age_of_the_step_and_over_the_window_at_most(age: int) -> None:
-    recent = RecentTraffic()
+    recent = RecentTraffic(0.0)
     recent.add(steady(1000, 1000 + age, 30))
     seen = recent.of("a1-2-v", STEP, since=1000.0, now=1000.4 + age)
     assert seen.requests_per_second == pytest.approx(30.0, rel=0.11)
@@ -42,7 +42,7 @@ def test_a_rate_is_over_the_age_of_the_step_and_over_the_window_at_most(age: int
 
 @pytest.mark.parametrize("age", [2, 3, 10, 40])
 def test_workers_tell_in_phases_of_their_own(age: int) -> None:
-    recent = RecentTraffic()
+    recent = RecentTraffic(0.0)
     for phase in (0.0, 0.6):
         recent.add(steady(1000, 1000 + age, 15, phase=phase))
     seen = recent.of("a1-2-v", STEP, since=1000.0, now=1000.7 + age)
@@ -51,14 +51,14 @@ def test_workers_tell_in_phases_of_their_own(age: int) -> None:
 
 def test_what_another_step_sent_is_not_this_ones() -> None:
     """A fleet that has lost its traffic shows none, though it had much two seconds ago."""
-    recent = RecentTraffic()
+    recent = RecentTraffic(0.0)
     recent.add(steady(1000, 1010, 500))
     after = recent.of("a1-2-v", "a1-2/2", since=1010.0, now=1011.0)
     assert (after.requests_per_second, after.error_percent, after.p50_ms) == (0.0, None, None)
 
 
 def test_a_fleet_that_is_asked_no_more_falls_to_zero() -> None:
-    recent = RecentTraffic()
+    recent = RecentTraffic(0.0)
     recent.add(steady(1000, 1010, 10))
     rates = [
         recent.of("a1-2-v", STEP, since=900.0, now=1010.0 + later).requests_per_second
@@ -69,7 +69,7 @@ def test_a_fleet_that_is_asked_no_more_falls_to_zero() -> None:
 
 
 def test_errors_are_those_of_the_answers_and_of_the_gateway() -> None:
-    recent = RecentTraffic()
+    recent = RecentTraffic(0.0)
     recent.add([row(1001.0, 3, errors=3)])
     assert recent.of("a1-2-v", STEP, since=1000.0, now=1001.0).error_percent == 100.0
     refused = GatewayRow("0", "r", "e", "v", "a1-2-v", "c2", STEP, 1002.0, gateway_errors=1)
@@ -79,15 +79,22 @@ def test_errors_are_those_of_the_answers_and_of_the_gateway() -> None:
 
 
 def test_latency_is_what_the_model_took() -> None:
-    recent = RecentTraffic()
+    recent = RecentTraffic(0.0)
     recent.add([row(1001.0, 98), row(1001.0, 2, micros=900_000)])
     seen = recent.of("a1-2-v", STEP, since=1000.0, now=1001.0)
     assert seen.p50_ms == pytest.approx(2.0, rel=0.02)
     assert seen.p99_ms == pytest.approx(900.0, rel=0.02)
 
 
+def test_a_control_that_was_started_again_does_not_count_what_it_was_not_told() -> None:
+    """The window of ten seconds is not full yet: the rate is over what is known."""
+    recent = RecentTraffic(1008.0)
+    recent.add(steady(1000, 1010, 30))
+    assert recent.of("a1-2-v", STEP, since=900.0, now=1010.2).requests_per_second == 30.0
+
+
 def test_only_fleets_that_were_asked_lately_are_remembered() -> None:
-    recent = RecentTraffic()
+    recent = RecentTraffic(0.0)
     for number in range(500):
         fleet = GatewayRow("0", "r", "e", "v", f"f{number}", "c", STEP, 1000.0 + number)
         recent.add([fleet])

@@ -51,7 +51,7 @@ def perform(store: Store) -> Perform:
         now: float | None = None,
         **members: Any,
     ) -> Mapping[str, Any]:
-        operation = registry.find("sagemaker", name)
+        operation = registry.find("sagemaker", name) or registry.find("inservice", name)
         assert operation is not None
         call = registry.Call(
             account=account,
