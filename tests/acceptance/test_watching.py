@@ -157,3 +157,18 @@ def test_an_instance_that_dies_is_seen_with_how_it_ended(
         assert seen.ended(60) == 3
         assert "✖ Rolled back" in seen.text()
         assert "no weights here" in " ".join(seen.text().split())
+
+
+def test_a_server_that_starts_well_says_where_it_is_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a terminal; in a file the same start is logged line by line."""
+    monkeypatch.delenv("INSERVICE_DATA_DIR", raising=False)
+    words = ["up", "--port=0", f"--data-dir={tmp_path / 'data'}"]
+    with terminal(*words, columns=200) as seen:
+        seen.wait_for(r"Ctrl-C stops it\.")
+        rows = [row for row in seen.rows() if row]
+        assert rows[0].startswith("InService answers at ")
+        seen.child.send_signal(signal.SIGINT)
+        assert seen.ended() == 0
+    assert not [row for row in seen.rows() if "{" in row or "[info" in row]

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import io
+import logging
 import os
 import signal
 import socket
@@ -138,15 +139,20 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def configure_logging() -> None:
-    """One JSON object a line on stderr; coloured lines where a person reads along."""
+    """One JSON object a line on stderr; where a person reads along, coloured lines of what is
+    wrong: what goes well is told by the commands that ask for it."""
+    watched = sys.stderr.isatty()
     for_machines = (structlog.processors.format_exc_info, structlog.processors.JSONRenderer())
     for_people = (structlog.dev.ConsoleRenderer(),)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *(for_people if sys.stderr.isatty() else for_machines),
+            *(for_people if watched else for_machines),
         ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.WARNING if watched else logging.INFO
+        ),
         logger_factory=structlog.PrintLoggerFactory(_Forgiving(sys.stderr)),
         cache_logger_on_first_use=True,
     )

@@ -86,11 +86,12 @@ class _Json(logging.Formatter):
 
 
 def _log_as_control_does(index: int) -> None:
-    """JSON, one object a line; words where a person is watching."""
+    """JSON, one object a line; words where a person is watching, and only of what is wrong."""
+    watched = sys.stderr.isatty()
     stream = logging.StreamHandler()
     words = logging.Formatter(f"gateway-{index} %(message)s")
-    stream.setFormatter(words if sys.stderr.isatty() else _Json(index))
-    logging.basicConfig(level=logging.INFO, handlers=[stream])
+    stream.setFormatter(words if watched else _Json(index))
+    logging.basicConfig(level=logging.WARNING if watched else logging.INFO, handlers=[stream])
 
 
 def _keep_memory() -> None:
