@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import signal
@@ -15,6 +14,7 @@ from types import FrameType
 
 import inservice
 from inservice.cli.server import supervisor_pid
+from inservice.cli.verbs import OwnParser
 from inservice.demo import digits
 from inservice.demo.hosting import DeploymentFailed, Hosting
 from inservice.demo.server import DemoServer, ServerFailed, point_at
@@ -28,7 +28,7 @@ TMPDIR_CHARACTERS_MAX = 32
 
 def run(argv: list[str]) -> int:
     """0 when everything did what it should and nothing is left running, else 1."""
-    parser = argparse.ArgumentParser(
+    parser = OwnParser(
         prog="inservice demo",
         description="Train a scikit-learn model, deploy it on a server of its own through boto3, "
         "invoke it, and clean up. Takes half a minute and touches no other server.",

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from inservice import config
 from inservice.cli.target import Target, read_files
+from inservice.cli.verbs import OwnParser
 from inservice.config import BadSetting, Settings
 
 POLL_SECONDS = 0.02
@@ -29,7 +30,7 @@ class Running(Target):
 
 def arguments(command: str, summary: str) -> argparse.ArgumentParser:
     """A parser with the option that all server commands share."""
-    parser = argparse.ArgumentParser(prog=f"inservice {command}", description=summary)
+    parser = OwnParser(prog=f"inservice {command}", description=summary)
     parser.add_argument(
         "--data-dir",
         type=Path,
