@@ -127,6 +127,16 @@ def test_control_may_be_away_for_a_moment(endpoint: Any) -> None:
     assert (ran.code, lines(ran)[-1]) == (0, "✔ Updated from c1 to c2")
 
 
+def test_whoever_follows_is_not_kept_from_knowing(
+    endpoint: Any, server: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """botocore would ask four times, with pauses, before it said that nobody answers."""
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "9")
+    broken = [Reply(BAKING), AWAY, Reply(DONE)]
+    assert endpoint("wait", "e", replies=broken).code == 0
+    assert len(server.requests) == 3
+
+
 def test_not_for_ever(endpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "PATIENCE_SECONDS", 0.3)
     ran = endpoint("wait", "e", replies=[Reply(BAKING), AWAY])

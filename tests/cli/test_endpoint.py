@@ -284,6 +284,10 @@ def test_logs_is_a_service_and_a_word_of_ours(inservice: Run, server: Recorder) 
     ran = inservice("logs", "my-endpoint", "--since", "lately", *where)
     assert "usage: inservice endpoint logs" in ran.err or "lately" in ran.err
     assert "Invalid choice" not in ran.err
+    server.play(REPLIES["filtered events"])
+    for words in ("--since 1d e", "e -n 1", "-n 1 e", "--grep=x e"):
+        assert inservice("logs", *words.split(), *where).code == 0
+        assert server.requests[-1]["body"]["logGroupName"] == "/aws/sagemaker/Endpoints/e"
     assert inservice("logs", "get-log-event", *where).code == 252, "an operation, not spelled out"
 
 

@@ -28,6 +28,9 @@ from inservice.cli.verbs import USAGE_RC, OwnParser
 
 REFUSED: Final = 1
 
+FOLLOWING_SECONDS: Final = 5
+"""An answer that takes longer is no picture of the present any more."""
+
 _NOBODY: Final = (EndpointConnectionError, ConnectTimeoutError)
 
 
@@ -66,6 +69,11 @@ def client(
 def own_client(options: argparse.Namespace) -> Any:
     """A client of InService's own API at that place."""
     return client(options, ours.SERVICE)
+
+
+def following_client(options: argparse.Namespace) -> Any:
+    """The same for whoever asks again and again, and must know at once that nobody answers."""
+    return client(options, ours.SERVICE, read_timeout_seconds=FOLLOWING_SECONDS, tries_max=1)
 
 
 def explained(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:

@@ -141,7 +141,7 @@ def _answer(given: list[str]) -> int:
     options, command, rest = parse_globals(words, [*SERVICES, *COMMANDS, "help"], data_dir)
     if command == "help":
         return overview()
-    if command == "logs" and rest and _names_an_endpoint(rest[0], Session(options)):
+    if command == "logs" and rest and _names_an_endpoint(rest, Session(options)):
         # `inservice logs my-endpoint`: the one place where a service and a word of ours meet.
         at = given.index("logs")
         own_words = ["logs", *given[:at], *given[at + 1 :]]
@@ -185,10 +185,16 @@ def _operation_named(word: str, service: str, session: Session) -> OperationMode
     return None
 
 
-def _names_an_endpoint(word: str, session: Session) -> bool:
-    """Whether a word after `logs` is no operation of CloudWatch Logs, nor the beginning of one."""
-    operations = [*operations_of("logs", session), "help"]
-    return not word.startswith("-") and not any(name.startswith(word) for name in operations)
+def _names_an_endpoint(words: list[str], session: Session) -> bool:
+    """Whether the words after `logs` name no operation of CloudWatch Logs, nor the beginning of
+    one. The endpoint may stand behind options: `logs -f digits`."""
+    operations = [*operations_of("logs", session), *_HELP]
+    plain = [word for word in words if not word.startswith("-")]
+    return (
+        bool(plain)
+        and not any(word in operations for word in words)
+        and not any(name.startswith(plain[0]) for name in operations)
+    )
 
 
 def operations_of(service: str, session: Session) -> dict[str, str]:

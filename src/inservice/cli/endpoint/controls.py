@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Final
 
-from inservice.cli.connection import own_client, parser_of
+from inservice.cli.connection import following_client, own_client, parser_of
 from inservice.cli.endpoint import progress
 from inservice.cli.endpoint.following import follow
 from inservice.cli.endpoint.progress import add_waiting
@@ -38,7 +38,7 @@ def control(options: argparse.Namespace, operation: str, outcome: str, wanted: s
     if not options.wait:
         next_steps(options, *(f"endpoint {verb} {options.name}" for verb in _NEXT[operation]))
         return progress.DONE
-    code = follow(own, options.name, options.timeout)
+    code = follow(following_client(options), options.name, options.timeout)
     if wanted == "RolledBack" and code == progress.ROLLED_BACK:
         return progress.DONE
     return code

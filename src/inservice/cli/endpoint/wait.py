@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from inservice.cli.connection import own_client, parser_of
+from inservice.cli.connection import following_client, parser_of
 from inservice.cli.endpoint.following import follow
 from inservice.cli.endpoint.progress import add_waiting
 
@@ -19,4 +19,4 @@ def parser(prog: str) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """One line per change; the code says how it ended, also when it had ended before."""
-    return follow(own_client(options), options.name, options.timeout)
+    return follow(following_client(options), options.name, options.timeout)

@@ -18,7 +18,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from inservice.cli.connection import own_client, parser_of
+from inservice.cli.connection import following_client, parser_of
 from inservice.cli.endpoint.following import Picture, code_of, follow, pictures, report_of
 from inservice.cli.endpoint.live_view import drawn
 from inservice.cli.endpoint.progress import add_waiting
@@ -42,7 +42,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Show the deployment until it is over."""
-    own = own_client(options)
+    own = following_client(options)
     # Not rich's question: FORCE_COLOR, which builds set, asks for colours and not for a picture.
     if not sys.stdout.isatty() or os.environ.get("TERM") in ("dumb", None):
         return follow(own, options.name, options.timeout)
