@@ -6,6 +6,7 @@ import json
 import tarfile
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from inservice.cli.endpoint import VERBS as ENDPOINT_VERBS
 from inservice.cli.endpoint import invoke
 from inservice.cli.main import COMMANDS, SERVICES
+from inservice.cli.model.linting import reads_the_same_files
 from inservice.gateway.invoke import INVOKE_SECONDS
 from tests.cli.conftest import Ran, Run
 from tests.cli.recorder import Recorder, Reply
@@ -90,6 +92,24 @@ def test_what_is_not_on_this_machine_is_the_servers_to_judge(
     ran = ours("model", "create", "m", "--artifact", uri, replies=[MADE])
     assert (ran.code, ran.err) == (0, "")
     assert asked(server)[0][1]["PrimaryContainer"]["ModelDataUrl"] == uri
+
+
+@pytest.mark.parametrize(
+    ("url", "same"),
+    [
+        ("http://127.0.0.1:7420", True),
+        ("http://localhost:7420", True),
+        ("http://[::1]:7420", True),
+        ("http://10.0.0.7:7420", False),
+        ("https://models.example.com", False),
+        ("https://127.example.com", False),
+    ],
+)
+def test_a_file_uri_is_only_looked_into_where_the_server_reads_the_same_files(
+    url: str, same: bool
+) -> None:
+    client = SimpleNamespace(meta=SimpleNamespace(endpoint_url=url))
+    assert reads_the_same_files(client) is same
 
 
 def test_a_path_that_is_not_there(ours: Any, server: Recorder) -> None:

@@ -11,7 +11,12 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from inservice.cli.aws.failures import Refused
-from inservice.cli.model.linting import artifacts_of_config, artifacts_of_model, check
+from inservice.cli.model.linting import (
+    artifacts_of_config,
+    artifacts_of_model,
+    check,
+    reads_the_same_files,
+)
 
 _NAME_MAX: Final = 63
 """AWS's limit for the name of an endpoint config."""
@@ -55,7 +60,7 @@ def where_to(options: argparse.Namespace) -> dict[str, Any]:
 
 def lint_what_it_loads(client: Any, options: argparse.Namespace) -> None:
     """Look into the artifacts that are on this machine. Raises WouldFail."""
-    if options.no_lint:
+    if options.no_lint or not reads_the_same_files(client):
         return
     wanted = where_to(options)
     if name := wanted.get("EndpointConfigName"):

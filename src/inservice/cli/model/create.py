@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from inservice.cli.connection import client, parser_of
 from inservice.cli.hints import next_steps
-from inservice.cli.model.linting import add_lint_option, check
+from inservice.cli.model.linting import add_lint_option, check, reads_the_same_files
 
 _IMAGE: Final = "sklearn"
 """Runs what is scikit-learn's and what is plain Python."""
@@ -43,15 +43,25 @@ def run(options: argparse.Namespace) -> int:
     container = {"Image": options.image, **artifact_members(options.artifact)}
     if options.env:
         container["Environment"] = dict(options.env)
-    if options.artifact and not options.no_lint:
-        check([_uri(options.artifact)])
+    sagemaker = client(options)
+    if options.artifact:
+        _look_into(options, reads_the_same_files(sagemaker))
     role = {"ExecutionRoleArn": options.role} if options.role else {}
-    answer = client(options).create_model(
-        ModelName=options.name, PrimaryContainer=container, **role
-    )
+    answer = sagemaker.create_model(ModelName=options.name, PrimaryContainer=container, **role)
     sys.stdout.write(answer["ModelArn"] + "\n")
     next_steps(options, f"endpoint create {options.name} --model {options.name}")
     return 0
+
+
+def _look_into(options: argparse.Namespace, same_files: bool) -> None:
+    """Lint what is on this machine: a path is, a file URI is where the server is here too."""
+    is_path = "://" not in options.artifact
+    if is_path and not same_files:
+        sys.stderr.write(
+            f"{options.artifact} is on this machine; the server reads its own files.\n"
+        )
+    if (is_path or same_files) and not options.no_lint:
+        check([_uri(options.artifact)])
 
 
 def artifact_members(artifact: str | None) -> dict[str, Any]:

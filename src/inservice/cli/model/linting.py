@@ -7,11 +7,12 @@ another machine reads its own files. So what is not here is passed over in silen
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -59,6 +60,12 @@ def check(uris: Iterable[str]) -> None:
         if not report.deployable:
             raise WouldFail(f"{path} would fail; nothing was begun. --no-lint goes on anyway.")
         sys.stderr.write(f"{path} would work: {report.loader}\n")
+
+
+def reads_the_same_files(client: Any) -> bool:
+    """Whether the server is surely on this machine, so that a file URI means the same to both."""
+    host = urlsplit(client.meta.endpoint_url).hostname or ""
+    return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d+){3}", host) is not None
 
 
 def artifacts_of_config(sagemaker: Any, config: str) -> list[str]:
