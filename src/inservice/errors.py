@@ -9,6 +9,8 @@
     │   ├── UnknownOperationException    404
     │   ├── NotImplementedYet            501  an operation of AWS's that InService does not have
     │   ├── SerializationException       400
+    │   ├── RequestEntityTooLarge        413
+    │   ├── ThrottlingException          400  too many expensive reads at once
     │   ├── AccessDeniedException        400
     │   └── authentication: MissingAuthenticationToken, IncompleteSignature,
     │       UnrecognizedClient, InvalidSignature, ExpiredToken         403
@@ -74,6 +76,22 @@ class SerializationException(SenderError):
     """The body is not what its protocol says it is."""
 
     code = "SerializationException"
+
+
+class RequestEntityTooLarge(SenderError):
+    """The body is larger than that of any request, perhaps only once it is uncompressed."""
+
+    code = "RequestEntityTooLargeException"
+    status = 413
+
+
+class ThrottlingException(SenderError):
+    """Too much is asked at once. Every SDK waits a moment and asks again."""
+
+    code = "ThrottlingException"
+
+    def __init__(self) -> None:
+        super().__init__("Rate exceeded")
 
 
 class UnknownOperationException(SenderError):

@@ -7,7 +7,6 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from inservice.metrics.recorder import Recorder
 from inservice.operations.live import InstanceSeen, ProcessSeen
 from inservice.store.base import Store
 from inservice.store.database import open_store
+from inservice.threads import Threads
 from inservice.transport.server import serve
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
@@ -85,13 +85,13 @@ def cloudwatch(path: Path, send: Any = None) -> Iterator[Rig]:
     host, port = listening.getsockname()
     rig = Rig(f"http://{host}:{port}", store, recorder, evaluator, clock, LogGroups(path / "logs"))
     loop = asyncio.new_event_loop()
-    threads = ThreadPoolExecutor(2)
     application = create_application(
         store=store,
         live=rig,
         clock=clock,
         keys={KEY.id: KEY}.get,
-        threads=threads,
+        threads=Threads("api", 2),
+        readers=Threads("reads", 2),
         services=("cloudwatch", "logs"),
     )
 
@@ -108,6 +108,5 @@ def cloudwatch(path: Path, send: Any = None) -> Iterator[Rig]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
-        threads.shutdown()
         recorder.close()
         store.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from concurrent.futures import Executor
 from pathlib import Path
 
 from inservice.api.application import create_application
@@ -37,7 +36,15 @@ from inservice.metrics.recorder import Recorder
 from inservice.routing import EndpointKey
 from inservice.runtimes.process import ProcessRuntime
 from inservice.store.base import Commit, Store
+from inservice.threads import Threads
 from inservice.transport.server import Answer
+
+API_THREADS = 4
+"""Writers wait for one another in the store; more threads would only wait there."""
+
+READING_THREADS = 2
+"""For what reads a great deal: metrics, logs, the page for Prometheus. One interpreter computes, so
+more would not be faster; a second lets a short read pass a long one."""
 
 
 class Control:
@@ -137,14 +144,16 @@ class Control:
             self._actor.forget(key)
         self._reconciler.wake_each(generations)
 
-    def answer(self, threads: Executor) -> Answer:
+    def answer(self) -> Answer:
         """What answers requests: AWS's APIs, InService's own, and Prometheus."""
+        readers = Threads("reads", READING_THREADS)
         application = create_application(
             store=self._store,
             live=self._live,
             clock=self._clock,
             keys=self._keys.find,
-            threads=threads,
+            threads=Threads("api", API_THREADS),
+            readers=readers,
         )
         scraping = Scraping(
             self._store,
@@ -160,7 +169,7 @@ class Control:
             application,
             token=scrape_token(self._settings.data_dir / "metrics.token"),
             page=scraping.page,
-            threads=threads,
+            threads=readers,
         )
 
     async def watch(self) -> None:
@@ -180,7 +189,7 @@ class Control:
             await self._launches.close()
         await self._instances.close()
         await self._gateways.close()
-        await asyncio.to_thread(self._metrics.close)
+        await Threads("closing").run(self._metrics.close)
 
     # ── who wakes whom ──────────────────────────────────────────────────────────────────────────
     def _heed(self, commit: Commit) -> None:

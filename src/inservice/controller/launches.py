@@ -11,7 +11,6 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -31,14 +30,15 @@ from inservice.hosting.model import (
     S3DataType,
 )
 from inservice.runtimes.base import ImageNotRunnable, LaunchFailed, LaunchSpec
+from inservice.threads import Threads
 
 RETRY_SECONDS = 10.0
 """How soon a fleet that could not start is tried again, where it has to be: a serving fleet whose
 instance died while the artifact store is away."""
 
 FETCHES_MAX = 32
-"""Fetches at once. They have threads of their own: a download may take an hour, and the few
-threads that asyncio has for everybody are needed for the store."""
+"""Fetches at once. They have threads of their own: a download may take an hour, and the store
+is not to wait for it."""
 
 SUBMIT_DIRECTORY = "SAGEMAKER_SUBMIT_DIRECTORY"
 """Where AWS's framework containers find the user's code. The SageMaker SDK sets it to an archive in
@@ -70,9 +70,7 @@ class Launches:
     on_change: Callable[[str], None]
     _under_way: dict[str, _Launch] = field(default_factory=dict)
     _failures: dict[str, _Failure] = field(default_factory=dict)
-    _threads: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(FETCHES_MAX, thread_name_prefix="fetch")
-    )
+    _threads: Threads = field(default_factory=lambda: Threads("fetch", FETCHES_MAX))
 
     def under_way(self, fleet: str) -> frozenset[int]:
         """Ordinals whose launch was begun and that are no instances yet."""
@@ -109,7 +107,7 @@ class Launches:
             if launch.task is not None:
                 tasks.append(launch.task)
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._threads.shutdown(wait=False)
+        self._threads.close()
 
     async def _launch(self, endpoint: Endpoint, fleet: Fleet, launch: _Launch) -> None:
         try:
@@ -166,7 +164,7 @@ class Launches:
             deadline=time.monotonic() + fleet.variant.download_timeout_seconds,
             cancelled=launch.cancelled,
         )
-        return (await asyncio.get_running_loop().run_in_executor(self._threads, fetch)).path
+        return (await self._threads.run(fetch)).path
 
 
 def pins_of(fleet: Fleet) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from inservice.metrics.names import VariantKey
 from inservice.metrics.recorder import Recorder
 from inservice.metrics.utilization import RunningInstance, Utilization
 from inservice.store.base import Store
+from inservice.threads import Threads
 
 UPKEEP_SECONDS = 10.0
 """Between folds of the journal, looks at instances, and zeros for idle variants: the shortest
@@ -51,6 +52,7 @@ class Monitoring:
         self._in_service = in_service
         self._running = running
         self._on_alarm = on_alarm
+        self._threads = Threads("metrics")
         self._utilization = Utilization(
             data_dir, clock.now(), gpus=gpus, on_ready=happenings.instance_ready
         )
@@ -76,10 +78,10 @@ class Monitoring:
         while True:
             try:
                 now = self._clock.now()
-                await asyncio.to_thread(self._look, self._in_service(), self._running(), now)
+                await self._threads.run(self._look, self._in_service(), self._running(), now)
                 if now >= expired_at + EXPIRY_SECONDS:
                     expired_at = now
-                    await asyncio.to_thread(self.recorder.expire, now)
+                    await self._threads.run(self.recorder.expire, now)
             except ServiceUnavailable as error:
                 _log.error("metrics.not_kept", error=error.message)
             except Exception:  # noqa: BLE001 - a bug must not end the counting

@@ -26,6 +26,7 @@ from inservice.deployment.facts import Facts
 from inservice.deployment.state import Decision, Deployment
 from inservice.routing import EndpointKey
 from inservice.store.base import EndpointRecord, StaleDecision, Store
+from inservice.threads import Threads
 
 RETRY_SECONDS = 1.0
 """After a turn that failed for a reason nobody foresaw: the next one may find better weather."""
@@ -70,6 +71,7 @@ class Reconciler:
         self._on_ended = on_ended
         self._turns: dict[EndpointKey, _Turns] = {}
         self._generations: dict[str, EndpointKey] = {}
+        self._threads = Threads("decisions")
 
     def wake(self, key: EndpointKey) -> None:
         """It is time to look at this endpoint."""
@@ -132,7 +134,7 @@ class Reconciler:
         decision = advance(record.endpoint, record.deployment, facts, now)
         self._crash_point("before-save")
         if not _is_unchanged(record, facts, decision):
-            await asyncio.to_thread(self._save, record, facts, decision)
+            await self._threads.run(self._save, record, facts, decision)
         self._crash_point("after-save")
         if decision.deployment.over and not record.deployment.over:
             self._on_ended(key, decision.deployment)

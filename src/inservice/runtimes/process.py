@@ -40,6 +40,7 @@ from inservice.runtimes.images import image_for
 from inservice.runtimes.ping import ping
 from inservice.runtimes.protocol import Command, Hello, Launch, Prepare, Reply, Retire, ShutDown
 from inservice.runtimes.records import Exit, Places, Ready, Record
+from inservice.threads import Threads
 
 ENTRY = "inservice.modelserver.main:run"
 """What an instance runs. Named, not imported: only the new process ever loads the model server."""
@@ -103,6 +104,7 @@ class ProcessRuntime:
         self._entry = entry
         self._probes: dict[str, deque[Probe]] = {}
         self._starting = asyncio.Lock()
+        self._threads = Threads("instances", 2)
         self._seen_at = float("-inf")
 
     # ── the four verbs, and handles ──────────────────────────────────────────────────────────
@@ -198,7 +200,7 @@ class ProcessRuntime:
             raise LaunchFailed(f"Instance '{record.instance_id}' could not be ended: {reply.error}")
         self._probes.pop(record.instance_id, None)
         abandoned = self._places.abandoned(record.instance_id, record.cookie)
-        await asyncio.to_thread(shutil.rmtree, abandoned, ignore_errors=True)
+        await self._threads.run(shutil.rmtree, abandoned, ignore_errors=True)
 
     # ── the fork server ──────────────────────────────────────────────────────────────────────
 
@@ -279,7 +281,7 @@ class ProcessRuntime:
             with contextlib.suppress(OSError, EOFError):
                 await self._ask(Hello(), _FORK_SERVER_SECONDS)
                 return  # another task was here first
-            await asyncio.to_thread(self._spawn_fork_server)
+            await self._threads.run(self._spawn_fork_server)
 
     def _spawn_fork_server(self) -> None:
         for abandoned in self._places.instances.glob("*.gone"):
