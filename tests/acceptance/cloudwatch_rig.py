@@ -18,10 +18,13 @@ import inservice.operations  # noqa: F401 - fills the registry
 from inservice.api.application import create_application
 from inservice.clock import SystemClock
 from inservice.controller.alarms import AlarmEvaluator
+from inservice.controller.posting import Poster
+from inservice.controller.receivers import Networks
 from inservice.controller.webhooks import Webhooks
 from inservice.identity.principal import AccessKey, Account
 from inservice.logs.groups import LogGroups
 from inservice.metrics.database import open_metrics
+from inservice.metrics.happenings import Happenings
 from inservice.metrics.recorder import Recorder
 from inservice.operations.live import InstanceSeen, ProcessSeen
 from inservice.store.base import Store
@@ -66,21 +69,21 @@ class Rig:
         """One turn of the evaluator, its deliveries included."""
 
         async def turn() -> None:
-            for key, delivery in self.evaluator.turn(now):
-                await self.evaluator.deliver(key, delivery)
+            due = self.evaluator.turn(now)
+            await asyncio.gather(*(self.evaluator.actions.run(delivery) for delivery in due))
 
         asyncio.run(turn())
 
 
 @contextlib.contextmanager
-def cloudwatch(path: Path, send: Any = None) -> Iterator[Rig]:
-    """Serve from a directory. `send` stands for the network of webhooks."""
+def cloudwatch(path: Path, poster: Any = None) -> Iterator[Rig]:
+    """Serve from a directory. `poster` stands for the network of webhooks."""
     clock = SystemClock()
     url = f"sqlite:///{path / 'inservice.db'}"
     store = open_store(url, key_file=path / "secrets.key")
     recorder = Recorder(open_metrics(url), clock.now())
-    webhooks = Webhooks(clock, send) if send else Webhooks(clock)
-    evaluator = AlarmEvaluator(store, recorder, clock, webhooks, on_change=lambda: None)
+    webhooks = Webhooks(poster or Poster(clock, Networks()), Happenings())
+    evaluator = AlarmEvaluator(store, recorder, clock, webhooks, on_change=lambda _: None)
     listening = socket.create_server(("127.0.0.1", 0))
     host, port = listening.getsockname()
     rig = Rig(f"http://{host}:{port}", store, recorder, evaluator, clock, LogGroups(path / "logs"))

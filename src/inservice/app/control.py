@@ -23,11 +23,15 @@ from inservice.controller.keys import Keys
 from inservice.controller.launches import Launches
 from inservice.controller.monitoring import Monitoring
 from inservice.controller.observe import Observer
+from inservice.controller.outcomes import Outcomes
+from inservice.controller.posting import Poster
 from inservice.controller.preparing import Preparing
+from inservice.controller.receivers import Networks
 from inservice.controller.reconciler import Reconciler
 from inservice.controller.scraping import Scraping, scrape_token
 from inservice.controller.tables import Tables
 from inservice.controller.tidying import Tidying
+from inservice.deployment.state import Deployment
 from inservice.logs.groups import LogGroups
 from inservice.metrics.database import open_metrics
 from inservice.metrics.gpus import find_gpus
@@ -86,6 +90,10 @@ class Control:
             file_roots=[Path("/")],
             private=[settings.data_dir, settings.run_dir],
         )
+        poster = Poster(clock, Networks(settings.webhook_allow))
+        self._outcomes = Outcomes(
+            store, poster, self._happenings, clock, settings.deployment_webhook, settings.data_dir
+        )
         self._monitoring = Monitoring(
             store=store,
             recorder=self._metrics,
@@ -95,7 +103,8 @@ class Control:
             gpus=find_gpus(),
             in_service=lambda: list(self._live.variants().values()),
             running=self._live.running,
-            on_alarm=lambda: self._reconciler.wake_all(),
+            poster=poster,
+            on_alarm=lambda endpoints: self._reconciler.wake_each(endpoints),
         )
         self._decide_and_act()
         self._tidying = Tidying(
@@ -126,8 +135,13 @@ class Control:
             self._actor,
             clock,
             crash_point,
-            counted_endings(self._happenings),
+            self._ended,
         )
+
+    def _ended(self, key: EndpointKey, deployment: Deployment) -> None:
+        """A deployment came to its outcome."""
+        counted_endings(self._happenings)(key, deployment)
+        self._outcomes.ended(key, deployment)
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────
     async def start(self) -> None:
@@ -173,10 +187,11 @@ class Control:
         )
 
     async def watch(self) -> None:
-        """Evaluate alarms, measure and tidy until cancelled."""
+        """Evaluate alarms, measure, tidy and tell of outcomes until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tidying.run())
             tasks.create_task(self._monitoring.run())
+            tasks.create_task(self._outcomes.run())
 
     async def stop(self, *, instances_too: bool) -> None:
         """Decide nothing more; then, going down for good, stop what runs."""

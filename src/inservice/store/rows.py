@@ -31,6 +31,8 @@ from inservice.routing import EndpointKey
 from inservice.store import tables
 from inservice.store.base import (
     EVENTS_KEPT,
+    AlarmName,
+    AlarmQuery,
     Commit,
     EndpointRecord,
     ListQuery,
@@ -156,14 +158,36 @@ class Rows:
         )
         return None if body is None else msgspec.json.decode(body)
 
-    def alarms(self, account: str, region: str) -> Mapping[str, Mapping[str, Any]]:
+    def alarms(self, query: AlarmQuery) -> Mapping[str, Mapping[str, Any]]:
         columns = tables.alarms.c
-        rows = self._sql().execute(
+        wanted = (
             select(columns.name, columns.body)
-            .where(columns.account == account, columns.region == region)
+            .where(columns.account == query.account, columns.region == query.region)
             .order_by(columns.name)
+            .limit(query.limit)
         )
-        return {name: msgspec.json.decode(body) for name, body in rows}
+        if query.names is not None:
+            wanted = wanted.where(columns.name.in_(query.names))
+        if query.prefix:
+            wanted = wanted.where(columns.name >= query.prefix)
+            if (beyond := _beyond(query.prefix)) is not None:
+                wanted = wanted.where(columns.name < beyond)
+        if query.after is not None:
+            wanted = wanted.where(columns.name > query.after)
+        if query.state is not None:
+            wanted = wanted.where(columns.state == query.state)
+        if query.mentioning is not None:
+            wanted = wanted.where(columns.body.contains(query.mentioning, autoescape=True))
+        return {name: msgspec.json.decode(body) for name, body in self._sql().execute(wanted)}
+
+    def alarm_count(self, account: str, region: str) -> int:
+        columns = tables.alarms.c
+        count = (
+            select(func.count())
+            .select_from(tables.alarms)
+            .where(columns.account == account, columns.region == region)
+        )
+        return int(self._sql().execute(count).scalar_one())
 
     def access_keys(self) -> Sequence[AccessKey]:
         rows = self._sql().execute(select(tables.access_keys))
@@ -201,12 +225,16 @@ class WritableRows(Rows):
         self._announced: set[EndpointKey] = set()
         self._access_keys_changed = False
         self._images: set[str] = set()
+        self._alarms: set[AlarmName] = set()
 
     @property
     def commit(self) -> Commit:
         """What this transaction touched so far."""
         return Commit(
-            frozenset(self._announced), self._access_keys_changed, frozenset(self._images)
+            endpoints=frozenset(self._announced),
+            access_keys=self._access_keys_changed,
+            images=frozenset(self._images),
+            alarms=frozenset(self._alarms),
         )
 
     def add_model(self, model: Model) -> None:
@@ -239,7 +267,7 @@ class WritableRows(Rows):
             facts=_FACTS.encode(Facts()),
             **_endpoint_columns(decision),
         )
-        self._append(decision)
+        self._append(decision.endpoint, decision.events)
         self._announced.add((endpoint.account, endpoint.region, endpoint.name))
 
     def save_endpoint(
@@ -263,7 +291,7 @@ class WritableRows(Rows):
         if decision.gone:
             self._delete_tags(record.endpoint.arn)
         else:
-            self._append(decision)
+            self._append(decision.endpoint, decision.events)
         if announce:
             self._announced.add(record.key)
 
@@ -284,14 +312,27 @@ class WritableRows(Rows):
         )
 
     def save_alarm(
-        self, account: str, region: str, name: str, *, state: str, document: Mapping[str, Any]
+        self,
+        account: str,
+        region: str,
+        name: str,
+        *,
+        state: str,
+        document: Mapping[str, Any],
+        announce: bool = True,
     ) -> None:
-        self.delete_alarm(account, region, name)
+        self._delete_alarm(account, region, name)
         key = {"account": account, "region": region, "name": name}
         body = msgspec.json.encode(document).decode()
         self._insert(tables.alarms, [{**key, "state": state, "body": body}])
+        if announce:
+            self._alarms.add((account, region, name))
 
     def delete_alarm(self, account: str, region: str, name: str) -> None:
+        self._delete_alarm(account, region, name)
+        self._alarms.add((account, region, name))
+
+    def _delete_alarm(self, account: str, region: str, name: str) -> None:
         columns = tables.alarms.c
         self._sql().execute(
             delete(tables.alarms).where(
@@ -341,11 +382,19 @@ class WritableRows(Rows):
         self._delete_tags(exact)
         self._forget(table, key)
 
-    def _append(self, decision: Decision) -> None:
+    def add_event(self, record: EndpointRecord, event: Event) -> None:
+        there = select(tables.endpoints.c.version).where(
+            *_is(tables.endpoints, record.key),
+            tables.endpoints.c.generation == record.endpoint.generation,
+        )
+        if self._sql().execute(there).first() is not None:
+            self._append(record.endpoint, (event,))
+
+    def _append(self, endpoint: Endpoint, events: Sequence[Event]) -> None:
         """Add the events to those of the endpoint, and drop the oldest beyond EVENTS_KEPT."""
-        if not decision.events:
+        if not events:
             return
-        endpoint, table = decision.endpoint, tables.deployment_events
+        table = tables.deployment_events
         key = endpoint.account, endpoint.region, endpoint.name
         last = (
             self._sql()
@@ -355,7 +404,7 @@ class WritableRows(Rows):
         identity = {"account": key[0], "region": key[1], "name_key": name_key(key[2])}
         rows = [
             {**identity, "number": number, "body": _EVENTS.encode(event)}
-            for number, event in enumerate(decision.events, start=last + 1)
+            for number, event in enumerate(events, start=last + 1)
         ]
         self._insert(table, rows)
         oldest_kept = last + len(rows) - EVENTS_KEPT
@@ -389,6 +438,16 @@ def _is(table: Table, key: EndpointKey) -> tuple[ColumnElement[bool], ...]:
         table.c.region == region,
         table.c.name_key == name_key(name),
     )
+
+
+def _beyond(prefix: str) -> str | None:
+    """The first text, by code points, that is after all with this prefix; None if there is none."""
+    kept = prefix.rstrip("\U0010ffff")
+    if not kept:
+        return None
+    following = ord(kept[-1]) + 1
+    # What follows U+D7FF in UTF-8 is U+E000: between them are surrogates, which are no text.
+    return kept[:-1] + chr(0xE000 if following == 0xD800 else following)
 
 
 def _endpoint_columns(decision: Decision) -> dict[str, Any]:
