@@ -272,16 +272,18 @@ class _Answer:
         self._parser = httptools.HttpResponseParser(self)
 
     def feed(self, data: bytes) -> None:
-        """Raises _Failed for what is no answer."""
+        """Raises _Failed for what is no answer. One that has said its status has answered."""
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            raise _Failed("the receiver's answer is not HTTP") from error
+            if self.status is None:
+                raise _Failed("the receiver's answer is not HTTP") from error
+            self.whole = True
 
     async def see_off(self, reader: asyncio.StreamReader) -> None:
         """Read as much of the rest as politeness asks for."""
         size = 0
-        with contextlib.suppress(TimeoutError, OSError, _Failed):
+        with contextlib.suppress(TimeoutError, OSError):
             async with asyncio.timeout(GOODBYE_SECONDS):
                 while not self.whole and size < GOODBYE_BYTES:
                     data = await reader.read(GOODBYE_BYTES)
