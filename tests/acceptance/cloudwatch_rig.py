@@ -46,6 +46,7 @@ class Rig:
     evaluator: AlarmEvaluator
     clock: SystemClock
     logs: LogGroups
+    webhooks: Webhooks
     started_at: float = 0.0
 
     def processes(self) -> tuple[ProcessSeen, ...]:
@@ -86,7 +87,15 @@ def cloudwatch(path: Path, poster: Any = None) -> Iterator[Rig]:
     evaluator = AlarmEvaluator(store, recorder, clock, webhooks, on_change=lambda _: None)
     listening = socket.create_server(("127.0.0.1", 0))
     host, port = listening.getsockname()
-    rig = Rig(f"http://{host}:{port}", store, recorder, evaluator, clock, LogGroups(path / "logs"))
+    rig = Rig(
+        f"http://{host}:{port}",
+        store,
+        recorder,
+        evaluator,
+        clock,
+        LogGroups(path / "logs"),
+        webhooks,
+    )
     loop = asyncio.new_event_loop()
     application = create_application(
         store=store,

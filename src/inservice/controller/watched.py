@@ -40,7 +40,7 @@ class Watched:
             self.metric = replace(self.metric, state=state)
 
 
-@dataclass(slots=True)
+@dataclass
 class WatchedAlarms:
     """Every alarm of this server. Used under the evaluator's lock."""
 
