@@ -33,14 +33,14 @@ class Receivers:
 
     /200 … /599 with that status · /hang never · /trickle a byte now and then · /garbage what is no
     HTTP · /close not at all · /endless with a body without end · /headers with headers without end
-    · /early with 100 and 103 first · /redirect with the way to /200
+    · /later with 200 once `opened` · /early with 100 and 103 first · /redirect with the way to /200
     """
 
     port: int = 0
     received: list[Received] = field(default_factory=list)
-    held: int = 0  # requests that hang or trickle
     arrived: threading.Condition = field(default_factory=threading.Condition)
     over: threading.Event = field(default_factory=threading.Event)
+    opened: threading.Event = field(default_factory=threading.Event)
 
     def url(self, path: str, host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self.port}/{path}"
@@ -98,6 +98,10 @@ def _serve(there: Receivers, handler: socketserver.StreamRequestHandler) -> None
             write(f"HTTP/1.1 {status} Said\r\nContent-Length: 2\r\n\r\nok".encode())
         case "hang":
             there.over.wait()
+        case "later":
+            while not (there.opened.wait(0.1) or there.over.is_set()):
+                pass
+            write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         case "trickle":
             write(b"HTTP/1.1 200 OK\r\nX: ")
             while not there.over.wait(0.1):

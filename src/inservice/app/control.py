@@ -156,6 +156,7 @@ class Control:
         self._actor.retire_strays(frozenset(generations.values()))
         for key in self._tables.keys() - generations.keys():
             self._actor.forget(key)
+        self._outcomes.recover()
         self._reconciler.wake_each(generations)
 
     def answer(self) -> Answer:

@@ -98,10 +98,7 @@ class Outcomes:
 
     async def run(self) -> None:
         """Tell until cancelled."""
-        if not self.url:
-            return
-        await self._threads.run(self._recover)
-        while True:
+        while self.url:
             self._due.clear()
             await self._threads.run(self._keep)
             if self._waiting:
@@ -145,24 +142,29 @@ class Outcomes:
             _log.error("outcome.not_recorded", endpoint=waiting.key, error=str(full))
 
     # ── what survives a crash ───────────────────────────────────────────────────────────────────
-    def _recover(self) -> None:
+    def recover(self) -> None:
         """Know what was known, and note what ended while nobody looked. Where nothing was ever
-        noted, the outcomes there are by now are old: they are known, not told."""
+        noted, the outcomes there are by now are old: they are known, not told.
+
+        Before any deployment can end, so that none ends unseen in between.
+        """
+        if not self.url:
+            return
         with self.store.reading() as reading:
             found = [reading.find_endpoint(key) for key in reading.endpoint_keys()]
         records = [record for record in found if record is not None]
         try:
             kept = msgspec.json.decode((self.data_dir / FILE).read_bytes(), type=_Kept)
         except (FileNotFoundError, msgspec.MsgspecError):
-            self._known |= {
+            self._known = {
                 "/".join(record.key): record.deployment.id
                 for record in records
                 if outcome(record.deployment) is not None
             }
             return
         names = {"/".join(record.key) for record in records}
-        self._known = {**kept.known, **self._known}
-        self._waiting.extendleft(reversed(kept.waiting))
+        self._known = kept.known
+        self._waiting.extend(kept.waiting)
         for record in records:
             self._note(record)
         self._known = {name: known for name, known in self._known.items() if name in names}
