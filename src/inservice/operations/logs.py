@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inservice.alarms.errors import BadToken
@@ -18,8 +18,8 @@ from inservice.logs.groups import (
     Place,
     latest,
     merged,
-    order,
 )
+from inservice.logs.search import ANSWER_BYTES_MAX, EVENT_BYTES, search
 from inservice.operations.cloudwatch_pages import next_token as token_for
 from inservice.operations.cloudwatch_pages import position_of
 from inservice.operations.registry import Call, Document, operation
@@ -29,13 +29,6 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 50
 EVENTS_MAX = 10_000
-ANSWER_BYTES_MAX = 1024 * 1024
-"""Of one answer, AWS's limits; an event counts 26 bytes beside its text."""
-
-EVENT_BYTES = 26
-SCANNED_MAX = 200_000
-"""Events that one FilterLogEvents looks at before it answers with what it has and a token. AWS has
-such a limit too: an answer may be empty and have a token."""
 
 
 @operation("logs", "DescribeLogGroups")
@@ -192,34 +185,19 @@ def filter_log_events(
     ]
     if log_stream_names is not None and len(streams) < len(set(log_stream_names)):
         raise LogsNotFound("The specified log stream does not exist.")
-    matches = patterns.parse(filter_pattern)
+    pattern = patterns.parse(filter_pattern)
     names = [stream.name for stream in streams]
     asked = ("FilterLogEvents", group.name, names, start_time, end_time, filter_pattern)
     at = _position(next_token, call, asked)
     after = None if at is None else (at[0], at[1], at[2])
-    events, stopped_at = _matching(merged(streams, after, start_time, end_time), matches, limit)
+    found = search(merged(streams, after, start_time, end_time), pattern, limit)
     shown: dict[str, Any] = {
-        "events": [_shown_event(event) for event in events],
+        "events": [_shown_event(event) for event in found.events],
         "searchedLogStreams": [],  # AWS answers an empty list since 2019
     }
-    if stopped_at is not None:
-        shown["nextToken"] = token_for(call, asked, stopped_at)
+    if found.stopped_at is not None:
+        shown["nextToken"] = token_for(call, asked, found.stopped_at)
     return shown
-
-
-def _matching(
-    events: Iterable[LogEvent], matches: Callable[[str], bool], limit: int
-) -> tuple[list[LogEvent], tuple[int, str, int] | None]:
-    """The matching events that fit an answer, and where to go on if not all were looked at."""
-    found: list[LogEvent] = []
-    size = 0
-    for scanned, event in enumerate(events, 1):
-        if matches(event.message):
-            found.append(event)
-            size += len(event.message.encode()) + EVENT_BYTES
-        if len(found) >= limit or size >= ANSWER_BYTES_MAX or scanned >= SCANNED_MAX:
-            return found, order(event)
-    return found, None
 
 
 def _fitting(events: Iterable[LogEvent]) -> list[LogEvent]:
