@@ -47,7 +47,7 @@ class Settings:
     body_bytes_max: int = 25 * 1024 * 1024  # AWS's guide: 25 MB for real-time endpoints
     drain_seconds: float = 30.0  # between SIGTERM and SIGKILL of an instance, as on AWS
     insecure_http: bool = False  # allows a bind that is not loopback, without TLS
-    webhook_allow: str = ""  # networks that alarms and deployments may post to; empty: see monitor
+    webhook_allow: str = ""  # networks that webhooks may post to; empty: all but metadata services
     deployment_webhook: str = ""  # URL that is posted the outcome of each deployment
     crash_at: str = ""  # "point:n": die at the n-th pass of a named crash point (tests)
 

@@ -133,7 +133,7 @@ def test_outcomes_are_told_with_a_text_for_people(
     assert "FromEndpointConfigName" not in created
     assert updated["text"] == f"✔ {name} is deployed from {name}-1 to {name}-2"
     assert (updated["Kind"], updated["Outcome"]) == ("Update", "Done")
-    assert rolled_back["text"].startswith(f"✖ {name} was rolled back from {name}-2 to broken: ")
+    assert rolled_back["text"].startswith(f"✖ {name} was rolled back from broken to {name}-2: ")
     assert rolled_back["FromEndpointConfigName"] == f"{name}-2"
     assert rolled_back["ToEndpointConfigName"] == "broken"
     assert rolled_back["Reason"] in rolled_back["text"]

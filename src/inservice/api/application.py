@@ -98,7 +98,7 @@ class Application:
         self._directory = Directory(services)
         self._threads = threads
         self._readers = readers
-        self._expensive = 0  # reads under way and waiting
+        self.expensive_reads = 0  # under way and waiting
         self._compiled: dict[tuple[Protocol, str, str], CompiledOperation] = {}
 
     def __call__(self, request: Request) -> Response | Awaitable[Response]:
@@ -117,13 +117,13 @@ class Application:
         begun = await self._threads.run(self._begin_or_answer, request)
         if isinstance(begun, Response):
             return begun
-        if self._expensive >= EXPENSIVE_MAX:
+        if self.expensive_reads >= EXPENSIVE_MAX:
             return self._refused(request, ThrottlingException(), begun.call.request_id)
-        self._expensive += 1
+        self.expensive_reads += 1
         try:
             return await self._readers.run(self._end, request, begun)
         finally:
-            self._expensive -= 1
+            self.expensive_reads -= 1
 
     def _begin_or_answer(self, request: Request) -> _Begun | Response:
         """The answer, unless it is an expensive one."""

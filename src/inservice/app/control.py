@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from inservice.api.application import create_application
@@ -104,7 +104,7 @@ class Control:
             in_service=lambda: list(self._live.variants().values()),
             running=self._live.running,
             poster=poster,
-            on_alarm=lambda endpoints: self._reconciler.wake_each(endpoints),
+            on_alarm=self._alarms_changed,
         )
         self._decide_and_act()
         self._tidying = Tidying(
@@ -214,6 +214,13 @@ class Control:
             self._keys.read()
         self._reconciler.wake_each(commit.endpoints)
         self._preparing.begin(*commit.images)
+
+    def _alarms_changed(self, endpoints: Collection[EndpointKey] | None) -> None:
+        """Alarms changed that deployments of these endpoints watch; None: of any."""
+        if endpoints is None:
+            self._reconciler.wake_all()
+        else:
+            self._reconciler.wake_each(endpoints)
 
     def _wake_fleet(self, fleet: str) -> None:
         """An instance changed: its endpoint is due."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -47,11 +48,11 @@ class Monitoring:
         in_service: Callable[[], Sequence[VariantKey]],
         running: Callable[[], Sequence[RunningInstance]],
         poster: Poster,
-        on_alarm: Callable[[set[EndpointKey]], None],
+        on_alarm: Callable[[set[EndpointKey] | None], None],
     ) -> None:
         """`in_service` tells the variants that take traffic, `running` the instances on this host;
         both are asked in the event loop. `on_alarm` is called in it with the endpoints whose
-        deployments watch alarms that changed."""
+        deployments watch alarms that changed, or None where that could not be found out."""
         self.recorder = recorder
         self._clock = clock
         self._in_service = in_service
@@ -77,14 +78,15 @@ class Monitoring:
 
     def _alarms_changed(self, alarms: Collection[AlarmKey]) -> None:
         """From the evaluator's thread into the loop, if it concerns anybody there."""
-        with self._store.reading() as reading:
-            records = [reading.find_endpoint(key) for key in reading.endpoint_keys()]
-        concerned = {
-            record.key
-            for record in records
-            if record is not None and any(AlarmKey(*one) in alarms for one in _watched(record))
-        }
-        if concerned and self._loop is not None and not self._loop.is_closed():
+        concerned: set[EndpointKey] | None = None
+        with contextlib.suppress(ServiceUnavailable), self._store.reading() as reading:
+            found = [reading.find_endpoint(key) for key in reading.endpoint_keys()]
+            concerned = {
+                record.key
+                for record in found
+                if record is not None and any(AlarmKey(*one) in alarms for one in _watched(record))
+            }
+        if concerned != set() and self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._on_alarm, concerned)
 
     async def _keep_up(self) -> None:

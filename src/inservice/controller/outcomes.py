@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from inservice.alarms.history import TEXT_CHARACTERS_MAX
 from inservice.clock import Clock, Instant
 from inservice.controller.posting import Poster
 from inservice.deployment.facts import Facts
@@ -200,17 +201,19 @@ def message(record: EndpointRecord) -> dict[str, Any]:
 
 def _text(shown: Mapping[str, Any]) -> str:
     mark = "✔" if shown["Outcome"] == "Done" else "✖"
+    scaling = shown["Kind"] == "Scale"
     words = {
-        "Done": "is deployed",
+        "Done": "is scaled" if scaling else "is deployed",
         "RolledBack": "was rolled back",
         "Failed": "failed",
         "RollbackFailed": "failed, and so did its rollback",
     }[shown["Outcome"]]
-    before, after = shown.get("FromEndpointConfigName"), shown.get("ToEndpointConfigName")
-    way = f" from {before}" if before and before != after else ""
-    way += f" to {after}" if after else ""
+    ends = [shown.get("FromEndpointConfigName"), shown.get("ToEndpointConfigName")]
+    if shown["Outcome"] == "RolledBack":
+        ends.reverse()
+    start, end = ends
+    way = f" from {start}" if start and start != end else ""
+    way += f" to {end}" if end else ""
     reason = f": {shown['Reason']}" if shown.get("Reason") else ""
-    if shown["Kind"] == "Scale":
-        way = ""
-        words = "is scaled" if shown["Outcome"] == "Done" else words
-    return f"{mark} {shown['EndpointName']} {words}{way}{reason}"[:3_000]
+    text = f"{mark} {shown['EndpointName']} {words}{'' if scaling else way}{reason}"
+    return text[:TEXT_CHARACTERS_MAX]
