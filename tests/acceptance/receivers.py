@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import socketserver
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -56,7 +57,7 @@ class Receivers:
 
 
 @contextlib.contextmanager
-def receivers() -> Iterator[Receivers]:
+def receivers(tls: ssl.SSLContext | None = None) -> Iterator[Receivers]:
     """Listen on a free port of loopback."""
     there = Receivers()
 
@@ -68,6 +69,15 @@ def receivers() -> Iterator[Receivers]:
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True
         request_queue_size = 256
+
+        def get_request(self) -> tuple[socket.socket, Any]:
+            connection, address = super().get_request()
+            if tls is not None:
+                connection = tls.wrap_socket(connection, True, do_handshake_on_connect=False)
+            return connection, address
+
+        def handle_error(self, *_: Any) -> None:
+            """Clients that do not trust us leave: that is what is tested."""
 
     with Server(("127.0.0.1", 0), Handler) as server:
         there.port = server.server_address[1]

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from inservice.clock import SystemClock
 from inservice.controller import posting
@@ -80,6 +89,57 @@ def test_where_nobody_listens_is_said(url: str) -> None:
 
 def test_tls_to_one_that_speaks_none_is_an_error(there: Receivers) -> None:
     assert "after 5 attempts" in deliver(there.url("200").replace("http:", "https:"))
+
+
+@pytest.fixture
+def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ssl.SSLContext]:
+    """A server's certificate for 127.0.0.1 and good.test, which this host trusts."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "receiver")])
+    now = datetime.now(UTC)
+    names: list[x509.GeneralName] = [
+        x509.DNSName("good.test"),
+        x509.IPAddress(IPv4Address("127.0.0.1")),
+    ]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = tmp_path / "receiver.pem"
+    pem.write_bytes(
+        certificate.public_bytes(Encoding.PEM)
+        + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    posting._trust.cache_clear()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    yield context
+    posting._trust.cache_clear()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "good.test"])
+def test_tls_is_spoken_with_whom_the_host_trusts(trusted: ssl.SSLContext, host: str) -> None:
+    with receivers(trusted) as there:
+        url = there.url("200", host).replace("http:", "https:")
+        assert deliver(url, look_up=lambda *_: ["127.0.0.1"]) == ""
+        assert there.paths() == ["/200"]
+
+
+def test_a_certificate_of_another_name_is_not_trusted(trusted: ssl.SSLContext) -> None:
+    with receivers(trusted) as there:
+        url = there.url("200", "other.test").replace("http:", "https:")
+        error = deliver(url, look_up=lambda *_: ["127.0.0.1"])
+        assert "other.test" in error
+        assert there.paths() == []
 
 
 def test_the_address_that_was_judged_is_the_one_that_is_connected_to(there: Receivers) -> None:

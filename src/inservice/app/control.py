@@ -47,7 +47,7 @@ API_THREADS = 4
 """Writers wait for one another in the store; more threads would only wait there."""
 
 READING_THREADS = 2
-"""For what reads a great deal: metrics, logs, the page for Prometheus. One interpreter computes, so
+"""For callers who read a great deal: metrics, logs. One interpreter computes, so
 more would not be faster; a second lets a short read pass a long one."""
 
 
@@ -161,14 +161,13 @@ class Control:
 
     def answer(self) -> Answer:
         """What answers requests: AWS's APIs, InService's own, and Prometheus."""
-        readers = Threads("reads", READING_THREADS)
         application = create_application(
             store=self._store,
             live=self._live,
             clock=self._clock,
             keys=self._keys.find,
             threads=Threads("api", API_THREADS),
-            readers=readers,
+            readers=Threads("reads", READING_THREADS),
         )
         scraping = Scraping(
             self._store,
@@ -184,7 +183,7 @@ class Control:
             application,
             token=scrape_token(self._settings.data_dir / "metrics.token"),
             page=scraping.page,
-            threads=readers,
+            threads=Threads("scrapes"),
         )
 
     async def watch(self) -> None:
