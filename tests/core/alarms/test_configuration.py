@@ -170,7 +170,7 @@ def test_a_notification_is_what_an_sns_subscriber_gets() -> None:
         account="000000000000",
         region="eu-west-1",
         document=REQUEST,
-        before=AlarmState(StateValue.OK),
+        before=StateValue.OK,
         after=AlarmState(StateValue.ALARM, "why", since=0.25),
         configured_at=0.5,
         at=1.0,
@@ -178,7 +178,9 @@ def test_a_notification_is_what_an_sns_subscriber_gets() -> None:
         action="https://example.org/hook",
     )
     assert (got["Type"], got["Subject"]) == ("Notification", 'ALARM: "errors" in eu-west-1')
+    assert got["text"] == 'ALARM: "errors" in eu-west-1 (was OK): why', "Slack shows it"
     message = json.loads(got["Message"])
+    assert message["OldStateValue"] == "OK"
     assert message["NewStateValue"] == "ALARM"
     assert message["StateChangeTime"] == "1970-01-01T00:00:00.250+0000"
     assert message["AlarmConfigurationUpdatedTimestamp"] == "1970-01-01T00:00:00.500+0000"
