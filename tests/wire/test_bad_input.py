@@ -254,6 +254,36 @@ def test_what_came_plain_has_the_same_limits(
     assert not parsed
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x81" * 60 + b"\x9a\x00\x10\x00\x00" + b"\x80" * 1_048_576,  # a million empty lists
+        b"\xa1\x61a\x9f" + b"\xa0" * 2_000_000 + b"\xff",
+        b"\x5a\x00\x20\x00\x00" + bytes(2_097_152),
+    ],
+    ids=["lists", "maps", "bytes"],
+)
+@pytest.mark.parametrize("compressed", [False, True])
+def test_cbor_has_a_smaller_limit_for_every_byte_may_be_a_value(
+    caller: Caller, body: bytes, compressed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed = []
+    monkeypatch.setattr("inservice.aws.rpc_v2_cbor._decode", lambda body: parsed.append(len(body)))
+    response = caller.send(
+        gzip.compress(body) if compressed else body,
+        {
+            "smithy-protocol": "rpc-v2-cbor",
+            "Content-Type": "application/cbor",
+            **({"Content-Encoding": "gzip"} if compressed else {}),
+        },
+        target="/service/GraniteServiceVersion20100801/operation/PutMetricData",
+        service="monitoring",
+    )
+    assert response.status == 413
+    assert b"RequestEntityTooLargeException" in body_of(response)
+    assert not parsed
+
+
 def test_compressed_documents_are_read_and_never_where_they_arrive(caller: Caller) -> None:
     headers = {"X-Amz-Target": "SageMaker.ListModels", "Content-Encoding": "gzip"}
     request = caller.request(gzip.compress(b"{}"), headers)
