@@ -27,7 +27,7 @@ from pathlib import Path
 
 import msgspec
 
-from inservice.runtimes import daemon, instance_log, records
+from inservice.runtimes import daemon, instance_log, records, remains
 from inservice.runtimes.base import (
     Handle,
     InstanceState,
@@ -217,11 +217,12 @@ class ProcessRuntime:
         """End every instance and the fork server itself; nothing of this runtime is left running.
 
         Records of instances stay, as those of instances that are gone. If the fork server died and
-        left instances, a new one is started to end them.
+        left instances, or what they had started, a new one is started to end them.
         """
         command = ShutDown(grace_seconds=grace_seconds)
         seconds = grace_seconds + _LAUNCH_SECONDS
-        if any(records.is_alive(record) for record in self._places.records()):
+        known = list(self._places.records())
+        if any(map(records.is_alive, known)) or remains.are_left(known):
             reply = await self._tell(command, seconds)
         else:
             try:
