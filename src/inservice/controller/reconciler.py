@@ -165,7 +165,8 @@ def _is_decided_the_same(record: EndpointRecord, decision: Decision) -> bool:
 
 
 def _looks_the_same(before: Facts, after: Facts) -> bool:
-    """Equal but for how long something has been so: DescribeEndpoint does not show that."""
+    """Equal but for how long something has been so: DescribeEndpoint does not show that. What an
+    instance that starts said last it does."""
     return _without_durations(before) == _without_durations(after)
 
 
@@ -177,6 +178,7 @@ def _without_durations(facts: Facts) -> tuple[object, ...]:
             frozenset(fleet.unhealthy),
             frozenset(fleet.gone),
             fleet.draining,
+            {ordinal: fleet.notes.get(ordinal) for ordinal in fleet.starting},
             fleet.failure,
         )
         for name, fleet in facts.fleets.items()

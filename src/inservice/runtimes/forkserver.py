@@ -161,7 +161,7 @@ class ForkServer:
             command: Command = msgspec.json.decode(received, type=Command)
             self._obey(command, client)
         except (msgspec.MsgspecError, OSError) as error:
-            self._answer([client], error=f"{type(error).__name__}: {error}")
+            self._answer_failure([client], error)
 
     def _obey(self, command: Command, client: socket.socket) -> None:
         match command:
@@ -183,12 +183,18 @@ class ForkServer:
         *,
         record: Record | None = None,
         error: str | None = None,
+        errno: int | None = None,
     ) -> None:
-        line = msgspec.json.encode(Reply(pid=os.getpid(), record=record, error=error)) + b"\n"
+        reply = Reply(pid=os.getpid(), record=record, error=error, errno=errno)
+        line = msgspec.json.encode(reply) + b"\n"
         for client in clients:
             with client, contextlib.suppress(OSError):  # it may have died; the deed is done
                 client.sendall(line)
         clients.clear()
+
+    def _answer_failure(self, clients: list[socket.socket], error: Exception) -> None:
+        number = error.errno if isinstance(error, OSError) else None
+        self._answer(clients, error=f"{type(error).__name__}: {error}", errno=number)
 
     # ── birth ────────────────────────────────────────────────────────────────────────────────
 
@@ -277,7 +283,7 @@ class ForkServer:
                 else:
                     self._answer(birth.waiting, error="the process ended before it could begin")
             except OSError as error:
-                self._answer(birth.waiting, error=f"{type(error).__name__}: {error}")
+                self._answer_failure(birth.waiting, error)
 
     def _let_in(self, birth: _Birth, pid: int) -> None:
         """Put the newborn on record; only then may it run."""

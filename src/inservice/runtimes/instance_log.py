@@ -60,7 +60,7 @@ _TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\
 """What is said to a terminal about colours, cursors and titles (ECMA-48)."""
 
 _CHUNK_BYTES = 64 * 1024
-_TAIL_BYTES = 16 * 1024
+_TAIL_BYTES = 32 * 1024
 
 
 class Collector:
