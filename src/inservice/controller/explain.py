@@ -56,11 +56,10 @@ def ill(sight: Sight) -> str:
     return _with_the_rest([], sight, said.read(sight.last_lines))
 
 
-def waiting(sight: Sight) -> str:
-    """What is known of an instance that starts, while there is still hope."""
-    if line := said.last_line(sight.last_lines):
-        return f'waiting: last line "{_shortened(line, BRIEF_CHARACTERS_MAX)}"'
-    return "waiting: it has printed nothing yet"
+def waiting(sight: Sight) -> str | None:
+    """What an instance that starts said last, while there is still hope."""
+    line = said.last_line(sight.last_lines)
+    return line and f'waiting: last line "{_shortened(line, BRIEF_CHARACTERS_MAX)}"'
 
 
 def briefly(sight: Sight) -> str:

@@ -85,7 +85,8 @@ class Observer:
                     ready.add(ordinal)
                 case InstanceState.STARTING:
                     starting[ordinal] = max(0.0, now - watched.handle.started_at)
-                    notes[ordinal] = explain.waiting(watched.sight)
+                    if note := explain.waiting(watched.sight):
+                        notes[ordinal] = note
                     if reason := sightings.late(watched, known, now):
                         late[ordinal] = reason
                 case InstanceState.UNHEALTHY:

@@ -114,8 +114,10 @@ class Reconciler:
                 wake_at = self._clock.now() + RETRY_SECONDS
             if wake_at is not None:
                 pause = min(max(0.0, wake_at - self._clock.now()), IDLE_SECONDS)
+                # `wait_for` forgets that it was cancelled when the event comes at that moment.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(turns.due.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await turns.due.wait()
         self._turns.pop(key, None)
         self._generations = {g: k for g, k in self._generations.items() if k != key}
 
