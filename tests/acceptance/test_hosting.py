@@ -116,8 +116,11 @@ def test_a_model_that_raises_is_a_model_error(server: Server, echo: Echo) -> Non
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("raise RuntimeError('broken on import')", "broken on import"),
-        ("import no_such_package", "install the missing package"),
+        (
+            "raise RuntimeError('broken on import')",
+            "RuntimeError: broken on import (code/inference.py, line 1). It exited",
+        ),
+        ("import no_such_package", "Install the package no_such_package"),
         ("import os\ndef model_fn(d): os._exit(7)", "exited with code 7"),
         ("import os\ndef model_fn(d): os.kill(os.getpid(), 9)", "SIGKILL"),
     ],
