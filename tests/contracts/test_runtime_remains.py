@@ -293,6 +293,41 @@ def test_what_others_started_is_left_alone(stage: ProcessStage, alone: ProcessSt
         bystander.kill()
 
 
+def record_of(leader: int) -> records.Record:
+    return records.Record(
+        instance_id="f/0",
+        pid=leader,
+        start_ticks=1,
+        boot_id=records.boot_id(),
+        cookie="0123456789abcdef",
+        started_at=0.0,
+        fork_seconds=0.0,
+        address="unix:/x",
+        log_path="/x",
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="is an ordinary user already")
+def test_an_ordinary_user_can_mark_and_end_what_is_his() -> None:
+    child = os.fork()
+    if child == 0:
+        outcome = 1
+        try:
+            os.setresuid(65534, 65534, 65534)
+            with subprocess.Popen(["sleep", "60"]) as leader:
+                remains.mark(leader.pid, "0123456789abcdef")
+                leader.kill()
+            with subprocess.Popen(["sleep", "60"], start_new_session=True) as daemon:
+                remains.mark(daemon.pid, "0123456789abcdef")
+                was_there = remains.are_left([record_of(leader.pid)])
+                ended = remains.kill([record_of(leader.pid)], [])
+                outcome = 0 if was_there and ended and daemon.wait() == -signal.SIGKILL else 2
+        finally:
+            os._exit(outcome)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
 def test_where_no_mark_can_be_set_the_session_has_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that runs as a user, within somebody's instance, may lower the limit no further."""
 
@@ -305,17 +340,7 @@ def test_where_no_mark_can_be_set_the_session_has_to_do(monkeypatch: pytest.Monk
         start_new_session=True,
     )
     remains.mark(leader.pid, "0123456789abcdef")
-    record = records.Record(
-        instance_id="f/0",
-        pid=leader.pid,
-        start_ticks=1,
-        boot_id=records.boot_id(),
-        cookie="0123456789abcdef",
-        started_at=0.0,
-        fork_seconds=0.0,
-        address="unix:/x",
-        log_path="/x",
-    )
+    record = record_of(leader.pid)
     leader.wait()
     assert remains.are_left([record])
     assert remains.kill([record], [])
@@ -324,17 +349,7 @@ def test_where_no_mark_can_be_set_the_session_has_to_do(monkeypatch: pytest.Monk
 
 def test_a_number_that_a_stranger_bears_now_is_no_session_of_ours() -> None:
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:
-        record = records.Record(
-            instance_id="f/0",
-            pid=stranger.pid,
-            start_ticks=1,
-            boot_id=records.boot_id(),
-            cookie="0123456789abcdef",
-            started_at=0.0,
-            fork_seconds=0.0,
-            address="unix:/x",
-            log_path="/x",
-        )
+        record = record_of(stranger.pid)
         assert remains.kill([record], [])
         assert stranger.poll() is None
         stranger.kill()

@@ -11,6 +11,7 @@ from inservice.controller.explain import (
     did_not_become_ready,
     died,
     ill,
+    in_a_line,
     waiting,
 )
 from inservice.runtimes.base import InstanceState, Probe, Sight
@@ -132,6 +133,9 @@ def test_a_crash_in_native_code_says_where_in_python() -> None:
         "Segmentation fault (code/inference.py, line 9, in predict_fn). It was ended by SIGSEGV."
     )
     assert "Extension" not in said
+    assert in_a_line(gone(*lines, signal="SIGSEGV")) == (
+        "Fatal Python error: Segmentation fault (code/inference.py, line 9, in predict_fn)."
+    )
     assert briefly(gone(*lines, signal="SIGSEGV", ready_at=1.0)) == (
         "it was ended by SIGSEGV (Fatal Python error: Segmentation fault "
         "(code/inference.py, line 9, in predict_fn))"
@@ -172,6 +176,8 @@ def test_an_instance_that_had_served_did_not_fail_to_start() -> None:
 
 
 def test_what_a_model_that_loads_said_last() -> None:
+    assert in_a_line(starting("loading", "weights", "")) == "weights"
+    assert in_a_line(starting()) == ""
     assert waiting(starting("loading weights", "")) == 'waiting: last line "loading weights"'
     assert waiting(starting()) is None
 

@@ -62,6 +62,12 @@ def waiting(sight: Sight) -> str | None:
     return line and f'waiting: last line "{_shortened(line, BRIEF_CHARACTERS_MAX)}"'
 
 
+def in_a_line(sight: Sight) -> str:
+    """The most telling line of what an instance printed last: its error, or else the last one."""
+    told = _error_of(sight) or [said.last_line(sight.last_lines) or ""]
+    return _shortened(told[0], BRIEF_CHARACTERS_MAX)
+
+
 def briefly(sight: Sight) -> str:
     """How an instance ended, in a clause for a history."""
     ended = _how_it_ended(sight).rstrip(".")
