@@ -45,7 +45,7 @@ from inservice.deployment.plan import (
 )
 from inservice.deployment.state import Decision, Deployment, Kind, Phase
 from inservice.deployment.trouble import count_deaths, held_back, trouble
-from inservice.deployment.waits import delays, note_waits
+from inservice.deployment.waits import delays, note_waits, replacements
 from inservice.hosting.endpoint import FAILURE_REASON_LENGTH_MAX, Endpoint
 from inservice.hosting.fleet import Fleet
 
@@ -83,6 +83,7 @@ def advance(endpoint: Endpoint, deployment: Deployment, facts: Facts, now: float
             decision = _turn(endpoint, watched, facts, reason, now)
         else:
             decision = _walk(endpoint, watched, facts, now, gap)
+    told = (*told, *replacements(decision, facts, now))
     return replace(decision, events=(*told, *decision.events)) if told else decision
 
 

@@ -1,4 +1,4 @@
-"""Telling a history that an instance takes its time, and for what.
+"""Telling a history that an instance takes its time, and for what, or is replaced while it runs.
 
 Two kinds of waiting. A launch waits for the host, which is short of something just now: that is
 told once for each reason, and remembered for it. An instance that runs waits for its model to load:
@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from inservice.deployment.actions import worn_out
 from inservice.deployment.events import Event
 from inservice.deployment.facts import Facts
-from inservice.deployment.state import Deployment
+from inservice.deployment.state import Decision, Deployment
 
 TOLD_AFTER_SECONDS = 30.0
 """Most models are loaded by then, and whoever looks at a history has begun to wonder."""
@@ -44,6 +45,22 @@ def delays(before: Deployment, after: Deployment, facts: Facts, now: float) -> I
                 words = f"Instance {want.fleet}/{ordinal} has been starting for {seconds:.0f} s"
                 what = seen.notes.get(ordinal)
                 yield after.event(now, f"{words}; {what}." if what else f"{words}.")
+
+
+def replacements(decision: Decision, facts: Facts, now: float) -> Iterator[Event]:
+    """Why instances are stopped that run and are wanted: they are ill, or late."""
+    patience = {want.fleet: want.start_seconds_max for want in decision.deployment.step.wants}
+    for action in worn_out(decision.deployment.step, facts):
+        if action not in decision.actions:
+            continue
+        seen = facts.of(action.fleet)
+        for ordinal in action.ordinals:
+            if (seconds := seen.unhealthy.get(ordinal)) is not None:
+                why, known = f"has failed its health check for {seconds:.0f} s", seen.notes
+            else:
+                why, known = f"was not ready within {patience[action.fleet]} s", seen.late
+            message = f"Instance {action.fleet}/{ordinal} {why}; replacing it."
+            yield decision.deployment.event(now, message, reason=known.get(ordinal))
 
 
 def _doublings(seconds: float) -> int:

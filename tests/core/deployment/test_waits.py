@@ -111,6 +111,23 @@ def test_an_ill_instance_brings_what_is_known_of_it_into_the_reason() -> None:
     )
 
 
+def test_one_that_is_replaced_while_it_runs_says_why() -> None:
+    stage = staged("create old v=3", "after 5")
+    ill = FleetFacts(
+        ready=frozenset({0}),
+        unhealthy={1: 31.0},
+        starting={2: 10_000.0},
+        notes={1: "Pings: timed out."},
+        late={2: "It ran for 10000 s."},
+    )
+    assert advanced(stage, ill, 9.0) == [
+        "Instance g-1-v/1 has failed its health check for 31 s; replacing it.",
+        "Instance g-1-v/2 was not ready within 480 s; replacing it.",
+    ]
+    gone = replace(ill, unhealthy={}, starting={}, draining=frozenset({1, 2}))
+    assert advanced(stage, gone, 10.0) == []
+
+
 HELD = (
     '{"BlueGreenUpdatePolicy": {"TerminationWaitInSeconds": 600, "TrafficRoutingConfiguration": '
     '{"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}}}'
