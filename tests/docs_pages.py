@@ -114,11 +114,12 @@ What becomes of a member of its input is one of three things:
 
 - **honoured**: it does what it does on AWS.
 - **echoed**: it is about AWS's machines and means nothing here; it is kept and described.
-- **refused**: the call fails with an error that names the member. Nothing is dropped in silence: a
-  member that AWS's model has and this page does not is refused too.
+- **refused**: the call fails with `NotImplemented`, which no client tries again, and names the
+  member. Nothing is dropped in silence: a member that AWS's model has and this page does not is
+  refused too.
 
 Required members are in bold. An operation of AWS's that is not on this page answers
-`NotImplemented`, status 501, and names itself.
+`NotImplemented`, status 400, and names itself: a code that no client tries again.
 """
 
 

@@ -153,7 +153,7 @@ def test_every_operation_that_is_not_built_names_itself(caller: Caller) -> None:
     for name in sorted(ours("sagemaker").operation_names):
         if registry.find("sagemaker", name) is None:
             status, answer = caller.call(name)
-            assert (status, answer["__type"]) == (501, "NotImplemented")
+            assert (status, answer["__type"]) == (400, "NotImplemented")
             assert f"sagemaker:{name} " in answer["message"]
 
 

@@ -56,7 +56,7 @@ class CompiledOperation:
             raise _REFUSALS.get(self.service.name, ValidationException)(violations.message())
         if not self.unsupported.isdisjoint(members):
             names = ", ".join(sorted(self.unsupported.intersection(members)))
-            raise NotImplementedYet(self.service.name, f"{self.operation.name} with {names}")
+            raise NotImplementedYet(f"{names} of {self.service.name}:{self.operation.name}")
 
 
 def compile_operation(target: Target) -> CompiledOperation:
@@ -64,7 +64,7 @@ def compile_operation(target: Target) -> CompiledOperation:
     service = target.service
     operation = registry.find(service.name, target.operation)
     if operation is None or target.operation not in service.operations:
-        raise NotImplementedYet(service.name, target.operation)
+        raise NotImplementedYet(f"{service.name}:{target.operation}")
     model = service.operations[target.operation]
     wire = WIRES[target.protocol]
     members: Mapping[str, Any] = {}

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inservice.alarms.errors import BadCombination, BadValue, MissingValue
+from inservice.errors import NotImplementedYet
 from inservice.metrics.aggregates import Aggregate, is_acceptable
 from inservice.metrics.datapoints import Sample
 from inservice.metrics.names import INSTANCES_NAMESPACE, Metric
@@ -61,7 +62,8 @@ def put_metric_data(
 ) -> None:
     """Record values of one's own metrics; they are durable when this returns."""
     if entity_metric_data or strict_entity_validation:
-        raise BadValue("EntityMetricData is refused: metrics do not belong to entities here.")
+        member = "EntityMetricData" if entity_metric_data else "StrictEntityValidation"
+        raise NotImplementedYet(f"'{member}'", "metrics do not belong to entities here")
     if not metric_data:
         raise MissingValue("The parameter MetricData is required.")
     if namespace.startswith("AWS/") or namespace == INSTANCES_NAMESPACE:
@@ -141,7 +143,7 @@ def get_metric_data(
     if not 1 <= max_datapoints <= DATAPOINTS_MAX:
         raise BadValue(f"MaxDatapoints must be from 1 to {DATAPOINTS_MAX}.")
     if label_options:
-        raise BadValue("LabelOptions is refused: labels have no dynamic parts here.")
+        raise NotImplementedYet("'LabelOptions'", "labels have no dynamic parts here")
     asked = ("GetMetricData", repr(metric_data_queries), start_time, end_time, scan_by)
     skipped = position_of(next_token, call, asked) or 0
     queries = read_queries(call.account, call.region, list(metric_data_queries))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inservice.alarms.errors import BadToken
+from inservice.errors import NotImplementedYet
 from inservice.logs import patterns
 from inservice.logs.errors import LogsNotFound, LogsParameterRefused
 from inservice.logs.groups import (
@@ -180,7 +181,7 @@ def filter_log_events(
     """Events of all streams of a group that match a pattern, by time."""
     del interleaved, unmask  # AWS ignores the first since 2019; nothing is masked
     if not start_from_head:
-        raise LogsParameterRefused("startFromHead false is refused: events come oldest first.")
+        raise NotImplementedYet("the value 'false' at 'startFromHead'", "events come oldest first")
     group = _group(call, log_group_name, log_group_identifier)
     if log_stream_names is not None and log_stream_name_prefix is not None:
         raise LogsParameterRefused("logStreamNames and logStreamNamePrefix exclude each other.")
