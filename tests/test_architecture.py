@@ -12,16 +12,17 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "inservice"
 
-CORE = ("errors", "hosting", "deployment", "routing", "alarms", "identity")
+CORE = ("errors", "partitions", "hosting", "deployment", "routing", "alarms", "identity")
 SEAM_BASES = ("clock", "store.base", "runtimes.base", "metrics", "logs", "artifacts", "transport")
 
 ALLOWED: dict[str, tuple[str, ...]] = {
     # core
     "errors": (),
+    "partitions": (),
     "routing": (),
     "identity": ("errors",),
-    "alarms": ("errors",),
-    "hosting": ("errors",),
+    "alarms": ("errors", "partitions"),
+    "hosting": ("errors", "partitions"),
     "deployment": ("errors", "hosting", "routing"),
     # seams
     "clock": (),
@@ -39,6 +40,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "api": (*CORE, "aws", "operations", "transport", "store.base", "clock", "metrics", "logs"),
     "controller": (*CORE, *SEAM_BASES),
     "gateway": (
+        "partitions",
         "routing",
         "identity",
         "transport",

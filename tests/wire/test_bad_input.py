@@ -256,7 +256,7 @@ ALARMS = b"Action=DescribeAlarms&Version=2010-08-01"
         ALARMS + b"&AlarmNames.member.1=%ff",
         ALARMS + b"".join(b"&a%d=1" % n for n in range(60_000)),
         ALARMS + b"&AlarmNames" + b".x" * 100_000 + b"=1",
-        b"Action=PutMetricData&Version=2010-08-01&MetricData.member.1.Value=nan",
+        b"Action=PutMetricData&Version=2010-08-01&MetricData.member.1.Value=nano",
         b"Action=PutMetricData&Version=2010-08-01&MetricData.member.1.Timestamp=now",
     ],
     ids=lambda form: form[28:64].decode("latin-1"),

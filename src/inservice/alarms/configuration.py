@@ -7,6 +7,7 @@ expression can be read is asked of whoever computes them: the `readable` argumen
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -183,9 +184,7 @@ def _queries_period(queries: Sequence[Document]) -> int:
                 f"Metrics element {query['Id']} needs exactly one of MetricStat and Expression"
             )
         if "AccountId" in query:
-            raise NotImplementedYet(
-                "'Metrics.AccountId'", "metrics of other accounts are not read"
-            )
+            raise NotImplementedYet("'Metrics.AccountId'", "metrics of other accounts are not read")
         if not _ID.fullmatch(query["Id"]):
             raise AlarmRefused(f"The Id '{query['Id']}' must start with a lowercase letter")
     if len({query["Id"] for query in queries}) < len(queries):
@@ -227,7 +226,10 @@ def _threshold(document: Document, comparison: str) -> float | None:
         return None
     if "ThresholdMetricId" in document:
         raise AlarmRefused(f"ThresholdMetricId cannot be used with {comparison}")
-    return float(_needed(document, "Threshold"))
+    threshold = float(_needed(document, "Threshold"))
+    if not math.isfinite(threshold):
+        raise AlarmRefused(f"Threshold must be a number, not {threshold}")
+    return threshold
 
 
 def _missing(document: Document) -> Missing:

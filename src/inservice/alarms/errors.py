@@ -4,6 +4,7 @@
     ├── AlarmRefused                   400  ValidationError: the alarm asked for cannot be
     ├── AlarmLimitExceeded             400  LimitExceeded
     ├── AlarmNotFound                  404  ResourceNotFound
+    ├── TaggedNotFound                 404  ResourceNotFoundException
     ├── BadReasonData                  400  InvalidFormat
     ├── BadToken                       400  InvalidNextToken
     ├── BadValue                       400  InvalidParameterValue
@@ -35,6 +36,13 @@ class AlarmNotFound(SenderError):
     """No alarm of that name."""
 
     code = "ResourceNotFound"
+    status = 404
+
+
+class TaggedNotFound(SenderError):
+    """Nothing that could have tags has this ARN: another code for the same, in these operations."""
+
+    code = "ResourceNotFoundException"
     status = 404
 
 

@@ -24,6 +24,7 @@ import structlog
 
 from inservice.api import models
 from inservice.api.compiled import WIRES, CompiledOperation, compile_operation
+from inservice.api.elsewhere import Elsewhere, elsewhere
 from inservice.api.identify import Directory, Protocol, protocol_of
 from inservice.aws.constraints import Violations
 from inservice.aws.service_model import Service
@@ -89,19 +90,29 @@ class Application:
     def answer(self, request: Request) -> Response:
         """Answer a whole request. Raises nothing: errors are answers too."""
         request_id = str(uuid.uuid4())
+        away: Elsewhere | None = None
         try:
-            reply = self._reply(request, request_id)
+            away = self._elsewhere(request)
+            reply = self._reply(request, request_id, away)
         except AwsError as error:
-            reply = self._refusal(request, error, request_id)
+            reply = self._refusal(request, error, request_id, away)
         except Exception:  # noqa: BLE001 - the last resort: a bug, logged and answered
             _log.exception("request failed", request_id=request_id)
             failure = InternalFailure("An internal error occurred. The server's log has it.")
-            reply = self._refusal(request, failure, request_id)
+            reply = self._refusal(request, failure, request_id, away)
         return Response(reply.status, reply.headers, reply.body)
 
-    def _reply(self, request: Request, request_id: str) -> Reply:
+    def _elsewhere(self, request: Request) -> Elsewhere | None:
+        """The service that is asked for, when it is one that is not here."""
+        if self._directory.service_of(request) is not None:
+            return None
+        return elsewhere(request, self._directory.names)
+
+    def _reply(self, request: Request, request_id: str, away: Elsewhere | None) -> Reply:
         """The steps, in order. Each raises an AwsError to end the request."""
         now = self._clock.now()
+        if away is not None:
+            raise away.refuse(self._keys, now)
         claim = self._authenticate(request, now)
         document = _document(request)
         compiled = self._find(request, document, claim.service)
@@ -140,8 +151,12 @@ class Application:
             self._compiled[key] = compile_operation(target)
         return self._compiled[key]
 
-    def _refusal(self, request: Request, error: AwsError, request_id: str) -> Reply:
+    def _refusal(
+        self, request: Request, error: AwsError, request_id: str, away: Elsewhere | None
+    ) -> Reply:
         """An error in the protocol of the request, in the words of its service if that is known."""
+        if away is not None:
+            return away.serialize_error(error, request_id)
         service = self._directory.service_of(request)
         reply: Reply = WIRES[protocol_of(request)].serialize_error(service, error, request_id)
         return reply

@@ -58,6 +58,7 @@ class Directory:
         self._by_prefix = {s.target_prefix: s for s in services if s.target_prefix}
         self._by_signing_name = {s.signing_name: s for s in services if "query" in s.protocols}
         self.signing_names = frozenset(s.signing_name for s in services)
+        self.names = frozenset(s.name for s in services)
 
     def identify(self, request: Request, document: bytes, signed_for: str) -> Target:
         """The operation that an authenticated request asks for.

@@ -24,6 +24,7 @@ from inservice.logs.groups import (
 from inservice.operations.cloudwatch_pages import next_token as token_for
 from inservice.operations.cloudwatch_pages import position_of
 from inservice.operations.registry import Call, Document, operation
+from inservice.partitions import partition_of
 
 if TYPE_CHECKING:
     from types_boto3_logs.literals import LogGroupClassType, OrderByType
@@ -268,7 +269,9 @@ def _group_name(identifier: str) -> str:
 
 
 def _arn(call: Call, group: LogGroup) -> str:
-    return f"arn:aws:logs:{call.region}:{call.account}:log-group:{group.name}"
+    return (
+        f"arn:{partition_of(call.region)}:logs:{call.region}:{call.account}:log-group:{group.name}"
+    )
 
 
 def _shown_group(call: Call, group: LogGroup) -> Document:

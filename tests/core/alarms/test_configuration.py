@@ -126,7 +126,10 @@ def test_an_alarm_on_a_band_has_no_threshold() -> None:
             {**NO_METRIC, "Metrics": [stat(f"m{n}", ReturnData=n == 0) for n in range(11)]},
             "10 MetricStats",
         ),
-        ({**NO_METRIC, "Unit": "Count", "Metrics": [stat("a")]}, "Unit cannot be given together with Metrics"),
+        (
+            {**NO_METRIC, "Unit": "Count", "Metrics": [stat("a")]},
+            "Unit cannot be given together with Metrics",
+        ),
     ],
 )
 def test_refusals_name_the_field(changes: dict[str, Any], names: str) -> None:

@@ -432,8 +432,7 @@ class TestCalls:
         [
             (
                 {"VariantName": "nobody", "DesiredWeight": 1.0},
-                'The variant name\\(s\\) "nobody" is/are not present within '
-                'endpoint configuration "old"\\.',
+                'The variant name.s. "nobody" is/are not present within endpoint .* "old"[.]',
             ),
             ({"VariantName": "v0", "DesiredInstanceCount": 0}, "DesiredInstanceCount"),
             ({"VariantName": "v0", "DesiredWeight": 0.0}, "above zero"),
