@@ -55,6 +55,8 @@ CALLS: list[tuple[str, str, dict[str, Any]]] = [
     ("sqs", "list_queues", {}),
     ("secretsmanager", "get_secret_value", {"SecretId": "s"}),
     ("stepfunctions", "list_state_machines", {}),
+    ("timestream-write", "list_databases", {}),  # asked and signed for as timestream-query is
+    ("iotsecuretunneling", "list_tunnels", {}),  # signed for in capitals
     # query
     ("sns", "publish", {"TopicArn": "arn:aws:sns:us-east-1:0:t", "Message": "a+b c&d=é"}),
     ("rds", "describe_db_instances", {}),

@@ -96,25 +96,35 @@ def _remote_call(
     away: list[KnownService], request: Request, speaking: Protocol
 ) -> Elsewhere | None:
     """The protocols that name their operation beside the path."""
+    if speaking is Protocol.QUERY:
+        operation, version = _action(request.query if request.method == "GET" else request.body)
+        for protocol in ("query", "ec2"):
+            if able := [service for service in away if protocol in service.protocols]:
+                dated = [service for service in able if service.api_version == version]
+                return Elsewhere(_likeliest(dated or able, operation), protocol, operation, request)
+        # `?list-type=2` is a form to whoever does not know the service.
+        return _rest(away, request)
     if speaking is Protocol.JSON:
         target = (request.header(b"x-amz-target") or b"").decode("latin-1")
         prefix, _, operation = target.rpartition(".")
-        able = [service for service in away if service.target_prefix == prefix]
-        return Elsewhere(able[0], "json", _word(operation), request) if able else None
-    if speaking is Protocol.CBOR:
+    else:
         parts = request.path.decode("latin-1").split("/")
         prefix, operation = (parts[2], parts[4]) if len(parts) == 5 else ("", "")
-        able = [s for s in away if s.target_prefix == prefix] or _speaking(away, speaking)
-        return Elsewhere(able[0], speaking, _word(operation), request) if able else None
-    action, version = _action(request.query if request.method == "GET" else request.body)
-    for protocol in ("query", "ec2"):
-        if able := _speaking(away, protocol):
-            # RDS, Neptune and DocumentDB are signed for alike and have one version; the first of
-            # them is who gave the name.
-            best = max(able, key=lambda s: (s.api_version == version, s.name == s.signing_name))
-            return Elsewhere(best, protocol, action, request)
-    # `?list-type=2` is a form to whoever does not know the service.
-    return _rest(away, request)
+    able = [service for service in away if service.target_prefix == prefix]
+    if not able and speaking is Protocol.CBOR:
+        able = [service for service in away if speaking in service.protocols]
+    operation = _word(operation)
+    if not able:
+        return None
+    return Elsewhere(_likeliest(able, operation), speaking.value, operation, request)
+
+
+def _likeliest(able: list[KnownService], operation: str) -> KnownService:
+    """Of services that are signed for and asked alike, one that has the operation: RDS before
+    Neptune and DocumentDB, since the first of them is who gave the others its name."""
+    if len(able) == 1:
+        return able[0]
+    return max(able, key=lambda one: (one.has(operation), one.name == one.signing_name))
 
 
 def _rest(away: list[KnownService], request: Request) -> Elsewhere | None:
@@ -125,10 +135,6 @@ def _rest(away: list[KnownService], request: Request) -> Elsewhere | None:
         if operation := service.operation_at(request.method, path, query, headers):
             return Elsewhere(service, service.protocols[0], operation, request)
     return None
-
-
-def _speaking(services: list[KnownService], protocol: str) -> list[KnownService]:
-    return [service for service in services if protocol in service.protocols]
 
 
 def _action(form: bytes) -> tuple[str, str]:

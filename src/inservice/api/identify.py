@@ -89,6 +89,8 @@ class Directory:
     def service_of(self, request: Request) -> Service | None:
         """The service that a request seems to be for, to word a refusal. None if it is not told."""
         if protocol_of(request) is Protocol.QUERY:
+            if request.path != b"/":
+                return None
             scope = (request.header(b"authorization") or b"").split(b"/", 4)
             return self._by_signing_name.get(scope[3].decode("latin-1")) if scope[3:] else None
         return self._json(request)[0] or self._cbor(request)[0]

@@ -34,6 +34,10 @@ class KnownService:
     xml_namespace: str
     api_version: str
 
+    def has(self, operation: str) -> bool:
+        """Whether the service has an operation of this name."""
+        return operation in _operations(self.name)
+
     def operation_at(self, method: str, path: str, query: str, headers: Collection[str]) -> str:
         """The operation of a REST service that has this method and path; empty if none has.
 
@@ -85,6 +89,11 @@ def _known(name: str, metadata: Mapping[str, Any]) -> KnownService:
         xml_namespace=metadata.get("xmlNamespace", ""),
         api_version=metadata["apiVersion"],
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _operations(service: str) -> frozenset[str]:
+    return frozenset(service_model.read(service)["operations"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ _AUTHORIZATION: Final = re.compile(
     rb"Signature=([0-9a-f]{64})"
 )
 _CREDENTIAL: Final = re.compile(
-    rb"([A-Za-z0-9_]{1,128})/([0-9]{8})/([a-z0-9-]{1,64})/([a-z0-9.-]{1,64})/aws4_request"
+    rb"([A-Za-z0-9_]{1,128})/([0-9]{8})/([a-z0-9-]{1,64})/([A-Za-z0-9._-]{1,64})/aws4_request"
 )
 _MARK: Final = re.compile(rb"UNSIGNED-PAYLOAD|STREAMING-[A-Z0-9-]{1,64}")
 _MISMATCH: Final = (
