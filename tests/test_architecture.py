@@ -35,7 +35,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "transport": CORE,
     # the wire, and what AWS can ask
     "aws": ("errors",),
-    "operations": (*CORE, "store.base", "metrics", "logs"),
+    "operations": (*CORE, "store.base", "store.client_logs", "metrics", "logs"),
     # processes
     "api": (*CORE, "aws", "operations", "transport", "store.base", "clock", "metrics", "logs"),
     "controller": (*CORE, *SEAM_BASES),

@@ -5,6 +5,8 @@
     ├── AlarmLimitExceeded             400  LimitExceeded
     ├── AlarmNotFound                  404  ResourceNotFound
     ├── TaggedNotFound                 404  ResourceNotFoundException
+    ├── DashboardNotFound              404  ResourceNotFound, by its shape's name
+    ├── DashboardRefused               400  InvalidParameterInput, by its shape's name
     ├── BadReasonData                  400  InvalidFormat
     ├── BadToken                       400  InvalidNextToken
     ├── BadValue                       400  InvalidParameterValue
@@ -44,6 +46,19 @@ class TaggedNotFound(SenderError):
 
     code = "ResourceNotFoundException"
     status = 404
+
+
+class DashboardNotFound(SenderError):
+    """No dashboard of that name. Of three errors of one code its name tells this one."""
+
+    code = "DashboardNotFoundError"
+    status = 404
+
+
+class DashboardRefused(SenderError):
+    """A dashboard's body that is none; the members say where."""
+
+    code = "DashboardInvalidInputError"
 
 
 class BadReasonData(SenderError):
