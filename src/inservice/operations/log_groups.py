@@ -212,7 +212,7 @@ def _checked(tags: Mapping[str, str]) -> Mapping[str, str]:
 def _name_in(call: Call, arn: str) -> str:
     """The name in the ARN of a log group of the caller's. Raises LogsNotFound."""
     name = name_of(arn)
-    if arn not in (arn_of(call, name), f"{arn_of(call, name)}:*"):
+    if arn != arn_of(call, name):
         raise LogsNotFound(f"The specified resource does not exist: {arn}")
     return name
 
