@@ -12,16 +12,17 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "inservice"
 
-CORE = ("errors", "hosting", "deployment", "routing", "alarms", "identity")
+CORE = ("errors", "partitions", "hosting", "deployment", "routing", "alarms", "identity")
 SEAM_BASES = ("clock", "store.base", "runtimes.base", "metrics", "logs", "artifacts", "transport")
 
 ALLOWED: dict[str, tuple[str, ...]] = {
     # core
     "errors": (),
+    "partitions": (),
     "routing": (),
     "identity": ("errors",),
-    "alarms": ("errors",),
-    "hosting": ("errors",),
+    "alarms": ("errors", "partitions"),
+    "hosting": ("errors", "partitions"),
     "deployment": ("errors", "hosting", "routing"),
     # seams
     "clock": (),
@@ -35,7 +36,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "transport": CORE,
     # the wire, and what AWS can ask
     "aws": ("errors",),
-    "operations": (*CORE, "store.base", "metrics", "logs"),
+    "operations": (*CORE, "store.base", "store.client_logs", "metrics", "logs"),
     # processes
     "api": (
         *CORE,
@@ -50,6 +51,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "controller": (*CORE, *SEAM_BASES, "threads"),
     "gateway": (
+        "partitions",
         "routing",
         "identity",
         "transport",

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,15 +55,22 @@ class Rig:
     def instances_seen(self) -> tuple[InstanceSeen, ...]:
         return ()
 
-    def client(self, service: str = "cloudwatch") -> Any:
-        """A boto3 client of the root user."""
+    def client(
+        self,
+        service: str = "cloudwatch",
+        region: str = REGION,
+        secret: str = KEY.secret,
+        **config: Any,
+    ) -> Any:
+        """A boto3 client of the root user, that tries once unless `config` says otherwise."""
+        config = {"retries": {"total_max_attempts": 1}, "inject_host_prefix": False, **config}
         return boto3.client(
             service,
             endpoint_url=self.url,
-            region_name=REGION,
+            region_name=region,
             aws_access_key_id=KEY.id,
-            aws_secret_access_key=KEY.secret,
-            config=Config(retries={"total_max_attempts": 1}, inject_host_prefix=False),
+            aws_secret_access_key=secret,
+            config=Config(**config),
         )
 
     def deliver(self, now: float) -> None:
@@ -77,7 +84,9 @@ class Rig:
 
 
 @contextlib.contextmanager
-def cloudwatch(path: Path, poster: Any = None) -> Iterator[Rig]:
+def cloudwatch(
+    path: Path, poster: Any = None, services: Collection[str] = ("cloudwatch", "logs")
+) -> Iterator[Rig]:
     """Serve from a directory. `poster` stands for the network of webhooks."""
     clock = SystemClock()
     url = f"sqlite:///{path / 'inservice.db'}"
@@ -104,7 +113,7 @@ def cloudwatch(path: Path, poster: Any = None) -> Iterator[Rig]:
         keys={KEY.id: KEY}.get,
         threads=Threads("api", 2),
         readers=Threads("reads", 2),
-        services=("cloudwatch", "logs"),
+        services=services,
     )
 
     async def start() -> Any:

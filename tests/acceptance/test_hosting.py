@@ -116,8 +116,11 @@ def test_a_model_that_raises_is_a_model_error(server: Server, echo: Echo) -> Non
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("raise RuntimeError('broken on import')", "broken on import"),
-        ("import no_such_package", "install the missing package"),
+        (
+            "raise RuntimeError('broken on import')",
+            "RuntimeError: broken on import (code/inference.py, line 1). It exited",
+        ),
+        ("import no_such_package", "Install the package no_such_package"),
         ("import os\ndef model_fn(d): os._exit(7)", "exited with code 7"),
         ("import os\ndef model_fn(d): os.kill(os.getpid(), 9)", "SIGKILL"),
     ],
@@ -206,6 +209,48 @@ def test_an_operation_that_is_not_built_names_itself(server: Server) -> None:
     assert "DescribeTrainingJob" in message
 
 
+def test_a_service_that_is_not_here_is_named_through_the_gateway_too(server: Server) -> None:
+    """The SDK's first call for a bucket; it read as a bad key."""
+    for call, arguments in (
+        (server.client("s3").list_buckets, {}),
+        (server.client("s3").put_object, {"Bucket": "b", "Key": "a//é +.gz", "Body": b"x" * 9_000}),
+        (server.client("ecr").describe_repositories, {}),
+        (server.client("ec2").describe_vpcs, {}),
+    ):
+        code, message, _ = error_of(call, **arguments)
+        assert code == "NotImplemented"
+        assert message.startswith("InService does not support ")
+    assert error_of(server.client("s3").head_object, Bucket="b", Key="k")[0] == "501"
+    assert server.client("sagemaker").list_models()["Models"] is not None  # nothing is upset
+
+
+def test_a_config_made_again_under_its_name_is_another(server: Server, echo: Echo) -> None:
+    sagemaker = server.client("sagemaker")
+    server.create_model("again-1", echo("again-1"))
+    server.create_model("again-2", echo("again-2"))
+    server.create_config("again", variant("again-1"))
+    sagemaker.create_endpoint(EndpointName="again", EndpointConfigName="again")
+    server.settled("again")
+    same = {"EndpointName": "again", "EndpointConfigName": "again"}
+    code, message, _ = error_of(sagemaker.update_endpoint, **same)
+    assert (code, "uses it already" in message) == ("ValidationException", True)
+    sagemaker.delete_endpoint_config(EndpointConfigName="again")
+    server.create_config("again", variant("again-2"))
+    sagemaker.update_endpoint(**same)
+    assert server.settled("again")["EndpointStatus"] == "InService"
+    assert server.invoke("again")["model"] == "again-2"
+    # A model made again is another too: what serves keeps the one that it was made from.
+    sagemaker.delete_model(ModelName="again-2")
+    server.create_model("again-2", echo("again-3"))
+    assert server.invoke("again")["model"] == "again-2"
+    sagemaker.delete_endpoint_config(EndpointConfigName="again")
+    server.create_config("again", variant("again-2"))
+    sagemaker.update_endpoint(**same)
+    assert server.settled("again")["EndpointStatus"] == "InService"
+    assert server.invoke("again")["model"] == "again-3"
+    sagemaker.delete_endpoint(EndpointName="again")
+
+
 def test_who_am_i(server: Server) -> None:
     identity = server.client("sts").get_caller_identity()
     assert identity["Account"] == "000000000000"
@@ -218,5 +263,6 @@ def test_an_artifact_that_could_never_be_read_is_refused_at_the_call(server: Ser
         ModelName=unique("https"),
         PrimaryContainer={"Image": "python", "ModelDataUrl": "https://example.com/model.tar.gz"},
     )
-    assert code == "ValidationException"
+    assert code == "NotImplemented"  # AWS takes it; a ValidationException would be tried again
+    assert "ModelDataUrl" in message
     assert "s3://bucket/key" in message

@@ -8,6 +8,7 @@ from typing import Any
 
 from inservice.alarms.alarm import AlarmState, CompositeAlarm, Instant, MetricAlarm, StateValue
 from inservice.alarms.configuration import composite_alarm, metric_alarm
+from inservice.partitions import partition_of
 
 ALARMS_MAX = 5_000
 """Of an account in a region: AWS's quota as long as nobody asks for more."""
@@ -159,8 +160,8 @@ def _owed_from(facts: Mapping[str, Any]) -> Owed:
 
 
 def alarm_arn(account: str, region: str, name: str) -> str:
-    """arn:aws:cloudwatch:{region}:{account}:alarm:{name}."""
-    return f"arn:aws:cloudwatch:{region}:{account}:alarm:{name}"
+    """arn:{partition}:cloudwatch:{region}:{account}:alarm:{name}."""
+    return f"arn:{partition_of(region)}:cloudwatch:{region}:{account}:alarm:{name}"
 
 
 def put(

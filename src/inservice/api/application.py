@@ -26,6 +26,7 @@ import structlog
 from inservice.api import models
 from inservice.api.body import document_of, is_small
 from inservice.api.compiled import WIRES, CompiledOperation, compile_operation
+from inservice.api.elsewhere import Elsewhere, elsewhere
 from inservice.api.identify import Directory, Protocol, protocol_of
 from inservice.aws.constraints import Violations
 from inservice.aws.service_model import Service
@@ -160,9 +161,17 @@ class Application:
             failure = InternalFailure("An internal error occurred. The server's log has it.")
             return self._refused(request, failure, request_id)
 
+    def _elsewhere(self, request: Request) -> Elsewhere | None:
+        """The service that is asked for, when it is one that is not here."""
+        if self._directory.service_of(request) is not None:
+            return None
+        return elsewhere(request, self._directory.names)
+
     def _examined(self, request: Request, request_id: str) -> _Begun:
         """The steps, in order. Each raises an AwsError to end the request."""
         now = self._clock.now()
+        if (away := self._elsewhere(request)) is not None:
+            raise away.refuse(self._keys, now)
         claim = self._authenticate(request, now)
         document = document_of(request, protocol_of(request))
         compiled = self._find(request, document, claim.service)
@@ -202,6 +211,8 @@ class Application:
 
     def _refused(self, request: Request, error: AwsError, request_id: str) -> Response:
         """An error in the protocol of the request, in the words of its service if that is known."""
+        if (away := self._elsewhere(request)) is not None:
+            return _response(away.serialize_error(error, request_id))
         service = self._directory.service_of(request)
         reply: Reply = WIRES[protocol_of(request)].serialize_error(service, error, request_id)
         return _response(reply)

@@ -20,6 +20,7 @@ import structlog
 from inservice.artifacts.errors import ArtifactError
 from inservice.artifacts.store import ArtifactStore
 from inservice.clock import Clock
+from inservice.controller import shortages
 from inservice.controller.instances import Instances
 from inservice.hosting.endpoint import Endpoint
 from inservice.hosting.fleet import Fleet
@@ -51,7 +52,14 @@ log = structlog.get_logger()
 class _Launch:
     ordinals: set[int]
     cancelled: threading.Event = field(default_factory=threading.Event)
+    unwanted: asyncio.Event = field(default_factory=asyncio.Event)  # the same, to be waited for
+    short_of: str | None = None  # what the host lacks, while the launch waits for that
     task: asyncio.Task[None] | None = None
+
+    def cancel(self) -> None:
+        """It is not wanted any more."""
+        self.cancelled.set()
+        self.unwanted.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,11 @@ class Launches:
         launch = self._under_way.get(fleet)
         return frozenset(launch.ordinals) if launch else frozenset()
 
+    def waits_for(self, fleet: str) -> str | None:
+        """What a launch under way waits for, if the host is short of something just now."""
+        launch = self._under_way.get(fleet)
+        return launch.short_of if launch else None
+
     def failure(self, fleet: str) -> str | None:
         """Why the fleet could not be launched at the last try."""
         failure = self._failures.get(fleet)
@@ -97,13 +110,13 @@ class Launches:
         """Stop fetching for a fleet that is not wanted any more."""
         self._failures.pop(fleet, None)
         if launch := self._under_way.get(fleet):
-            launch.cancelled.set()
+            launch.cancel()
 
     async def close(self) -> None:
         """Stop fetching."""
         tasks = []
         for launch in self._under_way.values():
-            launch.cancelled.set()
+            launch.cancel()
             if launch.task is not None:
                 tasks.append(launch.task)
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -111,14 +124,13 @@ class Launches:
 
     async def _launch(self, endpoint: Endpoint, fleet: Fleet, launch: _Launch) -> None:
         try:
-            await self._fetch_and_start(endpoint, fleet, launch)
+            await self._fetch_and_start_when_there_is_room(endpoint, fleet, launch)
             self._failures.pop(fleet.id, None)
         except ArtifactError as failed:
             self._remember(fleet, failed.reason)
         except (ImageNotRunnable, LaunchFailed) as failed:
             self._remember(fleet, str(failed))
         except OSError as failed:
-            # No more processes, descriptors or disk: the host is full, which may pass.
             self._remember(fleet, f"The instance could not be started: {failed}.")
         except Exception as bug:  # without a reason it would be Creating for ever
             log.exception("launch failed", fleet=fleet.id)
@@ -126,6 +138,39 @@ class Launches:
         finally:
             del self._under_way[fleet.id]
             self.on_change(fleet.id)
+
+    async def _fetch_and_start_when_there_is_room(
+        self, endpoint: Endpoint, fleet: Fleet, launch: _Launch
+    ) -> None:
+        """A shortage of the host passes, so it fails nothing: only the deployment's own time ends
+        the waiting."""
+        tries = 0
+        while not launch.cancelled.is_set():
+            try:
+                await self._fetch_and_start(endpoint, fleet, launch)
+            except Exception as failed:
+                tries += 1
+                short_of = shortages.shortage(failed)
+                if short_of is None:
+                    raise
+                await self._wait_for_room(fleet, launch, short_of, shortages.pause(tries))
+            else:
+                return
+
+    async def _wait_for_room(
+        self, fleet: Fleet, launch: _Launch, short_of: str, seconds: float
+    ) -> None:
+        log.warning("launch waits", fleet=fleet.id, because=short_of, seconds=seconds)
+        if launch.short_of != short_of:
+            launch.short_of = short_of
+            self.on_change(fleet.id)
+        sleeping = asyncio.create_task(self.clock.sleep(seconds))
+        waking = asyncio.create_task(launch.unwanted.wait())
+        try:
+            await asyncio.wait({sleeping, waking}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            waking.cancel()
 
     def _remember(self, fleet: Fleet, reason: str) -> None:
         log.warning("fleet cannot start", fleet=fleet.id, reason=reason)

@@ -116,8 +116,10 @@ class Reconciler:
                 wake_at = self._clock.now() + RETRY_SECONDS
             if wake_at is not None:
                 pause = min(max(0.0, wake_at - self._clock.now()), IDLE_SECONDS)
+                # `wait_for` forgets that it was cancelled when the event comes at that moment.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(turns.due.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await turns.due.wait()
         self._turns.pop(key, None)
         self._generations = {g: k for g, k in self._generations.items() if k != key}
 
@@ -167,7 +169,8 @@ def _is_decided_the_same(record: EndpointRecord, decision: Decision) -> bool:
 
 
 def _looks_the_same(before: Facts, after: Facts) -> bool:
-    """Equal but for how long something has been so: DescribeEndpoint does not show that."""
+    """Equal but for how long something has been so: DescribeEndpoint does not show that. What an
+    instance that starts said last it does."""
     return _without_durations(before) == _without_durations(after)
 
 
@@ -179,6 +182,7 @@ def _without_durations(facts: Facts) -> tuple[object, ...]:
             frozenset(fleet.unhealthy),
             frozenset(fleet.gone),
             fleet.draining,
+            {ordinal: fleet.notes.get(ordinal) for ordinal in fleet.starting},
             fleet.failure,
         )
         for name, fleet in facts.fleets.items()

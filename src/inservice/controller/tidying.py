@@ -70,6 +70,8 @@ class Tidying:
         records = self._records()
         self._metrics.forget_step_counts(counted - {r.endpoint.generation for r in records})
         self._artifacts.release({pin for fleet in _fleets(records) for pin in pins_of(fleet)})
+        with self._store.transaction() as tx:
+            tx.client_logs.expire(round(now * 1_000))
         forget_logs(self._log_dir / "endpoints", now - LOG_SECONDS, logs_in_use)
         cut_log(self._log_dir / "server.log", SERVER_LOG_BYTES_MAX)
 

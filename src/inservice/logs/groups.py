@@ -53,6 +53,7 @@ class LogEvent:
     stream: str
     place: Place
     message: str
+    ingested_ms: int | None = None  # when it came; None: when it happened
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,10 @@ class LogStream:
     def last_at_ms(self) -> int | None:
         """Time of its newest event; None before the first."""
         return next((at for file in reversed(self.files) if (at := _last_at(file))), None)
+
+    def latest(self, start_ms: int, before: Place, limit: int) -> list[LogEvent]:
+        """The last `limit` events from `start_ms` on and before a place, oldest first."""
+        return latest(self, start_ms, before, limit)
 
     def events(self, start: Place = START, end_ms: int = FOREVER) -> Iterator[LogEvent]:
         """Events from `start` on and before `end_ms`, oldest first."""

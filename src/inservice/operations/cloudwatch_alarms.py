@@ -17,6 +17,7 @@ from inservice.alarms.errors import (
     AlarmRefused,
     BadReasonData,
     BadValue,
+    TaggedNotFound,
 )
 from inservice.alarms.history import configured, moved
 from inservice.alarms.reasons import entered
@@ -192,9 +193,11 @@ def _check(tx: Reading, call: Call, record: AlarmRecord) -> None:
 
 @operation("cloudwatch", "DeleteAlarms")
 def delete_alarms(call: Call, *, alarm_names: Sequence[str]) -> None:
-    """Delete alarms, all of them or, if one cannot be, none."""
+    """Delete alarms, all of them that there are or, if one cannot be, none. A name that no alarm
+    has is deleted already: on AWS too, whatever its model says of ResourceNotFound."""
     with call.store.transaction() as tx:
-        records = [_found(tx, call, name) for name in dict.fromkeys(alarm_names)]
+        found = [find(tx, call, name) for name in dict.fromkeys(alarm_names)]
+        records = [record for record in found if record is not None]
         if sum(record.type == "CompositeAlarm" for record in records) > 1:
             raise AlarmRefused("At most one composite alarm can be deleted at once")
         going = {record.name for record in records}
@@ -257,10 +260,11 @@ def disable_alarm_actions(call: Call, *, alarm_names: Sequence[str]) -> None:
 
 
 def _switch_actions(call: Call, names: Sequence[str], *, on: bool) -> None:
+    """AWS's models of both operations have no errors: a name that no alarm has is passed over."""
     with call.store.transaction() as tx:
         for name in dict.fromkeys(names):
-            before = _found(tx, call, name)
-            if before.actions_enabled is not on:
+            before = find(tx, call, name)
+            if before is not None and before.actions_enabled is not on:
                 document = {**before.document, "ActionsEnabled": on}
                 after = replace(before, document=document, revision=before.revision + 1)
                 item = configured("updated", name, document, call.now)
@@ -336,7 +340,7 @@ def _children(record: AlarmRecord) -> set[str]:
 def _by_arn(records: Reading, call: Call, arn: str) -> AlarmRecord:
     record = find(records, call, name_in(arn))
     if record is None or arn != alarm_arn(call.account, call.region, record.name):
-        raise AlarmNotFound(f"There is no alarm {arn}.")
+        raise TaggedNotFound(f"There is no alarm {arn}.")
     return record
 
 

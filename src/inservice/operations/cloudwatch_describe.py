@@ -9,6 +9,7 @@ from inservice.alarms.composite import alarm_name as name_in
 from inservice.alarms.composite import parse, suppressed_by
 from inservice.alarms.errors import AlarmRefused
 from inservice.alarms.record import AlarmRecord, described
+from inservice.errors import NotImplementedYet
 from inservice.metrics.base import HistoryQuery
 from inservice.metrics.query import metric_of
 from inservice.operations.alarm_selection import COMPOSITES, select_alarms, spelled
@@ -138,7 +139,7 @@ def describe_alarm_history(
 ) -> Document:
     """What happened to one alarm or to all, also to those that are gone, for thirty days."""
     if alarm_contributor_id is not None:
-        raise AlarmRefused("AlarmContributorId is refused: alarms here watch one time series")
+        raise NotImplementedYet("'AlarmContributorId'", "alarms here watch one time series")
     asked = (
         "DescribeAlarmHistory",
         alarm_name,

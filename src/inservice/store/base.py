@@ -26,6 +26,7 @@ from inservice.hosting.endpoint_config import EndpointConfig
 from inservice.hosting.model import Model
 from inservice.identity.principal import AccessKey
 from inservice.routing import EndpointKey
+from inservice.store.client_logs import ClientLogsReading, ClientLogsWriting
 
 
 class StoreRefused(Exception):
@@ -213,6 +214,11 @@ class Reading(Protocol):
         """Every access key, with its secret."""
         ...
 
+    @property
+    def client_logs(self) -> ClientLogsReading:
+        """The logs that clients write, and their dashboards."""
+        ...
+
 
 class Transaction(Reading, Protocol):
     """What can be written, all of it or, when the block raises, nothing. It reads its own writes.
@@ -286,6 +292,11 @@ class Transaction(Reading, Protocol):
 
     def delete_access_key(self, key_id: str) -> None:
         """Forget an access key; nothing happens if there is none."""
+        ...
+
+    @property
+    def client_logs(self) -> ClientLogsWriting:
+        """The logs that clients write, and their dashboards."""
         ...
 
 

@@ -39,6 +39,7 @@ from inservice.store.base import (
     Page,
     StaleDecision,
 )
+from inservice.store.client_log_rows import ClientLogRows, WritableClientLogRows
 from inservice.store.listing import page_of
 from inservice.store.records import Codec
 from inservice.store.secrets import SecretBox
@@ -202,6 +203,10 @@ class Rows:
             for row in rows
         ]
 
+    @property
+    def client_logs(self) -> ClientLogRows:
+        return ClientLogRows(self._sql)
+
     def _body(self, table: Table, arn: ResourceArn) -> str:
         key = arn.account, arn.region, arn.name
         body: str | None = (
@@ -356,6 +361,10 @@ class WritableRows(Rows):
         table = tables.access_keys
         self._sql().execute(delete(table).where(table.c.id == key_id))
         self._access_keys_changed = True
+
+    @property
+    def client_logs(self) -> WritableClientLogRows:
+        return WritableClientLogRows(self._sql)
 
     def _add_named(self, table: Table, arn: ResourceArn, **columns: Any) -> None:
         """There is one writer, so a name that is free when asked for is free when taken."""

@@ -20,7 +20,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0001"
+REVISION = "0002"
 """The migration that this code expects. A test holds it against the newest file."""
 
 metadata = MetaData()
@@ -122,5 +122,58 @@ alarms = Table(
     Column("region", _Text, primary_key=True),
     Column("name", _Text, primary_key=True),  # CloudWatch tells names apart by case
     Column("state", _Text, nullable=False),  # StateValue
+    Column("body", Text, nullable=False),
+)
+
+log_groups = Table(
+    "log_groups",
+    metadata,
+    Column("account", _Account, primary_key=True),
+    Column("region", _Text, primary_key=True),
+    Column("name", _Text, primary_key=True),
+    Column("body", Text, nullable=False),
+)
+
+log_streams = Table(
+    "log_streams",
+    metadata,
+    Column("account", _Account, primary_key=True),
+    Column("region", _Text, primary_key=True),
+    Column("group_name", _Text, primary_key=True),
+    Column("name", _Text, primary_key=True),
+    Column("body", Text, nullable=False),
+)
+
+log_batches = Table(
+    "log_batches",
+    metadata,
+    Column("account", _Account, primary_key=True),
+    Column("region", _Text, primary_key=True),
+    Column("group_name", _Text, primary_key=True),
+    Column("stream_name", _Text, primary_key=True),
+    Column(
+        "number", BigInteger, primary_key=True, autoincrement=False
+    ),  # 1, 2, 3 … within the stream
+    Column("first_at", BigInteger, nullable=False),  # epoch milliseconds
+    Column("last_at", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index(
+        "log_batches_by_time",
+        "account",
+        "region",
+        "group_name",
+        "stream_name",
+        "first_at",
+        "number",
+    ),
+)
+
+dashboards = Table(
+    "dashboards",
+    metadata,
+    Column("account", _Account, primary_key=True),
+    Column("partition", _Text, primary_key=True),  # they are the same in all regions of one
+    Column("name", _Text, primary_key=True),
+    Column("modified_at", Double, nullable=False),
     Column("body", Text, nullable=False),
 )
