@@ -11,7 +11,7 @@ import pytest
 
 from inservice.artifacts import program
 from inservice.artifacts.lint import Report, Severity, lint
-from inservice.modelserver import handlers
+from inservice.modelserver import program as modelserver_program
 from tests.contracts import archives
 from tests.contracts.archives import member, model_archive, packed
 
@@ -43,7 +43,7 @@ def of_directory(path: Path, files: Mapping[str, bytes]) -> Report:
             "scikit-learn: joblib.load of model.joblib, with output_fn of code/inference.py",
         ),
         (
-            {"code/inference.py": b"def transform_fn(*arguments): ..."},
+            {"code/inference.py": b"def transform_fn(model, body, kind, accept, *more): ..."},
             "code/inference.py (transform_fn)",
         ),
         (
@@ -139,4 +139,4 @@ def test_links_in_a_directory_are_found(tmp_path: Path) -> None:
 
 
 def test_lint_and_the_model_server_know_the_same_handlers() -> None:
-    assert program.HANDLERS == handlers.HANDLERS
+    assert program.HANDLERS == modelserver_program.HANDLERS

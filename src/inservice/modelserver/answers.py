@@ -1,0 +1,129 @@
+"""What a handler may return, and the answer that it becomes.
+
+bytes and str are the body; a *tuple* is a body and its content type; an iterator is streamed; a
+response object (of Flask, Werkzeug, SageMaker's older toolkits: anything with data, a status and a
+mimetype) passes as it is; anything else is encoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from inservice.modelserver import encoding
+from inservice.modelserver.awaiting import Parts, streams
+from inservice.modelserver.context import RequestProcessor
+
+_BODILESS = (204, 304)
+"""Statuses whose answers end with their head: a body behind one would be the next answer."""
+
+_FRAMING = frozenset(
+    ("content-length", "transfer-encoding", "connection", "content-type", "date", "keep-alive")
+)
+"""Headers of a response object that say how it travels, which the server says itself."""
+
+
+class Answer(NamedTuple):
+    """What goes back."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes | Parts
+
+
+async def answer_of(returned: Any, accept: str, request: RequestProcessor | None) -> Answer:
+    """The answer that a handler's result is; `request` is what a context said of it.
+
+    Raises TypeError, naming the type, for what cannot be encoded, and what a stream raises before
+    its first part.
+    """
+    content_type: object = accept
+    said = request.get_response_header("content-type") if request is not None else None
+    status = request.get_response_status_code() if request is not None else 200
+    headers = dict(request.get_response_headers()) if request is not None else {}
+    if said is not None:
+        content_type = said
+    if isinstance(returned, tuple) and len(returned) > 1 and isinstance(returned[1], str):
+        returned, content_type = returned[0], returned[1]
+    elif is_response(returned):
+        status, content_type = _status_of(returned), _content_type_of(returned) or content_type
+        headers = {**headers, **_headers_of(returned)}
+        returned = _data_of(returned)
+    body = await _body_of(returned, str(content_type))
+    headers["content-type"] = _in_one_line(str(content_type))
+    lines = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
+    return Answer(status, lines, b"" if status in _BODILESS else body)
+
+
+async def _body_of(returned: Any, content_type: str) -> bytes | Parts:
+    match returned:
+        case bytes():
+            return bytes(returned)
+        case str():
+            return returned.encode()
+        case bytearray() | memoryview():
+            return bytes(returned)
+    if streams(returned):
+        parts = Parts(returned)
+        await parts.begin()
+        return parts if parts.first is not None else b""
+    if encoding.media_type(content_type) in (encoding.CSV, encoding.NPY) and _has_rows(returned):
+        return encoding.encode(returned, content_type)[0]
+    # The toolkits write JSON here whatever the type that was asked for.
+    return encoding.to_json(returned)
+
+
+def _has_rows(returned: Any) -> bool:
+    return not isinstance(returned, Mapping) and returned is not None
+
+
+def _in_one_line(content_type: str) -> str:
+    if not (content_type.isprintable() and content_type.isascii()):
+        raise ValueError(f"{content_type!r} is not a content type")
+    return content_type
+
+
+# ── response objects ─────────────────────────────────────────────────────────────────────────────
+
+
+def is_response(returned: Any) -> bool:
+    """Whether it has what a response object has. Its class is looked at and not it itself: a
+    Mock, or anything else that has every attribute, is none."""
+    kind = type(returned)
+    return (
+        (hasattr(kind, "mimetype") or hasattr(kind, "media_type"))
+        and (hasattr(kind, "data") or hasattr(kind, "get_data") or hasattr(returned, "body"))
+        and (hasattr(kind, "status_code") or hasattr(returned, "status_code"))
+    )
+
+
+def _status_of(response: Any) -> int:
+    status = response.status_code
+    if not isinstance(status, int) or not 200 <= status <= 599:
+        raise ValueError(f"{status!r} is not a status to answer with")
+    return int(status)
+
+
+def _content_type_of(response: Any) -> str | None:
+    for name in ("content_type", "mimetype", "media_type"):
+        if isinstance(said := getattr(response, name, None), str):
+            return said
+    return None
+
+
+def _headers_of(response: Any) -> dict[str, str]:
+    fields = getattr(response, "headers", None)
+    items = fields.items() if fields is not None and hasattr(fields, "items") else ()
+    return {
+        str(name).lower(): _in_one_line(str(value))
+        for name, value in items
+        if str(name).lower() not in _FRAMING
+    }
+
+
+def _data_of(response: Any) -> Any:
+    if getattr(response, "is_streamed", False) and hasattr(response, "iter_encoded"):
+        return response.iter_encoded()
+    if hasattr(response, "get_data"):
+        return response.get_data()
+    return response.data if hasattr(response, "data") else response.body
