@@ -12,6 +12,7 @@ from inservice.runtimes.base import Handle, InstanceState, Sight
 from tests.contracts.runtime_stages import ProcessStage, process_stage, until
 
 Serve = Callable[..., Handle]
+Launch = Callable[..., tuple[Handle, Sight]]
 
 
 @pytest.fixture(scope="session")

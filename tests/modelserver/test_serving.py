@@ -6,18 +6,15 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from inservice.runtimes.base import Handle, InstanceState, Sight
+from inservice.runtimes.base import Handle, InstanceState
 from tests.contracts.runtime_stages import PATIENCE_SECONDS
-from tests.modelserver.conftest import Serve
+from tests.modelserver.conftest import Launch, Serve
 from tests.modelserver.unix_http import UnixConnection, call
-
-Launch = Callable[..., tuple[Handle, Sight]]
 
 CHAIN = """
 import json

@@ -31,11 +31,10 @@ class Answer(NamedTuple):
     body: bytes | Parts
 
 
-async def answer_of(returned: Any, accept: str, request: RequestProcessor | None) -> Answer:
+def answer_of(returned: Any, accept: str, request: RequestProcessor | None) -> Answer:
     """The answer that a handler's result is; `request` is what a context said of it.
 
-    Raises TypeError, naming the type, for what cannot be encoded, and what a stream raises before
-    its first part.
+    Parts have still to be begun. Raises TypeError, naming the type, for what cannot be encoded.
     """
     content_type: object = accept
     said = request.get_response_header("content-type") if request is not None else None
@@ -49,13 +48,13 @@ async def answer_of(returned: Any, accept: str, request: RequestProcessor | None
         status, content_type = _status_of(returned), _content_type_of(returned) or content_type
         headers = {**headers, **_headers_of(returned)}
         returned = _data_of(returned)
-    body = await _body_of(returned, str(content_type))
+    body = _body_of(returned, str(content_type))
     headers["content-type"] = _in_one_line(str(content_type))
     lines = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
     return Answer(status, lines, b"" if status in _BODILESS else body)
 
 
-async def _body_of(returned: Any, content_type: str) -> bytes | Parts:
+def _body_of(returned: Any, content_type: str) -> bytes | Parts:
     match returned:
         case bytes():
             return bytes(returned)
@@ -64,9 +63,7 @@ async def _body_of(returned: Any, content_type: str) -> bytes | Parts:
         case bytearray() | memoryview():
             return bytes(returned)
     if streams(returned):
-        parts = Parts(returned)
-        await parts.begin()
-        return parts if parts.first is not None else b""
+        return Parts(returned)
     if encoding.media_type(content_type) in (encoding.CSV, encoding.NPY) and _has_rows(returned):
         return encoding.encode(returned, content_type)[0]
     # The toolkits write JSON here whatever the type that was asked for.

@@ -31,14 +31,24 @@ from typing import Any, Protocol
 
 from inservice.modelserver.awaiting import advance
 
-Call = tuple[Any, Callable[[Any], None], bool]
-"""An argument, who is told its outcome, and whether it fills a lane."""
-
 RunBatch = Callable[[Sequence[Any]], Coroutine[Any, Any, Sequence[Any]]]
 """From the calls' arguments to their outcomes, in order; an outcome that is an exception is its own
 caller's."""
 
 _log = logging.getLogger("inservice.modelserver")
+
+
+class Queued:
+    """A call in a lane."""
+
+    __slots__ = ("argument", "ended", "fills", "told")
+
+    def __init__(self, argument: Any, ended: Callable[[Any], None], *, fills: bool) -> None:
+        self.argument = argument
+        self.ended = ended
+        self.fills = fills
+        """Whether it takes up one of its lane's places."""
+        self.told = False
 
 
 class Runner(Protocol):
@@ -76,7 +86,7 @@ class Workers:
             for _ in range(lanes)
         ]
         self._only = self.lanes[0] if lanes == 1 else None
-        self._waiting: deque[Call] = deque()
+        self._waiting: deque[Queued] = deque()
 
     def serve(self, loop: asyncio.AbstractEventLoop) -> None:
         """Outcomes are told in this loop. Called before the first `begin`."""
@@ -85,29 +95,31 @@ class Workers:
     def begin(self, argument: Any, ended: Callable[[Any], None], lane: int | None = None) -> None:
         """Queue a call; `ended` is told its outcome, in the loop's thread."""
         if self._only is not None:
-            self._only.put((argument, ended, False))
+            self._only.put(Queued(argument, ended, fills=False))
         elif lane is not None:
-            self.lanes[lane].put((argument, ended, False))
+            self.lanes[lane].put(Queued(argument, ended, fills=False))
         else:
             free = min(self.lanes, key=lambda lane: lane.filled)
-            self._waiting.append((argument, ended, True))
+            self._waiting.append(Queued(argument, ended, fills=True))
             self._fill(free)
 
     def stop(self) -> None:
         """Let the workers end once they have done what is in their lanes."""
         for lane in self.lanes:
-            lane.put(None)
+            lane.end()
 
-    def tell(self, lane: Lane, batch: list[Call], outcomes: Sequence[Any]) -> None:
+    def tell(self, lane: Lane, batch: list[Queued], outcomes: Sequence[Any]) -> None:
         """From a worker's thread: who called is told in the loop's."""
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is there to hear it
             self._loop.call_soon_threadsafe(self._deliver, lane, batch, outcomes)
 
-    def _deliver(self, lane: Lane, batch: list[Call], outcomes: Sequence[Any]) -> None:
-        for (_, ended, fills), outcome in zip(batch, outcomes, strict=True):
-            lane.filled -= fills
-            ended(outcome)
+    def _deliver(self, lane: Lane, batch: list[Queued], outcomes: Sequence[Any]) -> None:
+        for call, outcome in zip(batch, outcomes, strict=True):
+            if not call.told:  # an exception between two calls may have it told again
+                call.told = True
+                lane.filled -= call.fills
+                call.ended(outcome)
         if self._waiting:
             self._fill(lane)
 
@@ -118,31 +130,52 @@ class Workers:
 
 
 class Lane:
-    """One worker's queue. Everything but `put` and `filled` belongs to the worker's thread."""
+    """One worker's queue. All but `put`, `end` and `filled` belongs to the worker's thread.
+
+    What the user's code does to this thread must neither end it nor cost a call. Exceptions come
+    from handlers, and they come out of nowhere: from a signal's handler that is late, by
+    PyThreadState_SetAsyncExc. The latter strike after a call of a function, so that `queue.get()`
+    could return a call that nobody ever sees. Hence a call is in `_calls` or in `_batch` at every
+    such point, and the queue carries no calls: it is a bell, which may ring once too often.
+    """
 
     def __init__(
         self,
-        tell: Callable[[Lane, list[Call], Sequence[Any]], None],
+        tell: Callable[[Lane, list[Queued], Sequence[Any]], None],
         *,
         size_max: int,
         delay_seconds_max: float,
     ) -> None:
         self.filled = 0
-        """How many calls it was given and has not answered; counted in the server's loop."""
+        """How many of its places are taken by calls; counted in the server's loop."""
         self._tell = tell
         self._size_max = size_max
         self._delay_seconds_max = delay_seconds_max
-        self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._calls: deque[Queued] = deque()
+        self._batch: list[Queued] = []
+        """Taken, and not told of yet."""
+        self._last_size = 1
+        self._ending = False
         self._run: RunBatch
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Sequence[Any]]] = set()
         self._awaiting = False
-        """Whether the worker is in its loop, which a call has to wake, and not at its queue."""
+        """Whether the worker is in its loop, which a call has to wake, and not at its bell."""
 
-    def put(self, call: Call | None) -> None:
-        """Queue a call, or the end. From any thread."""
-        self._queue.put(call)
-        # Set before the worker looks into the queue for the last time: no call is overlooked.
+    def put(self, call: Queued) -> None:
+        """Queue a call. From any thread."""
+        self._calls.append(call)
+        self._ring()
+
+    def end(self) -> None:
+        """Let the worker end once it has done what is queued. From any thread."""
+        self._ending = True
+        self._ring()
+
+    def _ring(self) -> None:
+        self._bell.put(None)
+        # Set before the worker looks for calls for the last time: no call is overlooked.
         if self._awaiting and self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the user's code closed it
                 self._loop.call_soon_threadsafe(self._take_all)
@@ -157,24 +190,26 @@ class Lane:
         return value if done else self._own_loop().run_until_complete(coroutine)
 
     def work(self, run: RunBatch) -> None:
-        """Run calls until the end is queued.
-
-        Nothing that the user's code does to this thread ends it. What a handler raises is its
-        caller's; what is raised at the thread from outside (a signal's handler that comes too late,
-        PyThreadState_SetAsyncExc) may come between two calls.
-        """
+        """Run calls until the end."""
         self._run = run
-        self._last_size = 1
         while True:
             try:
                 if self._tasks:
                     self._await_tasks()
-                elif (first := self._queue.get()) is None:
+                elif self._calls:
+                    self._turn()
+                elif self._ending:
                     return
                 else:
-                    self._turn(first)
-            except BaseException:  # noqa: BLE001 - see above
-                _log.exception("an exception hit the model's thread between two calls")
+                    self._bell.get()
+            except BaseException as error:  # noqa: BLE001 - see above
+                self._struck(error)
+
+    def _struck(self, error: BaseException) -> None:
+        _log.error("an exception struck between two calls", exc_info=error)
+        batch, self._batch = self._batch, []
+        if batch:
+            self._tell(self, batch, [_told_of(error)] * len(batch))
 
     def _own_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None or self._loop.is_closed():
@@ -182,39 +217,41 @@ class Lane:
             asyncio.set_event_loop(self._loop)
         return self._loop
 
-    def _turn(self, first: Call) -> None:
+    def _take(self) -> None:
+        """The first that waits, into the batch."""
+        first = self._calls[0]
+        self._batch = [*self._batch, first]
+        self._calls.popleft()
+
+    def _turn(self) -> None:
         """One batch, to its end or to the first thing that has to be awaited."""
-        batch = [first]
+        self._take()
         if self._size_max > 1:
-            self._gather(batch)
+            self._gather()
+        batch = self._batch
         self._last_size = len(batch)
-        outcomes: Sequence[Any]
-        coroutine = self._run([argument for argument, _, _ in batch])
-        try:
-            done, outcomes = advance(coroutine)
-        except BaseException as error:  # noqa: BLE001 - it belongs to the callers
-            done, outcomes = True, [_told_of(error)] * len(batch)
+        coroutine = self._run([call.argument for call in batch])
+        done, outcomes = advance(coroutine)
         if done:
             self._tell(self, batch, outcomes)
-            return
-        task = self._own_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(lambda task: self._task_ended(task, batch))
+        else:
+            task = self._own_loop().create_task(coroutine)
+            self._tasks.add(task)
+            task.add_done_callback(lambda task: self._task_ended(task, batch))
+        self._batch = []
 
-    def _gather(self, batch: list[Call]) -> None:
-        # Inside its loop a worker never waits at its queue: there are others to go on with.
+    def _gather(self) -> None:
+        # Inside its loop a worker never waits at its bell: there are others to go on with.
         linger = self._last_size > 1 and not self._awaiting
         deadline = time.monotonic() + (self._delay_seconds_max if linger else 0.0)
-        while len(batch) < self._size_max:
-            try:
-                left = deadline - time.monotonic()
-                call = self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait()
-            except queue.Empty:
+        while len(self._batch) < self._size_max:
+            if self._calls:
+                self._take()
+            elif self._ending or (left := deadline - time.monotonic()) <= 0:
                 return
-            if call is None:  # the end: after this batch
-                self._queue.put(None)
-                return
-            batch.append(call)
+            else:
+                with contextlib.suppress(queue.Empty):
+                    self._bell.get(timeout=left)
 
     # ── while something has to be awaited ────────────────────────────────────────────────────
 
@@ -228,18 +265,14 @@ class Lane:
             self._awaiting = False
 
     def _take_all(self) -> None:
-        """In the loop: begin what waits in the queue."""
-        while self._awaiting and self._tasks:
+        """In the loop: begin what waits."""
+        while self._awaiting and self._tasks and self._calls:
             try:
-                call = self._queue.get_nowait()
-            except queue.Empty:
-                return
-            if call is None:  # the end: after what is being awaited
-                self._queue.put(None)
-                return
-            self._turn(call)
+                self._turn()
+            except BaseException as error:  # noqa: BLE001 - see above
+                self._struck(error)
 
-    def _task_ended(self, task: asyncio.Task[Sequence[Any]], batch: list[Call]) -> None:
+    def _task_ended(self, task: asyncio.Task[Sequence[Any]], batch: list[Queued]) -> None:
         self._tasks.discard(task)
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         outcomes = task.result() if error is None else [_told_of(error)] * len(batch)

@@ -22,7 +22,7 @@ from typing import Any
 
 from inservice.modelserver import encoding
 from inservice.modelserver.answers import Answer, answer_of
-from inservice.modelserver.awaiting import awaited, awaits, streams
+from inservice.modelserver.awaiting import Parts, awaited, awaits, streams
 from inservice.modelserver.context import Context, RequestProcessor, kept_for
 from inservice.modelserver.frameworks import sklearn
 from inservice.modelserver.program import BadProgram, Program
@@ -102,7 +102,8 @@ class Model:
         )
         if awaits(returned):
             returned = await awaited(returned)
-        return await self._finish(returned, accept, call)
+        answer = answer_of(returned, accept, call.request)
+        return answer if isinstance(answer.body, bytes) else await _begun(answer)
 
     async def take_in(self, call: Call) -> Any:
         """input_fn, the user's or the default."""
@@ -147,18 +148,17 @@ class Model:
             returned = self._program.call("output_fn", call.context, prediction, accept)
             if awaits(returned):
                 returned = await awaited(returned)
-            return await self._finish(returned, accept, call)
-        if not streams(prediction):
+        elif streams(prediction):
+            returned = prediction
+        else:
             named = (
                 self._named
                 and encoding.media_type(call.content_type) == encoding.JSON
                 and encoding.has_names(call.body)
             )
-            prediction = encoding.encode(prediction, accept, named=named)
-        return await self._finish(prediction, accept, call)
-
-    async def _finish(self, returned: Any, accept: str, call: Call) -> Answer:
-        return await answer_of(returned, accept, call.request)
+            returned = encoding.encode(prediction, accept, named=named)
+        answer = answer_of(returned, accept, call.request)
+        return answer if isinstance(answer.body, bytes) else await _begun(answer)
 
     def _give_context(self, call: Call) -> None:
         if self._program.with_context:
@@ -166,6 +166,14 @@ class Model:
 
     def _accept(self, call: Call) -> str:
         return call.accept if call.accept not in ("", "*/*") else self._default_accept
+
+
+async def _begun(answer: Answer) -> Answer:
+    """With its first part: what fails before that is an ordinary error, with a status."""
+    parts = answer.body
+    assert isinstance(parts, Parts)
+    await parts.begin()
+    return answer._replace(body=b"") if parts.first is None else answer
 
 
 async def _settled(value: Any) -> Any:
