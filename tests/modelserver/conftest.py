@@ -44,6 +44,7 @@ def launch(stage: ProcessStage) -> Iterator[Callable[..., tuple[Handle, Sight]]]
         if not code:
             (spec.model_dir / "code" / "inference.py").unlink()
         for name, file in (files or {}).items():
+            (spec.model_dir / name).parent.mkdir(parents=True, exist_ok=True)
             (spec.model_dir / name).symlink_to(file)
         stage.again()
         handle = asyncio.run(stage.runtime.launch(spec))

@@ -274,9 +274,7 @@ class Lane:
 
     def _task_ended(self, task: asyncio.Task[Sequence[Any]], batch: list[Queued]) -> None:
         self._tasks.discard(task)
-        error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        outcomes = task.result() if error is None else [_told_of(error)] * len(batch)
-        self._tell(self, batch, outcomes)
+        self._tell(self, batch, _outcomes(task, len(batch)))
         if not self._tasks:
             self._own_loop().stop()
 
@@ -286,7 +284,7 @@ class Inline:
 
     def __init__(self, run: RunBatch) -> None:
         self._run = run
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Sequence[Any]]] = set()
 
     def begin(
         self,
@@ -296,21 +294,26 @@ class Inline:
     ) -> None:
         """Run a call; `ended` is told at once unless something has to be awaited."""
         coroutine = self._run((argument,))
-        try:
-            done, outcomes = advance(coroutine)
-        except BaseException as error:  # noqa: BLE001 - it belongs to the caller
-            done, outcomes = True, [_told_of(error)]
-        if done:
-            ended(outcomes[0])
-            return
-        task = asyncio.get_running_loop().create_task(self._finish(coroutine, ended))
+        if asyncio.current_task() is None:  # by hand; who streams is in a task already
+            try:
+                done, outcomes = advance(coroutine)
+            except BaseException as error:  # noqa: BLE001 - it belongs to the caller
+                done, outcomes = True, [_told_of(error)]
+            if done:
+                ended(outcomes[0])
+                return
+        task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda task: self._task_ended(task, ended))
 
-    async def _finish(
-        self, coroutine: Coroutine[Any, Any, Sequence[Any]], ended: Callable[[Any], None]
-    ) -> None:
-        ended((await coroutine)[0])
+    def _task_ended(self, task: asyncio.Task[Sequence[Any]], ended: Callable[[Any], None]) -> None:
+        self._tasks.discard(task)
+        ended(_outcomes(task, 1)[0])
+
+
+def _outcomes(task: asyncio.Task[Sequence[Any]], count: int) -> Sequence[Any]:
+    error = asyncio.CancelledError() if task.cancelled() else task.exception()
+    return task.result() if error is None else [_told_of(error)] * count
 
 
 def _told_of(error: BaseException) -> Exception:

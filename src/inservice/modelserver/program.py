@@ -85,7 +85,7 @@ def import_program(settings: Settings) -> Program:
                 "into the environment that InService runs in."
             )
         raise
-    return _checked(module, path.name)
+    return checked(module, path.name)
 
 
 def _find(settings: Settings) -> Path | None:
@@ -157,7 +157,8 @@ def _names(path: Path, code_dir: Path) -> list[str]:
     return free or [f"{file.name}_program"]
 
 
-def _checked(module: ModuleType, file: str) -> Program:
+def checked(module: ModuleType, file: str) -> Program:
+    """The handlers of a module. Raises BadProgram for those that could never be called."""
     handlers: dict[str, Handler] = {}
     with_context: set[str] = set()
     for name, count in HANDLERS.items():
