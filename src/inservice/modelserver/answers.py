@@ -7,7 +7,6 @@ mimetype) passes as it is; anything else is encoded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from inservice.modelserver import encoding
@@ -16,6 +15,11 @@ from inservice.modelserver.context import RequestProcessor
 
 _BODILESS = (204, 304)
 """Statuses whose answers end with their head: a body behind one would be the next answer."""
+
+_PYTHONS = (dict, list, tuple, int, float, type(None))
+"""What the standard library makes JSON of."""
+
+_OF_ARRAYS = (encoding.CSV, encoding.NPY)
 
 _FRAMING = frozenset(
     ("content-length", "transfer-encoding", "connection", "content-type", "date", "keep-alive")
@@ -64,14 +68,10 @@ def _body_of(returned: Any, content_type: str) -> bytes | Parts:
             return bytes(returned)
     if streams(returned):
         return Parts(returned)
-    if encoding.media_type(content_type) in (encoding.CSV, encoding.NPY) and _has_rows(returned):
+    # Of Python's own values the toolkits write JSON here, whatever the type that was asked for.
+    if not isinstance(returned, _PYTHONS) and encoding.media_type(content_type) in _OF_ARRAYS:
         return encoding.encode(returned, content_type)[0]
-    # The toolkits write JSON here whatever the type that was asked for.
     return encoding.to_json(returned)
-
-
-def _has_rows(returned: Any) -> bool:
-    return not isinstance(returned, Mapping) and returned is not None
 
 
 def _in_one_line(content_type: str) -> str:

@@ -110,9 +110,13 @@ def encode(value: Any, accept: str, *, named: bool = False) -> tuple[bytes, str]
 
 @lru_cache(maxsize=128)
 def chosen(accept: str) -> str | None:
-    """The first type of an Accept header that we write."""
-    for choice in accept.split(","):
-        kind = media_type(choice)
+    """The first type of an Accept header that we write. Types without parameters come first, since
+    the toolkits know no others."""
+    choices = accept.replace(" ", "").split(",")
+    for choice in choices:
+        if choice in WRITTEN:
+            return choice
+    for kind in map(media_type, choices):
         if kind in WRITTEN:
             return kind
         if kind in ("*/*", "application/*", ""):
@@ -218,7 +222,7 @@ def _from_npz(body: bytes) -> Any:
         raise ValueError(f"it has {size_bytes:,} bytes unpacked, more than {NPZ_BYTES_MAX:,}")
     import scipy.sparse  # type: ignore[import-untyped]
 
-    return scipy.sparse.load_npz(io.BytesIO(body))
+    return scipy.sparse.load_npz(io.BytesIO(body))  # it never unpickles
 
 
 # ── out ───────────────────────────────────────────────────────────────────────────────────────────
@@ -261,12 +265,12 @@ def _to_csv(value: Any) -> bytes:
     import numpy as np
 
     array = np.asarray(value)
-    if array.ndim == 0 and array.dtype.kind == "O":
-        raise TypeError(f"Object of type {type(value).__name__} has no rows for {CSV}")
-    if array.ndim > 2:
-        raise ValueError(f"{CSV} has one or two dimensions, the prediction has {array.ndim}")
-    if array.dtype.kind == "c":
-        raise TypeError(f"Object of type complex is not writable as {CSV}")
+    if array.dtype.kind in "cSV":
+        raise TypeError(f"Object of type {array.dtype.type.__name__} is not writable as {CSV}")
+    if array.ndim > 2 or (array.ndim == 0 and array.dtype.kind == "O"):
+        raise ValueError(
+            f"Expected 1D or 2D array, got {array.ndim}D array instead, {type(value).__name__}"
+        )
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerows(_rows(array.reshape(1) if array.ndim == 0 else array))
