@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import os
@@ -13,11 +14,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from inservice.runtimes.base import Handle, InstanceState
-from tests.contracts.runtime_stages import PATIENCE_SECONDS
+from inservice.runtimes.base import Handle, InstanceState, Sight
+from tests.contracts.runtime_stages import PATIENCE_SECONDS, until
 from tests.modelserver.conftest import Launch, Serve
 from tests.modelserver.unix_http import call
 
@@ -253,6 +255,57 @@ def test_a_background_task_that_exits_ends_no_worker(serve: Serve) -> None:
         assert call(handle.address, str(n), content_type="a/b").body == str(n).encode()
 
 
+def test_neither_does_a_log_handler_that_raises(serve: Serve) -> None:
+    code = """
+        import logging, sys
+
+        class Handler(logging.Handler):
+            def emit(self, record):
+                sys.exit("no log today")
+
+        class Odd:
+            def __str__(self):
+                raise RuntimeError("a value")
+
+        def model_fn(model_dir):
+            logging.getLogger().addHandler(Handler())
+
+        def transform_fn(model, body, content_type, accept, context):
+            context.metrics.add_metric("Asked", Odd())
+            if body == b"bad":
+                raise ValueError("bad")
+            return body
+    """
+    handle = serve(code)
+    for _ in range(3):
+        assert call(handle.address, "x", content_type="a/b").body == b"x"
+        answer = call(handle.address, "bad", content_type="a/b")
+        assert (answer.status, answer.body) == (500, b"ValueError: bad")
+    log_of(handle, "and logging it failed: SystemExit")
+
+
+def test_an_instance_whose_worker_ends_all_the_same_ends_too(serve: Serve, stage: Any) -> None:
+    """No user code is known to bring it about, so this reaches into ours."""
+    code = STRIKES["an exception set from another thread"] + STRIKING
+    code += """
+        import inservice.modelserver.batching
+        inservice.modelserver.batching.Lane._struck = None
+    """
+    handle = serve(code)
+    assert call(handle.address, "strike", content_type="a/b").body == b"strike"
+    time.sleep(0.2)
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        call(handle.address, "struck", content_type="a/b")
+    stage.again()
+
+    async def gone() -> Sight:
+        stage.again()
+        return await until(stage, handle, lambda sight: sight.state is InstanceState.GONE)
+
+    assert asyncio.run(gone()).exit_code == 1
+    assert "a worker has ended, and the instance with it" in log_of(handle, "a worker has ended")
+
+
 # ── the end ──────────────────────────────────────────────────────────────────────────────────────
 
 HOLDING = {
@@ -356,6 +409,34 @@ def test_an_end_that_nothing_holds_up_is_a_clean_one(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_SECONDS) == 0
         assert (tmp_path / "said goodbye").exists()
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("signalled", [signal.SIGTERM, signal.SIGINT])
+def test_it_is_told_to_end_whatever_user_code_does_with_signals(
+    tmp_path: Path, signalled: signal.Signals
+) -> None:
+    """A loop of the user's takes the descriptor that signals are told by, and gives none back."""
+    code = """
+        import asyncio, signal
+
+        def transform_fn(model, body, content_type, accept):
+            loop = asyncio.new_event_loop()
+            loop.add_signal_handler(signal.SIGUSR1, print)
+            asyncio.run(asyncio.sleep(0))
+            return body
+    """
+    process, address = server_of(tmp_path, code)
+    try:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not Path(address).is_socket():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert call(address, "x", content_type="a/b").body == b"x"
+        process.send_signal(signalled)
+        assert process.wait(PATIENCE_SECONDS) == 0
     finally:
         process.kill()
         process.wait()

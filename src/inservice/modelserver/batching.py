@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import queue
 import time
 from collections import deque
@@ -30,12 +29,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from inservice.modelserver.awaiting import advance
+from inservice.modelserver.failures import log
 
 RunBatch = Callable[[Sequence[Any]], Coroutine[Any, Any, Sequence[Any]]]
 """From the calls' arguments to their outcomes, in order; an outcome that is an exception is its own
 caller's."""
-
-_log = logging.getLogger("inservice.modelserver")
 
 
 class Queued:
@@ -206,7 +204,7 @@ class Lane:
                 self._struck(error)
 
     def _struck(self, error: BaseException) -> None:
-        _log.error("an exception struck between two calls", exc_info=error)
+        log("an exception struck between two calls", error)
         batch, self._batch = self._batch, []
         if batch:
             self._tell(self, batch, [_told_of(error)] * len(batch))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import traceback
 from pathlib import Path
 
@@ -29,8 +31,20 @@ def failure(error: BaseException) -> Response:
     """
     if isinstance(error, Unacceptable):
         return refusal(error.status, str(error))
-    _log.error("an invocation failed\n%s", traceback_of(error))
+    log("an invocation failed", error)
     return refusal(_status(error), said_by(error))
+
+
+def log(words: str, error: BaseException) -> None:
+    """Write an error with its traceback. Never raises: the user's code may have added handlers of
+    its own to the log, and what they raise must not end the thread that is about to tell of it."""
+    text = f"{words}\n{traceback_of(error)}"
+    try:
+        _log.error("%s", text)
+    except BaseException as broken:  # noqa: BLE001 - see above
+        text += f"\n(and logging it failed: {type(broken).__name__})\n"
+        with contextlib.suppress(OSError):
+            os.write(2, text.encode(errors="backslashreplace"))
 
 
 def said_by(error: BaseException) -> str:

@@ -24,6 +24,7 @@ from inservice.modelserver import encoding
 from inservice.modelserver.answers import Answer, answer_of
 from inservice.modelserver.awaiting import Parts, awaited, awaits, streams
 from inservice.modelserver.context import Context, RequestProcessor, kept_for
+from inservice.modelserver.failures import log
 from inservice.modelserver.frameworks import sklearn
 from inservice.modelserver.program import BadProgram, Program
 from inservice.modelserver.settings import Settings
@@ -208,9 +209,13 @@ def _manifest(settings: Settings) -> dict[str, Any]:
 
 
 def log_metrics(context: Context) -> None:
-    """Write what user code counted and timed, once it is done."""
-    for line in context.metric_lines():
-        _log.info("%s", line)
+    """Write what user code counted and timed, once it is done. What is wrong with a reading costs
+    the readings and not the answer."""
+    try:
+        for line in context.metric_lines():
+            _log.info("%s", line)
+    except BaseException as error:  # noqa: BLE001 - values and dimensions are the user's objects
+        log("a metric cannot be written", error)
 
 
 def _as_users_expect(call: Call) -> bytes | str:

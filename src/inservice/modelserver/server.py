@@ -105,10 +105,9 @@ def running(model: Model, lane: int, *, batches: bool) -> RunBatch:
         try:
             if not isinstance(item, Call):
                 return await item()
-            answer = await model.invoke(item)
+            return _done(item, await model.invoke(item))
         except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
             return _failed(item, error)
-        return _done(item, answer)
 
     async def one_by_one(work: Sequence[Call | Step]) -> Sequence[Any]:
         return [await outcome(item) for item in work]
