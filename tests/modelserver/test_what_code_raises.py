@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -21,7 +22,7 @@ import pytest
 from inservice.runtimes.base import Handle, InstanceState, Sight
 from tests.contracts.runtime_stages import PATIENCE_SECONDS, until
 from tests.modelserver.conftest import Launch, Serve
-from tests.modelserver.unix_http import call
+from tests.modelserver.unix_http import UnixConnection, call
 
 RAISED = {
     "sys.exit(3)": "SystemExit: 3",
@@ -317,7 +318,7 @@ HOLDING = {
 }
 
 
-def server_of(tmp_path: Path, code: str) -> tuple[subprocess.Popen[bytes], str]:
+def server_of(tmp_path: Path, code: str, **environment: str) -> tuple[subprocess.Popen[bytes], str]:
     """The model server as a container's, whose end nobody else sees to."""
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "inference.py").write_text(textwrap.dedent(code))
@@ -326,7 +327,7 @@ def server_of(tmp_path: Path, code: str) -> tuple[subprocess.Popen[bytes], str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "inservice.modelserver", "--unix", address, "--model-dir", "."],
             cwd=tmp_path,
-            env={**os.environ, "SAGEMAKER_MODEL_SERVER_TIMEOUT": "1"},
+            env={**os.environ, "SAGEMAKER_MODEL_SERVER_TIMEOUT": "1", **environment},
             stderr=stderr,
         )
     return process, address
@@ -374,6 +375,68 @@ def test_user_code_does_not_hold_up_the_end(tmp_path: Path, holding: str) -> Non
 def _ignoring(address: str) -> None:
     with contextlib.suppress(OSError, http.client.HTTPException):  # it is cut off in the end
         call(address, "hang", content_type="a/b")
+
+
+def test_nobody_waits_for_a_handler_that_hangs_for_nobody(tmp_path: Path) -> None:
+    """With its client gone it ends long before the time that answers in flight are given."""
+    code = """
+        import pathlib, time
+
+        def transform_fn(model, body, content_type, accept):
+            pathlib.Path("hangs").touch()
+            while True:
+                time.sleep(600)
+    """
+    process, address = server_of(tmp_path, code, SAGEMAKER_MODEL_SERVER_TIMEOUT="600")
+    try:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not Path(address).is_socket():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        connection = UnixConnection(address)
+        connection.request("POST", "/invocations", b"x")
+        while not (tmp_path / "hangs").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        connection.close()
+        process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_client_that_closes_one_half_still_has_its_answer(tmp_path: Path) -> None:
+    code = """
+        import pathlib, time
+
+        def transform_fn(model, body, content_type, accept):
+            pathlib.Path("begun").touch()
+            while not pathlib.Path("go on").exists():
+                time.sleep(0.01)
+            return body
+    """
+    process, address = server_of(tmp_path, code, SAGEMAKER_MODEL_SERVER_TIMEOUT="600")
+    try:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not Path(address).is_socket():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        connection = UnixConnection(address)
+        connection.request("POST", "/invocations", b"whole")
+        connection.sock.shutdown(socket.SHUT_WR)
+        while not (tmp_path / "begun").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(1.0)  # four looks at who is still there
+        (tmp_path / "go on").touch()
+        assert connection.getresponse().read() == b"whole"
+        connection.close()
+        assert process.wait(PATIENCE_SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_nor_the_end_of_one_that_could_not_load(tmp_path: Path) -> None:

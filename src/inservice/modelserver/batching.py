@@ -49,6 +49,11 @@ class Queued:
         self.told = False
 
 
+_LOOK_UP_SECONDS = 5.0
+"""How often an idle worker looks up. A signal that comes in the moment before the main thread
+sleeps does not wake it; its handler is run when something else does."""
+
+
 class Runner(Protocol):
     """What runs calls of the model's code and tells their outcomes in the loop's thread."""
 
@@ -199,7 +204,8 @@ class Lane:
                 elif self._ending:
                     return
                 else:
-                    self._bell.get()
+                    with contextlib.suppress(queue.Empty):
+                        self._bell.get(timeout=_LOOK_UP_SECONDS)
             except BaseException as error:  # noqa: BLE001 - see above
                 self._struck(error)
 

@@ -20,6 +20,7 @@ import gc
 import logging
 import os
 import queue
+import select
 import signal
 import socket
 import sys
@@ -40,7 +41,7 @@ from inservice.modelserver.program import BadProgram, Program, import_program
 from inservice.modelserver.server import ModelServer, batch_size, running, takes_batches
 from inservice.modelserver.settings import BadSetting, Settings, settings_from
 from inservice.transport.limits import MIB, Limits
-from inservice.transport.server import serve
+from inservice.transport.server import Server, serve
 
 COULD_NOT_LOAD = 1
 """The exit status of an instance whose model cannot be loaded."""
@@ -53,6 +54,9 @@ and the log says where it hung."""
 UNREACHABLE_SECONDS = 10.0
 """How often an instance makes sure that its socket is still there. If somebody deletes the run
 directory nobody can reach the instance again, nor find it to end it, so it ends by itself."""
+
+LEFT_SECONDS = 0.25
+"""How often a draining instance looks which of its clients are still there."""
 
 _LIMITS = Limits(idle_seconds=600.0, body_bytes=1024 * MIB)
 """Our only clients are the gateways of this host: they pool their connections for longer than a
@@ -218,11 +222,31 @@ class _Serving:
         while not told_to_end.is_set() and self._door.is_there():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(told_to_end.wait(), UNREACHABLE_SECONDS)
-        await server.drain(self._settings.timeout_seconds)
+        await _drain(server, self._settings.timeout_seconds)
 
     def _hear(self, told_to_end: asyncio.Event) -> None:
         if not set(self.signals.recv(4096)).isdisjoint(_ENDS):
             told_to_end.set()
+
+
+async def _drain(server: Server, seconds: float) -> None:
+    """Finish what somebody waits for. A handler that hangs for a gateway that is gone, as all are
+    when everything is stopped, would hold up the end for nobody."""
+    draining = asyncio.create_task(server.drain(seconds))
+    while not draining.done():
+        for connection in tuple(server.connections):
+            if _has_left(connection.transport):
+                connection.transport.abort()
+        await asyncio.wait([draining], timeout=LEFT_SECONDS)
+    await draining
+
+
+def _has_left(transport: asyncio.Transport) -> bool:
+    """Whether the other end of a UNIX socket is closed altogether, which its end of file does not
+    tell: a client may close one half and wait for its answer with the other."""
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket").fileno(), 0)
+    return bool(poll.poll(0))
 
 
 @contextmanager
