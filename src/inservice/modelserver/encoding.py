@@ -250,14 +250,25 @@ def to_json(value: Any) -> bytes:
         ) from None
 
 
+_PYTHONS = (dict, list, tuple, str, int, float, type(None))
+
+
 def _plain(value: Any) -> Any:
     """Arrays, scalars and frames of any library as what JSON has."""
     for name in ("tolist", "to_list"):
         if callable(convert := getattr(value, name, None)) and not isinstance(value, type):
-            return convert()
+            return _of_python(convert(), value)
     if callable(to_dict := getattr(value, "to_dict", None)) and hasattr(value, "columns"):
         return to_dict(orient="list") if hasattr(value, "index") else to_dict(as_series=False)
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+def _of_python(made: Any, value: Any) -> Any:
+    """What `tolist` made. A Mock, or whatever else has every method, would make others for ever."""
+    if isinstance(made, _PYTHONS):
+        return made
+    odd = value if type(made) is type(value) else made
+    raise TypeError(f"Object of type {type(odd).__name__} is not JSON serializable")
 
 
 def _to_csv(value: Any) -> bytes:
