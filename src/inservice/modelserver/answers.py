@@ -7,6 +7,7 @@ mimetype) passes as it is; anything else is encoded.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from inservice.modelserver import encoding
@@ -15,6 +16,9 @@ from inservice.modelserver.context import RequestProcessor
 
 _BODILESS = (204, 304)
 """Statuses whose answers end with their head: a body behind one would be the next answer."""
+
+_WHOLE = (bytes, str)
+"""What most answers are, and nothing is to be found out about."""
 
 _PYTHONS = (dict, list, tuple, int, float, type(None))
 """What the standard library makes JSON of."""
@@ -40,22 +44,28 @@ def answer_of(returned: Any, accept: str, request: RequestProcessor | None) -> A
 
     Parts have still to be begun. Raises TypeError, naming the type, for what cannot be encoded.
     """
-    content_type: object = accept
-    said = request.get_response_header("content-type") if request is not None else None
-    status = request.get_response_status_code() if request is not None else 200
-    headers = dict(request.get_response_headers()) if request is not None else {}
-    if said is not None:
-        content_type = said
+    if request is None and type(returned) in _WHOLE:
+        body = returned.encode() if isinstance(returned, str) else returned
+        return Answer(200, [_content_type_line(accept)], body)
+    content_type, status, headers = accept, 200, dict[str, str]()
+    if request is not None:
+        status, headers = request.get_response_status_code(), dict(request.get_response_headers())
+        content_type = headers.pop("content-type", accept)
     if isinstance(returned, tuple) and len(returned) > 1 and isinstance(returned[1], str):
         returned, content_type = returned[0], returned[1]
     elif is_response(returned):
         status, content_type = _status_of(returned), _content_type_of(returned) or content_type
-        headers = {**headers, **_headers_of(returned)}
+        headers |= _headers_of(returned)
         returned = _data_of(returned)
-    body = _body_of(returned, str(content_type))
-    headers["content-type"] = _in_one_line(str(content_type))
+    body = _body_of(returned, content_type)
     lines = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
+    lines.append(_content_type_line(content_type))
     return Answer(status, lines, b"" if status in _BODILESS else body)
+
+
+@lru_cache(maxsize=128)
+def _content_type_line(content_type: str) -> tuple[bytes, bytes]:
+    return b"content-type", _in_one_line(content_type).encode()
 
 
 def _body_of(returned: Any, content_type: str) -> bytes | Parts:

@@ -110,6 +110,8 @@ def running(model: Model, lane: int, *, batches: bool) -> RunBatch:
             return _failed(item, error)
 
     async def one_by_one(work: Sequence[Call | Step]) -> Sequence[Any]:
+        if len(work) == 1:  # a comprehension that awaits is a coroutine more
+            return (await outcome(work[0]),)
         return [await outcome(item) for item in work]
 
     async def together(work: Sequence[Call | Step]) -> Sequence[Any]:
