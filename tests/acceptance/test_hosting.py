@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.acceptance.server import Server, archive, variant
+from tests.acceptance.server import ECHO, IMAGE, Server, archive, variant
 
 Echo = Callable[[str], str]
 
@@ -161,6 +162,90 @@ def test_a_bad_artifact_fails_with_a_reason(
     assert described["EndpointStatus"] == "Failed"
     assert expected in described["FailureReason"]
     assert not (tmp_path / "escape.txt").exists()
+
+
+@pytest.mark.parametrize("kind", ["archive", "directory"])
+def test_code_may_come_in_an_archive_of_its_own(
+    server: Server, echo: Echo, tmp_path: Path, kind: str
+) -> None:
+    """What the SageMaker SDK sets for a framework model, with files in place of S3."""
+    place = tmp_path / "a place" / "sourcedir.tar.gz"
+    place.parent.mkdir()
+    if kind == "archive":
+        archive(place, {"src/serve.py": ECHO})
+    else:
+        (place / "src").mkdir(parents=True)
+        (place / "src" / "serve.py").write_text(ECHO)
+    name = unique("sourcedir")
+    server.client("sagemaker").create_model(
+        ModelName=name,
+        PrimaryContainer={
+            "Image": IMAGE,
+            "ModelDataUrl": echo("own-code"),
+            "Environment": {
+                "SAGEMAKER_PROGRAM": "src/serve.py",
+                "SAGEMAKER_SUBMIT_DIRECTORY": place.as_uri(),
+            },
+        },
+    )
+    server.create_config(name, variant(name))
+    server.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=name)
+    described = server.settled(name)
+    assert described["EndpointStatus"] == "InService", described.get("FailureReason")
+    assert server.invoke(name)["model"] == "own-code"
+
+
+CONTEXT = """
+import json
+
+def model_fn(model_dir):
+    return None
+
+def parts():
+    raise ValueError("before the first part")
+    yield b""
+
+def transform_fn(model, body, content_type, accept, context=None):
+    if body == b"exit":
+        raise SystemExit("on its way out")
+    if body == b"stream":
+        return parts()
+    return json.dumps(context.get_all_request_header(0)), "application/json"
+"""
+
+
+def test_handlers_see_headers_as_clients_write_them_and_may_raise_anything(
+    server: Server, tmp_path: Path
+) -> None:
+    name = deploy(server, archive(tmp_path / "model.tar.gz", {"code/inference.py": CONTEXT}))
+    described = server.settled(name)
+    assert described["EndpointStatus"] == "InService", described.get("FailureReason")
+    runtime = server.client("sagemaker-runtime")
+    for body, said in (
+        (b"exit", "SystemExit: on its way out"),
+        (b"stream", "ValueError: before the first part"),
+    ):
+        with pytest.raises(ClientError) as failed:
+            runtime.invoke_endpoint(EndpointName=name, Body=body, ContentType="a/b")
+        assert failed.value.response["Error"]["Code"] == "ModelError"
+        assert failed.value.response["OriginalStatusCode"] == 500
+        assert failed.value.response["OriginalMessage"] == said
+    answer = runtime.invoke_endpoint(
+        EndpointName=name,
+        Body=b"x",
+        ContentType="text/csv",
+        Accept="a/b",
+        CustomAttributes="c=d",
+        InferenceId="i-1",
+    )
+    headers = json.loads(answer["Body"].read())
+    expected = {
+        "Content-Type": "text/csv",
+        "Accept": "a/b",
+        "X-Amzn-SageMaker-Custom-Attributes": "c=d",
+        "X-Amzn-SageMaker-Inference-Id": "i-1",
+    }
+    assert expected.items() <= headers.items()
 
 
 def test_deleting_config_and_model_never_breaks_a_live_endpoint(server: Server, echo: Echo) -> None:

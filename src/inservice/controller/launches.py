@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from urllib.parse import unquote
 
 import structlog
 
@@ -42,8 +43,9 @@ FETCHES_MAX = 32
 is not to wait for it."""
 
 SUBMIT_DIRECTORY = "SAGEMAKER_SUBMIT_DIRECTORY"
-"""Where AWS's framework containers find the user's code. The SageMaker SDK sets it to an archive in
-S3, which the container fetches; here the host does, with the checks that every artifact gets."""
+"""Where AWS's framework containers find the user's code. The SageMaker SDK sets it to an archive,
+in S3 or in local mode a file's, which the container fetches; here the host does, with the checks
+that every artifact gets."""
 
 log = structlog.get_logger()
 
@@ -185,10 +187,8 @@ class Launches:
         if container.artifact is not None:
             model_dir = await self._fetch(container.artifact, model_pin, fleet, launch)
         environment = dict(container.environment)
-        if environment.get(SUBMIT_DIRECTORY, "").startswith("s3://"):
-            source = ArtifactSource(
-                environment[SUBMIT_DIRECTORY], S3DataType.S3_OBJECT, CompressionType.GZIP
-            )
+        if (archive := await self._code_archive(environment)) is not None:
+            source = ArtifactSource(archive, S3DataType.S3_OBJECT, CompressionType.GZIP)
             code_dir = await self._fetch(source, code_pin, fleet, launch)
             environment[SUBMIT_DIRECTORY] = code_dir.as_uri()
         for ordinal in sorted(launch.ordinals):
@@ -198,6 +198,18 @@ class Launches:
                 _spec(endpoint, fleet, container, ordinal, model_dir, environment)
             )
             launch.ordinals.discard(ordinal)
+
+    async def _code_archive(self, environment: Mapping[str, str]) -> str | None:
+        """The URI of the archive that holds the code, if it is in one. A directory is the model
+        process's to read, with what rights it has."""
+        place = environment.get(SUBMIT_DIRECTORY, "").strip()
+        if place.startswith("s3://"):
+            return place
+        if not place.startswith("file://"):
+            return None
+        path = Path("/" + unquote(place.removeprefix("file://").partition("/")[2]))
+        in_directory = asyncio.get_running_loop().run_in_executor(self._threads, path.is_dir)
+        return None if await in_directory else place
 
     async def _fetch(self, source: ArtifactSource, pin: str, fleet: Fleet, launch: _Launch) -> Path:
         fetch = partial(
