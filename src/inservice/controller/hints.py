@@ -103,7 +103,7 @@ SHAPES: Final = (
     Shape(
         "model_fn takes the model's directory, and the context if it wants it: "
         "def model_fn(model_dir, context).",
-        error=r"^model_fn\(\) takes|\bmodel_fn\(\) (takes|missing)",
+        error=r"\bmodel_fn\(\) (takes|missing)|^model_fn (takes|cannot be called)",
     ),
     Shape(
         "code/inference.py must define model_fn(model_dir), or the archive hold one model.joblib; "

@@ -208,8 +208,7 @@ class Launches:
         if not place.startswith("file://"):
             return None
         path = Path("/" + unquote(place.removeprefix("file://").partition("/")[2]))
-        in_directory = asyncio.get_running_loop().run_in_executor(self._threads, path.is_dir)
-        return None if await in_directory else place
+        return None if await self._threads.run(path.is_dir) else place
 
     async def _fetch(self, source: ArtifactSource, pin: str, fleet: Fleet, launch: _Launch) -> Path:
         fetch = partial(
