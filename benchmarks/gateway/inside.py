@@ -40,11 +40,12 @@ from inservice.routing import (
 from inservice.transport.client import Client, Upstream
 from inservice.transport.limits import Limits
 from inservice.transport.server import Server
+from inservice.transport.tokens import EXCHANGE
 
 ADDRESS = "unix:/nowhere"
 
 ANSWER = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 22\r\n\r\n"
+    b"HTTP/1.1 200 OK\r\n%b: %b\r\ncontent-type: application/json\r\ncontent-length: 22\r\n\r\n"
     b'{"predictions": [1.0]}'
 )
 
@@ -96,7 +97,9 @@ async def _measure(options: argparse.Namespace) -> None:
     def invoke(count: int) -> None:
         for _ in range(count):
             connection.data_received(request)
-            upstream.data_received(ANSWER)
+            asked = upstream.exchange
+            assert asked is not None
+            upstream.data_received(ANSWER % (EXCHANGE, asked.token))
 
     gc.collect()
     gc.freeze()

@@ -90,7 +90,9 @@ class Invocation(Relay):
         if route is None:
             raise ValidationError(f"Endpoint {name} of account {account} not found.")
         self.route = route
-        head, parts = model_request(request, self.target, self.request_id), request.parts
+        self.token = self.connection.gateway.client.tokens.next()
+        head = model_request(request, self.target, self.request_id, self.token)
+        parts = request.parts
         if request.length <= JOIN_BYTES and len(parts) == 1:
             self.message = (head + parts[0],)
         else:

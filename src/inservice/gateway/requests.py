@@ -17,6 +17,7 @@ from urllib.parse import unquote_to_bytes
 
 from inservice.errors import ValidationError
 from inservice.transport.messages import Request
+from inservice.transport.tokens import EXCHANGE
 
 
 class Api(StrEnum):
@@ -131,10 +132,9 @@ _FIELDS_BESIDE_OWN_ACCEPT: Final = {**FIELDS, b"accept": Field("accept", b"", 10
 _PATTERNS: Final = {field.pattern: re.compile(field.pattern.encode()) for field in FIELDS.values()}
 
 _MODEL_LINES: Final = {
-    api: b"POST /invocations HTTP/1.1\r\nHost: localhost:8080\r\n"
+    api: b"POST /invocations HTTP/1.1\r\n%b: %%b\r\nHost: localhost:8080\r\n"
     b"X-Amzn-SageMaker-Forwarded-Api: %b\r\n"
-    % api.value.encode()
-    + b"Content-Length: %d\r\nX-Amzn-RequestId: %b\r\n"
+    b"Content-Length: %%d\r\nX-Amzn-RequestId: %%b\r\n" % (EXCHANGE, api.value.encode())
     for api in Api
 }
 
@@ -151,14 +151,14 @@ _NOT_HERE: Final = {
 }
 
 
-def model_request(request: Request, target: Target, request_id: bytes) -> bytes:
-    """The head of the request that the model gets. Raises ValidationError.
+def model_request(request: Request, target: Target, request_id: bytes, token: bytes) -> bytes:
+    """The head of the request that the model gets, `token` in it. Raises ValidationError.
 
     `X-Amzn-SageMaker-Forwarded-Api` tells the model which operation was called: serving containers
     choose between a whole and a streamed answer by it. All of them are POSTed to /invocations; the
     OpenAI path is named in a header, as the container contract does it for other paths.
     """
-    lines = [_MODEL_LINES[target.api] % (request.length, request_id)]
+    lines = [_MODEL_LINES[target.api] % (token, request.length, request_id)]
     if target.model_path:
         lines.append(b"X-Amzn-SageMaker-Model-Invocation-Path: /%b\r\n" % target.model_path)
     fields = _FIELDS_BESIDE_OWN_ACCEPT if _OWN_ACCEPT in request.fields else FIELDS
