@@ -203,7 +203,7 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
         await asyncio.wait_for(test(), 30)
 
     uvloop.run(whole())
-    assert not complaints
+    assert not complaints, complaints
 
 
 def echo(request: Request) -> Response:
