@@ -180,7 +180,7 @@ async def _tidy(sessions: Sessions, clock: Clock) -> None:
     """Look for sessions that are over, from time to time."""
     threads = Threads("sessions")
     while True:
-        await threads.run(sessions.tidy, clock.now())
+        await threads.run(sessions.tidy, clock.wall())
         await asyncio.sleep(TIDY_SECONDS)
 
 

@@ -87,8 +87,8 @@ class RequestHeads:
     It is kept in step by being shown the counted body as well, which costs 0.25 µs where a new
     parser for each request costs 1.2.
 
-    A client may offer to go on in another protocol (`Upgrade`: Java's offers HTTP/2 with every first
-    request). The offer is ignored, as RFC 9110 7.8 has it, and the request is one like any other,
+    A client may offer to go on in another protocol (`Upgrade`: Java's offers HTTP/2 with each first
+    request). The offer is ignored, as RFC 9110 7.8 allows, and the request is one like any other,
     its body included. To the parser it is the last one: what follows is not shown to it, and the
     next head gets a new one.
     """
