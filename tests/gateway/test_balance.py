@@ -40,6 +40,15 @@ class TestSessions:
                     answer = await rig.invoke(SessionId=session)
                     assert answer["Body"] == opened["Body"]
                     assert "NewSessionId" not in answer
+                fleets = (
+                    fleet("f", *models, variant="a", share=5_000),
+                    fleet("g", models[0], variant="b", share=5_000),
+                )
+                rig.serve_table(table_of(*fleets))
+                assert (await rig.invoke(SessionId=session, TargetVariant="a"))["Body"]
+                with pytest.raises(ClientError, match=f"Session {session} is not of variant b"):
+                    await rig.invoke(SessionId=session, TargetVariant="b")
+                rig.serve_table(table_of(fleet("f", *models)))
                 rig.gateway.sessions._known.clear()  # another worker knows it from the file
                 assert (await rig.invoke(SessionId=session))["Body"] == opened["Body"]
                 closed = await rig.invoke(SessionId=session, Body=b"close")

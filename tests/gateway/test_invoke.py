@@ -123,9 +123,8 @@ class TestHeaders:
             ),
             (
                 {"TargetModel": "customer_a/m.tar.gz"},
-                "Endpoint e is not a multi-model endpoint and does not support target model header.",
+                "Endpoint e is not a multi-model endpoint and does not support target model",
             ),
-            ({"TargetModel": " m"}, "targetModel"),
             ({"TargetContainerHostname": "a_b"}, "targetContainerHostname"),
             ({"InferenceComponentName": "a_b"}, "inferenceComponentName"),
             ({"SessionId": "no_such"}, "sessionId"),

@@ -202,9 +202,9 @@ class Invocation(Relay):
     def _session_choice(self, route: EndpointRoute, session: bytes) -> Choice:
         """The instance that holds the session, and no other. Raises ValidationError."""
         gateway = self.connection.gateway
+        variant = self._target_variant(route)
         key = (route.account, route.region, route.name)
         holder = gateway.sessions.find(key, session, gateway.clock.wall()).instance_id
-        variant = self._target_variant(route)
         for fleet in route.fleets:
             for instance in fleet.instances:
                 if instance.id == holder and holder not in self.tried:
