@@ -7,8 +7,8 @@ what has come meanwhile. A timeout that is judged there blames whoever was waite
 models that had accepted it long before.
 
 So time is counted in slices, and the rules are two. A slice counts for its length and no more,
-however late its end is seen. And the slice that ends a wait must itself have ended in time: after
-a late one the loop gets to read what there is before anybody is judged. An idle machine sees no
+however late its end is seen. And if the slice that ends a wait was late itself, the loop gets to
+read what there is before anybody is judged. An idle machine sees no
 difference; a starved one is patient for as long as it is starved, and never for ever, since each
 slice counts for something.
 
@@ -64,13 +64,14 @@ class Watch:
 class Patience:
     """Calls `ended` once, after `seconds` that the loop was able to watch, unless cancelled."""
 
-    __slots__ = ("_due_at", "_ended", "_left_seconds", "_loop", "_timer")
+    __slots__ = ("_due_at", "_ended", "_last_look", "_left_seconds", "_loop", "_timer")
 
     def __init__(self, seconds: float, ended: Callable[[], object]) -> None:
         self._loop = asyncio.get_running_loop()
         self._ended = ended
         self._left_seconds = seconds
         self._due_at = 0.0
+        self._last_look = False
         self._timer: asyncio.TimerHandle | None = None
         self._wait()
 
@@ -91,7 +92,8 @@ class Patience:
     def _slice_ended(self) -> None:
         if self._left_seconds > 0.0:
             self._wait()
-        elif self._loop.time() > self._due_at + LATE_SECONDS:
+        elif not self._last_look and self._loop.time() > self._due_at + LATE_SECONDS:
+            self._last_look = True
             self._wait_once(_LAST_LOOK_SECONDS)
         else:
             self._timer = None
