@@ -262,7 +262,7 @@ def _refusal_of(operation: str, header: bytes) -> str:
     path = f"/endpoints/NAME/{ending}".encode()
     request = Request("POST", path, 1, [(header, b"x")])
     try:
-        model_request(request, read_target(path), b"0", b"0")
+        model_request(request, read_target(path), b"0", b"\r\n")
     except ValidationError as error:
         return error.message
     raise AssertionError(f"{header!r} is neither known nor refused")

@@ -40,12 +40,11 @@ from inservice.routing import (
 from inservice.transport.client import Client, Upstream
 from inservice.transport.limits import Limits
 from inservice.transport.server import Server
-from inservice.transport.tokens import EXCHANGE
 
 ADDRESS = "unix:/nowhere"
 
 ANSWER = (
-    b"HTTP/1.1 200 OK\r\n%b: %b\r\ncontent-type: application/json\r\ncontent-length: 22\r\n\r\n"
+    b"HTTP/1.1 200 OK%bcontent-type: application/json\r\ncontent-length: 22\r\n\r\n"
     b'{"predictions": [1.0]}'
 )
 
@@ -99,7 +98,7 @@ async def _measure(options: argparse.Namespace) -> None:
             connection.data_received(request)
             asked = upstream.exchange
             assert asked is not None
-            upstream.data_received(ANSWER % (EXCHANGE, asked.token))
+            upstream.data_received(ANSWER % asked.token_line)
 
     gc.collect()
     gc.freeze()

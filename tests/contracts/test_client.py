@@ -35,7 +35,8 @@ class Asked:
 
     def __init__(self, client: Client, mark: bytes = NOBODY) -> None:
         self.mark = mark
-        self.token = client.tokens.next()
+        self.token_line = client.tokens.next()
+        self.token = self.token_line.split()[1]
         self.given_up = False
         self.upstream: Upstream | None = None
         self.head: ResponseHead | None = None

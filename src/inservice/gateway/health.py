@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from inservice.routing import FleetRoute, InstanceRoute, RoutingTable
 from inservice.transport.client import Failure, Pool, Upstream
 from inservice.transport.framing import ResponseHead
-from inservice.transport.tokens import EXCHANGE
 
 if TYPE_CHECKING:
     from inservice.gateway.connection import Gateway
@@ -24,14 +23,14 @@ EVERY_SECONDS = 1.0
 PING_SECONDS = 1.0
 """AWS gives /ping two seconds. This one decides less, and must decide before clients despair."""
 
-_PING = b"GET /ping HTTP/1.1\r\n%b: %b\r\nHost: localhost:8080\r\n\r\n"
+_PING = b"GET /ping HTTP/1.1%bHost: localhost:8080\r\n\r\n"
 
 
 class Ping:
     """One GET /ping; `ok` is done with whether it was answered with 200."""
 
-    def __init__(self, token: bytes) -> None:
-        self.token = token
+    def __init__(self, token_line: bytes) -> None:
+        self.token_line = token_line
         self.given_up = False
         self.upstream: Upstream | None = None
         self.ok: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -60,7 +59,7 @@ class Ping:
 async def ping(pool: Pool) -> bool:
     """Whether an instance answers GET /ping with 200, in time."""
     exchange = Ping(pool.client.tokens.next())
-    pool.send(exchange, [_PING % (EXCHANGE, exchange.token)], PING_SECONDS)
+    pool.send(exchange, [_PING % exchange.token_line], PING_SECONDS)
     return await exchange.ok
 
 

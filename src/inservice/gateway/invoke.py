@@ -50,8 +50,12 @@ _ACTIONS: Final = {
 }
 """IAM's name for each operation. Of a path that leads nowhere those alone hear who may invoke."""
 
-_principal = lru_cache(maxsize=1024)(Principal)
-"""Keys are few, and making one costs 0.5 µs."""
+
+@lru_cache(maxsize=1024)
+def _denial(account: str, arn: str, action: str, region: str, resource: str) -> str | None:
+    """What `denial` says. Clients repeat what they ask: asking again costs 0.2 µs."""
+    return denial(Principal(account, arn), action, region, resource)
+
 
 INVOKE_SECONDS: Final = 60.0
 """How long a container may take to answer InvokeEndpoint."""
@@ -106,8 +110,8 @@ class Invocation(Relay):
         if route is None:
             raise ValidationError(f"Endpoint {name} of account {account} not found.")
         self.route = route
-        self.token = self.connection.gateway.client.tokens.next()
-        head = model_request(request, self.target, self.request_id, self.token)
+        self.token_line = self.connection.gateway.client.tokens.next()
+        head = model_request(request, self.target, self.request_id, self.token_line)
         parts = request.parts
         if request.length <= JOIN_BYTES and len(parts) == 1:
             self.message = (head + parts[0],)
@@ -135,8 +139,8 @@ class Invocation(Relay):
         claim = self.claim()
         claim.verify(body_sha256)
         key, target = claim.key, self.target
-        who, what = _principal(key.account, key.principal), "endpoint/" + target.endpoint
-        why = denial(who, _ACTIONS[target.api], claim.region, what)
+        action, what = _ACTIONS[target.api], "endpoint/" + target.endpoint
+        why = _denial(key.account, key.principal, action, claim.region, what)
         if why is not None:
             raise RuntimeAccessDenied(why)
         return key.account, claim.region

@@ -49,8 +49,8 @@ class Proxied(Relay):
 
     def __init__(self, connection: GatewayConnection, request: Request) -> None:
         super().__init__(connection, request)
-        self.token = connection.gateway.client.tokens.next()
-        self._message = [_head(request, self.token), *request.parts]
+        self.token_line = connection.gateway.client.tokens.next()
+        self._message = [_head(request, self.token_line), *request.parts]
         self._until = connection.gateway.client.now + PATIENCE_SECONDS
 
     def begin(self) -> None:
@@ -84,9 +84,8 @@ class Proxied(Relay):
             self.connection.answer_error(ServiceUnavailable(words), gateway.request_ids.next())
 
 
-def _head(request: Request, token: bytes) -> bytes:
-    lines = [b"%b %b HTTP/1.1\r\n" % (request.method.encode(), request.target)]
-    lines.append(b"%b: %b\r\n" % (EXCHANGE, token))
+def _head(request: Request, token_line: bytes) -> bytes:
+    lines = [b"%b %b HTTP/1.1%b" % (request.method.encode(), request.target, token_line)]
     lines += [b"%b: %b\r\n" % one for one in request.headers if one[0] not in _THIS_HOPS]
     if request.length or request.method in ("POST", "PUT", "PATCH"):
         lines.append(b"content-length: %d\r\n" % request.length)

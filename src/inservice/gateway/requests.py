@@ -17,7 +17,6 @@ from urllib.parse import unquote_to_bytes
 
 from inservice.errors import ValidationError
 from inservice.transport.messages import Request
-from inservice.transport.tokens import EXCHANGE
 
 
 class Api(StrEnum):
@@ -183,24 +182,27 @@ _PATTERNS: Final = {
 }
 
 _MODEL_LINES: Final = {
-    api: b"POST /invocations HTTP/1.1\r\n%b: %%b\r\nHost: localhost:8080\r\n"
+    api: b"POST /invocations HTTP/1.1%%bHost: localhost:8080\r\n"
     b"X-Amzn-SageMaker-Forwarded-Api: %b\r\n"
-    b"Content-Length: %%d\r\nX-Amzn-RequestId: %%b\r\n" % (EXCHANGE, api.value.encode())
+    b"Content-Length: %%d\r\nX-Amzn-RequestId: %%b\r\n" % api.value.encode()
     for api in Api
 }
 
 
-def model_request(request: Request, target: Target, request_id: bytes, token: bytes) -> bytes:
-    """The head of the request that the model gets, `token` in it. Raises ValidationError.
+def model_request(request: Request, target: Target, request_id: bytes, token_line: bytes) -> bytes:
+    """The head of the request that the model gets, `token_line` in it. Raises ValidationError.
 
     `X-Amzn-SageMaker-Forwarded-Api` tells the model which operation was called: serving containers
     choose between a whole and a streamed answer by it. All of them are POSTed to /invocations; the
     OpenAI path is named in a header, as the container contract does it for other paths.
     """
-    lines = [_MODEL_LINES[target.api] % (token, request.length, request_id)]
+    lines = [_MODEL_LINES[target.api] % (token_line, request.length, request_id)]
     if target.model_path:
         lines.append(b"X-Amzn-SageMaker-Model-Invocation-Path: /%b\r\n" % target.model_path)
-    fields = _FIELDS_OF[target.api is Api.STREAM, _OWN_ACCEPT in request.fields]
+    streamed = target.api is Api.STREAM
+    fields = _STREAM_FIELDS if streamed else FIELDS
+    if _OWN_ACCEPT in request.fields:
+        fields = _FIELDS_OF[streamed, True]
     special: list[tuple[Field, bytes]] = []
     for name, value in request.headers:
         field = fields.get(name)

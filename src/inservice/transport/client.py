@@ -78,8 +78,8 @@ class Exchange(Protocol):
 
     given_up: bool
     """Nobody waits for the answer any more."""
-    token: bytes
-    """What only this request knows: it was sent in its EXCHANGE header. From `Client.tokens`."""
+    token_line: bytes
+    """What only this request knows: from `Client.tokens`, and sent with it."""
     upstream: Upstream | None
     """The connection that the request is on, set by it."""
 
@@ -153,7 +153,7 @@ class Upstream:
         """Send a whole request. `deadline` is when its answer must have ended, in watched time."""
         self.exchange, exchange.upstream = exchange, self
         self.deadline = deadline
-        self._echo = b"\r\n%b: %b\r\n" % (EXCHANGE, exchange.token)
+        self._echo = exchange.token_line
         if len(message) == 1:
             self.transport.write(message[0])
         else:
@@ -257,8 +257,11 @@ class Upstream:
                     raise malformed("headers without an end")
                 self._buffer = data[start:]
                 return
-            ours = self._find_echo(data, start, end)
-            if ours < 0:
+            # Half the head of another answer may stand before the one that says the token back: two
+            # heads that were run together are not ours.
+            ours = data.find(self._echo, start, end + 2)
+            if ours < 0 or data.find(b"HTTP/", start + 1, ours) >= 0:
+                ours = -1
                 head = read_response_head(data[start : end + 4])
             else:  # without the token it is the same as the last one, and known
                 rest = ours + len(self._echo) - 2
@@ -271,7 +274,7 @@ class Upstream:
                 raise malformed(f"{self._interim} answers of status {head.status}")
         exchange = self.exchange
         assert exchange is not None
-        if ours < 0 and (self._used or head.fields.get(EXCHANGE, exchange.token) != exchange.token):
+        if ours < 0 and (self._used or not _may_be_ours(head, exchange)):
             raise malformed("it is the answer to another request")
         self._keep = ours >= 0 and head.keep_alive and not self.transport.get_write_buffer_size()
         if self.headless:
@@ -287,15 +290,6 @@ class Upstream:
             self._end(len(data) - start)
         elif start < len(data):
             self._receive_body(data, start)
-
-    def _find_echo(self, data: bytes, start: int, end: int) -> int:
-        """Where in a head its token is said back, -1 if it is not.
-
-        The beginning of another answer may stand before the one that says it: two heads that were
-        run together are not ours.
-        """
-        at = data.find(self._echo, start, end + 2)
-        return at if at < 0 or data.find(b"HTTP/", start + 1, at) < 0 else -1
 
     def _receive_body(self, data: bytes, start: int) -> None:
         exchange = self.exchange
@@ -340,6 +334,12 @@ class Upstream:
         if exchange is not None:
             exchange.upstream = None
             exchange.answer_ended()
+
+
+def _may_be_ours(head: ResponseHead, exchange: Exchange) -> bool:
+    """Whether an answer on a connection's first request says no other token."""
+    said = head.fields.get(EXCHANGE)
+    return said is None or exchange.token_line.endswith(b": %b\r\n" % said)
 
 
 class Pool:

@@ -19,19 +19,20 @@ _DEALT_AT_ONCE: Final = 512
 
 class Tokens:
     """Tokens for requests: 64 bits of the kernel's randomness each, so that nobody guesses the next
-    request's. Read by the hundred they cost 0.06 µs, one by one 0.7."""
+    request's. Read by the hundred they cost 0.15 µs, one by one 0.9."""
 
-    __slots__ = ("_at", "_dealt")
+    __slots__ = ("_lines",)
 
     def __init__(self) -> None:
-        self._dealt = b""
-        self._at = 0
+        self._lines: list[bytes] = []
 
     def next(self) -> bytes:
-        """16 characters that nobody else knows."""
-        at = self._at
-        if at >= len(self._dealt):
-            self._dealt = os.urandom(_SIZE // 2 * _DEALT_AT_ONCE).hex().encode()
-            at = 0
-        self._at = at + _SIZE
-        return self._dealt[at : at + _SIZE]
+        """The header line with a token that nobody else knows, and a CRLF before it: what goes
+        between two other lines of the request, and is looked for in its answer."""
+        if not self._lines:
+            dealt = os.urandom(_SIZE // 2 * _DEALT_AT_ONCE).hex().encode()
+            self._lines = [
+                b"\r\n%b: %b\r\n" % (EXCHANGE, dealt[at : at + _SIZE])
+                for at in range(0, len(dealt), _SIZE)
+            ]
+        return self._lines.pop()
