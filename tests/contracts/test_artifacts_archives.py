@@ -26,7 +26,9 @@ from inservice.artifacts.errors import (
     FetchTimedOut,
     LimitExceeded,
     StoreFull,
+    UnsafeMember,
 )
+from inservice.artifacts.lint import lint
 from tests.contracts import archives
 from tests.contracts.archives import header, member, model_archive, packed, pax
 
@@ -138,6 +140,60 @@ def test_what_tar_programs_write_is_read(place: Place, kind: int) -> None:
         if path.is_file()
     }
     assert found == files
+
+
+@pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("root", [os.path.sep, "", ".", "./", "//", "/./"])
+def test_what_the_sagemaker_sdk_repacks_is_read(
+    place: Place, tmp_path: Path, kind: int, root: str
+) -> None:
+    """As `sagemaker.utils.create_tar_file` and `repack_model` do it: a directory, under a name that
+    is the root in one spelling or another."""
+    (tmp_path / "model/code").mkdir(parents=True)
+    (tmp_path / "model/model.joblib").write_bytes(b"1")
+    (tmp_path / "model/code/inference.py").write_bytes(b"2")
+    with tarfile.open(tmp_path / "packed", "w:gz", format=kind) as tar:
+        tar.add(tmp_path / "model", arcname=root)
+    content = (tmp_path / "packed").read_bytes()
+    model = place.fetch(content)
+    assert {str(path.relative_to(model)) for path in model.rglob("*")} == {
+        "model.joblib",
+        "code",
+        "code/inference.py",
+    }
+    assert lint(place.inbox / "model.tar.gz").loader.endswith("of model.joblib")
+
+
+@pytest.mark.parametrize(
+    ("root", "kind"),
+    [
+        *((root, b"5") for root in ("/", "//", "/.", "/./", "./", ".", "", "./././", "/.//")),
+        *((root, b"0") for root in ("/", "//", "/./", "./", "/.//")),  # of 1979: the slash says it
+    ],
+)
+def test_a_directory_that_is_the_root_is_the_root(place: Place, root: str, kind: bytes) -> None:
+    for first in (header(root, kind=kind), pax({"path": root}) + header("x/", kind=kind)):
+        archive = packed(first, header(root, kind=kind), member("model.joblib", b"1"))
+        assert (place.fetch(archive) / "model.joblib").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("name", ["/a", "/..", "/../", "//etc/", "/./a/", "/ ", "/.../", "/etc"])
+@pytest.mark.parametrize("kind", [b"5", b"0", b"2", b"1"])
+def test_every_other_absolute_name_is_refused_as_ever(place: Place, name: str, kind: bytes) -> None:
+    with pytest.raises(UnsafeMember):
+        place.fetch(packed(header(name, kind=kind), member("model.joblib", b"1")))
+    assert not lint(place.inbox / "model.tar.gz").deployable
+    assert place.is_clean()
+
+
+@pytest.mark.parametrize("name", ["/", "//", "/.", "", ".", "/./"])
+@pytest.mark.parametrize("kind", [b"2", b"1", b"3", b"6"])
+def test_nothing_but_a_directory_is_the_root(place: Place, name: str, kind: bytes) -> None:
+    with pytest.raises(UnsafeMember):
+        place.fetch(packed(header(name, kind=kind, target="/etc"), member("model.joblib", b"1")))
+    with pytest.raises(UnsafeMember):
+        place.fetch(packed(member(name.rstrip("/") or ".", b"1")))
+    assert place.is_clean()
 
 
 def test_odd_but_honest_archives_are_read(place: Place) -> None:

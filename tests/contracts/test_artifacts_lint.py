@@ -8,11 +8,14 @@ import types
 from collections.abc import Mapping
 from pathlib import Path
 
+import joblib
 import pytest
+from sklearn.dummy import DummyClassifier
 
 from inservice.artifacts import program
 from inservice.artifacts.lint import Report, Severity, lint
 from inservice.modelserver import program as modelserver_program
+from inservice.modelserver.frameworks import sklearn
 from tests.contracts import archives
 from tests.contracts.archives import member, model_archive, packed
 
@@ -99,6 +102,28 @@ def test_what_is_worth_knowing(tmp_path: Path) -> None:
         ("note", "._model.joblib"),
         ("note", ".git/HEAD"),
     ]
+
+
+LITTER = (
+    *("._model.joblib", "._a.pkl", ".DS_Store", ".hidden.joblib", "._code"),
+    *("__MACOSX/._model.joblib", "__MACOSX/model.joblib", "PaxHeaders.123/model.joblib"),
+    *("PaxHeader/model.joblib", "code/._inference.py", ".ipynb_checkpoints/model.joblib"),
+)
+
+
+def test_what_systems_leave_behind_is_never_a_model(tmp_path: Path) -> None:
+    """One model with all of it around: neither `lint` nor the model server has a choice to make."""
+    files = dict.fromkeys(LITTER, b"x") | {"best.pkl": b"x"}
+    for report in (of_archive(tmp_path, model_archive(files)), of_directory(tmp_path, files)):
+        assert report.deployable
+        assert report.loader == "scikit-learn: joblib.load of best.pkl"
+    joblib.dump(DummyClassifier().fit([[0.0]], [1]), tmp_path / "model/best.pkl")
+    assert isinstance(sklearn.load(tmp_path / "model"), DummyClassifier)
+    (tmp_path / "model/best.pkl").unlink()
+    assert "Nothing would load this" in lint(tmp_path / "model").findings[0].says
+    with pytest.raises(sklearn.NoModel, match="none of model.joblib") as nothing:
+        sklearn.load(tmp_path / "model")
+    assert "._" not in str(nothing.value)
 
 
 def test_every_bad_member_is_named_not_only_the_first(tmp_path: Path) -> None:

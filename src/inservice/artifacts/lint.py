@@ -17,7 +17,13 @@ from pathlib import Path, PurePosixPath
 from inservice.artifacts.errors import ArchiveRefused, ArtifactError, shown
 from inservice.artifacts.gunzip import Gunzip
 from inservice.artifacts.limits import Limits, Watch
-from inservice.artifacts.paths import Outline, Parts, parts_of_key, parts_of_member
+from inservice.artifacts.paths import (
+    Outline,
+    Parts,
+    is_litter,
+    parts_of_key,
+    parts_of_member,
+)
 from inservice.artifacts.program import inspect_program
 from inservice.artifacts.tar import Kind, TarReader
 from inservice.artifacts.unpack import refuse_unsafe
@@ -127,8 +133,9 @@ class _Contents:
                 for member in archive.members():
                     with self._judging(member.name):
                         refuse_unsafe(member)
-                        parts = parts_of_member(member.name)
-                        if member.kind is Kind.DIRECTORY:
+                        is_directory = member.kind is Kind.DIRECTORY
+                        parts = parts_of_member(member.name, directory=is_directory)
+                        if is_directory:
                             self._outline.add_directory(parts)
                         else:
                             self._take(parts, member.size_bytes, archive.content())
@@ -192,7 +199,7 @@ def _loader(
 
 def _pickled(contents: _Contents) -> tuple[str, list[Finding]]:
     """The file that the default model_fn would load, or why there is none."""
-    top = [name for name in contents.sizes if "/" not in name]
+    top = [name for name in contents.sizes if "/" not in name and not is_litter(name)]
     named = [name for name in PICKLES if name in top]
     others = sorted(name for name in top if name.endswith(PICKLE_SUFFIXES))
     if named or len(others) == 1:
@@ -208,6 +215,7 @@ def _pickled(contents: _Contents) -> tuple[str, list[Finding]]:
 
 def _why_nothing_loads(sizes: Iterable[str]) -> str:
     """The usual mistakes, by what is there instead."""
+    sizes = [name for name in sizes if not is_litter(name)]
     deeper = next((n for n in sizes if PurePosixPath(n).name in (*PICKLES, "inference.py")), None)
     if deeper == "inference.py":
         return "inference.py is beside code/, not in it. Move it to code/inference.py."
@@ -235,7 +243,7 @@ def _remarks(contents: _Contents) -> Iterator[Finding]:
         )
     for name in contents.sizes:
         parts = PurePosixPath(name).parts
-        if parts[-1].startswith("._"):
+        if parts[-1].startswith("._") or {".DS_Store", "__MACOSX"} & set(parts):
             says = "macOS added it. Pack with COPYFILE_DISABLE=1 to leave it out."
             yield Finding(Severity.NOTE, name, says)
         elif {".git", ".ipynb_checkpoints", "__pycache__", ".venv"} & set(parts):

@@ -14,10 +14,16 @@ Parts = tuple[str, ...]
 """A relative path; empty for the directory itself."""
 
 
-def parts_of_member(name: str) -> Parts:
+def parts_of_member(name: str, *, directory: bool) -> Parts:
     """The path of a tar member. `./a`, `a/` and `a//b` are what tar programs write, and mean
-    `a`, `a` and `a/b`. Raises UnsafeMember."""
-    if name.startswith("/"):
+    `a`, `a` and `a/b`.
+
+    A *directory* whose name has no part at all is the model's directory, absolute or not: the
+    SageMaker SDK packs with `arcname=os.path.sep`, and each of its archives begins with `/`.
+    Raises UnsafeMember.
+    """
+    is_root = directory and not name.strip("./") and ".." not in name
+    if name.startswith("/") and not is_root:
         raise UnsafeMember(f'Member "{shown(name)}" has an absolute path. {_PACK_ADVICE}')
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     _refuse_bad_parts(parts, name, "Member")
@@ -39,6 +45,16 @@ def parts_of_key(relative: str, key: str) -> Parts:
         )
     _refuse_bad_parts(parts, key, "Object")
     return parts
+
+
+def is_litter(path: str) -> bool:
+    """Whether a file is what a system or a tool leaves beside others: hidden, as AppleDouble's
+    `._model.joblib` and `.DS_Store` are, or what macOS and old tars put into a folder of their own.
+    It is unpacked like any other file, and is never taken for a model."""
+    return any(
+        part.startswith((".", "PaxHeaders")) or part in ("__MACOSX", "PaxHeader")
+        for part in path.split("/")
+    )
 
 
 class Outline:

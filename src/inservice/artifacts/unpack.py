@@ -68,8 +68,9 @@ def _unpack_archive(stream: Gunzip, tree: TreeWriter) -> None:
     archive = TarReader(stream)
     for member in archive.members():
         refuse_unsafe(member)
-        parts = parts_of_member(member.name)
-        if member.kind is Kind.DIRECTORY:
+        is_directory = member.kind is Kind.DIRECTORY
+        parts = parts_of_member(member.name, directory=is_directory)
+        if is_directory:
             tree.add_directory(parts)
         else:
             tree.add_file(parts, archive.content())

@@ -26,7 +26,7 @@ def load(model_dir: Path) -> Any:
     joblib reads plain pickles as well, so it is tried for every name.
     """
     named = [path for name in NAMES if (path := model_dir / name).is_file()]
-    others = [p for p in sorted(model_dir.glob("[!.]*")) if p.suffix in SUFFIXES and p.is_file()]
+    others = [p for p in _visible(model_dir) if p.suffix in SUFFIXES and p.is_file()]
     found = named or others
     if not found:
         raise NoModel(
@@ -122,5 +122,10 @@ def _without_gaps(rows: list[list[Any]]) -> np.ndarray[Any, Any]:
 
 
 def _contents(model_dir: Path) -> str:
-    names = sorted(p.name for p in model_dir.glob("*"))[:10] if model_dir.is_dir() else []
-    return ", ".join(names) or "nothing"
+    return ", ".join(path.name for path in _visible(model_dir)[:10]) or "nothing"
+
+
+def _visible(model_dir: Path) -> list[Path]:
+    """What the artifact holds, without what macOS and others leave beside it: `._model.joblib` is
+    no model. `artifacts.paths.is_litter` judges the same for `model lint`."""
+    return sorted(path for path in model_dir.glob("*") if not path.name.startswith("."))
