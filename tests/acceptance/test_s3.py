@@ -10,7 +10,8 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.acceptance.server import ECHO, IMAGE, Server, archive, variant
+from tests.acceptance.server import ECHO, IMAGE, Server, archive, run_cli, variant
+from tests.contracts.scripted_s3 import ScriptedS3
 
 KEY = {"aws_access_key_id": "s3-key", "aws_secret_access_key": "s3-secret"}
 
@@ -80,3 +81,33 @@ def test_model_and_code_come_from_s3_and_outlive_the_object(
     described = server.settled("late")
     assert described["EndpointStatus"] == "Failed"
     assert "Could not access model data at s3://models/echo/" in described["FailureReason"]
+
+
+def test_a_server_started_from_its_own_shell_keeps_its_key(
+    start_server: Callable[..., Server],
+) -> None:
+    """`eval "$(inservice env)"; inservice down; inservice up`, with a store that is somebody's."""
+    first = start_server()  # and the fixture ends whichever runs on its records
+    exports = run_cli("env", data_dir=first.data_dir).stdout
+    shell = {
+        name: value.strip("'")
+        for name, _, value in (
+            line.removeprefix("export ").partition("=") for line in exports.splitlines()
+        )
+        if value
+    }
+    assert shell["AWS_ACCESS_KEY_ID"] == first.credentials["access_key_id"]
+    run_cli("down", data_dir=first.data_dir)
+    with ScriptedS3({"m.tar.gz": b""}) as store:
+        environment = shell | {"AWS_ENDPOINT_URL_S3": store.url}
+        server = Server.start(first.data_dir, environment=environment)
+        container = {"Image": IMAGE, "ModelDataUrl": "s3://models/m.tar.gz"}
+        server.client("sagemaker").create_model(ModelName="m", PrimaryContainer=container)
+        server.create_config("c", variant("m"))
+        server.client("sagemaker").create_endpoint(EndpointName="ep", EndpointConfigName="c")
+        described = server.settled("ep")
+        assert described["EndpointStatus"] == "Failed"
+        assert shell["AWS_ACCESS_KEY_ID"] in described["FailureReason"]
+        assert shell["AWS_SECRET_ACCESS_KEY"] not in described["FailureReason"]
+        assert "inservice env" in described["FailureReason"]
+        assert store.counts == {}

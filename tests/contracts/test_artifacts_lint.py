@@ -121,7 +121,7 @@ def test_what_systems_leave_behind_is_never_a_model(tmp_path: Path) -> None:
     assert isinstance(sklearn.load(tmp_path / "model"), DummyClassifier)
     (tmp_path / "model/best.pkl").unlink()
     assert "Nothing would load this" in lint(tmp_path / "model").findings[0].says
-    with pytest.raises(sklearn.NoModel, match="none of model.joblib") as nothing:
+    with pytest.raises(sklearn.NoModel, match=r"none of model\.joblib") as nothing:
         sklearn.load(tmp_path / "model")
     assert "._" not in str(nothing.value)
 

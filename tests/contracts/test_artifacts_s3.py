@@ -25,7 +25,7 @@ from inservice.artifacts.errors import (
     StorageFailed,
     UnsafeMember,
 )
-from inservice.artifacts.s3 import s3_client
+from inservice.artifacts.s3_client import s3_client
 from tests.contracts.archives import model_archive
 from tests.contracts.scripted_s3 import Request, ScriptedS3
 
@@ -387,15 +387,15 @@ def test_the_endpoint_is_found_as_documented(
         "services = local\n[services local]\ns3 =\n  endpoint_url = http://profile.example\n"
     )
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://inservice.example")
-    plain = s3_client().meta
+    plain = s3_client().client.meta
     assert plain.endpoint_url == "https://s3.amazonaws.com"
     assert plain.region_name == "us-east-1"
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
-    assert s3_client().meta.endpoint_url == "http://profile.example"
-    assert s3_client().meta.region_name == "eu-central-1"
+    assert s3_client().client.meta.endpoint_url == "http://profile.example"
+    assert s3_client().client.meta.region_name == "eu-central-1"
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://environment.example")
-    assert s3_client().meta.endpoint_url == "http://environment.example"
-    assert s3_client("http://setting.example").meta.endpoint_url == "http://setting.example"
+    assert s3_client().client.meta.endpoint_url == "http://environment.example"
+    assert s3_client("http://setting.example").client.meta.endpoint_url == "http://setting.example"
 
 
 def test_it_works_with_somebody_elses_s3(tmp_path: Path) -> None:

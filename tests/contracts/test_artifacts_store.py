@@ -25,7 +25,7 @@ from inservice.artifacts.errors import (
     StorageFailed,
     UnsafeMember,
 )
-from inservice.artifacts.s3 import s3_client
+from inservice.artifacts.s3_client import s3_client
 from tests.contracts.archives import model_archive
 from tests.contracts.scripted_s3 import Request, ScriptedS3
 
@@ -190,7 +190,7 @@ FETCHING = """
 import sys
 from pathlib import Path
 from inservice.artifacts import ArtifactStore
-from inservice.artifacts.s3 import s3_client
+from inservice.artifacts.s3_client import s3_client
 store = ArtifactStore(Path(sys.argv[1]) / "store", s3=lambda: s3_client(sys.argv[2]))
 store.fetch(sys.argv[3], pin="fleet")
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 from inservice.api.application import create_application
 from inservice.api.exposition import with_metrics
 from inservice.app.live import LiveServer
-from inservice.artifacts.s3 import s3_client
+from inservice.artifacts.s3_client import OwnServer, Storage, s3_client
 from inservice.artifacts.store import ArtifactStore
 from inservice.clock import SystemClock
 from inservice.config import Settings
@@ -86,7 +86,7 @@ class Control:
         )
         self._artifacts = ArtifactStore(
             settings.data_dir / "artifacts",
-            s3=s3_client,
+            s3=self._s3_storage,
             file_roots=[Path("/")],
             private=[settings.data_dir, settings.run_dir],
         )
@@ -117,6 +117,14 @@ class Control:
                 seen.handle.log_path for seen in self._instances.all() if seen.handle.log_path
             ],
         )
+
+    def _s3_storage(self) -> Storage:
+        """Where artifacts come from: any store but this server, with any key but its own."""
+        settings = self._settings
+        own = OwnServer(
+            lambda key_id: self._keys.find(key_id) is not None, settings.host, settings.port
+        )
+        return s3_client(profile=settings.s3_profile, own=own)
 
     def _decide_and_act(self) -> None:
         """Look → decide → remember → do."""

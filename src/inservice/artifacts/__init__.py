@@ -2,6 +2,7 @@
 
 sources.py    what a URI may be, and what every storage answers
 s3.py         s3://, in anything that speaks S3           files.py   file://, on one host
+s3_client.py  whom the server asks, with which key
 gunzip.py     tar.py      readers of archives for which nobody vouches
 paths.py      tree.py     which names become paths, and how they are written
 unpack.py     a source and a listing become a tree

@@ -1,11 +1,5 @@
 """Artifacts in S3, or in anything that speaks its protocol.
 
-Credentials, region, profile, proxies and certificates are found as boto3 finds them. The address is
-not quite: people who use InService have AWS_ENDPOINT_URL set to InService itself, and this server
-must not ask itself for models. So the S3 endpoint is, in this order: the server's own setting,
-AWS_ENDPOINT_URL_S3, `endpoint_url` of `s3` in the profile's `services` section, and else AWS. The
-general AWS_ENDPOINT_URL and the profile's general `endpoint_url` are ignored.
-
 A read is bound to the version that was looked up (`If-Match`) and goes on where it stopped
 (`Range`) after a reset, so a large artifact survives a bad connection and never mixes two versions.
 Redirects are not followed: a configured endpoint alone is talked to. (Of AWS itself botocore learns
@@ -15,14 +9,11 @@ a bucket's region and asks there.)
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import botocore.session
-from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -45,41 +36,14 @@ from inservice.artifacts.errors import (
 )
 from inservice.artifacts.gunzip import ByteReader
 from inservice.artifacts.limits import Limits, Watch
+from inservice.artifacts.s3_client import OWN_KEY_ADVICE, STALL_SECONDS, Storage
 from inservice.artifacts.sources import Item, Listing, Progress, Request, S3Location
-
-CONNECT_SECONDS = 5.0
-STALL_SECONDS = 10.0
-"""A storage that sends nothing for this long is asked again, from where it stopped."""
 
 FAILURES_MAX = 5
 """Failures in a row without progress. With the usual pauses that is about 6 s of outage; what
 lasts longer is better told to the user than waited for."""
 PROGRESS_BYTES = 1024 * 1024
 """What must arrive between two failures for them not to be "in a row"."""
-
-
-def s3_client(endpoint_url: str = "", environment: Mapping[str, str] = os.environ) -> Any:
-    """A botocore client for S3. `endpoint_url` is the server's own setting; empty for none."""
-    session = botocore.session.Session()
-    session.set_config_variable("ignore_configured_endpoint_urls", True)
-    chosen = endpoint_url or environment.get("AWS_ENDPOINT_URL_S3") or _profile_endpoint(session)
-    client = session.create_client(
-        "s3",
-        region_name=session.get_config_variable("region") or "us-east-1",
-        endpoint_url=chosen,
-        config=Config(
-            connect_timeout=CONNECT_SECONDS,
-            read_timeout=STALL_SECONDS,
-            retries={"mode": "standard", "total_max_attempts": 1},  # ours know the deadline
-            # Many S3-compatible stores know no additional checksums.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            user_agent_extra="inservice",
-        ),
-    )
-    if chosen:
-        client.meta.events.register_last("before-parameter-build.s3", _stay_in_region)
-    return client
 
 
 _ON_THE_WAY = (HTTPClientError, NotConnected, ResponseParserError)
@@ -91,14 +55,15 @@ class S3Source:
 
     def __init__(
         self,
-        client: Any,
+        storage: Storage,
         request: Request,
         limits: Limits,
         watch: Watch,
         progress: Progress | None = None,
     ) -> None:
         assert isinstance(request.location, S3Location)
-        self._client = client
+        self._storage = storage
+        self._client = storage.client
         self._bucket = request.location.bucket
         self._key = request.location.key
         self._prefix = request.prefix
@@ -118,7 +83,9 @@ class S3Source:
     @contextmanager
     def open(self, item: Item) -> Iterator[ByteReader]:
         """Read one object. Raises ArtifactChanged if it is not the one that was looked up."""
-        reader = _ObjectReader(self._get, item, self._limits, self._watch, self._arrived)
+        reader = _ObjectReader(
+            self._storage, self._get, item, self._limits, self._watch, self._arrived
+        )
         try:
             yield reader
         finally:
@@ -126,6 +93,7 @@ class S3Source:
 
     def _look_at(self) -> Listing:
         answer = _patiently(
+            self._storage,
             self._watch,
             self._limits,
             lambda: self._client.head_object(Bucket=self._bucket, Key=self._key),
@@ -139,7 +107,7 @@ class S3Source:
         items: list[Item] = []
         token: dict[str, str] = {}
         while True:
-            page = _patiently(self._watch, self._limits, partial(self._list, token))
+            page = _patiently(self._storage, self._watch, self._limits, partial(self._list, token))
             for found in page.get("Contents", ()):
                 key, size = str(found.get("Key", "")), int(found.get("Size", -1))
                 relative = key.removeprefix(self._key)
@@ -197,12 +165,14 @@ class _ObjectReader:
 
     def __init__(
         self,
+        storage: Storage,
         get: Callable[[Item, int], Any],
         item: Item,
         limits: Limits,
         watch: Watch,
         arrived: Callable[[int], None],
     ) -> None:
+        self._storage = storage
         self._get = get
         self._item = item
         self._limits = limits
@@ -220,9 +190,9 @@ class _ObjectReader:
             try:
                 piece = self._read_some(min(size, left))
             except ClientError as error:
-                self._go_on_after(_meaning(error, self._item), error)
+                self._go_on_after(_meaning(error, self._item, self._storage), error)
             except (BotoCoreError, HTTPError, OSError, ResponseParserError) as error:
-                self._go_on_after(_meaning(error, self._item), error)
+                self._go_on_after(_meaning(error, self._item, self._storage), error)
             except StorageFailed as error:
                 self._go_on_after(error, error)
             else:
@@ -263,14 +233,14 @@ class _ObjectReader:
         self._watch.pause(_pause_seconds(self._limits, self._failures))
 
 
-def _patiently(watch: Watch, limits: Limits, call: Callable[[], Any]) -> Any:
+def _patiently(storage: Storage, watch: Watch, limits: Limits, call: Callable[[], Any]) -> Any:
     """Ask until there is an answer. Raises what the last failure means."""
     for failures in range(1, FAILURES_MAX + 1):
         watch.check()
         try:
             return call()
         except (ClientError, BotoCoreError, HTTPError, OSError, ResponseParserError) as error:
-            meaning = _meaning(error, None)
+            meaning = _meaning(error, None, storage)
             if not meaning.transient or failures == FAILURES_MAX:
                 raise meaning from error
         watch.pause(_pause_seconds(limits, failures))
@@ -289,14 +259,21 @@ def _changed(item: Item) -> ArtifactChanged:
     )
 
 
-def _meaning(error: Exception, item: Item | None) -> ArtifactError:
+def _meaning(error: Exception, item: Item | None, storage: Storage) -> ArtifactError:
     """What an error of the storage, or of the way to it, says about the artifact."""
     if isinstance(error, ClientError):
-        return _meaning_of_answer(error, item)
+        return _meaning_of_answer(error, item, storage)
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
+        if own_key := storage.passed_over:
+            return ArtifactForbidden(
+                f"The server has no S3 credentials for {shown(storage.name)}. It found the access "
+                f"key {shown(own_key)}, which is for this server itself and is sent to no storage. "
+                f"{OWN_KEY_ADVICE}"
+            )
         return ArtifactForbidden(
-            "The server has no S3 credentials. Give it some where boto3 looks for them "
-            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile) before it starts."
+            f"The server has no S3 credentials for {shown(storage.name)}. Give it some where boto3 "
+            "looks for them (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile) before it "
+            "starts, or name a profile for artifacts in INSERVICE_S3_PROFILE."
         )
     text = shown(str(error), characters_max=200)
     if isinstance(error, BotoCoreError) and not isinstance(error, _ON_THE_WAY):
@@ -304,11 +281,13 @@ def _meaning(error: Exception, item: Item | None) -> ArtifactError:
     return StorageFailed(f"The storage did not answer, {FAILURES_MAX} times: {text}")
 
 
-def _meaning_of_answer(error: ClientError, item: Item | None) -> ArtifactError:
+def _meaning_of_answer(error: ClientError, item: Item | None, storage: Storage) -> ArtifactError:
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     code = shown(str(error.response.get("Error", {}).get("Code", "")), characters_max=60)
     named = f" ({code})" if code not in ("", str(status)) else ""  # to HEAD there is no more to say
     said = f"The storage answered {status}{named}."
+    with_key = f" to the access key {shown(storage.key_id)}" if storage.key_id else ""
+    who = f"{shown(storage.name)} answered {status}{named}{with_key}."
     if status == 404:
         return ArtifactMissing(
             f"There is no such bucket or object. {said} Please ensure that the object exists, "
@@ -316,7 +295,7 @@ def _meaning_of_answer(error: ClientError, item: Item | None) -> ArtifactError:
         )
     if status in (401, 403):
         return ArtifactForbidden(
-            f'{said} Please ensure that the server\'s S3 credentials have "s3:GetObject" (for a '
+            f'{who} Please ensure that the server\'s S3 credentials have "s3:GetObject" (for a '
             'prefix also "s3:ListBucket") permissions, and that the object exists.'
         )
     if status == 412 and item is not None:
@@ -327,20 +306,3 @@ def _meaning_of_answer(error: ClientError, item: Item | None) -> ArtifactError:
         f"{said} Please ensure that the object is located in the region, and under the endpoint, "
         "that this server uses for S3."
     )
-
-
-def _stay_in_region(context: dict[str, Any], **_: object) -> None:
-    """Tell botocore that it has already looked for the bucket's region.
-
-    It does so on a redirect, with a HeadBucket that may be redirected in turn: a storage that
-    redirects everything sends it into a recursion of requests. Of AWS, regions are believed.
-    """
-    context.setdefault("s3_redirect", {})["redirected"] = True
-
-
-def _profile_endpoint(session: botocore.session.Session) -> str | None:
-    """`endpoint_url` of `s3` in the `services` section that the profile names."""
-    named = session.get_scoped_config().get("services")
-    section = session.full_config.get("services", {}).get(named) or {}
-    endpoint: str | None = section.get("s3", {}).get("endpoint_url")
-    return endpoint

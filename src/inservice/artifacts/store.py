@@ -58,7 +58,7 @@ class ArtifactStore:
     ) -> None:
         """Sweep what a killed process left behind.
 
-        `s3` makes the S3 client when one is first needed (see `artifacts.s3.s3_client`);
+        `s3` makes the S3 client when one is first needed (see `artifacts.s3_client`);
         `file_roots` are the directories below which file:// may read: by default none; and
         `private` those in them that it never reads, whoever asks: the server's keys and records.
         """
