@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from inservice.artifacts import ArtifactStore, Limits
+from inservice.artifacts import Artifact, ArtifactStore, Limits
 from inservice.artifacts.errors import (
     ArtifactChanged,
     ArtifactForbidden,
@@ -26,6 +28,8 @@ from inservice.artifacts.errors import (
     UnsafeMember,
 )
 from inservice.artifacts.s3_client import s3_client
+from inservice.artifacts.shelf import SET_ASIDE_MAX
+from inservice.artifacts.tree import Entry
 from tests.contracts.archives import model_archive
 from tests.contracts.scripted_s3 import Request, ScriptedS3
 
@@ -172,13 +176,156 @@ def test_a_lost_tree_is_fetched_again_and_compared(tmp_path: Path, s3: ScriptedS
     assert "not what this fleet began with" in refusal.value.reason
 
 
-def test_after_a_boot_content_is_checked_byte_for_byte(tmp_path: Path, s3: ScriptedS3) -> None:
-    """A host that lost power may keep a file's name and size and lose its bytes."""
-    path = open_store(tmp_path, s3).fetch(URI, pin="fleet").path
-    damage(path / "model.joblib", b"\0" * 500_000)
-    (path.parent / "boot").write_text("another boot")
+def test_each_process_reads_what_it_hands_out(tmp_path: Path, s3: ScriptedS3) -> None:
+    """A host that lost power may keep a file's name, size and times and lose its bytes."""
+    path = open_store(tmp_path, s3).fetch(URI, pin="fleet").path / "model.joblib"
+    times = path.stat()
+    damage(path, b"\0" * 500_000)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     open_store(tmp_path, s3).fetch(URI, pin="fleet")
-    assert (path / "model.joblib").read_bytes().startswith(b"first")
+    assert path.read_bytes().startswith(b"first")
+
+
+def rewrite(tree: Path) -> None:
+    """As a model would that has something to hide: the same size, the same times, the same mode."""
+    path = tree / "model.joblib"
+    before = path.stat()
+    damage(path, b"evil!" * 100_000)
+    path.chmod(before.st_mode)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def replace_by_link(tree: Path) -> None:
+    """Today it reads as it did; tomorrow it need not."""
+    outside = tree.parents[3] / "outside"
+    outside.write_bytes((tree / "model.joblib").read_bytes())
+    tree.chmod(0o755)
+    (tree / "model.joblib").unlink()
+    (tree / "model.joblib").symlink_to(outside)
+
+
+def replace_the_tree_by_a_link(tree: Path) -> None:
+    tree.rename(tree.parents[3] / "moved")
+    tree.symlink_to(tree.parents[3] / "moved")
+
+
+def add_code(tree: Path) -> None:
+    tree.chmod(0o755)
+    (tree / "code").mkdir()
+    (tree / "code/inference.py").write_text("evil")
+    tree.chmod(0o555)
+
+
+def add_an_empty_directory(tree: Path) -> None:
+    tree.chmod(0o755)
+    (tree / "code").mkdir()
+
+
+def add_a_link_to_a_directory(tree: Path) -> None:
+    tree.chmod(0o755)
+    (tree / "code").symlink_to("/etc")
+
+
+def remove(tree: Path) -> None:
+    tree.chmod(0o755)
+    (tree / "model.joblib").unlink()
+
+
+def replace_by_pipe(tree: Path) -> None:
+    remove(tree)
+    os.mkfifo(tree / "model.joblib")
+
+
+def open_to_all(tree: Path) -> None:
+    """Nothing is changed yet, and everybody could."""
+    (tree / "model.joblib").chmod(0o666)
+
+
+def rewrite_with_the_manifest(tree: Path) -> None:
+    """The record of what is in it is beside it, for whoever can write there."""
+    rewrite(tree)
+    entry = Entry("model.joblib", 500_000, hashlib.sha256(b"evil!" * 100_000).hexdigest())
+    document = {"size_bytes": 500_000, "entries": [entry]}
+    (tree.parent / "manifest.json").write_bytes(msgspec.json.encode(document))
+
+
+TAMPERINGS = [
+    rewrite,
+    replace_by_link,
+    replace_the_tree_by_a_link,
+    add_code,
+    add_an_empty_directory,
+    add_a_link_to_a_directory,
+    remove,
+    replace_by_pipe,
+    open_to_all,
+    rewrite_with_the_manifest,
+]
+
+
+def seen_by_a_model(artifact: Artifact) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(artifact.path)): path.read_bytes() if path.is_file() else b""
+        for path in artifact.path.rglob("*")
+    }
+
+
+@pytest.mark.parametrize("tamper", TAMPERINGS, ids=lambda tamper: str(tamper.__name__))
+@pytest.mark.parametrize("who", ["replacement", "other fleet", "fresh upload"])
+@pytest.mark.parametrize("again", [False, True], ids=["same process", "new process"])
+def test_a_tree_that_somebody_changed_is_handed_to_nobody(
+    tmp_path: Path,
+    s3: ScriptedS3,
+    caplog: pytest.LogCaptureFixture,
+    tamper: Callable[[Path], None],
+    who: str,
+    again: bool,
+) -> None:
+    """Neither to a replacement in the same fleet, nor to another endpoint with the same content,
+    nor to whoever uploads the same content anew."""
+    store = open_store(tmp_path, s3)
+    first = store.fetch(URI, pin="fleet")
+    tamper(first.path)
+    if again:
+        store = open_store(tmp_path, s3)
+    s3.objects["fresh.tar.gz"] = model_archive({"model.joblib": b"first" * 100_000})
+    uri = "s3://bucket/fresh.tar.gz" if who == "fresh upload" else URI
+    artifact = store.fetch(uri, pin="fleet" if who == "replacement" else "another")
+    assert artifact.digest == first.digest
+    assert seen_by_a_model(artifact) == {"model.joblib": b"first" * 100_000}
+    assert artifact.path.lstat().st_mode == 0o40555
+    (aside,) = names(tmp_path, "set-aside")
+    assert first.digest in caplog.text
+    assert aside in caplog.text
+    assert store.fetch(URI, pin="fleet").path == artifact.path
+    assert names(tmp_path, "set-aside") == [aside]
+
+
+def test_a_changed_tree_whose_source_is_gone_is_not_served(tmp_path: Path, s3: ScriptedS3) -> None:
+    store = open_store(tmp_path, s3)
+    rewrite(store.fetch(URI, pin="fleet").path)
+    s3.objects.clear()
+    with pytest.raises(ArtifactMissing):
+        store.fetch(URI, pin="fleet")
+
+
+def test_only_the_latest_changed_trees_are_kept(tmp_path: Path, s3: ScriptedS3) -> None:
+    store = open_store(tmp_path, s3)
+    for tamper in (add_a_link_to_a_directory, *TAMPERINGS):
+        tamper(store.fetch(URI, pin="fleet").path)
+    assert len(names(tmp_path, "set-aside")) == SET_ASIDE_MAX
+    assert Path("/etc").is_dir()
+
+
+def test_an_untouched_tree_is_not_read_again(
+    tmp_path: Path, s3: ScriptedS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A launch must not cost a pass over gigabytes."""
+    store = open_store(tmp_path, s3)
+    path = store.fetch(URI, pin="fleet").path
+    monkeypatch.setattr(hashlib, "file_digest", None)
+    assert store.fetch(URI, pin="fleet").path == path
+    assert store.fetch(URI, pin="another").path == path
 
 
 def damage(path: Path, content: bytes) -> None:

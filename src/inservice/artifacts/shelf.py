@@ -2,10 +2,15 @@
 
     <root>/trees/<digest>/model/          what instances see, read-only
     <root>/trees/<digest>/manifest.json   every path, size and SHA-256 in it
-    <root>/trees/<digest>/boot            the boot of this host in which it was last found whole
     <root>/sources/<source>.json          the version of a URI that gave a digest
     <root>/pins/<pin>-<source>.json       the digest that a fleet began with
     <root>/partial/<random>/              being written; nothing there is ever served
+    <root>/set-aside/<digest>-<random>/   was found changed; the latest few, to be looked into
+
+A model is code, and where it runs as the user of this server it can write to its tree, which other
+endpoints share. So no tree is handed out on trust: before it is taken for the first time by this
+process it is read, byte for byte, and each further time it is compared with the seal of then (see
+`tree.seal_of`). One that was changed is set aside and fetched anew.
 
 A tree, and every record, appears by one rename when it is complete, so a process killed at any
 moment leaves the whole of it or nothing but a partial one, and partial ones are swept at start.
@@ -13,7 +18,9 @@ moment leaves the whole of it or nothing but a partial one, and partial ones are
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import logging
 import os
 import secrets
 import threading
@@ -27,7 +34,20 @@ import msgspec
 
 from inservice.artifacts.errors import ArtifactChanged
 from inservice.artifacts.sources import Request
-from inservice.artifacts.tree import Entry, digest_of, disk_errors, is_as_recorded, remove_tree
+from inservice.artifacts.tree import (
+    Entry,
+    Seal,
+    digest_of,
+    disk_errors,
+    remove_tree,
+    seal_of,
+    verified,
+)
+
+SET_ASIDE_MAX = 3
+"""Changed trees that are kept for whoever looks into it."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +57,14 @@ class Tree:
     path: Path
     digest: str
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A tree that this process has read from end to end."""
+
+    size_bytes: int
+    seal: Seal
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +103,17 @@ class Shelf:
         self._sources = root / "sources"
         self._pins = root / "pins"
         self._partial = root / "partial"
+        self._set_aside = root / "set-aside"
         # Between finding a tree and pinning it nobody may evict it, so both hold the lock.
         self._lock = threading.Lock()
-        self._whole: dict[str, int] = {}  # digest → bytes, of trees this process has checked
-        for directory in (self._trees, self._sources, self._pins, self._partial):
+        self._whole: dict[str, _Whole] = {}  # by digest
+        for directory in (
+            self._trees,
+            self._sources,
+            self._pins,
+            self._partial,
+            self._set_aside,
+        ):
             directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         for left_behind in self._partial.iterdir():
             if left_behind.is_dir():
@@ -108,16 +143,21 @@ class Shelf:
         remove_tree(partial)
 
     def admit(self, partial: Path, entries: tuple[Entry, ...]) -> str:
-        """Turn a partial tree that is complete into a tree; its digest."""
+        """Turn a partial tree that is complete into a tree; its digest.
+
+        A tree of the same digest that is here stays, unless it was changed: this one is what was
+        just fetched.
+        """
         digest = digest_of(entries)
         manifest = _Manifest(sum(entry.size_bytes for entry in entries), entries)
         with disk_errors():
             (partial / "manifest.json").write_bytes(msgspec.json.encode(manifest))
-            (partial / "boot").write_text(_boot_id())
-        with self._lock:
-            if not (self._trees / digest).exists():
-                partial.rename(self._trees / digest)
-            self._whole[digest] = manifest.size_bytes
+        if self._whole_bytes(digest) is None:
+            seal = seal_of(partial / "model")
+            with self._lock:
+                if not (self._trees / digest).exists():
+                    partial.rename(self._trees / digest)
+                    self._whole[digest] = _Whole(manifest.size_bytes, seal)
         return digest
 
     def take(self, digest: str, request: Request, pin: str, version: str | None) -> Tree | None:
@@ -195,26 +235,43 @@ class Shelf:
         remove_tree(doomed)
 
     def _whole_bytes(self, digest: str) -> int | None:
-        """The size of a tree that is whole; one that is not is discarded.
-
-        A tree is checked once per process by names and sizes, and once per boot byte for byte: a
-        host that lost power may have kept the rename and lost the content.
-        """
-        if (known := self._whole.get(digest)) is not None:
-            return known
+        """The size of a tree that is whole; one that is not is set aside."""
         tree = self._trees / digest
+        known = self._whole.get(digest)
+        with contextlib.suppress(OSError):
+            if known is not None and seal_of(tree / "model") == known.seal:
+                return known.size_bytes
         manifest = _read(tree / "manifest.json", _Manifest)
-        if manifest is not None:
-            boot = tree / "boot"
-            same_boot = boot.exists() and boot.read_text() == _boot_id()
-            if is_as_recorded(tree / "model", manifest.entries, content=not same_boot):
-                boot.write_text(_boot_id())
-                self._whole[digest] = manifest.size_bytes
-                return manifest.size_bytes
-        with self._lock:
-            if tree.exists():
-                self._discard(digest)
+        # The manifest lies beside the tree and may have been changed with it; the name says what
+        # both have to be.
+        if manifest is not None and digest_of(manifest.entries) == digest:
+            seal = verified(tree / "model", manifest.entries)
+            if seal is not None:
+                size_bytes = sum(entry.size_bytes for entry in manifest.entries)
+                self._whole[digest] = _Whole(size_bytes, seal)
+                return size_bytes
+        self._put_aside(digest, known)
         return None
+
+    def _put_aside(self, digest: str, known: _Whole | None) -> None:
+        """Out of sight by one rename, so that it can be served to nobody, and kept for a while."""
+        with self._lock:
+            if self._whole.get(digest) is not known or not (self._trees / digest).exists():
+                return  # another thread did, and may have put a fresh one there
+            self._whole.pop(digest, None)
+            place = self._set_aside / f"{digest}-{secrets.token_hex(4)}"
+            (self._trees / digest).rename(place)
+            _log.warning(
+                "the files of artifact %s are not what was unpacked: somebody changed them, or the "
+                "disk lost them; they are fetched anew, and kept in %s",
+                digest,
+                place,
+            )
+            os.utime(place)
+            kept = sorted(self._set_aside.iterdir(), key=lambda path: path.lstat().st_mtime)
+        for doomed in kept[:-SET_ASIDE_MAX]:
+            with contextlib.suppress(OSError):  # whoever changed it may have made it immutable
+                remove_tree(doomed)
 
     def _write(self, path: Path, record: object) -> None:
         """Durable before it is visible: a pin that a crash forgets is a promise broken."""
@@ -243,10 +300,6 @@ def source_key(request: Request) -> str:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def _read(path: Path, kind: type[_Record]) -> _Record | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ FILE_MODE = 0o444
 DIRECTORY_MODE = 0o555
 
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW_FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -131,32 +133,61 @@ def digest_of(entries: Iterable[Entry]) -> str:
     return digest.hexdigest()
 
 
-def is_as_recorded(root: Path, entries: Iterable[Entry], *, content: bool) -> bool:
-    """Whether the files are there with their sizes, and with `content` also byte for byte."""
-    for entry in entries:
-        path = root / entry.path
-        try:
-            status = path.lstat()
-            if not entry.sha256:
-                continue
-            if status.st_size != entry.size_bytes:
-                return False
-            if content:
-                with path.open("rb") as file:
-                    if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
-                        return False
-        except OSError:
-            return False
-    return True
+Seal = frozenset[tuple[str, int, int, int, int, int]]
+"""What the file system says of everything in a tree. Equal seals are an untouched tree: the time of
+the last change of an inode is the kernel's to set, and no program's."""
+
+
+def seal_of(root: Path) -> Seal:
+    """One look at every file and directory, at no content. Raises OSError for a part that cannot be
+    looked at."""
+    seen: list[tuple[str, os.stat_result]] = [("", root.lstat())]
+    directories = [("", root)]
+    while directories:
+        above, directory = directories.pop()
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                name = f"{above}{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    name += "/"
+                    directories.append((name, directory / entry.name))
+                seen.append((name, entry.stat(follow_symlinks=False)))
+    return frozenset(
+        (name, s.st_mode, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in seen
+    )
+
+
+def verified(root: Path, entries: Iterable[Entry]) -> Seal | None:
+    """The seal of a tree that holds what is recorded, all of it byte for byte and nothing else, and
+    that nobody may write to. None if it does not, or if it was changed while it was read."""
+    try:
+        seal = seal_of(root)
+        files = {entry.path: entry for entry in entries if not entry.path.endswith("/")}
+        recorded = {entry.path: stat.S_IFDIR | DIRECTORY_MODE for entry in entries}
+        recorded |= dict.fromkeys(files, stat.S_IFREG | FILE_MODE)
+        recorded[""] = stat.S_IFDIR | DIRECTORY_MODE
+        if {name: mode for name, mode, *_ in seal} != recorded:
+            return None
+        if any(_sha256(root / name) != entry.sha256 for name, entry in files.items()):
+            return None
+        return seal if seal_of(root) == seal else None
+    except OSError:
+        return None
+
+
+def _sha256(path: Path) -> str:
+    with open(os.open(path, _FILE_FLAGS), "rb") as file:  # noqa: PTH123 - a descriptor
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def remove_tree(root: Path) -> None:
     """Delete a directory of ours, read-only parts included. Missing is fine."""
     if not root.is_dir():
         return
-    for directory, _, files in os.walk(root):
+    for directory, names, files in os.walk(root):
         Path(directory).chmod(0o700)  # else a user that is not root cannot unlink in it
-        for name in files:
+        links = (name for name in names if (Path(directory) / name).is_symlink())
+        for name in [*files, *links]:
             (Path(directory) / name).unlink(missing_ok=True)
     for directory, _, _ in os.walk(root, topdown=False):
         Path(directory).rmdir()
