@@ -49,6 +49,7 @@ class Settings:
     insecure_http: bool = False  # allows a bind that is not loopback, without TLS
     webhook_allow: str = ""  # networks that webhooks may post to; empty: all but metadata services
     deployment_webhook: str = ""  # URL that is posted the outcome of each deployment
+    model_user: str = ""  # whom models run as: a name, uid or uid:gid; empty: as nobody else
     s3_profile: str = ""  # of the AWS files, for artifacts alone; empty: as boto3 finds it
     crash_at: str = ""  # "point:n": die at the n-th pass of a named crash point (tests)
 

@@ -27,9 +27,10 @@ BEHAVIOURS = {
     "exits": "import os, sys\nprint('out of luck', flush=True)\nos._exit(3)",
     "hangs": "import time\nprint('thinking', flush=True)\ntime.sleep(600)",
     "garbage": """
-        import os, socket
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(os.getcwd() + ".sock")
+        import os, socket, stat
+        numbers = [n for n in range(3, 256) if os.path.exists(f"/proc/self/fd/{n}")]
+        number, = (n for n in numbers if stat.S_ISSOCK(os.fstat(n).st_mode))
+        listener = socket.socket(fileno=number)
         listener.listen()
         while True:
             connection, _ = listener.accept()
@@ -38,9 +39,10 @@ BEHAVIOURS = {
             connection.close()
     """,
     "unavailable": """
-        import os, socket
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(os.getcwd() + ".sock")
+        import os, socket, stat
+        numbers = [n for n in range(3, 256) if os.path.exists(f"/proc/self/fd/{n}")]
+        number, = (n for n in numbers if stat.S_ISSOCK(os.fstat(n).st_mode))
+        listener = socket.socket(fileno=number)
         listener.listen()
         while True:
             connection, _ = listener.accept()
@@ -99,8 +101,9 @@ async def until(stage: Stage, handle: Handle, good: Callable[[Sight], bool]) -> 
 class ProcessStage:
     """Real processes."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, user: str = "") -> None:
         self.root = root
+        self.user = user
         self.run_dir = root / "run"
         self.log_dir = root / "log"
         self._numbers = itertools.count()
@@ -135,7 +138,7 @@ class ProcessStage:
         )
 
     def again(self) -> None:
-        self.runtime = ProcessRuntime(self.run_dir, self.log_dir)
+        self.runtime = ProcessRuntime(self.run_dir, self.log_dir, user=self.user)
 
     def kill(self, handle: Handle) -> None:
         os.kill(handle.pid, signal.SIGKILL)
@@ -152,10 +155,10 @@ class ProcessStage:
 
 
 @contextmanager
-def process_stage() -> Iterator[ProcessStage]:
+def process_stage(user: str = "") -> Iterator[ProcessStage]:
     """A run directory of its own, short enough for sockets, and nothing left of it after."""
     root = Path(tempfile.mkdtemp(prefix="is-"))
-    stage = ProcessStage(root)
+    stage = ProcessStage(root, user)
     try:
         yield stage
     finally:

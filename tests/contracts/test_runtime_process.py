@@ -368,8 +368,10 @@ def test_memory_that_ends_is_told(stage: ProcessStage) -> None:
     run(test)
 
 
-def test_what_a_model_puts_in_the_place_of_its_files_is_removed(stage: ProcessStage) -> None:
-    async def test() -> None:
+def test_what_a_model_puts_in_the_place_of_its_files_is_removed() -> None:
+    """Of a model that may: one that runs as the user of its server, by that user's own wish."""
+
+    async def test(stage: ProcessStage) -> None:
         code = """
             import os, shutil
             for end in (".sock", ".out"):
@@ -388,7 +390,8 @@ def test_what_a_model_puts_in_the_place_of_its_files_is_removed(stage: ProcessSt
         assert not list(places.instances.glob(f"{scratch.name}*"))
         assert handle not in await stage.runtime.handles()
 
-    run(test)
+    with process_stage(user=str(os.getuid())) as stage:
+        run(lambda: test(stage))
 
 
 def test_a_zygote_that_cannot_import_is_not_needed(stage: ProcessStage) -> None:

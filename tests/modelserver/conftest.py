@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def launch(stage: ProcessStage) -> Iterator[Callable[..., tuple[Handle, Sight]]]
             (spec.model_dir / "code" / "inference.py").unlink()
         for name, file in (files or {}).items():
             (spec.model_dir / name).parent.mkdir(parents=True, exist_ok=True)
-            (spec.model_dir / name).symlink_to(file)
+            shutil.copyfile(file, spec.model_dir / name)
         stage.again()
         handle = asyncio.run(stage.runtime.launch(spec))
         handles.append(handle)

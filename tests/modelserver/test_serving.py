@@ -391,18 +391,20 @@ def test_requirements_that_are_not_installed_are_pointed_at(launch: Launch, tmp_
 
 
 def test_program_and_submit_directory_are_honoured(serve: Serve, tmp_path: Path) -> None:
-    (tmp_path / "entry.py").write_text(
+    code = tmp_path / "code"  # in a directory that is closed to all but the server
+    code.mkdir()
+    (code / "entry.py").write_text(
         "import beside\ndef transform_fn(model, body, content_type, accept):\n"
         "    return beside.WORDS\n"
     )
-    (tmp_path / "beside.py").write_text("WORDS = 'from beside'\n")
+    (code / "beside.py").write_text("WORDS = 'from beside'\n")
     handle = serve(
         "raise RuntimeError('the wrong program')",
         SAGEMAKER_PROGRAM="entry.py",
-        SAGEMAKER_SUBMIT_DIRECTORY=f"file://{tmp_path}",
+        SAGEMAKER_SUBMIT_DIRECTORY=f"file://{code}",
     )
     assert call(handle.address, "x").body == b"from beside"
-    assert not (tmp_path / "__pycache__").exists(), "the artifact is not written to"
+    assert not (code / "__pycache__").exists(), "the artifact is not written to"
 
 
 def test_the_containers_own_path_means_the_artifact(serve: Serve) -> None:

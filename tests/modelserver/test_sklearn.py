@@ -53,7 +53,7 @@ def iris(stage: ProcessStage, artifact: Path) -> Iterator[Handle]:
     spec = stage.spec(code="", image=IMAGE)
     assert spec.model_dir is not None
     (spec.model_dir / "code" / "inference.py").unlink()
-    (spec.model_dir / "model.joblib").symlink_to(artifact)
+    shutil.copyfile(artifact, spec.model_dir / "model.joblib")
     stage.again()
     handle = asyncio.run(stage.runtime.launch(spec))
     sight = settle(stage, handle)

@@ -242,7 +242,12 @@ class Control:
 
 def process_runtime(settings: Settings) -> ProcessRuntime:
     """The runtime that a server of these settings has."""
-    return ProcessRuntime(settings.run_dir, settings.log_dir / "endpoints")
+    return ProcessRuntime(
+        settings.run_dir,
+        settings.log_dir / "endpoints",
+        user=settings.model_user,
+        hidden=[settings.data_dir],
+    )
 
 
 def _later(loop: asyncio.AbstractEventLoop, call: Callable[[Commit], None], commit: Commit) -> None:

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from inservice.modelserver.main import run, run_on_port
+from inservice.modelserver.main import run_at, run_on_port
 
 PORT = 8080
 """Where a SageMaker container listens unless SAGEMAKER_BIND_TO_PORT says otherwise."""
@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument("--model-dir", help="the extracted artifact (default /opt/ml/model)")
     given = parser.parse_args()
     if given.unix is not None:
-        return run(given.unix, given.model_dir)
+        return run_at(given.unix, given.model_dir)
     port = given.port or int(os.environ.get("SAGEMAKER_BIND_TO_PORT", PORT))
     return run_on_port(port, given.model_dir)
 

@@ -2,7 +2,7 @@
 
     python -m inservice.modelserver --unix PATH | --port N  [--model-dir DIR]
 
-or, already inside the process that is to be the instance, `run(socket_path, model_dir)`. Settings
+or, already inside the process that is to be the instance, `run(listening, model_dir)`. Settings
 come from the model's Environment (see `settings`).
 
 The main thread is the first worker's, since only there can user code set the handlers of signals;
@@ -23,6 +23,7 @@ import queue
 import select
 import signal
 import socket
+import stat
 import sys
 import threading
 import time
@@ -68,26 +69,44 @@ _ENDS = (signal.SIGTERM, signal.SIGINT)
 _log = logging.getLogger("inservice.modelserver")
 
 
-def run(socket_path: str, model_dir: str | None) -> int:
-    """Serve on a UNIX socket until SIGTERM. Returns the exit status."""
-    return _run(model_dir, _Door(path=socket_path))
+def run(listening: socket.socket, model_dir: str | None) -> int:
+    """Serve on a bound UNIX socket until SIGTERM. Returns the exit status.
+
+    It comes bound because an instance may not write to the directory that its socket is in.
+    """
+    return _run(model_dir, _Door(listening, path=listening.getsockname()))
+
+
+def run_at(socket_path: str, model_dir: str | None) -> int:
+    """The same at a path of which this process is the master."""
+    Path(socket_path).unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(socket_path)
+    return run(listening, model_dir)
 
 
 def run_on_port(port: int, model_dir: str | None) -> int:
     """Serve on a TCP port of all interfaces, as inside a container."""
-    return _run(model_dir, _Door(listening=socket.create_server(("", port), backlog=2048)))
+    return _run(model_dir, _Door(socket.create_server(("", port), backlog=2048)))
 
 
 @dataclass(frozen=True, slots=True)
 class _Door:
-    """Where requests come in: one of the two."""
+    """Where requests come in."""
 
-    path: str | None = None
-    listening: socket.socket | None = None
+    listening: socket.socket
+    path: str | None = None  # None for a port
 
     def is_there(self) -> bool:
         """Whether the way to us is still there; a port always is."""
-        return self.path is None or Path(self.path).is_socket()
+        if self.path is None:
+            return True
+        try:
+            status = Path(self.path).stat()
+        except OSError:
+            return False
+        # What is mounted into a view of its own is there as long as the view; the links tell.
+        return stat.S_ISSOCK(status.st_mode) and status.st_nlink > 0
 
 
 def _run(model_dir: str | None, door: _Door) -> int:
@@ -215,10 +234,7 @@ class _Serving:
         if isinstance(self._runner, Workers):
             self._runner.serve(loop)
         answering = ModelServer(self._runner, self._phases)
-        listening = [self._door.listening] if self._door.listening is not None else None
-        server = await serve(
-            answering.answer, path=self._door.path, sockets=listening, limits=_LIMITS
-        )
+        server = await serve(answering.answer, sockets=[self._door.listening], limits=_LIMITS)
         while not told_to_end.is_set() and self._door.is_there():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(told_to_end.wait(), UNREACHABLE_SECONDS)

@@ -28,8 +28,10 @@ from pathlib import Path
 import msgspec
 
 from inservice.runtimes import records, remains
+from inservice.runtimes.confinement import Confinement
 from inservice.runtimes.endings import Endings
 from inservice.runtimes.instance_log import Collector
+from inservice.runtimes.isolation import Isolation
 from inservice.runtimes.protocol import (
     LINE_BYTES_MAX,
     Command,
@@ -67,6 +69,7 @@ class _Birth:
     asked_at: float  # monotonic seconds
     waiting: list[socket.socket]
     forked: bool  # by a zygote, whose failure is mended by a new interpreter
+    confinement: Confinement | None
 
 
 @dataclass(slots=True, eq=False)
@@ -93,6 +96,7 @@ class ForkServer:
         self._instances: dict[str, _Instance] = {}
         self._zygotes = Zygotes(self._watch)
         self._endings = Endings()
+        self._isolation = Isolation(places)
         self._shutting_down: list[socket.socket] | None = None
         self._used_at = time.monotonic()
         self._listen()
@@ -185,7 +189,13 @@ class ForkServer:
         error: str | None = None,
         errno: int | None = None,
     ) -> None:
-        reply = Reply(pid=os.getpid(), record=record, error=error, errno=errno)
+        reply = Reply(
+            pid=os.getpid(),
+            record=record,
+            error=error,
+            errno=errno,
+            unprotected=self._isolation.unprotected,
+        )
         line = msgspec.json.encode(reply) + b"\n"
         for client in clients:
             with client, contextlib.suppress(OSError):  # it may have died; the deed is done
@@ -228,12 +238,13 @@ class ForkServer:
         _remove(places.output(instance_id))  # it may hold what a dead one wrote
         places.scratch(instance_id).mkdir(exist_ok=True)
         os.mkfifo(places.output(instance_id), 0o600)
+        confinement = self._isolation.confinement(launch)
         # For reading too, so that a write never finds a pipe without a reader and gets SIGPIPE;
         # without blocking, which the descriptors made from it inherit.
         output = os.open(places.output(instance_id), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        birth = _Birth(launch, secrets.token_hex(8), ours, asked_at, waiting, forked)
+        birth = _Birth(launch, secrets.token_hex(8), ours, asked_at, waiting, forked, confinement)
         try:
             with theirs:
                 if not (forked and self._zygotes.fork(launch.preimports, theirs, output)):
@@ -253,7 +264,8 @@ class ForkServer:
         os.posix_spawn(
             sys.executable,
             [sys.executable, "-P", "-m", "inservice.runtimes.instance", str(gate.fileno()), title],
-            self._environment(birth.launch),
+            # Not the model's own: this is still us, and PYTHONPATH and LD_PRELOAD are orders.
+            {**os.environ, **SINGLE_THREADED},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
                 (os.POSIX_SPAWN_DUP2, output, 1),
@@ -311,8 +323,10 @@ class ForkServer:
             socket_path=str(places.socket(launch.instance_id)),
             scratch_dir=str(places.scratch(launch.instance_id)),
             model_dir=launch.model_dir,
-            environment=self._environment(launch),
+            environment=self._environment(birth),
             network_isolation=launch.network_isolation,
+            fresh=launch.fresh,
+            confinement=birth.confinement,
         )
         birth.gate.setblocking(True)  # at most LINE_BYTES_MAX, to a process that only reads
         with contextlib.suppress(ConnectionError):  # it died just now: its exit will tell
@@ -322,11 +336,12 @@ class ForkServer:
     def _title(self, birth: _Birth) -> str:
         return f"{records.TITLE} {birth.cookie} {birth.launch.instance_id}"
 
-    def _environment(self, launch: Launch) -> dict[str, str]:
+    def _environment(self, birth: _Birth) -> dict[str, str]:
         """The fork server's own, which is clean, a home that is nobody's, then the model's."""
-        scratch = str(self._places.scratch(launch.instance_id))
+        scratch = str(self._places.scratch(birth.launch.instance_id))
         ours = {**os.environ, **SINGLE_THREADED, "HOME": scratch, "TMPDIR": scratch}
-        return ours | launch.environment
+        user = {} if birth.confinement is None else birth.confinement.environment
+        return ours | user | birth.launch.environment
 
     # ── life and death ───────────────────────────────────────────────────────────────────────
 

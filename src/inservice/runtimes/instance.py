@@ -27,6 +27,7 @@ from typing import NoReturn
 import msgspec
 import setproctitle
 
+from inservice.runtimes import confinement
 from inservice.runtimes.output import LossyOutput
 from inservice.runtimes.protocol import LINE_BYTES_MAX, Life, Newborn
 
@@ -63,18 +64,53 @@ def live(gate_fd: int) -> NoReturn:
     _speak_without_waiting()
     with contextlib.suppress(OSError):  # a hardened container may forbid it; nothing depends on it
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
+    # Bound while we still may: the model may not write where its socket is, so that it can put
+    # nothing else, such as a link to the socket of another, in its place.
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(life.socket_path)
+    _give_up_rights(life)
+    if life.fresh:
+        _begin_anew(life, listening)
+    _begin(life, listening)
+
+
+def _give_up_rights(life: Life) -> None:
+    """From here on nothing can be done that the model may not do."""
+    try:
+        if life.confinement is not None:
+            confinement.enclose(life.confinement)
+        if life.network_isolation:
+            _leave_the_network()
+        if life.confinement is not None:
+            confinement.surrender(life.confinement)
+    except OSError as error:
+        sys.exit(f"This model could not be kept apart from its server: {error}")
+
+
+def _begin_anew(life: Life, listening: socket.socket) -> NoReturn:
+    """Become a new interpreter, which is nobody but the model from its first instruction."""
+    written = os.memfd_create("life", 0)
+    os.write(written, msgspec.json.encode(life))
+    listening.set_inheritable(True)
+    numbers = (str(written), str(listening.fileno()))
+    os.execve(  # noqa: S606 - our own interpreter and module, no shell
+        sys.executable,
+        [sys.executable, "-P", "-m", "inservice.runtimes.instance", *numbers, life.title],
+        life.environment,
+    )
+
+
+def _begin(life: Life, listening: socket.socket) -> NoReturn:
     os.environ.clear()
     os.environ.update(life.environment)
     os.chdir(life.scratch_dir)
     # A title that is set twice is cut to the length of the first: argv and environment are reused.
     setproctitle.setproctitle(life.title)
-    if life.network_isolation:
-        _leave_the_network()
     _draw_fresh_randomness()
     sys.argv = ["inservice-model"]
     module, _, function = life.entry.partition(":")
     enter = getattr(importlib.import_module(module), function)
-    sys.exit(enter(life.socket_path, life.model_dir))
+    sys.exit(enter(listening, life.model_dir))
 
 
 def _pass(gate: socket.socket) -> Life:
@@ -134,9 +170,19 @@ def _draw_fresh_randomness() -> None:
 
 
 def main() -> NoReturn:
-    """A new interpreter: the gate is the first argument, the rest is for whoever reads `ps`."""
+    """A new interpreter: the gate, or what a former one has left to `_begin_anew`, are the first
+    arguments; the last is for whoever reads `ps`."""
     gc.freeze()
-    live(int(sys.argv[1]))
+    match sys.argv[1:]:
+        case [gate, _]:
+            live(int(gate))
+        case [written, listening, _]:
+            _speak_without_waiting()
+            with open(int(written), "rb") as file:  # noqa: PTH123 - a descriptor
+                file.seek(0)
+                life = msgspec.json.decode(file.read(), type=Life)
+            _begin(life, socket.socket(fileno=int(listening)))
+    sys.exit(f"not as the fork server calls it: {sys.argv}")
 
 
 if __name__ == "__main__":

@@ -103,10 +103,23 @@ class ProcessRuntime:
     output, in `<account>/<region>/<endpoint>/<variant>/<instance id, quoted>.log`.
     """
 
-    def __init__(self, run_dir: Path, log_dir: Path, *, entry: str = ENTRY) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        log_dir: Path,
+        *,
+        entry: str = ENTRY,
+        user: str = "",
+        hidden: Sequence[Path] = (),
+    ) -> None:
+        """`user` is who models run as, see `isolation`; `hidden` are directories beside the run
+        directory that they must not see."""
         self._places = Places(run_dir.absolute())
         self._log_dir = log_dir.absolute()
         self._entry = entry
+        self._user = user
+        self._hidden = tuple(str(path.absolute()) for path in hidden)
+        self._unprotected = ""
         self._probes: dict[str, deque[Probe]] = {}
         self._starting = asyncio.Lock()
         self._threads = Threads("instances", 2)
@@ -130,6 +143,8 @@ class ProcessRuntime:
                 environment=_environment(spec),
                 network_isolation=spec.network_isolation,
                 fresh=any(_FRESH.fullmatch(name) for name in spec.environment),
+                user=self._user,
+                hidden=self._hidden,
             ),
             _LAUNCH_SECONDS,
         )
@@ -282,7 +297,13 @@ class ProcessRuntime:
         if not line:
             raise EOFError("the fork server ended before it answered")
         self._seen_at = time.monotonic()
-        return msgspec.json.decode(line, type=Reply)
+        reply = msgspec.json.decode(line, type=Reply)
+        if reply.unprotected not in ("", self._unprotected):
+            _log.warning(
+                "models run with all the rights of this server, because %s", reply.unprotected
+            )
+        self._unprotected = reply.unprotected
+        return reply
 
     async def _start_fork_server(self) -> None:
         async with self._starting:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from inservice.runtimes.confinement import Confinement
 from inservice.runtimes.records import Record
 
 LINE_BYTES_MAX = 1024 * 1024
@@ -19,13 +20,15 @@ class Launch(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Start an instance, or find it running. Answered with its record."""
 
     instance_id: str
-    entry: str  # "package.module:function", called as function(socket_path, model_dir)
+    entry: str  # "package.module:function", called as function(socket, model_dir)
     preimports: tuple[str, ...]
     log_path: str
     model_dir: str | None
     environment: dict[str, str]  # the model's own; reaches the model only
     network_isolation: bool
     fresh: bool  # a new interpreter instead of a fork
+    user: str = ""  # as INSERVICE_MODEL_USER says
+    hidden: tuple[str, ...] = ()  # the server's directories, which models must not see
 
 
 class Retire(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -64,6 +67,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     pid: int  # the fork server's own
     record: Record | None = None
+    unprotected: str = ""  # why instances run with all the rights of the server, if they do
     error: str | None = None
     errno: int | None = None  # of the system call that failed, where it was one
 
@@ -87,3 +91,5 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     model_dir: str | None
     environment: dict[str, str]
     network_isolation: bool
+    fresh: bool = False  # become a new interpreter, which obeys the environment from its start
+    confinement: Confinement | None = None
