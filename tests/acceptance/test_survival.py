@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -239,7 +240,9 @@ def test_a_reload_that_takes_long_keeps_everybody_tended(
     server = start_server("--workers=1")
     url = archive(tmp_path / "sleeper.tar.gz", {"code/inference.py": SLEEPER})
     name = serving(server, url, count=1)
-    asleep = tmp_path / "asleep"
+    place = Path(tempfile.mkdtemp(prefix="is-"))
+    place.chmod(0o777)  # for the model, who is another user
+    asleep = place / "asleep"
     answers: list[object] = []
     client = threading.Thread(target=lambda: answers.append(server.invoke(name, str(asleep))))
     client.start()

@@ -106,7 +106,13 @@ class ProcessStage:
         self.user = user
         self.run_dir = root / "run"
         self.log_dir = root / "log"
+        self._hidden: list[Path] = []
         self._numbers = itertools.count()
+        self.again()
+
+    def hide(self, directory: Path) -> None:
+        """From the models that are launched from now on."""
+        self._hidden.append(directory)
         self.again()
 
     def spec(
@@ -138,7 +144,9 @@ class ProcessStage:
         )
 
     def again(self) -> None:
-        self.runtime = ProcessRuntime(self.run_dir, self.log_dir, user=self.user)
+        self.runtime = ProcessRuntime(
+            self.run_dir, self.log_dir, user=self.user, hidden=self._hidden
+        )
 
     def kill(self, handle: Handle) -> None:
         os.kill(handle.pid, signal.SIGKILL)

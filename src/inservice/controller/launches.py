@@ -183,7 +183,7 @@ class Launches:
             raise ImageNotRunnable(f"Fleet {fleet.id} has no model to run.")
         container = fleet.model.containers[0]
         model_pin, code_pin = pins_of(fleet)
-        model_dir = None
+        model_dir = code_dir = None
         if container.artifact is not None:
             model_dir = await self._fetch(container.artifact, model_pin, fleet, launch)
         environment = dict(container.environment)
@@ -195,7 +195,7 @@ class Launches:
             if launch.cancelled.is_set():
                 return
             await self.instances.launch(
-                _spec(endpoint, fleet, container, ordinal, model_dir, environment)
+                _spec(endpoint, fleet, container, ordinal, model_dir, code_dir, environment)
             )
             launch.ordinals.discard(ordinal)
 
@@ -234,6 +234,7 @@ def _spec(
     container: ContainerDefinition,
     ordinal: int,
     model_dir: Path | None,
+    code_dir: Path | None,
     environment: Mapping[str, str],
 ) -> LaunchSpec:
     return LaunchSpec(
@@ -245,6 +246,7 @@ def _spec(
         image=container.image,
         container=container.hostname or "primary",
         model_dir=model_dir,
+        code_dir=code_dir,
         environment=environment,
         network_isolation=bool(fleet.model and fleet.model.network_isolation),
     )

@@ -36,6 +36,7 @@ class LaunchSpec:
     image: str  # as the container definition gave it
     container: str  # ContainerHostname, or "primary"
     model_dir: Path | None  # the extracted artifact, read-only, shared between instances
+    code_dir: Path | None = None  # the same of its code, where that is an artifact of its own
     environment: Mapping[str, str] = field(default_factory=dict)  # reaches the model only
     network_isolation: bool = False
 

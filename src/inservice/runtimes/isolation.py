@@ -104,7 +104,7 @@ class Isolation:
             gid=gid,
             hidden=() if gives_up else (*launch.hidden, str(places.run_dir)),
             shown=packages((*sys.path, *os.environ.get("LD_LIBRARY_PATH", "").split(":"))),
-            read_only=() if launch.model_dir is None else (launch.model_dir,),
+            read_only=tuple(filter(None, (launch.model_dir, launch.code_dir))),
             named=_named_code(launch.environment),
             own=(str(places.scratch(instance_id)), str(places.socket(instance_id))),
         )

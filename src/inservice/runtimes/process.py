@@ -119,7 +119,9 @@ class ProcessRuntime:
         self._entry = entry
         self._user = user
         self._hidden = tuple(str(path.absolute()) for path in hidden)
-        self._unprotected = ""
+        self.unprotected = ""
+        """Why models run with all the rights of this server; empty if they do not, or if none was
+        launched yet."""
         self._probes: dict[str, deque[Probe]] = {}
         self._starting = asyncio.Lock()
         self._threads = Threads("instances", 2)
@@ -145,6 +147,7 @@ class ProcessRuntime:
                 fresh=any(_FRESH.fullmatch(name) for name in spec.environment),
                 user=self._user,
                 hidden=self._hidden,
+                code_dir=None if spec.code_dir is None else str(spec.code_dir),
             ),
             _LAUNCH_SECONDS,
         )
@@ -298,11 +301,11 @@ class ProcessRuntime:
             raise EOFError("the fork server ended before it answered")
         self._seen_at = time.monotonic()
         reply = msgspec.json.decode(line, type=Reply)
-        if reply.unprotected not in ("", self._unprotected):
+        if reply.unprotected not in ("", self.unprotected):
             _log.warning(
                 "models run with all the rights of this server, because %s", reply.unprotected
             )
-        self._unprotected = reply.unprotected
+        self.unprotected = reply.unprotected
         return reply
 
     async def _start_fork_server(self) -> None:

@@ -29,6 +29,7 @@ class Launch(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     fresh: bool  # a new interpreter instead of a fork
     user: str = ""  # as INSERVICE_MODEL_USER says
     hidden: tuple[str, ...] = ()  # the server's directories, which models must not see
+    code_dir: str | None = None
 
 
 class Retire(msgspec.Struct, frozen=True, tag=True, kw_only=True):
