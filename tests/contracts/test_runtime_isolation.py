@@ -18,8 +18,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import joblib
 import msgspec
 import pytest
+from sklearn.dummy import DummyClassifier
 
 from inservice.runtimes import isolation, protocol, records
 from inservice.runtimes.base import Handle, InstanceState, LaunchFailed
@@ -314,6 +316,36 @@ def test_nothing_of_the_models_environment_is_obeyed_by_root(
         said = [line for line in handle.log_path.read_text().splitlines() if "ran as" in line]
         assert said
         assert not [line for line in said if line.endswith("ran as 0")]
+        await stage.runtime.retire(handle, 5)
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "named", ["{data}", "file://{data}/", "{run}/instances", "/proc/1/root{data}", "{link}", "{up}"]
+)
+def test_a_model_gets_at_nothing_by_naming_it(stage: ProcessStage, named: str) -> None:
+    """What SAGEMAKER_SUBMIT_DIRECTORY names is shown, and the server's own is not."""
+
+    async def test() -> None:
+        data, link = stage.root / "data", stage.root / "link"
+        link.unlink(missing_ok=True)
+        link.symlink_to(data)
+        place = named.format(data=data, run=stage.run_dir, link=link, up=stage.root)
+        spec = stage.spec(image="sklearn")
+        assert spec.model_dir is not None
+        model = DummyClassifier().fit([[0.0]], [1])  # served without the code that is named
+        joblib.dump(model, spec.model_dir / "model.joblib")
+        environment = {"SAGEMAKER_SUBMIT_DIRECTORY": place}
+        handle = await stage.runtime.launch(replace(spec, environment=environment))
+        sight = await until(stage, handle, lambda s: s.state is not InstanceState.STARTING)
+        # Of /proc it may not even ask whether there is something.
+        refused = named.startswith("/proc") and "Permission denied" in "".join(sight.last_lines)
+        assert refused or sight.state is InstanceState.READY, sight
+        seen = Path(f"/proc/{handle.pid}/root")
+        for kept in (data / "credentials.json", stage.run_dir / "forkserver.sock"):
+            assert kept.exists()
+            assert not (seen / kept.relative_to("/")).exists(), kept
         await stage.runtime.retire(handle, 5)
 
     run(test)

@@ -126,8 +126,13 @@ class Isolation:
 
 def _named_code(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Code that is not in the artifact but on this host, as a `file://` artifact may be."""
-    path = urlsplit(environment.get("SAGEMAKER_SUBMIT_DIRECTORY", "")).path
-    return (path,) if path.startswith("/") and "\0" not in path else ()
+    try:
+        path = urlsplit(environment.get("SAGEMAKER_SUBMIT_DIRECTORY", "")).path
+    except ValueError:  # the model server has a word for it
+        return ()
+    # Nobody's code is in /proc, and much of it leads elsewhere.
+    named = path.startswith("/") and "\0" not in path and not f"{path}/".startswith("/proc/")
+    return (os.path.normpath(path),) if named else ()
 
 
 def private_id(name: str, ids: range, taken: Collection[int]) -> int:

@@ -90,10 +90,11 @@ def _wanted(view: View) -> list[str]:
     }
     names = {path for path in (*names, *map(os.path.realpath, names)) if os.path.lexists(path)}
     apart = {*view.read_only, *view.own}
+    whole = names & {*view.shown, *map(os.path.realpath, view.shown)}
     return [
         path
         for path in names
-        if path in apart or not any(str(above) in names for above in Path(path).parents)
+        if path in apart or not any(str(above) in whole for above in Path(path).parents)
     ]
 
 
