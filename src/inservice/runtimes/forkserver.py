@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import signal
 import socket
 import sys
@@ -189,13 +188,8 @@ class ForkServer:
         error: str | None = None,
         errno: int | None = None,
     ) -> None:
-        reply = Reply(
-            pid=os.getpid(),
-            record=record,
-            error=error,
-            errno=errno,
-            unprotected=self._isolation.unprotected,
-        )
+        why = self._isolation.unprotected
+        reply = Reply(pid=os.getpid(), record=record, error=error, errno=errno, unprotected=why)
         line = msgspec.json.encode(reply) + b"\n"
         for client in clients:
             with client, contextlib.suppress(OSError):  # it may have died; the deed is done
@@ -232,10 +226,10 @@ class ForkServer:
     ) -> None:
         self._used_at = time.monotonic()
         places, instance_id = self._places, launch.instance_id
-        _remove(places.exit(instance_id))
-        _remove(places.ready(instance_id))
-        _remove(places.socket(instance_id))
-        _remove(places.output(instance_id))  # it may hold what a dead one wrote
+        records.remove(places.exit(instance_id))
+        records.remove(places.ready(instance_id))
+        records.remove(places.socket(instance_id))
+        records.remove(places.output(instance_id))  # it may hold what a dead one wrote
         places.scratch(instance_id).mkdir(exist_ok=True)
         os.mkfifo(places.output(instance_id), 0o600)
         confinement = self._isolation.confinement(launch)
@@ -340,7 +334,7 @@ class ForkServer:
         """The fork server's own, which is clean, a home that is nobody's, then the model's."""
         scratch = str(self._places.scratch(birth.launch.instance_id))
         ours = {**os.environ, **SINGLE_THREADED, "HOME": scratch, "TMPDIR": scratch}
-        user = {} if birth.confinement is None else birth.confinement.environment
+        user = birth.confinement.environment if birth.confinement else {}
         return ours | user | birth.launch.environment
 
     # ── life and death ───────────────────────────────────────────────────────────────────────
@@ -438,7 +432,7 @@ class ForkServer:
             places.exit(instance_id),
             places.record(instance_id),
         ):
-            _remove(path)
+            records.remove(path)
 
     def _end_within(self, grace_seconds: float, instance: _Instance) -> None:
         deadline = time.monotonic() + grace_seconds
@@ -499,11 +493,3 @@ class ForkServer:
         if signal.SIGTERM in numbers or signal.SIGINT in numbers:
             self._watch.stop()
         self._reap()
-
-
-def _remove(path: Path) -> None:
-    """Remove a file, or whatever a model of our own user has put in its place."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        shutil.rmtree(path, ignore_errors=True)
