@@ -144,6 +144,8 @@ class Daemons:
     def __init__(self, stage: ProcessStage, shape: str, ending: str = "") -> None:
         self.lock = stage.root / f"lock.{time.monotonic_ns()}"
         self.lock.touch()
+        self.lock.chmod(0o666)  # the model may be another user than we are
+        stage.root.chmod(0o711)
         code = f"LOCK, SHAPE = {str(self.lock)!r}, None\n{DAEMON}".replace(
             "daemonized(SHAPE)", f"daemonized({shape})"
         )
