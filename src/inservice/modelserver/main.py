@@ -74,28 +74,25 @@ def run(listening: socket.socket, model_dir: str | None) -> int:
 
     It comes bound because an instance may not write to the directory that its socket is in.
     """
-    return _run(model_dir, _Door(listening, path=listening.getsockname()))
+    return _run(model_dir, _Door(path=listening.getsockname(), listening=listening))
 
 
 def run_at(socket_path: str, model_dir: str | None) -> int:
-    """The same at a path of which this process is the master."""
-    Path(socket_path).unlink(missing_ok=True)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listening.bind(socket_path)
-    return run(listening, model_dir)
+    """The same at a path of which this process is the master: it is there once it answers."""
+    return _run(model_dir, _Door(path=socket_path))
 
 
 def run_on_port(port: int, model_dir: str | None) -> int:
     """Serve on a TCP port of all interfaces, as inside a container."""
-    return _run(model_dir, _Door(socket.create_server(("", port), backlog=2048)))
+    return _run(model_dir, _Door(listening=socket.create_server(("", port), backlog=2048)))
 
 
 @dataclass(frozen=True, slots=True)
 class _Door:
-    """Where requests come in."""
+    """Where requests come in: a port, a UNIX socket, or one that comes bound to its path."""
 
-    listening: socket.socket
-    path: str | None = None  # None for a port
+    path: str | None = None
+    listening: socket.socket | None = None
 
     def is_there(self) -> bool:
         """Whether the way to us is still there; a port always is."""
@@ -234,7 +231,9 @@ class _Serving:
         if isinstance(self._runner, Workers):
             self._runner.serve(loop)
         answering = ModelServer(self._runner, self._phases)
-        server = await serve(answering.answer, sockets=[self._door.listening], limits=_LIMITS)
+        sockets = [self._door.listening] if self._door.listening is not None else None
+        path = self._door.path if sockets is None else None
+        server = await serve(answering.answer, path=path, sockets=sockets, limits=_LIMITS)
         while not told_to_end.is_set() and self._door.is_there():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(told_to_end.wait(), UNREACHABLE_SECONDS)
