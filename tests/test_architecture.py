@@ -25,11 +25,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "deployment": ("errors", "hosting", "routing"),
     # seams
     "clock": (),
+    "seals": (),
     "config": (),
-    "store": CORE,
+    "store": (*CORE, "seals"),
     "runtimes": CORE,
     "artifacts": CORE,
-    "metrics": CORE,
+    "metrics": (*CORE, "seals"),
     "logs": CORE,
     "transport": CORE,
     # the wire, and what AWS can ask

@@ -29,6 +29,7 @@ from inservice.store.base import (
     StoreTooNew,
 )
 from inservice.store.database import Database, open_store
+from inservice.store.directory import DataDirectory
 
 from .store_records import ACCOUNT, REGION, model
 
@@ -100,7 +101,7 @@ class TestCrashes:
         path.with_name("store.db.new").write_bytes(b"half")
         path.with_name("store.db.new-wal").write_bytes(b"half")
         filled(path)
-        assert sorted(files(path.parent)) == ["store.db", "store.key"]
+        assert sorted(files(path.parent)) == ["records.mark", "store.db", "store.key"]
 
 
 def cut_to(size: int) -> Callable[[Path], None]:
@@ -207,7 +208,7 @@ class TestLocks:
         store.close()
 
     def test_only_one_connection_can_write_or_checkpoint(self, path: Path) -> None:
-        driver = sqlite.SqliteFile(path)
+        driver = sqlite.SqliteFile(path, DataDirectory.of(path.with_name("store.key")))
 
         def settings(engine: object) -> dict[str, int]:
             names = ("query_only", "wal_autocheckpoint", "synchronous", "foreign_keys")

@@ -43,6 +43,7 @@ from inservice.deployment.plan import (
     standstill,
     way_back,
 )
+from inservice.deployment.set_aside import is_set_aside
 from inservice.deployment.state import Decision, Deployment, Kind, Phase
 from inservice.deployment.trouble import count_deaths, held_back, trouble
 from inservice.hosting.endpoint import FAILURE_REASON_LENGTH_MAX, Endpoint
@@ -63,6 +64,8 @@ RETRY_SECONDS = 1.0
 
 def advance(endpoint: Endpoint, deployment: Deployment, facts: Facts, now: float) -> Decision:
     """Decide what to remember and what to do."""
+    if is_set_aside(deployment):
+        return Decision(endpoint, deployment)
     counted = count_deaths(deployment, facts, now)
     deaths = _deaths(deployment, counted, now)
     if deployment.over:
