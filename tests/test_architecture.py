@@ -26,11 +26,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # seams
     "clock": (),
     "seals": (),
+    "mark": (),
     "config": (),
-    "store": (*CORE, "seals"),
+    "store": (*CORE, "seals", "mark"),
     "runtimes": CORE,
     "artifacts": CORE,
-    "metrics": (*CORE, "seals"),
+    "metrics": (*CORE, "seals", "mark"),
     "logs": CORE,
     "transport": CORE,
     # the wire, and what AWS can ask
@@ -49,7 +50,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "aws.eventstream",
     ),
     "modelserver": ("transport",),
-    "cli": ("config", "supervisor", "artifacts", "demo"),
+    "cli": ("config", "supervisor", "artifacts", "demo", "store.backup", "store.recovery"),
     "demo": (),
     "supervisor": ("config", "transport.census"),
     "testing": ("clock", "runtimes.base"),

@@ -16,10 +16,12 @@ from inservice.deployment.begin import begin_delete
 from inservice.deployment.set_aside import UNREADABLE, is_set_aside
 from inservice.errors import AwsError
 from inservice.hosting.arn import ResourceArn, ResourceKind
+from inservice.mark import Mark, Progress
 from inservice.seals import seals_of
-from inservice.store import mark, tables
+from inservice.store import tables
 from inservice.store.base import ListQuery, RecordDamaged, Store, StoreDamaged
 from inservice.store.database import open_store
+from inservice.store.directory import MARK
 
 from .store_records import ACCOUNT, REGION, access_key, completed, creation, endpoint_config, model
 
@@ -237,7 +239,7 @@ def test_a_damaged_root_key_is_never_replaced(path: Path) -> None:
 
 
 # ── the data directory ──────────────────────────────────────────────────────────────────────────
-PARTS = ["secrets.key", mark.NAME, "credentials.json", "metrics.db", "artifacts/ab/file"]
+PARTS = ["secrets.key", MARK, "credentials.json", "metrics.db", "artifacts/ab/file"]
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -313,24 +315,31 @@ def test_commits_that_were_only_in_the_log_are_missed(path: Path, garble: bool) 
         assert after["inservice.db-wal"] == before["inservice.db-wal"]
 
 
-@pytest.mark.parametrize("harm", [lambda p: p.unlink(), lambda p: p.write_bytes(b"\0" * 512)])
+def test_a_mark_that_says_nothing_is_no_sign_that_all_is_well(path: Path) -> None:
+    fill(path)
+    path.with_name(MARK).write_bytes(b"\0" * 512)
+    with pytest.raises(StoreDamaged, match="nothing in it can be read"), opened(path):
+        pass
+
+
+@pytest.mark.parametrize("harm", [lambda p: p.unlink(), lambda p: p.write_bytes(b"")])
 def test_a_mark_that_is_lost_accuses_nobody(path: Path, harm: Callable[[Path], None]) -> None:
     fill(path)
-    harm(path.with_name(mark.NAME))
+    harm(path.with_name(MARK))
     with opened(path) as store, store.reading() as records:
         assert records.model(ACCOUNT, REGION, "m") == model("m")
-    read = mark.Mark(path.with_name(mark.NAME)).read()
+    read = Mark(path.with_name(MARK)).read()
     assert read is not None
     assert read.commits > 0
 
 
 def test_the_mark_survives_a_write_that_was_torn(path: Path) -> None:
-    place = path.with_name(mark.NAME)
-    written = mark.Mark(place)
+    place = path.with_name(MARK)
+    written = Mark(place)
     for commits in (6, 7):
-        written.write(mark.Progress("s", commits))
+        written.write(Progress("s", commits))
     written.close()
     content = bytearray(place.read_bytes())
     content[300:310] = b"\0" * 10  # in the place of the odd ones
     place.write_bytes(content)
-    assert mark.Mark(place).read() == mark.Progress("s", 6)
+    assert Mark(place).read() == Progress("s", 6)

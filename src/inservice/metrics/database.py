@@ -102,6 +102,9 @@ class MetricsDatabase:
         """Raises MetricsDamaged and MetricsRefused. `path`: the file, if it is one."""
         self._engine = engine
         self._path = path
+        self._mark = opening.mark_of(path) if path is not None else None
+        self._boot = opening.boot_id()
+        self._marked = 0
         self._upsert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
         try:
             opening.make_ready(engine, path)
@@ -287,7 +290,14 @@ class MetricsDatabase:
 
     def close(self) -> None:
         """See `MetricStorage`."""
-        self._engine.dispose()
+        if self._mark is None:
+            self._engine.dispose()
+            return
+        with self._begin() as connection:
+            closed = opening.progress(connection, opening.CLOSED)
+        self._engine.dispose()  # the last connection: the log is written back, and synced
+        self._mark.write(closed)
+        self._mark.close()
 
     def _read(self, wanted: Select[Any], table: Table) -> Sequence[Row[Any]]:
         """Whole rows of a table. Raises MetricsDamaged for one that is not what was written."""
@@ -348,6 +358,10 @@ class MetricsDatabase:
         try:
             with self._engine.begin() as connection:
                 yield connection
+                seen = opening.progress(connection, self._boot) if self._mark else None
+            if self._mark is not None and seen is not None and seen.commits > self._marked:
+                self._mark.write(seen)
+                self._marked = seen.commits
         except DatabaseError as error:
             if not isinstance(error, OperationalError | InterfaceError):
                 self._suspect()

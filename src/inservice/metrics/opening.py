@@ -17,6 +17,7 @@ import structlog
 from sqlalchemy import Connection, Engine, insert, inspect, select, text, update
 from sqlalchemy.exc import DatabaseError
 
+from inservice.mark import Mark, MarkDamaged, Progress
 from inservice.metrics import tables
 from inservice.metrics.base import MetricsDamaged, MetricsRefused
 from inservice.seals import broken_seals, sealed, seals_of
@@ -24,10 +25,34 @@ from inservice.seals import broken_seals, sealed, seals_of
 CHECKED_BYTES_MAX = 64 * 1024 * 1024
 """A file of this size is read through in a tenth of a second; a start should not take longer."""
 
+CLOSED = "closed"
+"""In a mark: written when the metrics were closed, and all of them were on the platter."""
+
 _SET_ASIDE = "damaged"
 _READ_AT_A_START = (tables.series, tables.marks, tables.journal, tables.step_counts)
 
 _log = structlog.get_logger(__name__)
+
+
+def mark_of(path: Path) -> Mark:
+    """How far the metrics in this file are."""
+    return Mark(path.with_name("metrics.mark"))
+
+
+def progress(connection: Connection, by: str) -> Progress:
+    """How many entries were ever made: SQLite counts them for the tables that ask it to.
+
+    A commit of metrics is not synced, so after a power failure the mark may be ahead of what was
+    kept. It therefore says `by` whom it was written, and is believed when that is the kernel which
+    still runs, or `CLOSED`, which is written when everything is on the platter.
+    """
+    count = connection.execute(text("SELECT coalesce(sum(seq), 0) FROM sqlite_sequence")).scalar()
+    return Progress(by, int(count or 0))
+
+
+def boot_id() -> str:
+    """Which start of the kernel this is."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def make_ready(engine: Engine, path: Path | None) -> None:
@@ -36,6 +61,7 @@ def make_ready(engine: Engine, path: Path | None) -> None:
         with engine.begin() as connection:
             if path is not None:
                 _check_structure(connection, path)
+                _check_progress(connection, path)
             _refuse_foreign(connection)
             tables.metadata.create_all(connection)
             version = connection.execute(select(tables.schema.c.version)).scalar()
@@ -67,6 +93,7 @@ def set_aside(path: Path, why: str) -> Path:
         if part.exists():
             part.rename(place.with_name(place.name + end))
     _note(path).unlink(missing_ok=True)
+    path.with_name("metrics.mark").unlink(missing_ok=True)
     _log.error("metrics.set_aside", why=why, kept_as=str(place))
     return place
 
@@ -97,6 +124,22 @@ def _check_structure(connection: Connection, path: Path) -> None:
     found = connection.execute(text("PRAGMA integrity_check(1)")).scalar()
     if found != "ok":
         raise MetricsDamaged(str(found))
+
+
+def _check_progress(connection: Connection, path: Path) -> None:
+    try:
+        marked = mark_of(path).read()
+    except MarkDamaged as damaged:
+        raise MetricsDamaged(str(damaged)) from damaged
+    if marked is None or marked.store not in (CLOSED, boot_id()):
+        return
+    there = inspect(connection).has_table("sqlite_sequence")
+    seen = progress(connection, CLOSED).commits if there else 0
+    if seen < marked.commits:
+        raise MetricsDamaged(
+            f"they have seen {seen} entries of {marked.commits}: they are an old copy, or their "
+            "write-ahead log is missing or damaged"
+        )
 
 
 def _refuse_foreign(connection: Connection) -> None:

@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Engine, event, make_url, select
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-from inservice.errors import InternalFailure, ServiceUnavailable
+from inservice.errors import ServiceUnavailable
 from inservice.hosting.endpoint_config import EndpointConfig
 from inservice.hosting.model import Model
 from inservice.routing import EndpointKey
@@ -169,7 +169,5 @@ def _translated() -> Iterator[None]:
         yield
     except (OperationalError, InterfaceError, NoConnectionFree, StoreInUse) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        if "Could not decode" in str(cause):
-            raise InternalFailure("A record is damaged: its text is no text any more.") from error
         _log.error("store.unavailable", error=str(cause))
         raise ServiceUnavailable("The store cannot be reached, is locked or is full.") from error

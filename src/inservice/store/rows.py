@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, RowMapping, Table, delete, func, insert, select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.sql.elements import ColumnElement
 
 from inservice.deployment.events import Event
@@ -179,7 +180,12 @@ class Rows:
         covered = {column for name in seals for column in seals_of(table)[name]}
         columns = [c for c in table.columns if c.name in covered or c.name in seals]
         rows = self._sql().execute(select(*columns).where(*where).order_by(order_by).limit(limit))
-        found = rows.mappings().all()
+        try:
+            found = rows.mappings().all()
+        except OperationalError as error:
+            if "Could not decode" in str(error):  # a changed bit made text that is no UTF-8
+                raise RecordDamaged(table.name, ["?"]) from error
+            raise
         for row in found:
             if broken_seals(table, row):
                 raise RecordDamaged(table.name, [row[key.name] for key in table.primary_key])

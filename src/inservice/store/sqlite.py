@@ -87,6 +87,8 @@ class SqliteFile:
             raise StoreRefused(f"{path} cannot be opened: {error.orig}.") from error
         except DatabaseError as error:
             found = str(error.orig)
+        except UnicodeDecodeError:  # from SQLite's own words about it
+            found = "it holds what is no text"
         finally:
             engine.dispose()
         if found != "ok":

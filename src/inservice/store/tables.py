@@ -145,7 +145,8 @@ identity = Table(
     Column("number", BigInteger, primary_key=True, autoincrement=False),  # 1: there is one row
     Column("store", _Text, nullable=False),  # no two databases have the same
     Column("commits", BigInteger, nullable=False),  # since it was made: see `mark`
-    seal_column("seal", "store", "commits"),
+    Column("definitions", _Text, nullable=False),  # a digest of those of the tables
+    seal_column("seal", "store", "commits", "definitions"),
 )
 
 set_aside = Table(

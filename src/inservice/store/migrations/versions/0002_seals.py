@@ -37,7 +37,7 @@ SEALS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "tags": {"seal": ("value",)},
     "access_keys": {"seal": ("account", "principal", "secret", "session_token", "expires_at")},
     "alarms": {"seal": ("state", "body")},
-    "identity": {"seal": ("store", "commits")},
+    "identity": {"seal": ("store", "commits", "definitions")},
     "set_aside": {"seal": ("why", "at", "row")},
 }
 """What 0001 made, sealed as this version seals it. What a later version changes, it changes."""
@@ -57,6 +57,7 @@ def upgrade() -> None:
         sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("store", TEXT, nullable=False),
         sa.Column("commits", sa.BigInteger, nullable=False),
+        sa.Column("definitions", TEXT, nullable=False),
         _seal("seal"),
     )
     op.create_table(
@@ -69,7 +70,7 @@ def upgrade() -> None:
         _seal("seal"),
     )
     identity = _table(connection, "identity", ("number",))
-    row = {"number": 1, "store": secrets.token_hex(16), "commits": 0}
+    row = {"number": 1, "store": secrets.token_hex(16), "commits": 0, "definitions": ""}
     connection.execute(identity.insert().values(sealed(identity, row)))
 
 

@@ -1,15 +1,17 @@
-"""The mark: how far the records have got, kept outside of the database.
+"""A mark: how far a database has got, kept outside of it.
 
 A database cannot tell that it is an old copy of itself, that its write-ahead log was taken away
 with the newest commits in it, or that another one lies in its place. So the data directory keeps a
-small file that says which database belongs to it and how many commits that has acknowledged. A
-database that is another one, or behind, is refused: what is missing was promised to somebody.
+small file that says which database belongs to it and how many commits that has acknowledged. What
+follows from one that is another, or behind, is for whoever opens it.
 
 The file is written after each commit, into two places by turns, so that one torn write leaves the
 one before. It is in the operating system's hands then, where `kill -9` does not reach it; onto the
-platter it goes when the store is opened and closed, and every `SYNC_COMMITS` in between. So the
-mark is never ahead of the database, also after a power failure, and at worst a little behind.
-A mark that is missing or unreadable is made anew from the database: it only ever accuses.
+platter it goes when the database is opened and closed, and every `SYNC_COMMITS` in between. So the
+mark of a database that syncs each commit is never ahead of it, also after a power failure, and at
+worst a little behind. A mark that is missing is made anew from the database: it only ever accuses.
+One that is there and cannot be read may have been exchanged with something else, which is no sign
+that all is well.
 """
 
 from __future__ import annotations
@@ -23,10 +25,6 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from inservice.store.base import StoreDamaged
-
-NAME = "records.mark"
-
 SYNC_COMMITS = 256
 """About as often as SQLite writes its log back into the database."""
 
@@ -38,14 +36,18 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Which database it is, and how many commits it has seen since it was made."""
+    """How far a database is."""
 
-    store: str
-    commits: int
+    store: str  # which it is
+    commits: int  # that it has seen since it was made
+
+
+class MarkDamaged(Exception):
+    """The file is there and says nothing. The message says which."""
 
 
 class Mark:
-    """The file, open for as long as the store is."""
+    """The file, open for as long as the database is."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -53,37 +55,19 @@ class Mark:
         self._troubled = False
 
     def read(self) -> Progress | None:
-        """The newest progress that was written and can be read; None if there is none."""
+        """The newest progress that was written; None if none was. Raises MarkDamaged when there is
+        something in the file, and none of it can be read."""
         try:
             content = self._path.read_bytes()
-        except OSError:
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            raise MarkDamaged(f"{self._path} cannot be read: {error.strerror}.") from error
         places = (content[:_PLACE_BYTES], content[_PLACE_BYTES : 2 * _PLACE_BYTES])
         found = [progress for place in places if (progress := _decode(place)) is not None]
+        if content and not found:
+            raise MarkDamaged(f"{self._path} is damaged: nothing in it can be read.")
         return max(found, key=lambda progress: progress.commits, default=None)
-
-    def check(self, found: Progress | None) -> None:
-        """Hold a database against the mark. Raises StoreDamaged for one that is another, or behind.
-
-        `found` is None for a database of a version that did not count yet.
-        """
-        marked = self.read()
-        if marked is None:
-            return
-        if found is None or (found.commits < marked.commits and found.store == marked.store):
-            seen = found.commits if found is not None else 0
-            raise StoreDamaged(
-                f"The database has seen {seen} commits, and {marked.commits} were acknowledged "
-                f"({self._path.name} beside it says so): it is an old copy, or its write-ahead "
-                'log is missing or damaged. Nothing was changed. "inservice recover" says what '
-                "can be done."
-            )
-        if found.store != marked.store:
-            raise StoreDamaged(
-                "The database is not the one that belongs to this data directory "
-                f"({self._path.name} beside it says so). Nothing was changed. "
-                '"inservice recover" says what can be done.'
-            )
 
     def write(self, progress: Progress) -> None:
         """After a commit. Never raises: what was committed is committed, with a mark or without."""
@@ -99,7 +83,7 @@ class Mark:
             self._troubled = False
         except OSError as error:
             if not self._troubled:
-                _log.warning("store.mark", why=str(error))
+                _log.warning("mark.not_written", why=str(error))
             self._troubled = True
 
     def sync(self) -> None:
