@@ -81,6 +81,8 @@ def make_ready(engine: Engine, path: Path | None) -> None:
         if isinstance(error.orig, sqlite3.OperationalError) and "malformed" not in str(error.orig):
             raise MetricsRefused(f"The metrics cannot be opened: {error.orig}.") from error
         raise MetricsDamaged(str(error.orig)) from error
+    except UnicodeDecodeError as error:  # from SQLite's own words about it
+        raise MetricsDamaged("they hold what is no text") from error
 
 
 def set_aside(path: Path, why: str) -> Path:
