@@ -8,6 +8,7 @@ asked, and the note that `suspect` leaves has the next start set the file aside.
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -73,6 +74,12 @@ def make_ready(engine: Engine, path: Path | None) -> None:
                 raise MetricsRefused(
                     f"The metrics are of version {version}; this InService knows {tables.VERSION}."
                 )
+            found = connection.execute(select(tables.schema.c.definitions)).scalar()
+            if found and found != _definitions(connection):
+                raise MetricsDamaged("the definitions of their tables are not those that were made")
+            if not found:
+                made = _definitions(connection)
+                connection.execute(update(tables.schema).values(definitions=made))
             for table in _READ_AT_A_START:
                 for row in connection.execute(select(table)).mappings():
                     if broken_seals(table, row):
@@ -152,8 +159,20 @@ def _refuse_foreign(connection: Connection) -> None:
         raise MetricsDamaged("it has other tables than those of metrics")
 
 
+def _definitions(connection: Connection) -> str:
+    """A digest. Empty on PostgreSQL, which keeps its own from harm."""
+    if connection.dialect.name != "sqlite":
+        return ""
+    found = connection.execute(text("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+    content = repr(sorted(tuple(map(str, row)) for row in found))
+    return hashlib.sha256(content.encode(errors="surrogateescape")).hexdigest()
+
+
 def _seal_everything(connection: Connection) -> None:
     """From version 1, which had no seals."""
+    connection.execute(
+        text("ALTER TABLE metric_schema ADD COLUMN definitions TEXT NOT NULL DEFAULT ''")
+    )
     for table in tables.metadata.sorted_tables:
         for name in seals_of(table):
             connection.execute(

@@ -30,7 +30,13 @@ metadata = MetaData()
 # An autoincrementing key in SQLite has to be a plain INTEGER.
 _Number = BigInteger().with_variant(Integer(), "sqlite")
 
-schema = Table("metric_schema", metadata, Column("version", Integer, primary_key=True))
+schema = Table(
+    "metric_schema",
+    metadata,
+    Column("version", Integer, primary_key=True),
+    # A digest of those of the tables: a bit that turns in one changes what every row means.
+    Column("definitions", Text, nullable=False, server_default=""),
+)
 
 series = Table(
     "metric_series",
