@@ -53,6 +53,10 @@ REFUSED_BY_CODE: Mapping[tuple[str, str, str], str] = {
     ("cloudwatch", "DescribeAlarmHistory", "AlarmContributorId"): "alarms watch one time series",
     ("cloudwatch", "ListMetrics", "IncludeLinkedAccounts"): "there are no linked accounts",
     ("cloudwatch", "ListMetrics", "OwningAccount"): "only one's own account",
+    ("cloudwatch", "PutDashboard", "Tags"): "dashboards have no tags",
+    ("logs", "CreateLogGroup", "kmsKeyId"): "there is no KMS; encrypt the disk",
+    ("logs", "CreateLogGroup", "logGroupClass"): "only `STANDARD`",
+    ("logs", "CreateLogGroup", "deletionProtectionEnabled"): "only `false`",
     ("logs", "DescribeLogGroups", "includeLinkedAccounts"): "there are no linked accounts",
     ("logs", "DescribeLogGroups", "accountIdentifiers"): "only one's own account",
     ("logs", "FilterLogEvents", "startFromHead"): "only `true`: events come oldest first",
@@ -114,11 +118,12 @@ What becomes of a member of its input is one of three things:
 
 - **honoured**: it does what it does on AWS.
 - **echoed**: it is about AWS's machines and means nothing here; it is kept and described.
-- **refused**: the call fails with an error that names the member. Nothing is dropped in silence: a
-  member that AWS's model has and this page does not is refused too.
+- **refused**: the call fails with `NotImplemented`, which no client tries again, and names the
+  member. Nothing is dropped in silence: a member that AWS's model has and this page does not is
+  refused too.
 
 Required members are in bold. An operation of AWS's that is not on this page answers
-`NotImplemented`, status 501, and names itself.
+`NotImplemented`, status 400, and names itself: a code that no client tries again.
 """
 
 
@@ -271,7 +276,8 @@ ERRORS = """\
 The code is what clients match (`error.response["Error"]["Code"]` in boto3, `__type` or
 `x-amzn-errortype` on the wire). The same thing has different codes in different services, as on
 AWS: a request that breaks a rule is `ValidationException` in SageMaker, `ValidationError` in the
-runtime and CloudWatch, `InvalidParameterException` in CloudWatch Logs. Not-found is a
+runtime and CloudWatch (`InvalidParameterValue` or `MissingParameter` in those of its operations
+whose models name them), `InvalidParameterException` in CloudWatch Logs. Not-found is a
 `ValidationException` with status 400 in SageMaker.
 
 `Sender` errors are the caller's to mend; `Receiver` errors are the server's, and what it logged

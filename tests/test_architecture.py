@@ -12,41 +12,55 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "inservice"
 
-CORE = ("errors", "hosting", "deployment", "routing", "alarms", "identity")
+CORE = ("errors", "partitions", "hosting", "deployment", "routing", "alarms", "identity")
 SEAM_BASES = ("clock", "store.base", "runtimes.base", "metrics", "logs", "artifacts", "transport")
 
 ALLOWED: dict[str, tuple[str, ...]] = {
     # core
     "errors": (),
+    "partitions": (),
     "routing": (),
     "identity": ("errors",),
-    "alarms": ("errors",),
-    "hosting": ("errors",),
+    "alarms": ("errors", "partitions"),
+    "hosting": ("errors", "partitions"),
     "deployment": ("errors", "hosting", "routing"),
     # seams
     "clock": (),
+    "threads": (),
     "seals": (),
     "mark": (),
     "config": (),
     "store": (*CORE, "seals", "mark"),
-    "runtimes": CORE,
+    "runtimes": (*CORE, "threads"),
     "artifacts": CORE,
     "metrics": (*CORE, "seals", "mark"),
     "logs": CORE,
     "transport": CORE,
     # the wire, and what AWS can ask
     "aws": ("errors",),
-    "operations": (*CORE, "store.base", "metrics", "logs"),
+    "operations": (*CORE, "store.base", "store.client_logs", "metrics", "logs"),
     # processes
-    "api": (*CORE, "aws", "operations", "transport", "store.base", "clock", "metrics", "logs"),
-    "controller": (*CORE, *SEAM_BASES),
+    "api": (
+        *CORE,
+        "aws",
+        "operations",
+        "transport",
+        "store.base",
+        "clock",
+        "threads",
+        "metrics",
+        "logs",
+    ),
+    "controller": (*CORE, *SEAM_BASES, "threads"),
     "gateway": (
+        "partitions",
         "routing",
         "identity",
         "transport",
         "metrics",
         "errors",
         "clock",
+        "threads",
         "aws.eventstream",
     ),
     "modelserver": ("transport",),
@@ -198,6 +212,25 @@ def test_everything_public_is_documented(path: Path) -> None:
         and not ast.get_docstring(node)
     ]
     assert not bare, f"public and without a docstring: {bare}"
+
+
+SHARED_THREADS = {"to_thread", "run_in_executor", "set_default_executor", "getaddrinfo"}
+"""What waits in asyncio's threads for everybody, or (uvloop's look-ups) in libuv's."""
+
+
+@pytest.mark.parametrize("path", modules(), ids=dotted)
+def test_nobody_waits_in_the_threads_that_everybody_shares(path: Path) -> None:
+    """`threads` has a few for each kind of waiting: see there what happened without."""
+    if dotted(path) == "threads":
+        return
+    used = [
+        f"{node.attr} at line {node.lineno}"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and node.attr in SHARED_THREADS
+        and not (isinstance(node.value, ast.Name) and node.value.id == "socket")
+    ]
+    assert not used
 
 
 def test_nothing_compiled_lies_in_the_source() -> None:

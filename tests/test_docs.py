@@ -282,6 +282,20 @@ REFUSED: Mapping[tuple[str, str, str], dict[str, Any]] = {
     ("cloudwatch", "DescribeAlarmHistory", "AlarmContributorId"): {"AlarmContributorId": "c"},
     ("cloudwatch", "ListMetrics", "IncludeLinkedAccounts"): {"IncludeLinkedAccounts": True},
     ("cloudwatch", "ListMetrics", "OwningAccount"): {"OwningAccount": "111111111111"},
+    ("cloudwatch", "PutDashboard", "Tags"): {
+        "DashboardName": "d",
+        "DashboardBody": '{"widgets": []}',
+        "Tags": [{"Key": "k", "Value": "v"}],
+    },
+    ("logs", "CreateLogGroup", "kmsKeyId"): {"logGroupName": "g", "kmsKeyId": "k"},
+    ("logs", "CreateLogGroup", "logGroupClass"): {
+        "logGroupName": "g",
+        "logGroupClass": "DELIVERY",
+    },
+    ("logs", "CreateLogGroup", "deletionProtectionEnabled"): {
+        "logGroupName": "g",
+        "deletionProtectionEnabled": True,
+    },
     ("logs", "DescribeLogGroups", "includeLinkedAccounts"): {"includeLinkedAccounts": True},
     ("logs", "DescribeLogGroups", "accountIdentifiers"): {"accountIdentifiers": ["111111111111"]},
     ("logs", "FilterLogEvents", "startFromHead"): {"logGroupName": "g", "startFromHead": False},

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -46,6 +47,8 @@ class Settings:
     body_bytes_max: int = 25 * 1024 * 1024  # AWS's guide: 25 MB for real-time endpoints
     drain_seconds: float = 30.0  # between SIGTERM and SIGKILL of an instance, as on AWS
     insecure_http: bool = False  # allows a bind that is not loopback, without TLS
+    webhook_allow: str = ""  # networks that webhooks may post to; empty: all but metadata services
+    deployment_webhook: str = ""  # URL that is posted the outcome of each deployment
     crash_at: str = ""  # "point:n": die at the n-th pass of a named crash point (tests)
 
     @property
@@ -145,7 +148,24 @@ def _checked(settings: Settings) -> Settings:
         raise BadSetting(f"account id {settings.account_id!r} is not 12 digits")
     if not settings.region.replace("-", "").isalnum():
         raise BadSetting(f"region {settings.region!r} is not a region name such as us-east-1")
+    for network in filter(None, (part.strip() for part in settings.webhook_allow.split(","))):
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError as error:
+            raise BadSetting(f"webhook_allow: {error}") from None
+    if settings.deployment_webhook and not _is_url(settings.deployment_webhook):
+        raise BadSetting(
+            f"deployment_webhook {settings.deployment_webhook!r} is not an http or https URL"
+        )
     return settings
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _is_loopback(host: str) -> bool:

@@ -7,8 +7,11 @@
     │   ├── InvalidParameterException    400  CloudWatch Logs: its third
     │   ├── ResourceLimitExceeded        400
     │   ├── UnknownOperationException    404
-    │   ├── NotImplementedYet            501  an operation of AWS's that InService does not have
+    │   ├── NotImplementedYet            400  what AWS has and InService has not: a field, a value,
+    │   │                                     an operation, a service
     │   ├── SerializationException       400
+    │   ├── RequestEntityTooLarge        413
+    │   ├── ThrottlingException          400  too many expensive reads at once
     │   ├── AccessDeniedException        400
     │   └── authentication: MissingAuthenticationToken, IncompleteSignature,
     │       UnrecognizedClient, InvalidSignature, ExpiredToken         403
@@ -76,6 +79,22 @@ class SerializationException(SenderError):
     code = "SerializationException"
 
 
+class RequestEntityTooLarge(SenderError):
+    """The body is larger than that of any request, perhaps only once it is uncompressed."""
+
+    code = "RequestEntityTooLargeException"
+    status = 413
+
+
+class ThrottlingException(SenderError):
+    """Too much is asked at once. Every SDK waits a moment and asks again."""
+
+    code = "ThrottlingException"
+
+    def __init__(self) -> None:
+        super().__init__("Rate exceeded")
+
+
 class UnknownOperationException(SenderError):
     """No service has an operation of this name."""
 
@@ -84,13 +103,17 @@ class UnknownOperationException(SenderError):
 
 
 class NotImplementedYet(SenderError):
-    """AWS has the operation, InService does not: the error names itself, never a hollow 200."""
+    """AWS has it, InService has not: a field, a value, an operation, a service. It is named.
+
+    Never a ValidationException: Terraform's provider takes each one of CreateModel for a role that
+    is not there yet, and tries for two minutes. Nor a 501, of which this would be the meaning: the
+    SDK for Ruby tries whatever is 5xx again.
+    """
 
     code = "NotImplemented"
-    status = 501
 
-    def __init__(self, service: str, operation: str) -> None:
-        super().__init__(f"InService does not implement {service}:{operation} yet.")
+    def __init__(self, what: str, why: str = "") -> None:
+        super().__init__(f"InService does not support {what} yet{why and f': {why}'}.")
 
 
 class AccessDeniedException(SenderError):

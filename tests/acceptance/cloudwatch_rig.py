@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,18 @@ import inservice.operations  # noqa: F401 - fills the registry
 from inservice.api.application import create_application
 from inservice.clock import SystemClock
 from inservice.controller.alarms import AlarmEvaluator
+from inservice.controller.posting import Poster
+from inservice.controller.receivers import Networks
 from inservice.controller.webhooks import Webhooks
 from inservice.identity.principal import AccessKey, Account
 from inservice.logs.groups import LogGroups
 from inservice.metrics.database import open_metrics
+from inservice.metrics.happenings import Happenings
 from inservice.metrics.recorder import Recorder
 from inservice.operations.live import InstanceSeen, ProcessSeen
 from inservice.store.base import Store
 from inservice.store.database import open_store
+from inservice.threads import Threads
 from inservice.transport.server import serve
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
@@ -43,6 +46,7 @@ class Rig:
     evaluator: AlarmEvaluator
     clock: SystemClock
     logs: LogGroups
+    webhooks: Webhooks
     started_at: float = 0.0
 
     def processes(self) -> tuple[ProcessSeen, ...]:
@@ -51,48 +55,65 @@ class Rig:
     def instances_seen(self) -> tuple[InstanceSeen, ...]:
         return ()
 
-    def client(self, service: str = "cloudwatch") -> Any:
-        """A boto3 client of the root user."""
+    def client(
+        self,
+        service: str = "cloudwatch",
+        region: str = REGION,
+        secret: str = KEY.secret,
+        **config: Any,
+    ) -> Any:
+        """A boto3 client of the root user, that tries once unless `config` says otherwise."""
+        config = {"retries": {"total_max_attempts": 1}, "inject_host_prefix": False, **config}
         return boto3.client(
             service,
             endpoint_url=self.url,
-            region_name=REGION,
+            region_name=region,
             aws_access_key_id=KEY.id,
-            aws_secret_access_key=KEY.secret,
-            config=Config(retries={"total_max_attempts": 1}, inject_host_prefix=False),
+            aws_secret_access_key=secret,
+            config=Config(**config),
         )
 
     def deliver(self, now: float) -> None:
         """One turn of the evaluator, its deliveries included."""
 
         async def turn() -> None:
-            for key, delivery in self.evaluator.turn(now):
-                await self.evaluator.deliver(key, delivery)
+            due = self.evaluator.turn(now)
+            await asyncio.gather(*(self.evaluator.actions.run(delivery) for delivery in due))
 
         asyncio.run(turn())
 
 
 @contextlib.contextmanager
-def cloudwatch(path: Path, send: Any = None) -> Iterator[Rig]:
-    """Serve from a directory. `send` stands for the network of webhooks."""
+def cloudwatch(
+    path: Path, poster: Any = None, services: Collection[str] = ("cloudwatch", "logs")
+) -> Iterator[Rig]:
+    """Serve from a directory. `poster` stands for the network of webhooks."""
     clock = SystemClock()
     url = f"sqlite:///{path / 'inservice.db'}"
     store = open_store(url, key_file=path / "secrets.key")
     recorder = Recorder(open_metrics(url), clock.now())
-    webhooks = Webhooks(clock, send) if send else Webhooks(clock)
-    evaluator = AlarmEvaluator(store, recorder, clock, webhooks, on_change=lambda: None)
+    webhooks = Webhooks(poster or Poster(clock, Networks()), Happenings())
+    evaluator = AlarmEvaluator(store, recorder, clock, webhooks, on_change=lambda _: None)
     listening = socket.create_server(("127.0.0.1", 0))
     host, port = listening.getsockname()
-    rig = Rig(f"http://{host}:{port}", store, recorder, evaluator, clock, LogGroups(path / "logs"))
+    rig = Rig(
+        f"http://{host}:{port}",
+        store,
+        recorder,
+        evaluator,
+        clock,
+        LogGroups(path / "logs"),
+        webhooks,
+    )
     loop = asyncio.new_event_loop()
-    threads = ThreadPoolExecutor(2)
     application = create_application(
         store=store,
         live=rig,
         clock=clock,
         keys={KEY.id: KEY}.get,
-        threads=threads,
-        services=("cloudwatch", "logs"),
+        threads=Threads("api", 2),
+        readers=Threads("reads", 2),
+        services=services,
     )
 
     async def start() -> Any:
@@ -108,6 +129,5 @@ def cloudwatch(path: Path, send: Any = None) -> Iterator[Rig]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
-        threads.shutdown()
         recorder.close()
         store.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -15,25 +14,26 @@ import pytest
 from botocore.exceptions import ClientError
 
 from inservice.controller.alarms import AlarmEvaluator
+from inservice.controller.posting import Poster
+from inservice.controller.receivers import Networks
 from inservice.controller.webhooks import Webhooks
 from inservice.errors import ServiceUnavailable
+from inservice.metrics.happenings import Happenings
 from inservice.store.base import Store, Transaction
 from tests.acceptance.cloudwatch_rig import Rig, cloudwatch
-
-MESSAGES: list[tuple[str, dict[str, Any]]] = []
-
-
-def receive(url: str, body: bytes) -> int:
-    """A receiver whose address says how it answers."""
-    MESSAGES.append((url, json.loads(body)))
-    return int(url.rpartition("/")[2])
+from tests.acceptance.receivers import Receivers, receivers
 
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
-    MESSAGES.clear()
-    with cloudwatch(tmp_path, receive) as rig:
+    with cloudwatch(tmp_path) as rig:
         yield rig
+
+
+@pytest.fixture
+def there() -> Iterator[Receivers]:
+    with receivers() as there:
+        yield there
 
 
 def put_alarm(client: Any, name: str = "errors", **changes: Any) -> None:
@@ -79,9 +79,9 @@ def minute() -> float:
     return (time.time() // 60 + 1) * 60
 
 
-def test_an_alarm_follows_its_metric_and_tells_about_it(rig: Rig) -> None:
+def test_an_alarm_follows_its_metric_and_tells_about_it(rig: Rig, there: Receivers) -> None:
     client, now = rig.client(), minute()
-    put_alarm(client, AlarmActions=["https://receiver.test/200"], OKActions=["arn:aws:sns:x:1:t"])
+    put_alarm(client, AlarmActions=[there.url("200")], OKActions=["arn:aws:sns:x:1:t"])
     assert state(client) == "INSUFFICIENT_DATA"
     put_errors(client, now + 1)
     rig.deliver(now + 61.5)
@@ -89,10 +89,12 @@ def test_an_alarm_follows_its_metric_and_tells_about_it(rig: Rig) -> None:
     assert alarm["StateValue"] == "ALARM"
     assert alarm["StateReason"].startswith("Threshold Crossed: 1 out of the last 1 datapoints [5.0")
     assert json.loads(alarm["StateReasonData"])["recentDatapoints"] == [5.0]
-    assert [url for url, _ in MESSAGES] == ["https://receiver.test/200"]
-    assert json.loads(MESSAGES[0][1]["Message"])["NewStateValue"] == "ALARM"
+    assert there.paths() == ["/200"]
+    message = there.received[0].document()
+    assert message["text"].startswith('ALARM: "errors" in us-east-1 (was INSUFFICIENT_DATA): Thres')
+    assert json.loads(message["Message"])["NewStateValue"] == "ALARM"
     rig.deliver(now + 62)
-    assert len(MESSAGES) == 1, "a state is told once"
+    assert len(there.received) == 1, "a state is told once"
 
     put_errors(client, now + 61, value=0.0)
     rig.deliver(now + 122)
@@ -101,51 +103,31 @@ def test_an_alarm_follows_its_metric_and_tells_about_it(rig: Rig) -> None:
     assert {item["HistorySummary"] for item in history} == {
         'Alarm "errors" created',
         "Alarm updated from INSUFFICIENT_DATA to ALARM",
-        "Successfully executed action https://receiver.test/200",
+        f"Successfully executed action {there.url('200')}",
         "Alarm updated from ALARM to OK",
         "Failed to execute action arn:aws:sns:x:1:t",
     }
 
 
 def test_a_receiver_that_fails_is_tried_again_and_then_given_up(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, there: Receivers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inservice.controller.webhooks.FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("inservice.controller.posting.FIRST_PAUSE_SECONDS", 0.001)
     client, now = rig.client(), minute()
-    put_alarm(client, AlarmActions=["http://receiver.test/503"])
+    put_alarm(client, AlarmActions=[there.url("503")])
     put_errors(client, now + 1)
     rig.deliver(now + 62)
-    assert len(MESSAGES) == 5
+    assert len(there.received) == 5
     items = client.describe_alarm_history(HistoryItemType="Action")["AlarmHistoryItems"]
     assert json.loads(items[0]["HistoryData"])["error"].startswith("the receiver answered 503")
 
 
-def test_no_action_waits_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A receiver that is down kept the next ones waiting, for up to a minute each."""
-    monkeypatch.setattr("inservice.controller.webhooks.FIRST_PAUSE_SECONDS", 0.001)
-    second, now = threading.Event(), minute()
-
-    def receive(url: str, _: bytes) -> int:
-        if url.endswith("/second"):
-            second.set()
-        return 200 if second.wait(0.5) else 503
-
-    with cloudwatch(tmp_path, receive) as rig:
-        put_alarm(rig.client(), AlarmActions=["http://a.test/first", "http://a.test/second"])
-        put_errors(rig.client(), now + 1)
-        rig.deliver(now + 62)
-        items = rig.client().describe_alarm_history(HistoryItemType="Action")["AlarmHistoryItems"]
-    assert {item["HistorySummary"].partition(" http")[0] for item in items} == {
-        "Successfully executed action"
-    }
-
-
-def test_every_field_comes_back(rig: Rig) -> None:
+def test_every_field_comes_back(rig: Rig, there: Receivers) -> None:
     client = rig.client()
     fields = {
         "AlarmDescription": "too slow",
         "ActionsEnabled": False,
-        "AlarmActions": ["http://receiver.test/200"],
+        "AlarmActions": [there.url("200")],
         "Statistic": None,
         "ExtendedStatistic": "p99",
         "Period": 300,
@@ -282,14 +264,14 @@ def test_a_ten_second_alarm_sees_seconds(rig: Rig) -> None:
     assert state(client) == "ALARM"
 
 
-def test_composites(rig: Rig) -> None:
+def test_composites(rig: Rig, there: Receivers) -> None:
     client, now = rig.client(), minute()
     put_alarm(client, "a")
     put_alarm(client, "b", MetricName="Other")
     client.put_composite_alarm(
         AlarmName="both",
         AlarmRule='ALARM(a) AND NOT OK("b")',
-        AlarmActions=["http://receiver.test/200"],
+        AlarmActions=[there.url("200")],
         ActionsSuppressor="b",
         ActionsSuppressorWaitPeriod=0,
         ActionsSuppressorExtensionPeriod=0,
@@ -303,8 +285,11 @@ def test_composites(rig: Rig) -> None:
         "above": "ALARM",
     }
     assert "alarm:a transitioned to ALARM" in described[1]["StateReason"]
-    assert len(MESSAGES) == 1
-    assert json.loads(MESSAGES[0][1]["Message"])["AlarmRule"] == 'ALARM(a) AND NOT OK("b")'
+    assert len(there.received) == 1
+    assert (
+        json.loads(there.received[0].document()["Message"])["AlarmRule"]
+        == 'ALARM(a) AND NOT OK("b")'
+    )
     children = client.describe_alarms(ChildrenOfAlarmName="both")
     assert [alarm["AlarmName"] for alarm in children["MetricAlarms"]] == ["a", "b"]
     parents = client.describe_alarms(ParentsOfAlarmName="both")
@@ -335,14 +320,14 @@ def test_a_circle_of_composites_stops_nothing_else(rig: Rig) -> None:
     }
 
 
-def test_suppressed_actions_wait_for_the_suppressor(rig: Rig) -> None:
+def test_suppressed_actions_wait_for_the_suppressor(rig: Rig, there: Receivers) -> None:
     client, now = rig.client(), minute()
     put_alarm(client, "a")
     put_alarm(client, "maintenance", MetricName="Other")
     client.put_composite_alarm(
         AlarmName="c",
         AlarmRule="ALARM(a)",
-        AlarmActions=["http://receiver.test/200"],
+        AlarmActions=[there.url("200")],
         ActionsSuppressor="maintenance",
         ActionsSuppressorWaitPeriod=5,
         ActionsSuppressorExtensionPeriod=5,
@@ -351,14 +336,14 @@ def test_suppressed_actions_wait_for_the_suppressor(rig: Rig) -> None:
     put_errors(client, now + 1)
     rig.evaluator.turn(now + 1.5)
     rig.deliver(now + 61.5)
-    assert MESSAGES == []
+    assert there.received == []
     rig.deliver(now + 66)
-    assert MESSAGES == [], "the suppressor left ALARM at 61.5 s, its extension is 5 s"
+    assert there.received == [], "the suppressor left ALARM at 61.5 s, its extension is 5 s"
     rig.deliver(now + 67)
-    assert len(MESSAGES) == 1
+    assert len(there.received) == 1
 
 
-def test_a_suppressed_composite_says_by_what(rig: Rig) -> None:
+def test_a_suppressed_composite_says_by_what(rig: Rig, there: Receivers) -> None:
     client = rig.client()
     for name in ("a", "maintenance"):
         put_alarm(client, name)
@@ -366,7 +351,7 @@ def test_a_suppressed_composite_says_by_what(rig: Rig) -> None:
     client.put_composite_alarm(
         AlarmName="c",
         AlarmRule="ALARM(a)",
-        AlarmActions=["http://receiver.test/200"],
+        AlarmActions=[there.url("200")],
         ActionsSuppressor="maintenance",
         ActionsSuppressorWaitPeriod=5,
         ActionsSuppressorExtensionPeriod=5,
@@ -375,7 +360,7 @@ def test_a_suppressed_composite_says_by_what(rig: Rig) -> None:
     [alarm] = client.describe_alarms(AlarmTypes=["CompositeAlarm"])["CompositeAlarms"]
     assert (alarm["StateValue"], alarm["ActionsSuppressedBy"]) == ("ALARM", "Alarm")
     assert "maintenance" in alarm["ActionsSuppressedReason"]
-    assert MESSAGES == []
+    assert there.received == []
 
 
 class FullStore:
@@ -383,6 +368,7 @@ class FullStore:
 
     def __init__(self, store: Store) -> None:
         self.reading = store.reading
+        self.on_commit = store.on_commit
         self.full = True
         self._store = store
 
@@ -398,7 +384,11 @@ def test_a_state_that_could_not_be_written_is_written_later(rig: Rig) -> None:
     put_errors(client, now + 1)
     store = FullStore(rig.store)
     evaluator = AlarmEvaluator(
-        cast(Store, store), rig.metrics, rig.clock, Webhooks(rig.clock), on_change=lambda: None
+        cast(Store, store),
+        rig.metrics,
+        rig.clock,
+        Webhooks(Poster(rig.clock, Networks()), Happenings()),
+        on_change=lambda _: None,
     )
     with pytest.raises(ServiceUnavailable):
         evaluator.turn(now + 62)
@@ -408,16 +398,16 @@ def test_a_state_that_could_not_be_written_is_written_later(rig: Rig) -> None:
     assert state(client) == "ALARM"
 
 
-def test_actions_can_be_switched_off(rig: Rig) -> None:
+def test_actions_can_be_switched_off(rig: Rig, there: Receivers) -> None:
     client, now = rig.client(), minute()
-    put_alarm(client, AlarmActions=["http://receiver.test/200"])
+    put_alarm(client, AlarmActions=[there.url("200")])
     client.disable_alarm_actions(AlarmNames=["errors"])
     put_errors(client, now + 1)
     rig.deliver(now + 62)
-    assert (state(client), MESSAGES) == ("ALARM", [])
+    assert (state(client), there.received) == ("ALARM", [])
     client.enable_alarm_actions(AlarmNames=["errors"])
     rig.deliver(now + 63)
-    assert MESSAGES == [], "what happened in silence is not told later"
+    assert there.received == [], "what happened in silence is not told later"
 
 
 def test_describing_is_filtered_and_paged(rig: Rig) -> None:

@@ -173,8 +173,8 @@ REFUSED = [
     ({"Namespace": "AWS/SageMaker"}, "InvalidParameterValue"),
     ({"MetricData": [{"MetricName": "m"}]}, "MissingParameter"),
     ({"MetricData": [{"MetricName": "m", "Value": 1.0, "Values": [1.0]}]}, "InvalidParameter"),
-    ({"MetricData": [{"MetricName": "m", "Value": float("nan")}]}, "SerializationException"),
-    ({"MetricData": [{"MetricName": "m", "Value": float("inf")}]}, "SerializationException"),
+    ({"MetricData": [{"MetricName": "m", "Value": float("nan")}]}, "InvalidParameterValue"),
+    ({"MetricData": [{"MetricName": "m", "Value": float("inf")}]}, "InvalidParameterValue"),
     ({"MetricData": [{"MetricName": "m", "Value": 2.0**361}]}, "InvalidParameterValue"),
     ({"MetricData": [{"MetricName": "m\n", "Value": 1.0}]}, "InvalidParameterValue"),
     ({"MetricData": [{"MetricName": "m", "Values": [1.0] * 151}]}, "InvalidParameterValue"),
@@ -213,7 +213,7 @@ def test_questions_that_make_no_sense(rig: Rig) -> None:
         [{"Id": "e", "Expression": "e + 1"}],
         [{"Id": "e", "Expression": "f"}, {"Id": "f", "Expression": "e"}],
         [{"Id": "e", "Expression": "nothing"}],
-        [{"Id": "e", "Expression": "SEARCH('x', 'Sum')"}],
+        [{"Id": "e", "Expression": "FIND('x', 'Sum')"}],
         [{"Id": "e", "Expression": "AVG(q)"}, query()],
         [{"Id": "e", "Expression": "q + r"}, query(), query("r", period=300)],
         [query(), query()],
@@ -228,7 +228,7 @@ def test_questions_that_make_no_sense(rig: Rig) -> None:
     ):
         with pytest.raises(ClientError) as caught:
             read(client, *queries)
-        assert caught.value.response["Error"]["Code"] == "InvalidParameterValue"
+        assert caught.value.response["Error"]["Code"] == "ValidationError"
     with pytest.raises(ClientError, match="Sum is for Statistics"):
         client.get_metric_statistics(
             Namespace="App",

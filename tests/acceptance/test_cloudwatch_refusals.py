@@ -72,7 +72,6 @@ def test_an_alarm_that_names_a_dimension_twice_is_refused(rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("operation", "arguments", "expected"),
     [
-        ("delete_alarms", {"AlarmNames": ["none"]}, "ResourceNotFound"),
         (
             "set_alarm_state",
             {"AlarmName": "none", "StateValue": "OK", "StateReason": ""},
@@ -98,7 +97,7 @@ def test_an_alarm_that_names_a_dimension_twice_is_refused(rig: Rig) -> None:
             },
             "InvalidFormat",
         ),
-        ("list_tags_for_resource", {"ResourceARN": "arn:none"}, "ResourceNotFound"),
+        ("list_tags_for_resource", {"ResourceARN": "arn:none"}, "ResourceNotFoundException"),
         ("put_composite_alarm", {"AlarmName": "c", "AlarmRule": "ALARM("}, "ValidationError"),
     ],
 )

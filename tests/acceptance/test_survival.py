@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 from inservice.config import Settings, load
 from inservice.supervisor import HEARTBEAT_SECONDS
 from tests.acceptance.clients import Crowd
@@ -74,6 +76,77 @@ def test_a_dead_instance_is_replaced(start_server: Start, echo: Echo) -> None:
     assert after & before == before - {min(before)}
     assert server.invoke(name)["model"] == "again"
     assert server.describe(name)["EndpointStatus"] == "InService"
+
+
+DAEMONS = """
+import os, pathlib, time
+def model_fn(model_dir):
+    return None
+def transform_fn(model, data, content_type, accept):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        os.chdir("/")
+        pathlib.Path(data).write_text(str(os.getpid()))
+        os.closerange(0, 64)
+        os.execve("/bin/sleep", ["[kworker]", "60"], {})
+    os.wait()
+    return "begun", "text/plain"
+"""
+
+
+def test_deleting_an_endpoint_ends_what_its_models_forked_away(
+    start_server: Start, tmp_path: Path
+) -> None:
+    server = start_server()
+    url = archive(tmp_path / "model.tar.gz", {"code/inference.py": DAEMONS})
+    name = serving(server, url, count=1)
+    told = tmp_path / "pid"
+    server.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName=name, Body=str(told).encode(), ContentType="text/plain"
+    )
+    pid = int(wait_until(lambda: told.exists() and told.read_text()))
+    assert Path(f"/proc/{pid}").exists()
+    control = control_pid(server)
+    os.kill(control, signal.SIGKILL)
+    wait_until(lambda: control_pid(server) != control)
+    server.client("sagemaker").delete_endpoint(EndpointName=name)
+    wait_until(lambda: not server.client("sagemaker").list_endpoints()["Endpoints"])
+    assert not is_running(pid)
+
+
+def messages(server: Server, name: str) -> list[str]:
+    """What the endpoint's history says, oldest first."""
+    told = run_cli("endpoint", "history", name, "--output=json", data_dir=server.data_dir)
+    assert told.returncode == 0, told.stderr
+    return [event["detail"]["InService"]["Message"] for event in json.loads(told.stdout)]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return "Z (zombie)" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def test_instances_that_served_come_back_at_once_however_often_they_are_killed(
+    start_server: Start, echo: Echo
+) -> None:
+    server = start_server()
+    name = serving(server, echo("again"))
+    for _ in range(6):
+        before = instance_pids(server)
+        served = min(before)
+        # A second of service is what tells a kill from a crash at the start.
+        wait_until(lambda pid=served: time.time() - psutil.Process(pid).create_time() > 2)
+        os.kill(served, signal.SIGKILL)
+        wait_until(lambda b=before: (p := instance_pids(server)) != b and len(p) == 2)
+    document = server.describe(name)
+    assert document["EndpointStatus"] == "InService"
+    gone = [m for m in messages(server, name) if "is gone" in m]
+    assert len(gone) == 6
+    assert all(m.endswith("is gone: it was ended by SIGKILL; launching it again.") for m in gone)
 
 
 def test_a_killed_gateway_worker_is_started_again(start_server: Start, echo: Echo) -> None:

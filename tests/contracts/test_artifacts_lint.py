@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import types
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from inservice.artifacts import program
 from inservice.artifacts.lint import Report, Severity, lint
-from inservice.modelserver import handlers
+from inservice.modelserver import program as modelserver_program
 from tests.contracts import archives
 from tests.contracts.archives import member, model_archive, packed
 
@@ -43,7 +44,7 @@ def of_directory(path: Path, files: Mapping[str, bytes]) -> Report:
             "scikit-learn: joblib.load of model.joblib, with output_fn of code/inference.py",
         ),
         (
-            {"code/inference.py": b"def transform_fn(*arguments): ..."},
+            {"code/inference.py": b"def transform_fn(model, body, kind, accept, *more): ..."},
             "code/inference.py (transform_fn)",
         ),
         (
@@ -139,4 +140,44 @@ def test_links_in_a_directory_are_found(tmp_path: Path) -> None:
 
 
 def test_lint_and_the_model_server_know_the_same_handlers() -> None:
-    assert program.HANDLERS == handlers.HANDLERS
+    assert program.HANDLERS == modelserver_program.HANDLERS
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        *("", "a", "a, b", "a, b, c", "a, b, c=None", "a, b=1", "a, b, c=1, d=2", "*a", "a, *b"),
+        *("a, b, *c", "a, b, c, *d", "a, b, **c", "a, b, *, c", "a, b, *, c=None", "a, *, b"),
+        *("a, b, /", "a, b, c=None, /", "a, /, b, *, c=1", "*a, **b", "a, *b, **c"),
+    ],
+)
+def test_they_judge_signatures_alike(parameters: str) -> None:
+    source = f"def predict_fn({parameters}): ...\n"
+    made = types.ModuleType("made")
+    exec(source, made.__dict__)
+    try:
+        modelserver_program.checked(made, "inference.py")
+        starts = True
+    except modelserver_program.BadProgram:
+        starts = False
+    found = program.inspect_program(source.encode(), beside=(), is_installed=lambda name: True)
+    assert starts is not any(trouble.fatal for trouble in found.troubles)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "@wrapped\ndef predict_fn(a): ...",  # what a decorator makes of it is not in its text
+        "if True:\n    def predict_fn(a, b): ...\nelse:\n    def predict_fn(a): ...",
+        "class predict_fn: ...",
+        "predict_fn: object = print",
+        "predict_fn, output_fn = make()",
+        "try:\n    from fast import predict_fn\nexcept ImportError:\n    predict_fn = None",
+    ],
+)
+def test_a_handler_that_is_no_plain_function_is_seen_and_not_judged(source: str) -> None:
+    found = program.inspect_program(
+        f"def wrapped(f): return f\n{source}".encode(), beside=(), is_installed=lambda name: True
+    )
+    assert "predict_fn" in found.handlers
+    assert not any(trouble.fatal for trouble in found.troubles)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import select
 import threading
+import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inservice.runtimes import instance_log
-from inservice.runtimes.instance import LossyOutput
 from inservice.runtimes.instance_log import Collector
+from inservice.runtimes.lines import LINE_BYTES_MAX, MARK_BYTES_MAX, LineCutter
+from inservice.runtimes.output import LossyOutput
 
 LOST = 5_000_000
 CONFESSION = b"\n[inservice] dropped %d bytes of output\n" % LOST
@@ -113,3 +118,165 @@ def test_a_process_that_lost_output_waits_for_room_to_say_so(pipe: Pipe) -> None
     texts = pipe.ended()
     assert any(text.startswith(b"[inservice] dropped 4096 bytes") for text in texts)
     assert accounted(texts) == pytest.approx(said, abs=1)
+
+
+# ── lines of any length, in pieces of any size ────────────────────────────────────────────────────
+
+ROOM = 20
+"""What a cutter under test keeps of a line."""
+
+CUT = re.compile(rb" \xe2\x80\xa6 \[inservice\] cut (\d+) bytes$")
+
+
+def pieces_of(text: bytes, points: list[int]) -> list[bytes]:
+    edges = [0, *sorted(point % (len(text) + 1) for point in points), len(text)]
+    return [text[a:b] for a, b in itertools.pairwise(edges)]
+
+
+def passed_on(pieces: list[bytes], kept: int = ROOM) -> bytes:
+    cutter = LineCutter(kept)
+    return b"".join(map(cutter.pass_on, pieces)) + cutter.end_line()
+
+
+lines_of_text = st.lists(
+    st.tuples(
+        st.one_of(
+            st.text("aé\u20ac\U0001f600 ", max_size=3 * ROOM).map(str.encode),
+            st.binary(max_size=3 * ROOM).map(lambda b: b.replace(b"\n", b"").replace(b"\r", b"")),
+        ),
+        st.sampled_from([b"\n", b"\r\n", b"\r"]),
+    ),
+    max_size=8,
+)
+
+
+@given(lines_of_text, st.booleans(), st.lists(st.integers(0, 10**6), max_size=8))
+def test_every_line_comes_through_with_its_beginning(
+    lines: list[tuple[bytes, bytes]], ended: bool, points: list[int]
+) -> None:
+    whole = b"".join(text + end for text, end in lines)
+    if not ended:
+        whole = whole.rstrip(b"\r\n")
+    given_lines = re.split(rb"[\r\n]", whole)
+    got = re.split(rb"[\r\n]", passed_on(pieces_of(whole, points)))
+    assert len(got) == len(given_lines), "none is lost, and none is made"
+    for before, after in zip(given_lines, got, strict=True):
+        if len(before) <= ROOM:
+            assert after == before
+            continue
+        mark = CUT.search(after)
+        assert mark, (before, after)
+        kept = after[: mark.start()]
+        assert before.startswith(kept)
+        assert len(kept) + int(mark[1]) == len(before)
+        assert ROOM - 3 <= len(kept) <= ROOM
+
+
+@given(lines_of_text, st.lists(st.integers(0, 10**6), max_size=8))
+def test_what_was_cut_is_not_cut_again(lines: list[tuple[bytes, bytes]], points: list[int]) -> None:
+    once = passed_on([b"".join(text + end for text, end in lines)])
+    assert passed_on(pieces_of(once, points), ROOM + MARK_BYTES_MAX) == once
+
+
+@given(st.text("aé\u20ac\U0001f600", min_size=ROOM, max_size=3 * ROOM))
+def test_no_character_is_cut_in_two(text: str) -> None:
+    passed_on([text.encode()]).decode()
+
+
+@pytest.mark.parametrize("length", [1, 32_000, 32_768, 65_536, 262_144, 300_000, 5_000_000])
+@pytest.mark.parametrize("through", ["print", "write"])
+def test_a_long_line_takes_nothing_from_those_after_it(
+    pipe: Pipe, length: int, through: str
+) -> None:
+    """Also when nobody reads until all is written; by a native library as well as by Python."""
+    after = [b"line %d" % n for n in range(50)]
+    if through == "print":
+        output = LossyOutput(pipe.fd)
+        output.write(b"x" * length + b"\n" + b"\n".join(after) + b"\n")
+        pipe.collector.collect()
+    else:
+        for piece in pieces_of(b"x" * length + b"\n", list(range(0, length, READ_BYTES // 2))):
+            pipe.say(piece)
+        pipe.say(b"\n".join(after) + b"\n")
+    first, *rest = pipe.ended()
+    assert rest == after
+    mark = CUT.search(first)
+    assert len(first) <= LINE_BYTES_MAX + MARK_BYTES_MAX
+    assert len(first) == length if mark is None else mark.start() + int(mark[1]) == length
+
+
+def test_a_burst_larger_than_the_fifo_is_kept_whole_while_somebody_reads(pipe: Pipe) -> None:
+    output = LossyOutput(pipe.fd)
+    said = [b"%06d " % n + b"y" * 20_000 for n in range(100)]
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            if select.select([pipe.collector.fd], [], [], 0.01)[0]:
+                pipe.collector.collect()
+
+    reading = threading.Thread(target=read)
+    reading.start()
+    for line in said:
+        output.write(line + b"\n")
+    output.last_words()
+    stop.set()
+    reading.join()
+    texts = pipe.ended()
+    lost = [text for text in texts if text.startswith(b"[inservice] dropped")]
+    assert texts == said or lost, "a reader that gets no turn for long is no reason to wait longer"
+    assert accounted(texts) == pytest.approx(sum(len(line) + 1 for line in said), abs=100)
+
+
+def test_of_a_progress_bar_the_last_state_is_kept_and_one_now_and_then(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """tqdm writes hundreds of states over each other, and no newline until it is done."""
+    now = [time.monotonic()]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    pipe.say(b"loading weights\n")
+    for percent in range(100):
+        pipe.say(b"\r%3d%%|" % percent + b"#" * percent)
+        now[0] += instance_log.PROGRESS_SECONDS / 50.5
+    pipe.say(b"\r100%|done\nready\n")
+    texts = pipe.ended()
+    assert texts[0] == b"loading weights"
+    assert texts[-2:] == [b"100%|done", b"ready"]
+    assert [text[:4] for text in texts[1:-2]] == [b"  0%", b" 51%"]
+
+
+def test_a_progress_bar_that_hangs_shows_where(pipe: Pipe) -> None:
+    for percent in (b"10", b"20"):
+        pipe.say(b"\r%s%%" % percent)
+    assert instance_log.tail(pipe.log, 1) == ("10%",)
+    assert pipe.ended() == [b"10%", b"20%"]
+
+
+@pytest.mark.parametrize("split", range(4))
+def test_lines_that_end_as_on_windows_have_no_carriage_return(pipe: Pipe, split: int) -> None:
+    text = b"a\r\nb\r\n"
+    pipe.say(text[:split] or b"-\n")
+    pipe.say(text[split:])
+    assert pipe.ended()[-2:] == [b"a", b"b"]
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (b"\x1b[1;31mred\x1b[0m and \x1b]0;title\x07plain", "red and plain"),
+        (b"\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
+        (b"\xff\xfe\x00\x01 junk", "\ufffd\ufffd\ufffd\ufffd junk"),
+        ("caf\xe9 \u65e5\u672c".encode(), "caf\xe9 \u65e5\u672c"),
+        (b"\x1b", "\ufffd"),
+        (b"", ""),
+    ],
+)
+def test_what_is_shown_of_a_line_is_harmless(pipe: Pipe, written: bytes, shown: str) -> None:
+    pipe.say(written + b"\n")
+    assert instance_log.tail(pipe.log, 1) == (shown,)
+    assert pipe.ended() == [written], "and kept as it was written"
+
+
+def test_the_last_line_needs_no_newline(pipe: Pipe) -> None:
+    pipe.say(b"first\nlast words")
+    assert pipe.ended() == [b"first", b"last words"]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy
@@ -20,6 +21,7 @@ from inservice.hosting.endpoint import EndpointStatus, IllegalMove
 from inservice.store import tables
 from inservice.store.base import (
     EVENTS_KEPT,
+    AlarmQuery,
     Commit,
     EndpointRecord,
     ListQuery,
@@ -423,14 +425,48 @@ class TestAlarms:
             states = records.alarm_states(ACCOUNT, REGION, ["a", "A", "b", "c"])
             assert states == {"a": "ALARM", "b": "OK"}
             assert records.alarm_states(ACCOUNT, REGION, []) == {}
-            assert list(records.alarms(ACCOUNT, REGION)) == ["a", "b"]
+            assert list(records.alarms(AlarmQuery(ACCOUNT, REGION))) == ["a", "b"]
             assert records.alarm(ACCOUNT, REGION, "a") == {"AlarmName": "a"}
             assert records.alarm(ACCOUNT, REGION, "A") is None
             assert set(records.alarm_owners()) == {(ACCOUNT, REGION), (ACCOUNT, "eu-west-1")}
         with store.transaction() as tx:
             tx.delete_alarm(ACCOUNT, REGION, "a")
             tx.delete_alarm(ACCOUNT, REGION, "a")
-            assert list(tx.alarms(ACCOUNT, REGION)) == ["b"]
+            assert list(tx.alarms(AlarmQuery(ACCOUNT, REGION))) == ["b"]
+            assert tx.alarm_count(ACCOUNT, REGION) == 1
+
+    def test_what_is_read_is_what_is_asked_for(self, store: Store) -> None:
+        names = ["%", "A", "a", "a%b", "ab", "abc", "b", "_", "\ud7ff!", "\U0010ffff", "é"]
+        with store.transaction() as tx:
+            for name in names:
+                state = "ALARM" if name == "ab" else "OK"
+                document = {"AlarmName": name, **({"AlarmRule": "TRUE"} if name == "b" else {})}
+                tx.save_alarm(ACCOUNT, REGION, name, state=state, document=document)
+
+        def found(**wanted: Any) -> list[str]:
+            with store.reading() as records:
+                return list(records.alarms(AlarmQuery(ACCOUNT, REGION, **wanted)))
+
+        assert found() == sorted(names)
+        for prefix in ("", "a", "ab", "%", "_", "\ud7ff", "\U0010ffff", "zz", "é"):
+            assert found(prefix=prefix) == sorted(n for n in names if n.startswith(prefix)), prefix
+        assert found(prefix="a", after="a", limit=2) == ["a%b", "ab"]
+        assert found(names=("ab", "nowhere", "b"), state="OK") == ["b"]
+        assert found(mentioning='"AlarmRule"') == ["b"]
+        assert found(mentioning="%") == ["%", "a%b"]  # a sign like any other
+
+    def test_callers_changes_are_announced_and_the_controller_s_own_are_not(
+        self, store: Store
+    ) -> None:
+        heard: list[Commit] = []
+        store.on_commit(heard.append)
+        with store.transaction() as tx:
+            tx.save_alarm(ACCOUNT, REGION, "a", state="OK", document={})
+            tx.delete_alarm(ACCOUNT, REGION, "b")
+        with store.transaction() as tx:
+            tx.save_alarm(ACCOUNT, REGION, "a", state="OK", document={}, announce=False)
+        changed = frozenset({(ACCOUNT, REGION, "a"), (ACCOUNT, REGION, "b")})
+        assert heard == [Commit(frozenset(), access_keys=False, alarms=changed)]
 
 
 class TestAccessKeys:

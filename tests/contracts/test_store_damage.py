@@ -19,7 +19,7 @@ from inservice.hosting.arn import ResourceArn, ResourceKind
 from inservice.mark import Mark, Progress
 from inservice.seals import seals_of
 from inservice.store import tables
-from inservice.store.base import ListQuery, RecordDamaged, Store, StoreDamaged
+from inservice.store.base import AlarmQuery, ListQuery, RecordDamaged, Store, StoreDamaged
 from inservice.store.database import open_store
 from inservice.store.directory import MARK
 
@@ -128,7 +128,7 @@ def answers(store: Store) -> dict[tuple[str, ...], object]:
         for name in ("m", "n"):
             arn = ResourceArn(ResourceKind.MODEL, ACCOUNT, REGION, name)
             found["tags", str(arn)] = records.tags(arn)
-        found["alarms",] = records.alarms(ACCOUNT, REGION)
+        found["alarms",] = records.alarms(AlarmQuery(ACCOUNT, REGION))
         found["access_keys",] = records.access_keys()
     return found
 

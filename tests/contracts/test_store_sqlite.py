@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -280,6 +281,39 @@ class TestMigrations:
             context = MigrationContext.configure(connection, opts={"compare_type": True})
             assert compare_metadata(context, tables.metadata) == []
         engine.dispose()
+
+    @pytest.mark.parametrize("revision", ["0001", "0002"])
+    def test_a_database_of_each_older_version_keeps_what_is_in_it(
+        self, path: Path, revision: str
+    ) -> None:
+        """An upgrade finds what the version before has written. The older database is made by its
+        own migrations, of rows without what came later."""
+        filled(path, models=3)
+        source = sqlite3.connect(path)
+        path.with_name("records.mark").unlink()  # which no older version knows
+        older = path.with_name("older.db")
+        engine = sqlite.make_writer(older)
+        with engine.begin() as connection:
+            config = Config()
+            migrations = Path(tables.__file__).with_name("migrations")
+            config.set_main_option("script_location", str(migrations))
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+            for name in ("models", "access_keys"):
+                columns = [column["name"] for column in inspect(connection).get_columns(name)]
+                marks = ", ".join("?" for _ in columns)
+                for row in source.execute(f"SELECT {', '.join(columns)} FROM {name}").fetchall():
+                    connection.exec_driver_sql(f"INSERT INTO {name} VALUES ({marks})", row)
+        engine.dispose()
+        source.close()
+        older.rename(path)
+        for _ in range(2):
+            store = opened(path)
+            with store.reading() as records:
+                assert records.model(ACCOUNT, REGION, "m2") == model("m2")
+                assert records.client_logs.groups(ACCOUNT, REGION) == []
+                assert records.set_aside() == []
+            store.close()
 
     def test_the_code_expects_the_newest(self) -> None:
         config = Config()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -18,10 +20,12 @@ from inservice.artifacts.store import ArtifactStore
 from inservice.clock import SystemClock
 from inservice.controller.instances import Instances
 from inservice.controller.launches import Launches
+from inservice.controller.shortages import PAUSE_SECONDS_MAX, pause, shortage
 from inservice.hosting.endpoint import Endpoint, EndpointStatus
 from inservice.hosting.endpoint_config import EndpointConfig
 from inservice.hosting.fleet import Fleet
 from inservice.hosting.model import Model
+from inservice.runtimes.base import ImageNotRunnable, LaunchFailed
 from inservice.testing.runtime import FakeHost, FakeRuntime
 
 ACCOUNT, REGION = "0" * 12, "us-east-1"
@@ -43,8 +47,10 @@ def _s3(url: str) -> Callable[[], Any]:
     return lambda: boto3.client("s3", endpoint_url=url, region_name=REGION, config=config, **keys)
 
 
-def _endpoint(number: int) -> tuple[Endpoint, Fleet]:
-    container = {"Image": "python", "ModelDataUrl": f"s3://bucket/{number}.tar.gz"}
+def _endpoint(number: int, *, artifact: bool = True) -> tuple[Endpoint, Fleet]:
+    container = {"Image": "python"}
+    if artifact:
+        container["ModelDataUrl"] = f"s3://bucket/{number}.tar.gz"
     model = Model.from_document(
         {"ModelName": "m", "PrimaryContainer": container}, account=ACCOUNT, region=REGION, now=0.0
     )
@@ -76,20 +82,24 @@ def _launches(artifacts: ArtifactStore, on_change: Callable[[str], None]) -> Lau
 def test_downloads_that_hang_take_no_threads_from_anybody(
     tmp_path: Path, silent_store: str
 ) -> None:
-    """The store, the alarms and the metrics work in asyncio's threads: were those full of
-    downloads, no endpoint would get on."""
+    """They have threads of their own: were those of the store full of downloads, no endpoint would
+    get on."""
     asyncio.run(_fetch_from_silence(tmp_path, silent_store))
 
 
+def _fetching() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("fetch")}
+
+
 async def _fetch_from_silence(tmp_path: Path, silent_store: str) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     artifacts = ArtifactStore(tmp_path / "artifacts", s3=_s3(silent_store))
     launches = _launches(artifacts, lambda fleet: None)
     begun = [_endpoint(number) for number in range(SLOW_FETCHES)]
     for endpoint, fleet in begun:
         launches.begin(endpoint, fleet, [0])
     async with asyncio.timeout(10):
-        while threading.active_count() < before + SLOW_FETCHES:
+        while len(_fetching() - before) < SLOW_FETCHES:
             await asyncio.sleep(0.01)
         assert await asyncio.to_thread(lambda: "done") == "done"
     for _, fleet in begun:
@@ -123,3 +133,153 @@ async def _fail_unforeseen(tmp_path: Path) -> None:
     launches.begin(endpoint, fleet, [0])
     assert launches.under_way(fleet.id) == frozenset()
     await launches.close()
+
+
+class Impatient(SystemClock):
+    """A clock by which every pause is over at once, and which remembers them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        await super().sleep(0.001)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM])
+def test_a_shortage_of_the_host_is_waited_for_and_fails_nothing(
+    tmp_path: Path, number: int
+) -> None:
+    async def test() -> None:
+        clock, told = Impatient(), asyncio.Event()
+        host = FakeHost(clock)
+        instances = Instances(FakeRuntime(host), SystemClock(), lambda fleet: None)
+        artifacts = ArtifactStore(tmp_path / "artifacts", s3=lambda: None)
+        launches = Launches(instances, artifacts, clock, lambda fleet: told.set())
+        endpoint, fleet = _endpoint(1, artifact=False)
+        host.refuses_to_launch = "it could not start"
+        host.refuses_because = OSError(number, os.strerror(number))
+        launches.begin(endpoint, fleet, [0, 1])
+        async with asyncio.timeout(10):
+            await told.wait()
+            waits = launches.waits_for(fleet.id)
+            assert waits is not None
+            assert errno.errorcode[number] in waits
+            while len(clock.pauses) < 7:
+                await asyncio.sleep(0.001)
+            assert launches.under_way(fleet.id) == {0, 1}
+            assert launches.failure(fleet.id) is None
+            host.refuses_to_launch = None
+            while launches.under_way(fleet.id):
+                await asyncio.sleep(0.001)
+        assert clock.pauses[:7] == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+        assert host.alive() == [f"{fleet.id}/0", f"{fleet.id}/1"]
+        assert launches.failure(fleet.id) is None
+        assert launches.waits_for(fleet.id) is None
+        await instances.close()
+
+    asyncio.run(test())
+
+
+def test_a_launch_that_waits_is_given_up_at_once(tmp_path: Path) -> None:
+    async def test() -> None:
+        told = asyncio.Event()
+        host = FakeHost(SystemClock())
+        instances = Instances(FakeRuntime(host), SystemClock(), lambda fleet: None)
+        artifacts = ArtifactStore(tmp_path / "artifacts", s3=lambda: None)
+        launches = Launches(instances, artifacts, Never(), lambda fleet: told.set())
+        endpoint, fleet = _endpoint(1, artifact=False)
+        host.refuses_to_launch, host.refuses_because = "no", OSError(errno.EMFILE, "files")
+        launches.begin(endpoint, fleet, [0])
+        async with asyncio.timeout(10):
+            await told.wait()
+            launches.give_up(fleet.id)
+            while launches.under_way(fleet.id):
+                await asyncio.sleep(0.001)
+        assert host.alive() == []
+        launches.begin(endpoint, fleet, [0])
+        async with asyncio.timeout(10):
+            await launches.close()
+
+    asyncio.run(test())
+
+
+class Never(SystemClock):
+    """A clock by which no pause ends."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.Event().wait()
+
+
+def test_a_launch_that_fails_does_not_forget_how_the_last_one_ended(tmp_path: Path) -> None:
+    async def test() -> None:
+        host, changed = FakeHost(SystemClock()), asyncio.Event()
+        instances = Instances(FakeRuntime(host), SystemClock(), lambda fleet: changed.set())
+        artifacts = ArtifactStore(tmp_path / "artifacts", s3=lambda: None)
+        launches = Launches(instances, artifacts, Never(), lambda fleet: changed.set())
+        endpoint, fleet = _endpoint(1, artifact=False)
+        launches.begin(endpoint, fleet, [0])
+        async with asyncio.timeout(10):
+            while not host.alive():
+                await changed.wait()
+                changed.clear()
+            host.die(f"{fleet.id}/0", signal="SIGSEGV")
+            while [w.sight.signal for w in instances.of_fleet(fleet.id)] != ["SIGSEGV"]:
+                await changed.wait()
+                changed.clear()
+            host.refuses_to_launch, host.refuses_because = "no", OSError(errno.EMFILE, "files")
+            launches.begin(endpoint, fleet, [0])
+            while launches.waits_for(fleet.id) is None:
+                await changed.wait()
+                changed.clear()
+        assert [w.sight.signal for w in instances.of_fleet(fleet.id)] == ["SIGSEGV"]
+        await launches.close()
+        await instances.close()
+
+    asyncio.run(test())
+
+
+def _wrapped(error: BaseException) -> LaunchFailed:
+    between, failed = RuntimeError("in between"), LaunchFailed("it could not start")
+    between.__cause__, failed.__cause__ = error, between
+    return failed
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.EMFILE, "x"), "file descriptors (EMFILE)"),
+        (OSError(errno.ENOSPC, "x"), "disk space (ENOSPC)"),
+        (BlockingIOError(errno.EAGAIN, "x"), "processes (EAGAIN)"),
+        (MemoryError(), "memory"),
+        (RuntimeError("can't start new thread"), "threads"),
+        (_wrapped(OSError(errno.EAGAIN, "x")), "processes"),
+        (_wrapped(TimeoutError()), "too busy"),
+    ],
+)
+def test_what_a_host_is_short_of_is_found_however_it_is_wrapped(
+    error: BaseException, words: str
+) -> None:
+    assert words in (shortage(error) or "")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EACCES, "x"),
+        FileNotFoundError(errno.ENOENT, "x"),
+        ImageNotRunnable("x"),
+        LaunchFailed("x"),
+        TimeoutError(),
+        ValueError("x"),
+        _wrapped(OSError(errno.EACCES, "x")),
+    ],
+)
+def test_what_no_second_try_mends_is_no_shortage(error: BaseException) -> None:
+    assert shortage(error) is None
+
+
+def test_pauses_grow_and_end_somewhere() -> None:
+    assert pause(1) < pause(2) < pause(3)
+    assert pause(10**9) == PAUSE_SECONDS_MAX

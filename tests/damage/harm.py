@@ -28,7 +28,7 @@ from inservice.metrics.database import open_metrics
 from inservice.metrics.datapoints import Sample
 from inservice.metrics.names import Metric
 from inservice.metrics.recorder import Recorder
-from inservice.store.base import ListQuery, Reading, Store, StoreRefused
+from inservice.store.base import AlarmQuery, ListQuery, Reading, Store, StoreRefused
 from inservice.store.database import open_store
 from tests.contracts.store_records import (
     ACCOUNT,
@@ -252,7 +252,7 @@ def _answers(store: Store, recorder: Recorder) -> dict[str, str]:
             tell(f"tags {name}", lambda: dict(records.tags(arn)))  # noqa: B023
         for number in range(0, MODELS, 8):
             _tell_endpoint(tell, records, number)
-        tell("alarms", lambda: dict(records.alarms(ACCOUNT, REGION)))
+        tell("alarms", lambda: dict(records.alarms(AlarmQuery(ACCOUNT, REGION))))
         tell("access_keys", records.access_keys)
     for metric in range(5):
         name = Metric(ACCOUNT, REGION, "N", f"M{metric}", ())

@@ -12,6 +12,7 @@ from inservice.runtimes.base import Handle, InstanceState, Sight
 from tests.contracts.runtime_stages import ProcessStage, process_stage, until
 
 Serve = Callable[..., Handle]
+Launch = Callable[..., tuple[Handle, Sight]]
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +44,7 @@ def launch(stage: ProcessStage) -> Iterator[Callable[..., tuple[Handle, Sight]]]
         if not code:
             (spec.model_dir / "code" / "inference.py").unlink()
         for name, file in (files or {}).items():
+            (spec.model_dir / name).parent.mkdir(parents=True, exist_ok=True)
             (spec.model_dir / name).symlink_to(file)
         stage.again()
         handle = asyncio.run(stage.runtime.launch(spec))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+import scipy.sparse
 from sklearn.datasets import load_iris
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -101,6 +103,100 @@ def test_instances_are_answered_with_predictions(iris: Handle, expected: list[in
     body = json.dumps({"instances": ROWS.tolist()})
     answer = call(iris.address, body, content_type="application/json")
     assert json.loads(answer.body) == {"predictions": expected}
+
+
+COLUMNS = ["a", "b", "c", "d"]
+SHUFFLED = [2, 0, 3, 1]
+
+
+def forms(order: list[int]) -> dict[str, dict[str, Any]]:
+    """MLflow's two forms of ROWS, with the columns in this order."""
+    columns = [COLUMNS[n] for n in order]
+    rows = [[row[n] for n in order] for row in ROWS.tolist()]
+    return {
+        "dataframe_split": {"columns": columns, "data": rows, "index": [7, 8, 9]},
+        "dataframe_records": [dict(zip(columns, row, strict=True)) for row in rows],
+    }
+
+
+@pytest.mark.parametrize("form", ["dataframe_split", "dataframe_records"])
+def test_tables_of_mlflow_are_answered_with_predictions(
+    iris: Handle, expected: list[int], form: str
+) -> None:
+    body = json.dumps({form: forms([0, 1, 2, 3])[form]})
+    answer = call(iris.address, body, content_type="application/json")
+    assert (answer.status, json.loads(answer.body)) == (200, {"predictions": expected})
+
+
+@pytest.mark.parametrize("batches", ["1", "8"])
+def test_their_columns_are_the_models_by_name(
+    serve: Serve, tmp_path: Path, expected: list[int], batches: str
+) -> None:
+    model = LogisticRegression(max_iter=500).fit(X, Y)
+    model.feature_names_in_ = np.array(COLUMNS, dtype=object)  # as fitted on a DataFrame
+    joblib.dump(model, tmp_path / "model.joblib")
+    files = {"model.joblib": tmp_path / "model.joblib"}
+    handle = serve(image="sklearn", files=files, INSERVICE_MAX_BATCH_SIZE=batches)
+    for form, table in forms(SHUFFLED).items():
+        answer = call(handle.address, json.dumps({form: table}), content_type="application/json")
+        assert (answer.status, json.loads(answer.body)) == (200, {"predictions": expected})
+    for form, table in forms(SHUFFLED[:3]).items():
+        answer = call(handle.address, json.dumps({form: table}), content_type="application/json")
+        assert (answer.status, b"the columns b are missing" in answer.body) == (400, True), answer
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"dataframe_split": [[1]]}, 'the members "columns" and "data"'),
+        ({"dataframe_split": {"columns": ["a"]}}, 'the members "columns" and "data"'),
+        ({"dataframe_split": {"columns": ["a"], "data": [[1, 2]]}}, "has to have 1 fields"),
+        ({"dataframe_split": {"columns": 1, "data": []}}, "are arrays"),
+        ({"dataframe_records": {"a": 1}}, "is an array of objects"),
+        ({"dataframe_records": [[1]]}, "is an array of objects"),
+        ({"dataframe_records": [{"a": 1}], "instances": []}, "the one member"),
+        ({"dataframe_records": []}, "cannot predict this"),
+        ({"dataframe_records": [{"a": 1, "b": 2, "c": 3}, {"d": 1}]}, "contains NaN"),
+    ],
+)
+def test_a_table_that_is_none_says_why(iris: Handle, value: Any, words: str) -> None:
+    answer = call(iris.address, json.dumps(value), content_type="application/json")
+    assert (answer.status, words in answer.body.decode()) == (400, True), answer
+
+
+def test_a_predict_fn_of_the_users_gets_what_the_toolkits_give(serve: Serve) -> None:
+    code = """
+        def predict_fn(value, model):
+            return value.item()["instances"]
+    """
+    answer = call(serve(code).address, '{"instances": [1]}', content_type="application/json")
+    assert answer.body == b"[1]"
+
+
+def test_sparse_matrices_come_in(iris: Handle, expected: list[int]) -> None:
+    out = io.BytesIO()
+    scipy.sparse.save_npz(out, scipy.sparse.csr_matrix(ROWS))
+    answer = call(iris.address, out.getvalue(), content_type="application/x-npz")
+    assert (answer.status, json.loads(answer.body)) == (200, expected)
+
+
+def test_a_zip_of_a_few_bytes_cannot_ask_for_all_memory(iris: Handle) -> None:
+    out = io.BytesIO()
+    with (
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("data.npy", "w", force_zip64=True) as member,
+    ):
+        for _ in range(1025):
+            member.write(bytes(1024 * 1024))
+    answer = call(iris.address, out.getvalue(), content_type="application/x-npz")
+    assert (answer.status, b"unpacked, more than" in answer.body) == (400, True), answer
+
+
+def test_not_a_number_is_read_as_python_reads_it(iris: Handle) -> None:
+    answer = call(iris.address, "[[1, 2, NaN, 4]]", content_type="application/json")
+    assert (answer.status, b"contains NaN" in answer.body) == (400, True), answer
+    answer = call(iris.address, "1,2,,4", content_type="text/csv")
+    assert (answer.status, b"contains NaN" in answer.body) == (400, True), answer
 
 
 @pytest.mark.parametrize(

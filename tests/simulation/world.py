@@ -119,7 +119,8 @@ class World:
             if it.drained_at is not None:
                 kinds[4][ordinal] = True
             elif it.dead_at <= now:
-                kinds[3][ordinal] = Gone(it.why, it.started_at)
+                served = max(0.0, it.dead_at - it.ready_at)
+                kinds[3][ordinal] = Gone(it.why, it.started_at, it.why, served)
             elif it.ready_at > now:
                 kinds[1][ordinal] = now - it.launched
             elif it.ill_since is not None:

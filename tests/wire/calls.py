@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from inservice.clock import SystemClock
 from inservice.identity.principal import AccessKey, Account, Principal
 from inservice.operations.live import Live
 from inservice.store.database import open_store
+from inservice.threads import Threads
 from inservice.transport.messages import Request, Response
 
 ROOT_KEY = AccessKey("AKIAROOT", "root-secret", Account("000000000000").root)
@@ -44,17 +44,17 @@ class Quiet:
 def application(directory: Path, live: Live | None = None) -> Iterator[Application]:
     """Control's API on an empty store."""
     store = open_store(f"sqlite:///{directory / 'state.db'}", key_file=directory / "secrets.key")
-    with ThreadPoolExecutor(2) as threads:
-        try:
-            yield create_application(
-                store=store,
-                live=live or Quiet(),
-                clock=SystemClock(),
-                keys=KEYS.get,
-                threads=threads,
-            )
-        finally:
-            store.close()
+    try:
+        yield create_application(
+            store=store,
+            live=live or Quiet(),
+            clock=SystemClock(),
+            keys=KEYS.get,
+            threads=Threads("api", 2),
+            readers=Threads("reads"),
+        )
+    finally:
+        store.close()
 
 
 @dataclass(frozen=True)

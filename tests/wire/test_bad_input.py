@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import time
@@ -153,7 +154,7 @@ def test_every_operation_that_is_not_built_names_itself(caller: Caller) -> None:
     for name in sorted(ours("sagemaker").operation_names):
         if registry.find("sagemaker", name) is None:
             status, answer = caller.call(name)
-            assert (status, answer["__type"]) == (501, "NotImplemented")
+            assert (status, answer["__type"]) == (400, "NotImplemented")
             assert f"sagemaker:{name} " in answer["message"]
 
 
@@ -204,22 +205,95 @@ def test_a_stranger_learns_nothing_about_what_there_is(caller: Caller) -> None:
         ("gzip", b"not gzip"),
         ("gzip", gzip.compress(b"{}")[:-4]),
         ("gzip", gzip.compress(b"{}") + b"more"),
-        ("gzip", gzip.compress(b" " * 64_000_000)),
+        ("gzip", gzip.compress(b"{}") + gzip.compress(b" ")),
+        ("gzip", gzip.compress(b"{}")[:-8] + b"\0" * 8),
+        ("gzip", gzip.compress(gzip.compress(b"{}"))),
         ("br", b"{}"),
         ("gzip, gzip", b"{}"),
     ],
-    ids=["none", "cut", "trailing", "bomb", "brotli", "twice"],
+    ids=["none", "cut", "trailing", "members", "checksum", "nested", "brotli", "twice"],
 )
-def test_compression_is_undone_within_bounds(caller: Caller, encoding: str, body: bytes) -> None:
+def test_compression_is_undone_or_refused(caller: Caller, encoding: str, body: bytes) -> None:
     headers = {"X-Amz-Target": "SageMaker.ListModels", "Content-Encoding": encoding}
     response = caller.send(body, headers)
     assert response.status == 400
     assert b"SerializationException" in body_of(response)
 
 
-def test_a_compressed_document_is_read(caller: Caller) -> None:
+@pytest.mark.parametrize(
+    "plain",
+    [
+        b" " * 64_000_000,  # larger than any document
+        b'{"NameContains": "' + b"a" * 3_000_000 + b'"}',  # a thousandth of it came
+        b'{"a": [' + b"[]," * 1_200_000 + b"[]]}",
+    ],
+    ids=["bomb", "ratio", "lists"],
+)
+def test_what_is_small_only_on_the_way_is_refused_unread(
+    caller: Caller, plain: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seven kilobytes of gzip were seven megabytes of JSON, parsed where requests arrive."""
+    parsed = []
+    monkeypatch.setattr("inservice.aws.aws_json.decode", lambda body: parsed.append(len(body)))
     headers = {"X-Amz-Target": "SageMaker.ListModels", "Content-Encoding": "gzip"}
-    assert caller.send(gzip.compress(b"{}"), headers).status == 200
+    response = caller.send(gzip.compress(plain), headers)
+    assert response.status == 413
+    assert b"RequestEntityTooLargeException" in body_of(response)
+    assert not parsed
+
+
+def test_what_came_plain_has_the_same_limits(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed = []
+    monkeypatch.setattr("inservice.aws.aws_json.decode", lambda body: parsed.append(len(body)))
+    status, error = caller.call("ListModels", b" " * 5_000_000)
+    assert (status, error["__type"]) == (413, "RequestEntityTooLargeException")
+    status, error = caller.call("ListModels", b'{"a": [' + b"{}," * 400_000 + b"{}]}")
+    assert (status, error["__type"]) == (400, "SerializationException")
+    assert not parsed
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x81" * 60 + b"\x9a\x00\x10\x00\x00" + b"\x80" * 1_048_576,  # a million empty lists
+        b"\xa1\x61a\x9f" + b"\xa0" * 2_000_000 + b"\xff",
+        b"\x5a\x00\x20\x00\x00" + bytes(2_097_152),
+    ],
+    ids=["lists", "maps", "bytes"],
+)
+@pytest.mark.parametrize("compressed", [False, True])
+def test_cbor_has_a_smaller_limit_for_every_byte_may_be_a_value(
+    caller: Caller, body: bytes, compressed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed = []
+    monkeypatch.setattr("inservice.aws.rpc_v2_cbor._decode", lambda body: parsed.append(len(body)))
+    response = caller.send(
+        gzip.compress(body) if compressed else body,
+        {
+            "smithy-protocol": "rpc-v2-cbor",
+            "Content-Type": "application/cbor",
+            **({"Content-Encoding": "gzip"} if compressed else {}),
+        },
+        target="/service/GraniteServiceVersion20100801/operation/PutMetricData",
+        service="monitoring",
+    )
+    assert response.status == 413
+    assert b"RequestEntityTooLargeException" in body_of(response)
+    assert not parsed
+
+
+def test_compressed_documents_are_read_and_never_where_they_arrive(caller: Caller) -> None:
+    headers = {"X-Amz-Target": "SageMaker.ListModels", "Content-Encoding": "gzip"}
+    request = caller.request(gzip.compress(b"{}"), headers)
+
+    async def ask() -> int:
+        answer = caller.application(request)
+        assert not isinstance(answer, Response)
+        return (await answer).status
+
+    assert asyncio.run(ask()) == 200
 
 
 def body_of(response: Response) -> bytes:
@@ -256,7 +330,7 @@ ALARMS = b"Action=DescribeAlarms&Version=2010-08-01"
         ALARMS + b"&AlarmNames.member.1=%ff",
         ALARMS + b"".join(b"&a%d=1" % n for n in range(60_000)),
         ALARMS + b"&AlarmNames" + b".x" * 100_000 + b"=1",
-        b"Action=PutMetricData&Version=2010-08-01&MetricData.member.1.Value=nan",
+        b"Action=PutMetricData&Version=2010-08-01&MetricData.member.1.Value=nano",
         b"Action=PutMetricData&Version=2010-08-01&MetricData.member.1.Timestamp=now",
     ],
     ids=lambda form: form[28:64].decode("latin-1"),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from inservice.api.application import EXPENSIVE_MAX, Application
+from inservice.operations.live import Live
 from inservice.transport.messages import Request, Response
-from tests.wire.calls import Caller, application
+from tests.wire.calls import Caller, Quiet, application
 
 MODEL = {
     "ModelName": "m",
@@ -79,3 +83,66 @@ def test_moments_are_epoch_seconds_to_the_millisecond(caller: Caller) -> None:
     assert moment == round(moment, 3)
     both = {"CreationTimeAfter": moment, "CreationTimeBefore": moment + 0.001}
     assert len(caller.call("ListModels", both)[1]["Models"]) == 1
+
+
+class SlowLogs(Quiet):
+    """A server whose logs take as long to read as a test wants."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        self.reading = 0
+
+    @property
+    def logs(self) -> SlowLogs:
+        return self
+
+    def group(self, *_: str) -> None:
+        self.reading += 1
+        self.over.wait(60)
+
+
+@pytest.mark.parametrize("protocol", ["json", "cbor", "query"])
+def test_reads_that_take_long_keep_nobody_else_waiting(tmp_path: Path, protocol: str) -> None:
+    """Eight searches through a log held all threads for two minutes; CreateModel timed out."""
+    slow = SlowLogs()
+    with application(tmp_path, cast(Live, slow)) as app:
+        caller = Caller(app)
+        search = caller.request(
+            b'{"logGroupName": "g"}',
+            {"X-Amz-Target": "Logs_20140328.FilterLogEvents"},
+            service="logs",
+        )
+
+        async def ask() -> list[int]:
+            searches = [asyncio.ensure_future(later(app, search)) for _ in range(EXPENSIVE_MAX)]
+            while app.expensive_reads < EXPENSIVE_MAX:
+                await asyncio.sleep(0.01)
+            # Further reads are told to come back, in the words that every client understands.
+            refused = await later(app, describe_alarms(caller, protocol))
+            assert refused.status == 400
+            assert b"Throttling" in cast(bytes, refused.body)
+            made = await later(app, request(caller, "CreateModel", json.dumps(MODEL).encode()))
+            assert not any(one.done() for one in searches)
+            slow.over.set()
+            return [made.status, *(one.status for one in await asyncio.gather(*searches))]
+
+        assert asyncio.run(ask()) == [200, *[400] * EXPENSIVE_MAX]
+        assert slow.reading == EXPENSIVE_MAX
+
+
+def describe_alarms(caller: Caller, protocol: str) -> Request:
+    if protocol == "json":
+        headers = {"X-Amz-Target": "GraniteServiceVersion20100801.DescribeAlarms"}
+        return caller.request(b"{}", headers, service="monitoring")
+    if protocol == "cbor":
+        target = "/service/GraniteServiceVersion20100801/operation/DescribeAlarms"
+        headers = {"smithy-protocol": "rpc-v2-cbor", "Content-Type": "application/cbor"}
+        return caller.request(b"\xa0", headers, target=target, service="monitoring")
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    body = b"Action=DescribeAlarms&Version=2010-08-01"
+    return caller.request(body, headers, service="monitoring")
+
+
+async def later(app: Application, request: Request) -> Response:
+    answer = app(request)
+    return answer if isinstance(answer, Response) else await answer

@@ -7,6 +7,7 @@ expression can be read is asked of whoever computes them: the `readable` argumen
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from inservice.alarms.alarm import (
 )
 from inservice.alarms.composite import alarm_name, parse
 from inservice.alarms.errors import AlarmRefused
+from inservice.errors import NotImplementedYet
 
 Document = Mapping[str, Any]
 
@@ -33,7 +35,7 @@ QUERIES_EACH_MAX = 10
 
 REFUSED = {
     "EvaluationCriteria": "PromQL is not evaluated; use MetricName or Metrics",
-    "EvaluationInterval": "it belongs to EvaluationCriteria, which is not supported",
+    "EvaluationInterval": "it belongs to EvaluationCriteria",
     "ActionConfiguration": "tags are not propagated to actions",
 }
 STATISTICS = ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
@@ -50,6 +52,9 @@ SINGLE_METRIC = (
 )
 
 _OFFSET = re.compile(r"(?:UTC|GMT)?(?P<sign>[+-])(?P<hours>\d{2}):(?P<minutes>\d{2})")
+_ZONE = re.compile(r"[A-Z][A-Za-z_+-]*(?:/[A-Za-z0-9_+-]+)+")
+"""What may be a name of the zone database: Europe/Berlin."""
+
 _ID = re.compile(r"[a-z][a-zA-Z0-9_]*")
 
 
@@ -61,15 +66,19 @@ def metric_alarm(
     readable_statistic: Callable[[str], None],
     readable_queries: Callable[[Sequence[Document]], None],
 ) -> MetricAlarm:
-    """The alarm that a PutMetricAlarm request asks for. Raises AlarmRefused."""
+    """The alarm that a PutMetricAlarm request asks for.
+
+    Raises AlarmRefused, and NotImplementedYet for what only AWS has.
+    """
     _check_name(document["AlarmName"])
-    _refuse(document, REFUSED)
+    _refuse_unsupported(document, REFUSED)
     if ("MetricName" in document) == ("Metrics" in document):
         raise AlarmRefused("Exactly one of MetricName and Metrics must be given")
     wanted = _needed(document, "EvaluationPeriods")
     comparison = _needed(document, "ComparisonOperator")
     if "Metrics" in document:
-        _refuse(document, dict.fromkeys(SINGLE_METRIC, "it cannot be given together with Metrics"))
+        if both := [name for name in SINGLE_METRIC if name in document]:
+            raise AlarmRefused(f"{both[0]} cannot be given together with Metrics")
         period = _queries_period(document["Metrics"])
         watched(document)
         statistic = ""
@@ -101,9 +110,12 @@ def metric_alarm(
 
 
 def composite_alarm(document: Document, *, state: AlarmState) -> CompositeAlarm:
-    """The alarm that a PutCompositeAlarm request asks for. Raises AlarmRefused."""
+    """The alarm that a PutCompositeAlarm request asks for.
+
+    Raises AlarmRefused, and NotImplementedYet for what only AWS has.
+    """
     _check_name(document["AlarmName"])
-    _refuse(document, {"ActionConfiguration": REFUSED["ActionConfiguration"]})
+    _refuse_unsupported(document, {"ActionConfiguration": REFUSED["ActionConfiguration"]})
     parse(document["AlarmRule"])
     suppressor = alarm_name(document.get("ActionsSuppressor", ""))
     periods = ("ActionsSuppressorWaitPeriod", "ActionsSuppressorExtensionPeriod")
@@ -144,10 +156,10 @@ def _check_name(name: str) -> None:
         raise AlarmRefused("AlarmName must not contain ASCII control characters")
 
 
-def _refuse(document: Document, reasons: Mapping[str, str]) -> None:
+def _refuse_unsupported(document: Document, reasons: Mapping[str, str]) -> None:
     for name, reason in reasons.items():
         if name in document:
-            raise AlarmRefused(f"{name} is refused: {reason}")
+            raise NotImplementedYet(f"'{name}'", reason)
 
 
 def _needed(document: Document, name: str) -> Any:
@@ -172,7 +184,7 @@ def _queries_period(queries: Sequence[Document]) -> int:
                 f"Metrics element {query['Id']} needs exactly one of MetricStat and Expression"
             )
         if "AccountId" in query:
-            raise AlarmRefused("AccountId is refused: metrics of other accounts are not read")
+            raise NotImplementedYet("'Metrics.AccountId'", "metrics of other accounts are not read")
         if not _ID.fullmatch(query["Id"]):
             raise AlarmRefused(f"The Id '{query['Id']}' must start with a lowercase letter")
     if len({query["Id"] for query in queries}) < len(queries):
@@ -214,7 +226,10 @@ def _threshold(document: Document, comparison: str) -> float | None:
         return None
     if "ThresholdMetricId" in document:
         raise AlarmRefused(f"ThresholdMetricId cannot be used with {comparison}")
-    return float(_needed(document, "Threshold"))
+    threshold = float(_needed(document, "Threshold"))
+    if not math.isfinite(threshold):
+        raise AlarmRefused(f"Threshold must be a number, not {threshold}")
+    return threshold
 
 
 def _missing(document: Document) -> Missing:
@@ -244,11 +259,13 @@ def _wall_clock(document: Document, period: int) -> int | None:
     if zone in ("UTC", "GMT", "Z", "Etc/UTC"):
         return 0
     match = _OFFSET.fullmatch(zone)
-    if not match or int(match["minutes"]) % 5 or int(match["minutes"]) > 59:
-        raise AlarmRefused(
-            f"Timezone '{zone}' is refused: give UTC or an offset such as +05:30; "
-            "zones with daylight saving time are not followed"
+    if match is None and _ZONE.fullmatch(zone):
+        raise NotImplementedYet(
+            f"the value '{zone}' at 'EvaluationWindow.WallClockWindow.Timezone'",
+            "zones with daylight saving time are not followed; give UTC or an offset like +05:30",
         )
+    if match is None or int(match["minutes"]) % 5 or int(match["minutes"]) > 59:
+        raise AlarmRefused(f"Timezone '{zone}' must be UTC or an offset such as +05:30")
     seconds = int(match["hours"]) * 3_600 + int(match["minutes"]) * 60
     return seconds if match["sign"] == "+" else -seconds
 

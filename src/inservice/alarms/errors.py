@@ -4,6 +4,9 @@
     ├── AlarmRefused                   400  ValidationError: the alarm asked for cannot be
     ├── AlarmLimitExceeded             400  LimitExceeded
     ├── AlarmNotFound                  404  ResourceNotFound
+    ├── TaggedNotFound                 404  ResourceNotFoundException
+    ├── DashboardNotFound              404  ResourceNotFound, by its shape's name
+    ├── DashboardRefused               400  InvalidParameterInput, by its shape's name
     ├── BadReasonData                  400  InvalidFormat
     ├── BadToken                       400  InvalidNextToken
     ├── BadValue                       400  InvalidParameterValue
@@ -36,6 +39,26 @@ class AlarmNotFound(SenderError):
 
     code = "ResourceNotFound"
     status = 404
+
+
+class TaggedNotFound(SenderError):
+    """Nothing that could have tags has this ARN: another code for the same, in these operations."""
+
+    code = "ResourceNotFoundException"
+    status = 404
+
+
+class DashboardNotFound(SenderError):
+    """No dashboard of that name. Of three errors of one code its name tells this one."""
+
+    code = "DashboardNotFoundError"
+    status = 404
+
+
+class DashboardRefused(SenderError):
+    """A dashboard's body that is none; the members say where."""
+
+    code = "DashboardInvalidInputError"
 
 
 class BadReasonData(SenderError):

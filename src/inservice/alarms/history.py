@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from inservice.alarms.alarm import AlarmState, Instant
+from inservice.alarms.alarm import AlarmState, Instant, StateValue
 from inservice.alarms.reasons import timestamp
 
 HISTORY_SECONDS = 30 * 86_400
@@ -20,6 +20,8 @@ HISTORY_SECONDS = 30 * 86_400
 
 DATA_CHARACTERS_MAX = 4_095
 SUMMARY_CHARACTERS_MAX = 255
+TEXT_CHARACTERS_MAX = 3_000
+"""Of a message for people: Slack cuts at 4,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def notification(
     account: str,
     region: str,
     document: Mapping[str, Any],
-    before: AlarmState,
+    before: StateValue,
     after: AlarmState,
     configured_at: Instant,
     at: Instant,
@@ -101,7 +103,7 @@ def notification(
         "StateChangeTime": timestamp(after.since),
         "Region": region,
         "AlarmArn": arn,
-        "OldStateValue": before.value,
+        "OldStateValue": before,
         "OKActions": document.get("OKActions", []),
         "AlarmActions": document.get("AlarmActions", []),
         "InsufficientDataActions": document.get("InsufficientDataActions", []),
@@ -110,6 +112,7 @@ def notification(
         message["AlarmRule"] = document["AlarmRule"]
     else:
         message["Trigger"] = _trigger(document)
+    reason = f": {after.reason}" if after.reason else ""
     return {
         "Type": "Notification",
         "MessageId": message_id,
@@ -117,6 +120,8 @@ def notification(
         "Subject": f'{after.value}: "{name}" in {region}'[:100],
         "Message": json.dumps(message),
         "Timestamp": _iso(at),
+        # Not SNS's: what Slack and its like show, and refuse a body without.
+        "text": f'{after.value}: "{name}" in {region} (was {before}){reason}'[:TEXT_CHARACTERS_MAX],
     }
 
 

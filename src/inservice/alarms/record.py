@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from inservice.alarms.alarm import AlarmState, CompositeAlarm, Instant, MetricAlarm, StateValue
 from inservice.alarms.configuration import composite_alarm, metric_alarm
+from inservice.partitions import partition_of
 
 ALARMS_MAX = 5_000
 """Of an account in a region: AWS's quota as long as nobody asks for more."""
@@ -43,6 +44,25 @@ ACTIONS: Mapping[StateValue, str] = {
 }
 
 
+OWED_MAX = 20
+"""Changes of state whose actions wait. An alarm that flaps faster than its receiver answers would
+heap them up for ever; what is dropped is in its history."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A change of state of which actions are still to be run. It is kept with the state that it led
+    to, so that no crash and no faster change after it makes anybody miss it."""
+
+    before: StateValue
+    after: AlarmState
+    actions: tuple[str, ...]  # those not run yet
+
+    def without(self, action: str) -> Owed:
+        """The same after one of them was run."""
+        return replace(self, actions=tuple(one for one in self.actions if one != action))
+
+
 @dataclass(frozen=True, slots=True)
 class AlarmRecord:
     """One alarm: what was asked for, and where it stands."""
@@ -53,7 +73,7 @@ class AlarmRecord:
     created_at: Instant
     configured_at: Instant
     state: AlarmState
-    acted_on: StateValue  # the state whose actions were last run, or did not have to be
+    owed: tuple[Owed, ...]  # oldest first
     tags: Mapping[str, str]
     revision: int  # one more for each change: a save names the one it was decided from
 
@@ -97,24 +117,51 @@ class AlarmRecord:
         return composite_alarm(self.document, state=self.state)
 
     def with_state(self, state: AlarmState) -> AlarmRecord:
-        """The same alarm in another state."""
-        return replace(self, state=state, revision=self.revision + 1)
+        """The same alarm in another state, and what it owes for the change."""
+        owed, actions = self.owed, self.document.get(ACTIONS[state.value], ())
+        if state.value is not self.state.value and self.actions_enabled and actions:
+            change = Owed(self.state.value, state, tuple(dict.fromkeys(actions)))
+            owed = (*self.owed, change)
+        return replace(self, state=state, owed=owed, revision=self.revision + 1)
+
+    def with_owed(self, owed: Iterable[Owed]) -> AlarmRecord:
+        """The same alarm, owing this: changes of which every action was run are done with."""
+        left = tuple(change for change in owed if change.actions)
+        return replace(self, owed=left, revision=self.revision + 1)
 
     def kept(self) -> dict[str, Any]:
         """As it is stored."""
         facts = {name: getattr(self, name) for name in self.__slots__}
-        return {**facts, "state": asdict(self.state)}
+        owed = [asdict(change) for change in self.owed]
+        return {**facts, "state": asdict(self.state), "owed": owed}
 
     @classmethod
     def from_kept(cls, facts: Mapping[str, Any]) -> AlarmRecord:
         """What `kept` gave."""
-        state = AlarmState(**{**facts["state"], "value": StateValue(facts["state"]["value"])})
-        return cls(**{**facts, "state": state, "acted_on": StateValue(facts["acted_on"])})
+        known = {name: value for name, value in facts.items() if name != "acted_on"}
+        record = cls(**{**known, "state": _state_from(facts["state"]), "owed": ()})
+        if "owed" in facts:
+            return replace(record, owed=tuple(_owed_from(change) for change in facts["owed"]))
+        # Written by a version that kept one word: the state whose actions were last run.
+        acted_on = StateValue(facts["acted_on"])
+        actions = record.actions() if record.actions_enabled else ()
+        if acted_on is record.state.value or not actions:
+            return record
+        return replace(record, owed=(Owed(acted_on, record.state, actions),))
+
+
+def _state_from(facts: Mapping[str, Any]) -> AlarmState:
+    return AlarmState(**{**facts, "value": StateValue(facts["value"])})
+
+
+def _owed_from(facts: Mapping[str, Any]) -> Owed:
+    after = _state_from(facts["after"])
+    return Owed(StateValue(facts["before"]), after, tuple(facts["actions"]))
 
 
 def alarm_arn(account: str, region: str, name: str) -> str:
-    """arn:aws:cloudwatch:{region}:{account}:alarm:{name}."""
-    return f"arn:aws:cloudwatch:{region}:{account}:alarm:{name}"
+    """arn:{partition}:cloudwatch:{region}:{account}:alarm:{name}."""
+    return f"arn:{partition_of(region)}:cloudwatch:{region}:{account}:alarm:{name}"
 
 
 def put(
@@ -139,7 +186,7 @@ def put(
             created_at=now,
             configured_at=now,
             state=AlarmState(since=now),
-            acted_on=StateValue.INSUFFICIENT_DATA,
+            owed=(),
             tags=tags,
             revision=1,
         )

@@ -8,22 +8,25 @@ else that escapes is a bug, logged under the request id that the caller is given
 
 Operations are synchronous. Small reads are answered where the request arrives: DescribeEndpoint
 from a socket costs 134 µs of CPU so, 157 by way of a thread, and half the latency at the 99th
-percentile. Everything else runs in a few threads.
+percentile. Everything else runs in a few threads, and what may read a great deal, metrics and logs,
+is *performed* in two of its own: a search through a log never keeps CreateModel waiting.
 """
 
 from __future__ import annotations
 
-import asyncio
+import re
 import uuid
-import zlib
 from collections.abc import Awaitable, Callable, Collection
-from concurrent.futures import Executor
+from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any, TypeVar
 
 import structlog
 
 from inservice.api import models
+from inservice.api.body import document_of, is_small
 from inservice.api.compiled import WIRES, CompiledOperation, compile_operation
+from inservice.api.elsewhere import Elsewhere, elsewhere
 from inservice.api.identify import Directory, Protocol, protocol_of
 from inservice.aws.constraints import Violations
 from inservice.aws.service_model import Service
@@ -33,29 +36,46 @@ from inservice.errors import (
     AccessDeniedException,
     AwsError,
     InternalFailure,
-    SerializationException,
+    ThrottlingException,
 )
 from inservice.identity import sigv4
 from inservice.identity.principal import AccessKey, Principal
 from inservice.operations import registry
 from inservice.operations.live import Live
 from inservice.store.base import Store
+from inservice.threads import Threads
 from inservice.transport.messages import Request, Response
 
 SERVICES = ("inservice", "sagemaker", "cloudwatch", "logs", "application-autoscaling", "iam", "sts")
 """botocore's names of the services that control answers for."""
 
-_DOCUMENT_BYTES_MAX = 8 * 1024 * 1024
-"""Most that a body may hold once uncompressed: AWS's largest, PutLogEvents and PutMetricData, are
-1 MiB, and a SageMaker model with 15 full containers is less."""
-
-_INLINE_BYTES_MAX = 64 * 1024
-"""Larger bodies are parsed in a thread: a megabyte of JSON would stall the loop for 10 ms."""
-
 _INLINE = (b"SageMaker.Describe", b"SageMaker.List")
-"""Reads of a few indexed rows. Other services' reads can be heavy: metrics, logs."""
+"""Reads of a few indexed rows."""
+
+_EXPENSIVE = re.compile(r"(cloudwatch|logs):(Get|Describe|List|Filter)")
+"""Reads of other services can be heavy: a thousand datapoints, megabytes of log."""
+
+EXPENSIVE_MAX = 64
+"""Expensive reads under way and waiting at one time; more are told to come back. Each is a fraction
+of a second, so that who waits is answered before its client gives up."""
 
 _log = structlog.get_logger(__name__)
+
+_Step = TypeVar("_Step")
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A request that has passed every step but to be performed."""
+
+    compiled: CompiledOperation
+    call: registry.Call
+    members: dict[str, Any]
+
+    @property
+    def expensive(self) -> bool:
+        operation = self.compiled.operation
+        return _EXPENSIVE.match(f"{operation.service}:{operation.name}") is not None
 
 
 class Application:
@@ -69,7 +89,8 @@ class Application:
         clock: Clock,
         keys: Callable[[str], AccessKey | None],
         services: Collection[Service],
-        threads: Executor,
+        threads: Threads,
+        readers: Threads,
     ) -> None:
         self._store = store
         self._live = live
@@ -77,33 +98,82 @@ class Application:
         self._keys = keys
         self._directory = Directory(services)
         self._threads = threads
+        self._readers = readers
+        self.expensive_reads = 0  # under way and waiting
         self._compiled: dict[tuple[Protocol, str, str], CompiledOperation] = {}
 
     def __call__(self, request: Request) -> Response | Awaitable[Response]:
         """Answer at once, or from a thread. Must be called in the event loop."""
         target = request.header(b"x-amz-target")
-        if target and target.startswith(_INLINE) and request.length <= _INLINE_BYTES_MAX:
+        if target and target.startswith(_INLINE) and is_small(request):
             return self.answer(request)
-        return asyncio.get_running_loop().run_in_executor(self._threads, self.answer, request)
+        return self._answer_in_threads(request)
 
     def answer(self, request: Request) -> Response:
         """Answer a whole request. Raises nothing: errors are answers too."""
-        request_id = str(uuid.uuid4())
+        begun = self._begin(request)
+        return begun if isinstance(begun, Response) else self._end(request, begun)
+
+    async def _answer_in_threads(self, request: Request) -> Response:
+        begun = await self._threads.run(self._begin_or_answer, request)
+        if isinstance(begun, Response):
+            return begun
+        if self.expensive_reads >= EXPENSIVE_MAX:
+            return self._refused(request, ThrottlingException(), begun.call.request_id)
+        self.expensive_reads += 1
         try:
-            reply = self._reply(request, request_id)
+            return await self._readers.run(self._end, request, begun)
+        finally:
+            self.expensive_reads -= 1
+
+    def _begin_or_answer(self, request: Request) -> _Begun | Response:
+        """The answer, unless it is an expensive one."""
+        begun = self._begin(request)
+        if isinstance(begun, Response) or begun.expensive:
+            return begun
+        return self._end(request, begun)
+
+    def _begin(self, request: Request) -> _Begun | Response:
+        """All steps up to performing, or the answer that ends the request before."""
+        request_id = str(uuid.uuid4())
+        return self._guarded(request, request_id, lambda: self._examined(request, request_id))
+
+    def _end(self, request: Request, begun: _Begun) -> Response:
+        """Perform, and answer."""
+        request_id = begun.call.request_id
+
+        def perform() -> Response:
+            output = begun.compiled.operation.perform(begun.call, begun.members)
+            return _response(begun.compiled.serialize(output, request_id))
+
+        return self._guarded(request, request_id, perform)
+
+    def _guarded(
+        self, request: Request, request_id: str, step: Callable[[], _Step]
+    ) -> _Step | Response:
+        """What a step gives, or the answer about the error that it raises."""
+        try:
+            return step()
         except AwsError as error:
-            reply = self._refusal(request, error, request_id)
+            return self._refused(request, error, request_id)
         except Exception:  # noqa: BLE001 - the last resort: a bug, logged and answered
             _log.exception("request failed", request_id=request_id)
             failure = InternalFailure("An internal error occurred. The server's log has it.")
-            reply = self._refusal(request, failure, request_id)
-        return Response(reply.status, reply.headers, reply.body)
+            return self._refused(request, failure, request_id)
 
-    def _reply(self, request: Request, request_id: str) -> Reply:
+    def _elsewhere(self, request: Request) -> Elsewhere | None:
+        """The service that is asked for, when it is one that is not here."""
+        if self._directory.service_of(request) is not None:
+            return None
+        return elsewhere(request, self._directory.names)
+
+    def _examined(self, request: Request, request_id: str) -> _Begun:
         """The steps, in order. Each raises an AwsError to end the request."""
         now = self._clock.now()
+        if (away := self._elsewhere(request)) is not None:
+            raise away.refuse(self._keys, now)
         claim = self._authenticate(request, now)
-        document = _document(request)
+        document = document_of(request, protocol_of(request))
         compiled = self._find(request, document, claim.service)
         violations = Violations()
         members = compiled.parse(document, violations)
@@ -118,8 +188,7 @@ class Application:
             store=self._store,
             live=self._live,
         )
-        output = compiled.operation.perform(call, members)
-        return compiled.serialize(output, request_id)
+        return _Begun(compiled, call, members)
 
     def _authenticate(self, request: Request, now: float) -> sigv4.Claim[AccessKey]:
         return sigv4.verify(
@@ -140,11 +209,17 @@ class Application:
             self._compiled[key] = compile_operation(target)
         return self._compiled[key]
 
-    def _refusal(self, request: Request, error: AwsError, request_id: str) -> Reply:
+    def _refused(self, request: Request, error: AwsError, request_id: str) -> Response:
         """An error in the protocol of the request, in the words of its service if that is known."""
+        if (away := self._elsewhere(request)) is not None:
+            return _response(away.serialize_error(error, request_id))
         service = self._directory.service_of(request)
         reply: Reply = WIRES[protocol_of(request)].serialize_error(service, error, request_id)
-        return reply
+        return _response(reply)
+
+
+def _response(reply: Reply) -> Response:
+    return Response(reply.status, reply.headers, reply.body)
 
 
 def create_application(
@@ -153,12 +228,14 @@ def create_application(
     live: Live,
     clock: Clock,
     keys: Callable[[str], AccessKey | None],
-    threads: Executor,
+    threads: Threads,
+    readers: Threads,
     services: Collection[str] = SERVICES,
 ) -> Application:
     """Load the models of `services` and answer for them with the operations registered by now.
 
-    `keys` finds an access key by its id and must be quick: it is asked for every request. Raises
+    `keys` finds an access key by its id and must be quick: it is asked for every request. Expensive
+    reads are performed in `readers`, everything else but small reads in `threads`. Raises
     LookupError when an operation is registered that its service does not have.
     """
     return Application(
@@ -168,6 +245,7 @@ def create_application(
         keys=keys,
         services=[_with_what_is_built(name) for name in services],
         threads=threads,
+        readers=readers,
     )
 
 
@@ -177,27 +255,6 @@ def _with_what_is_built(name: str) -> Service:
     if unknown := built - service.operation_names:
         raise LookupError(f"{name} has no operations {sorted(unknown)}")
     return service
-
-
-def _document(request: Request) -> bytes:
-    """The body as its protocol means it: botocore compresses PutMetricData from 10 KB on."""
-    encoding = request.header(b"content-encoding")
-    if request.method == "GET":
-        # To a signature `+` and `%2B` are the same, so to us: read as a blank, as forms have it,
-        # one could be made of the other on the way, and the signature would still be right.
-        return request.query.replace(b"+", b"%2B")
-    if encoding is None:
-        return request.body
-    if encoding.strip().lower() != b"gzip":
-        raise SerializationException("The Content-Encoding of a request is gzip, or none.")
-    try:
-        inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        document = inflate.decompress(request.body, _DOCUMENT_BYTES_MAX)
-    except zlib.error as error:
-        raise SerializationException(f"The request body is not gzip: {error}") from None
-    if not inflate.eof or inflate.unused_data:
-        raise SerializationException("The request body is cut short, or too large uncompressed.")
-    return document
 
 
 def _allow(principal: Principal, operation: registry.Operation) -> None:

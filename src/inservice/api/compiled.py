@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from inservice.alarms.errors import BadValue, MissingValue
 from inservice.api.identify import Protocol, Target
 from inservice.aws import aws_json, aws_query, rpc_v2_cbor
 from inservice.aws.constraints import Violations, compile_check
@@ -37,6 +38,13 @@ _REFUSALS: Mapping[str, type[SenderError]] = {
 }
 """By service, what a violated constraint is called where it is not ValidationException."""
 
+_OLDER_REFUSALS: Mapping[str, type[SenderError]] = {
+    "InvalidParameterValue": BadValue,
+    "MissingParameter": MissingValue,
+}
+"""By code, what CloudWatch's older operations call it: those whose models name these errors.
+PutMetricData is one, PutMetricAlarm and GetMetricData are not."""
+
 
 @dataclass(frozen=True, slots=True)
 class CompiledOperation:
@@ -48,15 +56,18 @@ class CompiledOperation:
     check: Callable[[Mapping[str, Any], Violations], None]
     serialize: Callable[[Mapping[str, Any], str], Reply]
     unsupported: frozenset[str]  # members of AWS's that the operation's function does not take
+    refused: type[SenderError]  # what a violated constraint is called
+    lacking: type[SenderError]  # what it is called if something is not there at all
 
     def validate(self, members: Mapping[str, Any], violations: Violations) -> None:
         """Refuse what breaks AWS's rules, all of it in one message, and what is not built here."""
         self.check(members, violations)
         if violations.count:
-            raise _REFUSALS.get(self.service.name, ValidationException)(violations.message())
+            lacking = violations.absent == violations.count
+            raise (self.lacking if lacking else self.refused)(violations.message())
         if not self.unsupported.isdisjoint(members):
             names = ", ".join(sorted(self.unsupported.intersection(members)))
-            raise NotImplementedYet(self.service.name, f"{self.operation.name} with {names}")
+            raise NotImplementedYet(f"{names} of {self.service.name}:{self.operation.name}")
 
 
 def compile_operation(target: Target) -> CompiledOperation:
@@ -64,7 +75,7 @@ def compile_operation(target: Target) -> CompiledOperation:
     service = target.service
     operation = registry.find(service.name, target.operation)
     if operation is None or target.operation not in service.operations:
-        raise NotImplementedYet(service.name, target.operation)
+        raise NotImplementedYet(f"{service.name}:{target.operation}")
     model = service.operations[target.operation]
     wire = WIRES[target.protocol]
     members: Mapping[str, Any] = {}
@@ -75,6 +86,10 @@ def compile_operation(target: Target) -> CompiledOperation:
         check_members = compile_check(service, shape)
         check = lambda given, violations: check_members(given, "", violations)  # noqa: E731
     taken = inspect.signature(operation.function).parameters
+    codes = {service.shapes[name].code for name in model.errors}
+    usual = _REFUSALS.get(service.name, ValidationException)
+    older = {code: _OLDER_REFUSALS[code] for code in _OLDER_REFUSALS if code in codes}
+    refused = older.get("InvalidParameterValue", usual)
     return CompiledOperation(
         service=service,
         operation=operation,
@@ -82,6 +97,8 @@ def compile_operation(target: Target) -> CompiledOperation:
         check=check,
         serialize=wire.compile_serializer(service, model),
         unsupported=frozenset(m for m in members if registry.keyword_of(m) not in taken),
+        refused=refused,
+        lacking=older.get("MissingParameter", refused),
     )
 
 

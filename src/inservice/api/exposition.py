@@ -6,12 +6,11 @@ was written to a file for it. The token opens this page and nothing else.
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
 
 from inservice.metrics.prometheus import CONTENT_TYPE
+from inservice.threads import Threads
 from inservice.transport.messages import Request, Response
 
 Answer = Callable[[Request], Response | Awaitable[Response]]
@@ -20,9 +19,9 @@ PATH = b"/metrics"
 
 
 def with_metrics(
-    answer: Answer, *, token: str, page: Callable[[], bytes], threads: Executor
+    answer: Answer, *, token: str, page: Callable[[], bytes], threads: Threads
 ) -> Answer:
-    """`answer`, except for /metrics, which `page` renders in a thread for who has the token."""
+    """`answer`, except for /metrics, which `page` renders in `threads` for who has the token."""
     expected = b"Bearer " + token.encode()
 
     def route(request: Request) -> Response | Awaitable[Response]:
@@ -31,7 +30,7 @@ def with_metrics(
         given = request.header(b"authorization") or b""
         if not hmac.compare_digest(given.strip(), expected):
             return Response(401, [(b"WWW-Authenticate", b'Bearer realm="metrics"')])
-        return asyncio.get_running_loop().run_in_executor(threads, rendered)
+        return threads.run(rendered)
 
     def rendered() -> Response:
         return Response(200, [(b"Content-Type", CONTENT_TYPE.encode())], page())

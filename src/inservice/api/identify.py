@@ -58,6 +58,7 @@ class Directory:
         self._by_prefix = {s.target_prefix: s for s in services if s.target_prefix}
         self._by_signing_name = {s.signing_name: s for s in services if "query" in s.protocols}
         self.signing_names = frozenset(s.signing_name for s in services)
+        self.names = frozenset(s.name for s in services)
 
     def identify(self, request: Request, document: bytes, signed_for: str) -> Target:
         """The operation that an authenticated request asks for.
@@ -88,6 +89,8 @@ class Directory:
     def service_of(self, request: Request) -> Service | None:
         """The service that a request seems to be for, to word a refusal. None if it is not told."""
         if protocol_of(request) is Protocol.QUERY:
+            if request.path != b"/":
+                return None
             scope = (request.header(b"authorization") or b"").split(b"/", 4)
             return self._by_signing_name.get(scope[3].decode("latin-1")) if scope[3:] else None
         return self._json(request)[0] or self._cbor(request)[0]

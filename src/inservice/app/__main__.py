@@ -16,7 +16,6 @@ import signal
 import socket
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TextIO
 
@@ -43,9 +42,6 @@ FREE_SECONDS = 10.0
 """How long an orphaned control may take to go: half a second to notice, five to drain, and a
 moment to close."""
 
-API_THREADS = 4
-"""Writers wait for one another in the store; more threads would only wait there."""
-
 
 async def run(settings: Settings, listening: socket.socket) -> None:
     """Serve until told to stop, or until the supervisor is gone."""
@@ -54,8 +50,7 @@ async def run(settings: Settings, listening: socket.socket) -> None:
         write_credentials(store, settings)
         control = Control(settings, store)
         await control.start()
-        threads = ThreadPoolExecutor(API_THREADS, thread_name_prefix="api")
-        server = await serve(control.answer(threads), sockets=[listening])
+        server = await serve(control.answer(), sockets=[listening])
         say_where(settings)
         watching = asyncio.create_task(control.watch())
         told = await _until_told_or_orphaned()

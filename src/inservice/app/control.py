@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from concurrent.futures import Executor
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from inservice.api.application import create_application
@@ -24,11 +23,15 @@ from inservice.controller.keys import Keys
 from inservice.controller.launches import Launches
 from inservice.controller.monitoring import Monitoring
 from inservice.controller.observe import Observer
+from inservice.controller.outcomes import Outcomes
+from inservice.controller.posting import Poster
 from inservice.controller.preparing import Preparing
+from inservice.controller.receivers import Networks
 from inservice.controller.reconciler import Reconciler
 from inservice.controller.scraping import Scraping, scrape_token
 from inservice.controller.tables import Tables
 from inservice.controller.tidying import Tidying
+from inservice.deployment.state import Deployment
 from inservice.logs.groups import LogGroups
 from inservice.metrics.database import open_metrics
 from inservice.metrics.gpus import find_gpus
@@ -37,7 +40,15 @@ from inservice.metrics.recorder import Recorder
 from inservice.routing import EndpointKey
 from inservice.runtimes.process import ProcessRuntime
 from inservice.store.base import Commit, Store
+from inservice.threads import Threads
 from inservice.transport.server import Answer
+
+API_THREADS = 4
+"""Writers wait for one another in the store; more threads would only wait there."""
+
+READING_THREADS = 2
+"""For callers who read a great deal: metrics, logs. One interpreter computes, so
+more would not be faster; a second lets a short read pass a long one."""
 
 
 class Control:
@@ -79,6 +90,10 @@ class Control:
             file_roots=[Path("/")],
             private=[settings.data_dir, settings.run_dir],
         )
+        poster = Poster(clock, Networks(settings.webhook_allow))
+        self._outcomes = Outcomes(
+            store, poster, self._happenings, clock, settings.deployment_webhook, settings.data_dir
+        )
         self._monitoring = Monitoring(
             store=store,
             recorder=self._metrics,
@@ -88,7 +103,8 @@ class Control:
             gpus=find_gpus(),
             in_service=lambda: list(self._live.variants().values()),
             running=self._live.running,
-            on_alarm=lambda: self._reconciler.wake_all(),
+            poster=poster,
+            on_alarm=self._alarms_changed,
         )
         self._decide_and_act()
         self._tidying = Tidying(
@@ -119,8 +135,13 @@ class Control:
             self._actor,
             clock,
             crash_point,
-            counted_endings(self._happenings),
+            self._ended,
         )
+
+    def _ended(self, key: EndpointKey, deployment: Deployment) -> None:
+        """A deployment came to its outcome."""
+        counted_endings(self._happenings)(key, deployment)
+        self._outcomes.ended(key, deployment)
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────
     async def start(self) -> None:
@@ -140,16 +161,18 @@ class Control:
             self._actor.retire_strays(frozenset(generations.values()))
         for key in self._tables.keys() - generations.keys():
             self._actor.forget(key)
+        self._outcomes.recover()
         self._reconciler.wake_each(generations)
 
-    def answer(self, threads: Executor) -> Answer:
+    def answer(self) -> Answer:
         """What answers requests: AWS's APIs, InService's own, and Prometheus."""
         application = create_application(
             store=self._store,
             live=self._live,
             clock=self._clock,
             keys=self._keys.find,
-            threads=threads,
+            threads=Threads("api", API_THREADS),
+            readers=Threads("reads", READING_THREADS),
         )
         scraping = Scraping(
             self._store,
@@ -165,14 +188,15 @@ class Control:
             application,
             token=scrape_token(self._settings.data_dir / "metrics.token"),
             page=scraping.page,
-            threads=threads,
+            threads=Threads("scrapes"),
         )
 
     async def watch(self) -> None:
-        """Evaluate alarms, measure and tidy until cancelled."""
+        """Evaluate alarms, measure, tidy and tell of outcomes until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tidying.run())
             tasks.create_task(self._monitoring.run())
+            tasks.create_task(self._outcomes.run())
 
     async def stop(self, *, instances_too: bool) -> None:
         """Decide nothing more; then, going down for good, stop what runs."""
@@ -185,7 +209,7 @@ class Control:
             await self._launches.close()
         await self._instances.close()
         await self._gateways.close()
-        await asyncio.to_thread(self._metrics.close)
+        await Threads("closing").run(self._metrics.close)
 
     # ── who wakes whom ──────────────────────────────────────────────────────────────────────────
     def _heed(self, commit: Commit) -> None:
@@ -194,6 +218,13 @@ class Control:
             self._keys.read()
         self._reconciler.wake_each(commit.endpoints)
         self._preparing.begin(*commit.images)
+
+    def _alarms_changed(self, endpoints: Collection[EndpointKey] | None) -> None:
+        """Alarms changed that deployments of these endpoints watch; None: of any."""
+        if endpoints is None:
+            self._reconciler.wake_all()
+        else:
+            self._reconciler.wake_each(endpoints)
 
     def _wake_fleet(self, fleet: str) -> None:
         """An instance changed: its endpoint is due."""

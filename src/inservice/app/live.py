@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from inservice.config import Settings
+from inservice.controller import explain
 from inservice.controller.gateways import Gateways
 from inservice.controller.instances import Instances, Watched, fleet_of
 from inservice.logs.groups import LogGroups
@@ -83,7 +84,7 @@ def _seen(watched: Watched) -> InstanceSeen:
         is_draining=watched.retiring,
         restarts=watched.restarts,
         ending=_ending(sight if sight.state is InstanceState.GONE else death),
-        last_line=next((line.strip() for line in reversed(told.last_lines) if line.strip()), ""),
+        last_line=explain.in_a_line(told),
     )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 HANDLERS = {
+    "pre_model_fn": 1,
     "model_fn": 1,
+    "model_warmup_fn": 2,
     "input_fn": 2,
     "predict_fn": 2,
     "output_fn": 2,
@@ -16,6 +18,10 @@ HANDLERS = {
     "predict_batch_fn": 2,
 }
 """SageMaker's handlers, and predict_batch_fn, with the arguments of each less the context."""
+
+_STEPS = ("input_fn", "predict_fn", "predict_batch_fn", "output_fn")
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,8 @@ class Inspected:
     @property
     def may_do_without_model(self) -> bool:
         """Whether its handlers can answer although nothing was loaded."""
-        return "transform_fn" in self.handlers or "predict_fn" in self.handlers
+        predicting = ("transform_fn", "predict_fn", "predict_batch_fn")
+        return any(name in self.handlers for name in predicting)
 
 
 def inspect_program(
@@ -58,28 +65,44 @@ def inspect_program(
     return Inspected(handlers, tuple(troubles))
 
 
-def _defined(tree: ast.Module) -> dict[str, ast.FunctionDef | ast.AsyncFunctionDef | None]:
-    """Names at the top of the module; a function's definition where it is one."""
-    names: dict[str, ast.FunctionDef | ast.AsyncFunctionDef | None] = {}
-    for node in tree.body:
+def _defined(tree: ast.Module) -> dict[str, _Function | None]:
+    """Names that the module may have; a function's definition where it is just one, undecorated."""
+    names: dict[str, _Function | None] = {}
+    for node in _statements(tree.body):
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
-                names[node.name] = node
+                plain = node.name not in names and not node.decorator_list
+                names[node.name] = node if plain else None
+            case ast.ClassDef():
+                names[node.name] = None
             case ast.Assign():
-                names.update({t.id: None for t in node.targets if isinstance(t, ast.Name)})
+                targets = [t for target in node.targets for t in ast.walk(target)]
+                names.update({t.id: None for t in targets if isinstance(t, ast.Name)})
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                names[name] = None
             case ast.Import() | ast.ImportFrom():
                 names.update({alias.asname or alias.name: None for alias in node.names})
     return names
 
 
+def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """Those that run when the module is imported, also inside `if`, `try` and `with`."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If | ast.Try | ast.With):
+            for name in ("body", "orelse", "finalbody"):
+                yield from _statements(getattr(node, name, ()))
+            for handler in getattr(node, "handlers", ()):
+                yield from _statements(handler.body)
+
+
 def _about_handlers(
-    defined: dict[str, ast.FunctionDef | ast.AsyncFunctionDef | None],
-    handlers: tuple[str, ...],
+    defined: dict[str, _Function | None], handlers: tuple[str, ...]
 ) -> Iterator[Trouble]:
-    three = [name for name in ("input_fn", "predict_fn", "output_fn") if name in handlers]
-    if "transform_fn" in handlers and three:
+    steps = [name for name in _STEPS if name in handlers]
+    if "transform_fn" in handlers and steps:
         yield Trouble(
-            f"It defines transform_fn, which is all of an invocation, and also {', '.join(three)}, "
+            f"It defines transform_fn, which is all of an invocation, and also {', '.join(steps)}, "
             "which would never be called. Keep one or the other.",
             fatal=True,
         )
@@ -89,9 +112,7 @@ def _about_handlers(
         )
     for name in handlers:
         function, count = defined[name], HANDLERS[name]
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and not any(
-            _takes(function.args, given) for given in (count, count + 1)
-        ):
+        if function is not None and not _takes(function.args, count):
             yield Trouble(
                 f"{name} in line {function.lineno} has to take {count} arguments, or {count + 1} "
                 "with the context.",
@@ -100,12 +121,16 @@ def _about_handlers(
 
 
 def _takes(arguments: ast.arguments, count: int) -> bool:
-    """Whether a call with `count` positional arguments binds."""
+    """Whether the model server would call it. Parameters are counted as SageMaker's toolkits do,
+    whatever their kind: one more than `count` gets the context."""
     positional = len(arguments.posonlyargs) + len(arguments.args)
+    others = len(arguments.kwonlyargs) + bool(arguments.vararg) + bool(arguments.kwarg)
+    counted = positional + others
     required = positional - len(arguments.defaults)
     keyword_only = sum(default is None for default in arguments.kw_defaults)
-    enough = count <= positional or arguments.vararg is not None
-    return required <= count and enough and not keyword_only
+    enough = counted <= positional or arguments.vararg is not None
+    binds = required <= counted and enough and not keyword_only
+    return counted in (count, count + 1) and binds
 
 
 def _about_imports(

@@ -216,6 +216,8 @@ def _whole_number(kind: str) -> Read:
 
 
 def _number(value: Any, path: str, _: Violations) -> float:
+    if type(value) is str and value in _WORDS:
+        return _WORDS[value]
     if type(value) not in (int, float):
         _refuse(value, "Double", path)
     try:
@@ -225,6 +227,10 @@ def _number(value: Any, path: str, _: Violations) -> float:
     if not math.isfinite(number):  # 1e999 is one to Python
         _refuse(value, "Double", path)
     return number
+
+
+_WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+"""How the protocol writes what JSON has no numbers for. What it means is an operation's to say."""
 
 
 def _timestamp(value: Any, path: str, _: Violations) -> float:

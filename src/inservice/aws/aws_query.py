@@ -105,10 +105,10 @@ def serialize_error(service: Service | None, error: AwsError, request_id: str) -
     fault = fault_of(service, error)
     namespace = f' xmlns="{service.xml_namespace}"' if service else ""
     side = "Sender" if fault.sender else "Receiver"
-    members = "".join(f"<{k}>{_text(str(v))}</{k}>" for k, v in fault.members.items())
+    members = "".join(f"<{k}>{xml_text(str(v))}</{k}>" for k, v in fault.members.items())
     text = (
         f"<ErrorResponse{namespace}><Error><Type>{side}</Type><Code>{fault.query_code}</Code>"
-        f"<Message>{_text(fault.message)}</Message>{members}</Error>"
+        f"<Message>{xml_text(fault.message)}</Message>{members}</Error>"
         f"<RequestId>{request_id}</RequestId></ErrorResponse>"
     )
     return _reply(fault.status, request_id, text)
@@ -269,13 +269,22 @@ def _whole_number(bits: int) -> Callable[[str], int]:
 
 
 def _number(text: str) -> float:
+    if text.lower() in _WORDS:  # botocore writes nan, Java NaN
+        return _WORDS[text.lower()]
     if not re.fullmatch(r"[+-]?[0-9.]+([eE][+-]?[0-9]+)?", text):
-        raise ValueError(text)  # float() also takes underscores, blanks and "nan"
+        raise ValueError(text)  # float() also takes underscores and blanks
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(text)
     return number
 
+
+_WORDS = {
+    sign + word: float(sign + word)
+    for word in ("nan", "inf", "infinity")
+    for sign in ("", "-")
+    if word != "nan" or not sign
+}
 
 _CONVERSIONS: dict[str, Callable[[str], Any]] = {
     "string": str,
@@ -305,7 +314,7 @@ def _writer(service: Service, shape: Shape) -> Write:
             assert shape.element is not None
             entry = writer_of(service.shape_of(shape.element))
             return lambda value: "".join(
-                f"<entry><key>{_text(key)}</key><value>{entry(item)}</value></entry>"
+                f"<entry><key>{xml_text(key)}</key><value>{entry(item)}</value></entry>"
                 for key, item in value.items()
             )
         return _SCALAR_WRITERS[shape.type]
@@ -329,7 +338,8 @@ def _structure_writer(service: Service, shape: Shape, writer_of: Callable[[Shape
     return write
 
 
-def _text(value: str) -> str:
+def xml_text(value: str) -> str:
+    """Text as it stands between tags; what XML cannot write at all becomes U+FFFD."""
     # A carriage return would be read back as a line feed if it were not escaped.
     return _UNWRITABLE.sub("\ufffd", escape(value, {"\r": "&#13;"}))
 
@@ -341,7 +351,7 @@ def _write_number(value: float) -> str:
 
 
 _SCALAR_WRITERS: dict[str, Write] = {
-    "string": _text,
+    "string": xml_text,
     "boolean": lambda value: "true" if value else "false",
     "integer": str,
     "long": str,

@@ -33,15 +33,17 @@ _PATTERN_CHARS_MAX = 16_384
 class Violations:
     """What is wrong with a request, found one by one."""
 
-    __slots__ = ("_texts", "count")
+    __slots__ = ("_texts", "absent", "count")
 
     def __init__(self) -> None:
         self.count = 0
+        self.absent = 0  # of them, members that are required and were not given
         self._texts: list[str] = []
 
     def add(self, path: str, value: Any, rule: str, *, sensitive: bool = False) -> None:
         """One value breaks one rule. A sensitive value is not repeated."""
         self.count += 1
+        self.absent += value is None
         if self.count <= _SHOWN_MAX:
             shown = " null" if value is None else "" if sensitive else f" '{_shown(value)}'"
             self._texts.append(f"Value{shown} at '{path}' failed to satisfy constraint: {rule}")

@@ -8,7 +8,6 @@ Moments are tag 1 with epoch seconds; blobs are byte strings; nothing is bent in
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NoReturn
@@ -196,7 +195,9 @@ def _whole_number(bits: int) -> Read:
 
 
 def _number(value: Any, path: str, _: Violations) -> float:
-    if type(value) not in (int, float) or abs(value) > 2**1023 or not math.isfinite(value):
+    if type(value) is int and abs(value) > 2**1023:
+        _refuse(value, "double", path)
+    if type(value) not in (int, float):
         _refuse(value, "double", path)
     return float(value)
 

@@ -1,40 +1,41 @@
 """Alarms, evaluated on time.
 
-Levels, not edges, as everywhere in the controller: what is due is evaluated; a state that changed
-is written down, history first; and an alarm whose state is not the one that was last acted on has
-actions to run. Nothing that happened in between can be lost, because nothing is remembered but the
-states.
+What is due is evaluated, and a state that changed is written down, history first. With the state is
+written what the alarm *owes*: the actions of that change, until they are run. So nothing that
+happened in between can be lost, by a crash or by a faster change.
 
 An alarm is due when its last period has ended and what belongs to it can have arrived: gateway
 workers tell what they counted once a second, so SETTLE_SECONDS after the boundary. A ten-second
 alarm is in ALARM at most 11.5 s after the first error, and 6.5 s on average.
 
-`turn` is synchronous, short, and runs in a thread; `run` is the loop around it.
+`turn` is synchronous, short, and runs in a thread of its own; `run` is the loop around it. Actions
+are run by `alarm_actions`, for which no turn waits.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from graphlib import CycleError, TopologicalSorter
 
 import structlog
 
 from inservice.alarms.alarm import AlarmState, MetricAlarm, StateValue
 from inservice.alarms.composite import evaluate_composite, parse, suppressed_by
 from inservice.alarms.evaluation import evaluate, interval_seconds, window
-from inservice.alarms.history import acted, moved
+from inservice.alarms.history import moved
 from inservice.alarms.record import AlarmRecord, alarm_arn
 from inservice.clock import Clock, Instant
-from inservice.controller.webhooks import Delivery, Webhooks
+from inservice.controller.alarm_actions import AlarmActions, Delivery
+from inservice.controller.watched import Watched, WatchedAlarms
+from inservice.controller.webhooks import Webhooks
 from inservice.errors import AwsError, ServiceUnavailable
 from inservice.metrics.base import AlarmKey
 from inservice.metrics.query import alarm_datapoints
 from inservice.metrics.recorder import Recorder
-from inservice.store.base import Store
+from inservice.store.base import AlarmName, Commit, Store
+from inservice.threads import Threads
 
 SETTLE_SECONDS = 1.25
 """Workers report once a second; the rest is for the way."""
@@ -46,27 +47,14 @@ CHANGES_AT_ONCE = 200
 """New states in one transaction. When five thousand alarms change at once, one transaction for each
 takes half a minute of fsyncs; one for all would keep other writers waiting for a second."""
 
-HELD_SECONDS = 3.0
-"""How long a state stands at least before it is evaluated again. SetAlarmState lasts until the next
-evaluation; if that were a moment later, nobody who polls would have seen it."""
-
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class _Watched:
-    """One alarm in memory, parsed once."""
-
-    record: AlarmRecord
-    metric: MetricAlarm | None  # None for a composite
-    due_at: Instant
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
     """A new state that memory has and the store has not."""
 
-    watched: _Watched
+    key: AlarmKey
     before: AlarmRecord
     after: AlarmRecord
 
@@ -81,53 +69,57 @@ class AlarmEvaluator:
         clock: Clock,
         webhooks: Webhooks,
         *,
-        on_change: Callable[[], None],
+        on_change: Callable[[Collection[AlarmKey]], None],
     ) -> None:
-        """`on_change` is called, from a thread, after alarms changed their states."""
+        """`on_change` is called, from a thread, with alarms that changed their states or were
+        changed, after they did."""
         self._store = store
         self._recorder = recorder
         self._clock = clock
-        self._webhooks = webhooks
         self._on_change = on_change
-        self._watched: dict[AlarmKey, _Watched] = {}
-        self._seen_changes = -1
-        self._delivering: set[AlarmKey] = set()
+        self._threads = Threads("alarms")
         self._lock = threading.RLock()  # around turns, and around what deliveries remember
+        self.watched = WatchedAlarms()
+        self.actions = AlarmActions(
+            store, recorder.history, clock, webhooks, self.watched, self._lock, self.read_again
+        )
+        self._changed: set[AlarmName] | None = None  # by callers, to be read again; None: all
+        self._changed_lock = threading.Lock()  # never held while anything else is waited for
+        store.on_commit(self._heed)
 
     async def run(self) -> None:
         """Evaluate until cancelled. A turn that fails is logged, and the next one is taken."""
         async with asyncio.TaskGroup() as deliveries:
             while True:
                 try:
-                    for key, delivery in await asyncio.to_thread(self.turn, self._clock.now()):
-                        deliveries.create_task(self.deliver(key, delivery))
+                    for delivery in await self._threads.run(self.turn, self._clock.now()):
+                        deliveries.create_task(self.actions.run(delivery))
                 except ServiceUnavailable as error:
                     _log.error("alarms.not_evaluated", error=str(error))
                 except Exception:  # noqa: BLE001 - a bug must not end the watch over deployments
                     _log.exception("alarms.not_evaluated")
                 await self._clock.sleep(TURN_SECONDS)
 
-    def turn(self, now: Instant) -> list[tuple[AlarmKey, Delivery]]:
+    def turn(self, now: Instant) -> list[Delivery]:
         """Evaluate what is due at `now`, and say which actions are to be run."""
         with self._lock:
             reloaded = self._reload(now)
             changes = [
                 change
-                for watched in self._watched.values()
-                if watched.metric is not None and watched.due_at <= now
-                if (change := self._evaluate(watched, watched.metric, now))
+                for key, watched in self.watched.take_due(now)
+                if watched.metric is not None
+                if (change := self._evaluate(key, watched, watched.metric, now))
             ]
-            if changes or reloaded:
-                for key in self._composites_in_order():
-                    changes += self._evaluate_composite(self._watched[key], now)
+            stirred = reloaded | {change.key for change in changes}
+            for key in self.watched.composites.affected(stirred):
+                changes += self._evaluate_composite(key, now)
             # What trips comes first: a deployment waits for it.
             changes.sort(key=lambda change: change.after.state.value is not StateValue.ALARM)
             for first in range(0, len(changes), CHANGES_AT_ONCE):
                 self._remember(changes[first : first + CHANGES_AT_ONCE], now)
-            due = self._due_actions(now)
-        if reloaded:
-            self._on_change()
-        return due
+            if reloaded:
+                self._on_change(reloaded)
+            return self.actions.due(now, self._is_suppressed)
 
     def tripped(self, account: str, region: str, names: Iterable[str]) -> Mapping[str, str]:
         """Of the alarms of these names those that trip a deployment, and how.
@@ -148,44 +140,50 @@ class AlarmEvaluator:
 
     def states(self) -> list[tuple[AlarmKey, StateValue]]:
         """Every alarm and its state, as of the last turn."""
-        return [(key, watched.record.state.value) for key, watched in list(self._watched.items())]
+        return [(key, watched.record.state.value) for key, watched in self.watched.items()]
 
     def _how(self, key: AlarmKey) -> str:
-        watched = self._watched.get(key)
+        watched = self.watched.get(key)
         if watched is None or watched.record.state.value is not StateValue.ALARM:
             return "is in ALARM"
         return f"is in ALARM: {watched.record.state.reason}"
 
     # ── memory ──────────────────────────────────────────────────────────────────────────────────
-    def _reload(self, now: Instant) -> bool:
-        """Read all alarms again if a caller changed any. New ones are due at once."""
-        changes = self._recorder.history.changes
-        if changes == self._seen_changes:
-            return False
-        watched: dict[AlarmKey, _Watched] = {}
-        with self._store.reading() as reading:
-            for account, region in reading.alarm_owners():
-                for name, kept in reading.alarms(account, region).items():
-                    key = AlarmKey(account, region, name)
-                    watched[key] = self._kept_or_new(key, AlarmRecord.from_kept(kept), now)
-        self._watched, self._seen_changes = watched, changes
-        return True
+    def _heed(self, commit: Commit) -> None:
+        """A caller's changes are committed."""
+        if commit.alarms:
+            self.read_again(commit.alarms)
 
-    def _kept_or_new(self, key: AlarmKey, record: AlarmRecord, now: Instant) -> _Watched:
-        known = self._watched.get(key)
-        metric = record.metric_alarm() if record.type == "MetricAlarm" else None
-        due_at = now
-        if known is not None and known.record.configured_at == record.configured_at:
-            due_at = known.due_at
-        if record.state.since > record.configured_at:
-            due_at = max(due_at, record.state.since + HELD_SECONDS)
-        return _Watched(record, metric, due_at)
+    def read_again(self, names: Iterable[AlarmName]) -> None:
+        """Memory may not be what the store has of these alarms: the next turn reads them again."""
+        with self._changed_lock:
+            if self._changed is not None:
+                self._changed.update(names)
+
+    def _reload(self, now: Instant) -> set[AlarmKey]:
+        """Read again what callers changed, or everything at first. Gives which that was."""
+        with self._changed_lock:
+            names, self._changed = self._changed, set()
+        if names is not None and not names:
+            return set()
+        try:
+            with self._store.reading() as reading:
+                if names is None:
+                    return self.watched.read_all(reading, now)
+                self.watched.read_again(reading, names, now)
+        except BaseException:
+            with self._changed_lock:
+                self._changed = None if names is None else self._changed | names
+            raise
+        return {AlarmKey(*name) for name in names}
 
     # ── evaluation ──────────────────────────────────────────────────────────────────────────────
-    def _evaluate(self, watched: _Watched, alarm: MetricAlarm, now: Instant) -> _Change | None:
+    def _evaluate(
+        self, key: AlarmKey, watched: Watched, alarm: MetricAlarm, now: Instant
+    ) -> _Change | None:
         record, settled = watched.record, now - SETTLE_SECONDS
         step = interval_seconds(alarm)
-        watched.due_at = (settled // step + 1) * step + SETTLE_SECONDS
+        self.watched.be_due(key, (settled // step + 1) * step + SETTLE_SECONDS)
         try:
             datapoints = alarm_datapoints(
                 record.account,
@@ -201,71 +199,70 @@ class AlarmEvaluator:
         state = evaluate(alarm, datapoints, settled)
         if state is record.state:
             return None
-        return _enter(watched, replace(state, since=now))
+        return self._enter(key, watched, replace(state, since=now))
 
-    def _composites_in_order(self) -> list[AlarmKey]:
-        """Composites after the alarms they are made of. Those in a circle, or above one, are left
-        out: AWS too stops evaluating them."""
-        sorter: TopologicalSorter[AlarmKey] = TopologicalSorter()
-        for key, watched in self._watched.items():
-            if watched.metric is None:
-                names = parse(watched.record.document["AlarmRule"]).alarms
-                sorter.add(key, *(AlarmKey(key.account, key.region, name) for name in names))
-        with contextlib.suppress(CycleError):
-            sorter.prepare()
-        order: list[AlarmKey] = []
-        while ready := sorter.get_ready():
-            sorter.done(*ready)
-            order += ready
-        composites = (k for k in order if k in self._watched and self._watched[k].metric is None)
-        return list(composites)
-
-    def _evaluate_composite(self, watched: _Watched, now: Instant) -> list[_Change]:
+    def _evaluate_composite(self, key: AlarmKey, now: Instant) -> list[_Change]:
+        watched = self.watched.get(key)
+        if watched is None:
+            return []
         record = watched.record
         alarm = record.composite_alarm()
         account, region = record.account, record.region
         states: dict[str, AlarmState] = {}
         for name in parse(alarm.rule).alarms:
-            child = self._watched.get(AlarmKey(account, region, name))
+            child = self.watched.get(AlarmKey(account, region, name))
             if child is not None:
                 states[name] = child.record.state
         arns = {name: alarm_arn(account, region, name) for name in states}
         state = evaluate_composite(alarm, states, arns, now)
-        return [] if state is record.state else [_enter(watched, state)]
+        return [] if state is record.state else [self._enter(key, watched, state)]
+
+    def _enter(self, key: AlarmKey, watched: Watched, state: AlarmState) -> _Change:
+        before = watched.record
+        watched.enter(state)
+        if watched.record.owed:
+            self.watched.owing.add(key)
+        return _Change(key, before, watched.record)
 
     def _remember(self, changes: Sequence[_Change], now: Instant) -> None:
         """Write new states down, history first. One that a caller was faster to change is read
         again, and evaluated again, in the next turn."""
         entries = [
-            (key_of(one.after), one.after.type, moved(one.before.state, one.after.state))
-            for one in changes
+            (change.key, change.after.type, moved(change.before.state, change.after.state))
+            for change in changes
         ]
         try:
             self._recorder.history.add_all(entries)
-            refused = self._save([(change.before, change.after) for change in changes])
+            refused = self._save(changes)
         except AwsError:
             # Memory is ahead of the store: begin again from what is kept.
-            self._seen_changes = -1
-            for watched in self._watched.values():
-                watched.due_at = min(watched.due_at, now)
+            with self._changed_lock:
+                self._changed = None
+            self.watched.all_due(now)
             raise
         for change in changes:
-            after = change.after
-            if key_of(after) in refused:
-                change.watched.due_at = now
+            state = change.after.state
+            if change.key in refused:
+                if self.watched.get(change.key) is not None:
+                    self.watched.be_due(change.key, now)
                 continue
-            state = after.state
-            _log.info("alarm.state", alarm=after.arn, state=state.value.value, reason=state.reason)
-        self._on_change()
+            _log.info(
+                "alarm.state",
+                alarm=change.after.arn,
+                state=state.value.value,
+                reason=state.reason,
+            )
+        self._on_change({change.key for change in changes})
 
-    def _save(self, pairs: Sequence[tuple[AlarmRecord, AlarmRecord]]) -> set[AlarmKey]:
-        """Save each second record if the first is still what is kept; gives those that were not."""
+    def _save(self, changes: Sequence[_Change]) -> set[AlarmKey]:
+        """Save what each alarm became if it is still kept as it was; gives those that are not."""
         refused = set()
         with self._store.transaction() as tx:
-            for before, after in pairs:
+            for change in changes:
+                before, after = change.before, change.after
                 kept = tx.alarm(before.account, before.region, before.name)
                 if kept is None or kept["revision"] != before.revision:
-                    refused.add(key_of(before))
+                    refused.add(change.key)
                     continue
                 tx.save_alarm(
                     after.account,
@@ -273,73 +270,17 @@ class AlarmEvaluator:
                     after.name,
                     state=after.state.value.value,
                     document=after.kept(),
+                    announce=False,
                 )
-        if refused:
-            self._seen_changes = -1
+        self.read_again((key.account, key.region, key.name) for key in refused)
         return refused
 
-    # ── actions ─────────────────────────────────────────────────────────────────────────────────
-    def _due_actions(self, now: Instant) -> list[tuple[AlarmKey, Delivery]]:
-        due = []
-        for key, watched in self._watched.items():
-            record = watched.record
-            if record.acted_on is record.state.value or key in self._delivering:
-                continue
-            if not (record.actions_enabled and record.actions()):
-                self._settle(key, record.state, [])
-            elif not self._is_suppressed(watched, now):
-                self._delivering.add(key)
-                due.append((key, Delivery(record, now)))
-        return due
-
-    def _is_suppressed(self, watched: _Watched, now: Instant) -> bool:
+    def _is_suppressed(self, watched: Watched, now: Instant) -> bool:
         record = watched.record
         if watched.metric is not None:
             return False
         alarm = record.composite_alarm()
-        suppressor = self._watched.get(AlarmKey(record.account, record.region, alarm.suppressor))
+        suppressor = self.watched.get(AlarmKey(record.account, record.region, alarm.suppressor))
         return (
             suppressed_by(alarm, suppressor.record.state if suppressor else None, now) is not None
         )
-
-    async def deliver(self, key: AlarmKey, delivery: Delivery) -> None:
-        """Run the actions of one state, none waiting for another, then remember that they were."""
-        try:
-            actions = delivery.record.actions()
-            errors = await asyncio.gather(*(self._webhooks.run(one, delivery) for one in actions))
-            outcomes = list(zip(actions, errors, strict=True))
-            await asyncio.to_thread(self._settle, key, delivery.record.state, outcomes)
-        except Exception:  # noqa: BLE001 - one delivery must not end the others
-            _log.exception("alarm.action_not_recorded", alarm=delivery.record.arn)
-        finally:
-            self._delivering.discard(key)
-
-    def _settle(self, key: AlarmKey, state: AlarmState, outcomes: list[tuple[str, str]]) -> None:
-        """Remember that the actions of a state were run, each with its error or an empty text."""
-        with self._lock:
-            watched = self._watched.get(key)
-            if watched is None:
-                return
-            now = self._clock.now()
-            items = [acted(action, state, now, error) for action, error in outcomes]
-            self._recorder.history.add(key, watched.record.type, *items)
-            before = watched.record
-            watched.record = replace(before, acted_on=state.value, revision=before.revision + 1)
-            self._save([(before, watched.record)])
-
-
-def _enter(watched: _Watched, state: AlarmState) -> _Change:
-    """Be in a new state, in memory. A state without actions to run is acted on already."""
-    before = watched.record
-    after = before.with_state(state)
-    if not (after.actions_enabled and after.actions()):
-        after = replace(after, acted_on=state.value)
-    watched.record = after
-    if watched.metric is not None:
-        watched.metric = replace(watched.metric, state=state)
-    return _Change(watched, before, after)
-
-
-def key_of(record: AlarmRecord) -> AlarmKey:
-    """How history and this module know an alarm."""
-    return AlarmKey(record.account, record.region, record.name)

@@ -1,16 +1,31 @@
-"""Why an instance did not come up, in words that a person can act on.
+"""Why an instance did not come up or is no more, in words that a person can act on.
 
-AWS's sentence first, since tools match it; then what AWS does not say: the phase, the exit code or
-signal, what each probe got, the last lines that the model printed, and what to try. Pure: a sight
-and a few numbers in, text out.
+AWS's sentence first, since tools match it; then what AWS does not say, from what matters most: the
+error and where in the code it was, how the process ended, what to try, what the pings got, and the
+last lines that the model printed, as many as there is room for. Whatever cuts such a text later
+cuts it at its end. Pure: a sight and a few numbers in, text out.
 """
 
 from __future__ import annotations
 
+import re
+
+from inservice.controller import said
+from inservice.controller.hints import hint
+from inservice.controller.said import Said
 from inservice.runtimes.base import InstanceState, Probe, Sight
 
 REASON_CHARACTERS_MAX = 1024
 """FailureReason's limit in AWS's model."""
+
+BRIEF_CHARACTERS_MAX = 200
+"""A line of a history."""
+
+_SILENT = "not listening yet"
+"""The outcome of a ping that tells nothing of a process that has ended."""
+
+_PLACE = re.compile(r" \([^()]*, line \d+\)$")
+"""What Python itself adds to a SyntaxError."""
 
 
 def did_not_become_ready(
@@ -21,30 +36,74 @@ def did_not_become_ready(
         f"The {container} container for production variant {variant} did not pass the ping health "
         "check. Please check CloudWatch logs for this endpoint."
     )
-    gone = sight.state is InstanceState.GONE
-    parts = [sentence, _how_it_ended(sight) if gone else _how_long(waited_seconds, timeout_seconds)]
-    if sight.probes:
-        parts.append(f"Pings: {_probes(sight.probes)}.")
-    hint = _hint(sight, gone=gone)
-    room = REASON_CHARACTERS_MAX - sum(map(len, parts)) - len(hint) - 30
-    lines = _last_lines(sight.last_lines, room)
-    if lines:
-        parts.append(f'Last output: "{lines}".')
-    return " ".join([*parts, hint])[:REASON_CHARACTERS_MAX]
+    heard = said.read(sight.last_lines)
+    if sight.state is InstanceState.GONE:
+        parts = [sentence, *_error(sight, heard), _how_it_ended(sight)]
+    else:
+        parts = [sentence, _how_long(waited_seconds, timeout_seconds)]
+    return _with_the_rest(parts, sight, heard)
 
 
 def died(sight: Sight, *, variant: str, instance_id: str) -> str:
     """The reason for the loss of an instance that had been ready."""
     words = f"Instance {instance_id} of production variant {variant} was lost while it served."
-    parts = [words, _how_it_ended(sight)]
-    if lines := _last_lines(sight.last_lines, REASON_CHARACTERS_MAX - sum(map(len, parts)) - 30):
+    heard = said.read(sight.last_lines)
+    return _with_the_rest([words, *_error(sight, heard), _how_it_ended(sight)], sight, heard)
+
+
+def ill(sight: Sight) -> str:
+    """What is known of an instance that had been ready and fails its health checks."""
+    return _with_the_rest([], sight, said.read(sight.last_lines))
+
+
+def waiting(sight: Sight) -> str | None:
+    """What an instance that starts said last, while there is still hope."""
+    line = said.last_line(sight.last_lines)
+    return line and f'waiting: last line "{_shortened(line, BRIEF_CHARACTERS_MAX)}"'
+
+
+def in_a_line(sight: Sight) -> str:
+    """The most telling line of what an instance printed last: its error, or else the last one."""
+    told = _error_of(sight) or [said.last_line(sight.last_lines) or ""]
+    return _shortened(told[0], BRIEF_CHARACTERS_MAX)
+
+
+def briefly(sight: Sight) -> str:
+    """How an instance ended, in a clause for a history."""
+    ended = _how_it_ended(sight).rstrip(".")
+    words = " ".join([ended[0].lower() + ended[1:], *(f"({e[:-1]})" for e in _error_of(sight))])
+    return _shortened(words, BRIEF_CHARACTERS_MAX)
+
+
+def _with_the_rest(parts: list[str], sight: Sight, heard: Said) -> str:
+    """The hint, the pings and the last lines, as far as there is room."""
+    parts = [*parts, f"Hint: {hint(sight, heard)}", *_pings(sight)]
+    room = REASON_CHARACTERS_MAX - sum(len(part) + 1 for part in parts) - len('Last output: "".')
+    if lines := _last_lines(heard.lines, room):
         parts.append(f'Last output: "{lines}".')
-    return " ".join(parts)[:REASON_CHARACTERS_MAX]
+    return _shortened(" ".join(parts), REASON_CHARACTERS_MAX)
+
+
+def _error_of(sight: Sight) -> list[str]:
+    return _error(sight, said.read(sight.last_lines))
+
+
+def _error(sight: Sight, heard: Said) -> list[str]:
+    """What the process itself says was wrong. One that a signal ended says so only when it could:
+    an exception that it had printed before need not be why."""
+    fatal = (heard.error or "").startswith("Fatal Python error")
+    if heard.error is None or (sight.signal is not None and not fatal):
+        return []
+    if heard.place is None:
+        return [f"{heard.error.rstrip('.')}."]
+    return [f"{_PLACE.sub('', heard.error).rstrip('.')} ({heard.place})."]
 
 
 def _how_it_ended(sight: Sight) -> str:
+    if sight.out_of_memory and sight.exit_code is not None:
+        return f"It exited with code {sight.exit_code} because memory ran out{_starting(sight)}."
     if sight.out_of_memory:
-        return "It was killed because memory ran out."
+        return f"It was killed because memory ran out{_starting(sight)}."
     if sight.signal:
         return f"It was ended by {sight.signal}{_starting(sight)}."
     if sight.exit_code is not None:
@@ -63,35 +122,34 @@ def _how_long(waited_seconds: float, timeout_seconds: float) -> str:
     )
 
 
-def _probes(probes: tuple[Probe, ...]) -> str:
-    return ", ".join(f"{probe.outcome} in {probe.ms:.0f} ms" for probe in probes[-3:])
+def _pings(sight: Sight) -> list[str]:
+    if sight.state is InstanceState.GONE and all(p.outcome == _SILENT for p in sight.probes):
+        return []
+    told = [_ping(probe) for probe in sight.probes[-3:] if probe.outcome != "200"]
+    return [f"Pings: {'; '.join(told)}."] if told else []
 
 
-def _hint(sight: Sight, *, gone: bool) -> str:
-    said = "\n".join(sight.last_lines)
-    if sight.out_of_memory or sight.signal == "SIGKILL":
-        return "Hint: give the host more memory, or load a smaller model."
-    if "ModuleNotFoundError" in said or "ImportError" in said:
+def _ping(probe: Probe) -> str:
+    if probe.tries == 1:
         return (
-            "Hint: install the missing package beside InService, or remove the import from "
-            "code/inference.py."
+            probe.outcome if probe.outcome == _SILENT else f"{probe.outcome} in {probe.ms:.0f} ms"
         )
-    if "FileNotFoundError" in said or "model.joblib" in said:
-        return "Hint: look into the archive with `inservice model lint`."
-    if gone:
-        return "Hint: model_fn must return a model; run it by hand with the same Environment."
-    return (
-        "Hint: if the model needs longer to load, raise "
-        "ContainerStartupHealthCheckTimeoutInSeconds; if it hangs, its log says where."
-    )
+    many = f"{probe.tries} pings in {probe.seconds:.1f} s"
+    if probe.outcome.isdecimal():
+        return f"{probe.outcome} to {many}"
+    return f"no answer to {many}: {probe.outcome}"
 
 
 def _last_lines(lines: tuple[str, ...], room: int) -> str:
     """As many of the newest lines as there is room for, oldest first."""
     kept: list[str] = []
-    for line in reversed([line.strip() for line in lines if line.strip()]):
+    for line in reversed(lines):
         room -= len(line) + 3
         if room < 0:
             break
         kept.insert(0, line)
     return " | ".join(kept)
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -31,6 +31,7 @@ import structlog
 from inservice.clock import Clock
 from inservice.errors import ServiceUnavailable
 from inservice.routing import RoutingTable
+from inservice.threads import Threads
 from inservice.transport.tables import decode_table, encode_table
 
 LINE_BYTES_MAX = 16 * 1024 * 1024
@@ -71,6 +72,7 @@ class Gateways:
         self._on_worker = on_worker
         self._on_acknowledged = on_acknowledged
         self._on_metrics = on_metrics
+        self._threads = Threads("counts")
         self._workers: dict[int, Worker] = {}
         self._server: asyncio.Server | None = None
         self.table = self._last_published()
@@ -157,7 +159,7 @@ class Gateways:
     async def _count(self, worker: Worker, metrics: dict[str, Any]) -> None:
         """Acknowledge rows once they are kept; rows that cannot be kept are sent again."""
         try:
-            await asyncio.to_thread(self._on_metrics, worker.life, metrics["seq"], metrics["rows"])
+            await self._threads.run(self._on_metrics, worker.life, metrics["seq"], metrics["rows"])
         except ServiceUnavailable as full:
             log.warning("metrics not kept", why=full.message)
         else:

@@ -82,9 +82,9 @@ class Instances:
         watched = self._find(spec.instance_id)
         if watched is not None and watched.sight.state is not InstanceState.GONE:
             return
-        if watched is not None:
-            self._forget(watched)
         handle = await self.runtime.launch(spec)
+        if watched is not None:  # until now: how it ended is not forgotten for a launch that fails
+            self._forget(watched)
         fresh = self._watch(handle, Sight(InstanceState.STARTING))
         log.info("instance launched", instance=spec.instance_id, pid=handle.pid)
         if watched is not None:

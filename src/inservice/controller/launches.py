@@ -11,16 +11,17 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from urllib.parse import unquote
 
 import structlog
 
 from inservice.artifacts.errors import ArtifactError
 from inservice.artifacts.store import ArtifactStore
 from inservice.clock import Clock
+from inservice.controller import shortages
 from inservice.controller.instances import Instances
 from inservice.hosting.endpoint import Endpoint
 from inservice.hosting.fleet import Fleet
@@ -31,18 +32,20 @@ from inservice.hosting.model import (
     S3DataType,
 )
 from inservice.runtimes.base import ImageNotRunnable, LaunchFailed, LaunchSpec
+from inservice.threads import Threads
 
 RETRY_SECONDS = 10.0
 """How soon a fleet that could not start is tried again, where it has to be: a serving fleet whose
 instance died while the artifact store is away."""
 
 FETCHES_MAX = 32
-"""Fetches at once. They have threads of their own: a download may take an hour, and the few
-threads that asyncio has for everybody are needed for the store."""
+"""Fetches at once. They have threads of their own: a download may take an hour, and the store
+is not to wait for it."""
 
 SUBMIT_DIRECTORY = "SAGEMAKER_SUBMIT_DIRECTORY"
-"""Where AWS's framework containers find the user's code. The SageMaker SDK sets it to an archive in
-S3, which the container fetches; here the host does, with the checks that every artifact gets."""
+"""Where AWS's framework containers find the user's code. The SageMaker SDK sets it to an archive,
+in S3 or in local mode a file's, which the container fetches; here the host does, with the checks
+that every artifact gets."""
 
 log = structlog.get_logger()
 
@@ -51,7 +54,14 @@ log = structlog.get_logger()
 class _Launch:
     ordinals: set[int]
     cancelled: threading.Event = field(default_factory=threading.Event)
+    unwanted: asyncio.Event = field(default_factory=asyncio.Event)  # the same, to be waited for
+    short_of: str | None = None  # what the host lacks, while the launch waits for that
     task: asyncio.Task[None] | None = None
+
+    def cancel(self) -> None:
+        """It is not wanted any more."""
+        self.cancelled.set()
+        self.unwanted.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +80,17 @@ class Launches:
     on_change: Callable[[str], None]
     _under_way: dict[str, _Launch] = field(default_factory=dict)
     _failures: dict[str, _Failure] = field(default_factory=dict)
-    _threads: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(FETCHES_MAX, thread_name_prefix="fetch")
-    )
+    _threads: Threads = field(default_factory=lambda: Threads("fetch", FETCHES_MAX))
 
     def under_way(self, fleet: str) -> frozenset[int]:
         """Ordinals whose launch was begun and that are no instances yet."""
         launch = self._under_way.get(fleet)
         return frozenset(launch.ordinals) if launch else frozenset()
+
+    def waits_for(self, fleet: str) -> str | None:
+        """What a launch under way waits for, if the host is short of something just now."""
+        launch = self._under_way.get(fleet)
+        return launch.short_of if launch else None
 
     def failure(self, fleet: str) -> str | None:
         """Why the fleet could not be launched at the last try."""
@@ -99,28 +112,27 @@ class Launches:
         """Stop fetching for a fleet that is not wanted any more."""
         self._failures.pop(fleet, None)
         if launch := self._under_way.get(fleet):
-            launch.cancelled.set()
+            launch.cancel()
 
     async def close(self) -> None:
         """Stop fetching."""
         tasks = []
         for launch in self._under_way.values():
-            launch.cancelled.set()
+            launch.cancel()
             if launch.task is not None:
                 tasks.append(launch.task)
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._threads.shutdown(wait=False)
+        self._threads.close()
 
     async def _launch(self, endpoint: Endpoint, fleet: Fleet, launch: _Launch) -> None:
         try:
-            await self._fetch_and_start(endpoint, fleet, launch)
+            await self._fetch_and_start_when_there_is_room(endpoint, fleet, launch)
             self._failures.pop(fleet.id, None)
         except ArtifactError as failed:
             self._remember(fleet, failed.reason)
         except (ImageNotRunnable, LaunchFailed) as failed:
             self._remember(fleet, str(failed))
         except OSError as failed:
-            # No more processes, descriptors or disk: the host is full, which may pass.
             self._remember(fleet, f"The instance could not be started: {failed}.")
         except Exception as bug:  # without a reason it would be Creating for ever
             log.exception("launch failed", fleet=fleet.id)
@@ -128,6 +140,39 @@ class Launches:
         finally:
             del self._under_way[fleet.id]
             self.on_change(fleet.id)
+
+    async def _fetch_and_start_when_there_is_room(
+        self, endpoint: Endpoint, fleet: Fleet, launch: _Launch
+    ) -> None:
+        """A shortage of the host passes, so it fails nothing: only the deployment's own time ends
+        the waiting."""
+        tries = 0
+        while not launch.cancelled.is_set():
+            try:
+                await self._fetch_and_start(endpoint, fleet, launch)
+            except Exception as failed:
+                tries += 1
+                short_of = shortages.shortage(failed)
+                if short_of is None:
+                    raise
+                await self._wait_for_room(fleet, launch, short_of, shortages.pause(tries))
+            else:
+                return
+
+    async def _wait_for_room(
+        self, fleet: Fleet, launch: _Launch, short_of: str, seconds: float
+    ) -> None:
+        log.warning("launch waits", fleet=fleet.id, because=short_of, seconds=seconds)
+        if launch.short_of != short_of:
+            launch.short_of = short_of
+            self.on_change(fleet.id)
+        sleeping = asyncio.create_task(self.clock.sleep(seconds))
+        waking = asyncio.create_task(launch.unwanted.wait())
+        try:
+            await asyncio.wait({sleeping, waking}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            waking.cancel()
 
     def _remember(self, fleet: Fleet, reason: str) -> None:
         log.warning("fleet cannot start", fleet=fleet.id, reason=reason)
@@ -142,10 +187,8 @@ class Launches:
         if container.artifact is not None:
             model_dir = await self._fetch(container.artifact, model_pin, fleet, launch)
         environment = dict(container.environment)
-        if environment.get(SUBMIT_DIRECTORY, "").startswith("s3://"):
-            source = ArtifactSource(
-                environment[SUBMIT_DIRECTORY], S3DataType.S3_OBJECT, CompressionType.GZIP
-            )
+        if (archive := await self._code_archive(environment)) is not None:
+            source = ArtifactSource(archive, S3DataType.S3_OBJECT, CompressionType.GZIP)
             code_dir = await self._fetch(source, code_pin, fleet, launch)
             environment[SUBMIT_DIRECTORY] = code_dir.as_uri()
         for ordinal in sorted(launch.ordinals):
@@ -155,6 +198,17 @@ class Launches:
                 _spec(endpoint, fleet, container, ordinal, model_dir, environment)
             )
             launch.ordinals.discard(ordinal)
+
+    async def _code_archive(self, environment: Mapping[str, str]) -> str | None:
+        """The URI of the archive that holds the code, if it is in one. A directory is the model
+        process's to read, with what rights it has."""
+        place = environment.get(SUBMIT_DIRECTORY, "").strip()
+        if place.startswith("s3://"):
+            return place
+        if not place.startswith("file://"):
+            return None
+        path = Path("/" + unquote(place.removeprefix("file://").partition("/")[2]))
+        return None if await self._threads.run(path.is_dir) else place
 
     async def _fetch(self, source: ArtifactSource, pin: str, fleet: Fleet, launch: _Launch) -> Path:
         fetch = partial(
@@ -166,7 +220,7 @@ class Launches:
             deadline=time.monotonic() + fleet.variant.download_timeout_seconds,
             cancelled=launch.cancelled,
         )
-        return (await asyncio.get_running_loop().run_in_executor(self._threads, fetch)).path
+        return (await self._threads.run(fetch)).path
 
 
 def pins_of(fleet: Fleet) -> tuple[str, str]:

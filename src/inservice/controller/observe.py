@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from uuid import uuid4
 
-from inservice.controller import explain
-from inservice.controller.instances import Instances, Watched, ordinal_of
+from inservice.controller import explain, sightings
+from inservice.controller.instances import Instances, ordinal_of
 from inservice.controller.launches import Launches
 from inservice.controller.tables import Tables
 from inservice.deployment.facts import Facts, FleetFacts, Gone
@@ -73,6 +73,9 @@ class Observer:
         starting: dict[int, float] = dict.fromkeys(self._launches.under_way(fleet), 0.0)
         unhealthy: dict[int, float] = {}
         gone: dict[int, Gone] = {}
+        waits = self._launches.waits_for(fleet)
+        notes: dict[int, str] = dict.fromkeys(starting, waits) if waits else {}
+        late: dict[int, str] = {}
         for watched in self._instances.of_fleet(fleet):
             ordinal = ordinal_of(watched.handle.instance_id)
             match watched.sight.state:
@@ -82,10 +85,15 @@ class Observer:
                     ready.add(ordinal)
                 case InstanceState.STARTING:
                     starting[ordinal] = max(0.0, now - watched.handle.started_at)
+                    if note := explain.waiting(watched.sight):
+                        notes[ordinal] = note
+                    if reason := sightings.late(watched, known, now):
+                        late[ordinal] = reason
                 case InstanceState.UNHEALTHY:
                     unhealthy[ordinal] = max(0.0, now - watched.since)
+                    notes[ordinal] = explain.ill(watched.sight)
                 case InstanceState.GONE if ordinal not in starting:
-                    gone[ordinal] = Gone(_why(watched, known, now), watched.handle.started_at)
+                    gone[ordinal] = sightings.gone(watched, known, now)
         return FleetFacts(
             ready=frozenset(ready),
             starting=starting,
@@ -93,39 +101,7 @@ class Observer:
             gone=gone,
             draining=frozenset(draining),
             routed=frozenset(ordinal_of(i) for i in routed if i.rpartition("/")[0] == fleet),
-            failure=self._launches.failure(fleet) or _too_slow(known, self._instances, fleet, now),
+            notes=notes,
+            late=late,
+            failure=self._launches.failure(fleet),
         )
-
-
-def _why(watched: Watched, fleet: Fleet | None, now: float) -> str:
-    if fleet is None:
-        return f"instance {watched.handle.instance_id} is gone"
-    if watched.sight.ready_at is not None:
-        return explain.died(
-            watched.sight, variant=fleet.variant.name, instance_id=watched.handle.instance_id
-        )
-    return explain.did_not_become_ready(
-        watched.sight,
-        variant=fleet.variant.name,
-        container=container_of(fleet),
-        waited_seconds=now - watched.handle.started_at,
-        timeout_seconds=fleet.variant.startup_timeout_seconds,
-    )
-
-
-def _too_slow(fleet: Fleet | None, instances: Instances, name: str, now: float) -> str | None:
-    """A startup timeout is over: the instance is as good as gone, with a reason of its own."""
-    if fleet is None:
-        return None
-    for watched in instances.of_fleet(name):
-        waited = now - watched.handle.started_at
-        starting = watched.sight.state is InstanceState.STARTING and not watched.retiring
-        if starting and waited > fleet.variant.startup_timeout_seconds:
-            return _why(watched, fleet, now)
-    return None
-
-
-def container_of(fleet: Fleet) -> str:
-    """What AWS's messages call the container: its hostname, or "primary"."""
-    hostname = fleet.model.containers[0].hostname if fleet.model else None
-    return hostname or "primary"

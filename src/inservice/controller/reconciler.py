@@ -26,6 +26,7 @@ from inservice.deployment.facts import Facts
 from inservice.deployment.state import Decision, Deployment
 from inservice.routing import EndpointKey
 from inservice.store.base import EndpointRecord, StaleDecision, Store
+from inservice.threads import Threads
 
 RETRY_SECONDS = 1.0
 """After a turn that failed for a reason nobody foresaw: the next one may find better weather."""
@@ -70,6 +71,7 @@ class Reconciler:
         self._on_ended = on_ended
         self._turns: dict[EndpointKey, _Turns] = {}
         self._generations: dict[str, EndpointKey] = {}
+        self._threads = Threads("decisions")
 
     def wake(self, key: EndpointKey) -> None:
         """It is time to look at this endpoint."""
@@ -114,8 +116,10 @@ class Reconciler:
                 wake_at = self._clock.now() + RETRY_SECONDS
             if wake_at is not None:
                 pause = min(max(0.0, wake_at - self._clock.now()), IDLE_SECONDS)
+                # `wait_for` forgets that it was cancelled when the event comes at that moment.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(turns.due.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await turns.due.wait()
         self._turns.pop(key, None)
         self._generations = {g: k for g, k in self._generations.items() if k != key}
 
@@ -132,7 +136,7 @@ class Reconciler:
         decision = advance(record.endpoint, record.deployment, facts, now)
         self._crash_point("before-save")
         if not _is_unchanged(record, facts, decision):
-            await asyncio.to_thread(self._save, record, facts, decision)
+            await self._threads.run(self._save, record, facts, decision)
         self._crash_point("after-save")
         if decision.deployment.over and not record.deployment.over:
             self._on_ended(key, decision.deployment)
@@ -165,7 +169,8 @@ def _is_decided_the_same(record: EndpointRecord, decision: Decision) -> bool:
 
 
 def _looks_the_same(before: Facts, after: Facts) -> bool:
-    """Equal but for how long something has been so: DescribeEndpoint does not show that."""
+    """Equal but for how long something has been so: DescribeEndpoint does not show that. What an
+    instance that starts said last it does."""
     return _without_durations(before) == _without_durations(after)
 
 
@@ -177,6 +182,7 @@ def _without_durations(facts: Facts) -> tuple[object, ...]:
             frozenset(fleet.unhealthy),
             frozenset(fleet.gone),
             fleet.draining,
+            {ordinal: fleet.notes.get(ordinal) for ordinal in fleet.starting},
             fleet.failure,
         )
         for name, fleet in facts.fleets.items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import shutil
@@ -17,6 +16,7 @@ from inservice.controller.launches import pins_of
 from inservice.hosting.fleet import Fleet
 from inservice.metrics.recorder import Recorder
 from inservice.store.base import EndpointRecord, Store
+from inservice.threads import Threads
 
 TIDY_SECONDS = 300.0
 
@@ -51,6 +51,7 @@ class Tidying:
         self._clock = clock
         self._log_dir = log_dir
         self._logs_in_use = logs_in_use
+        self._threads = Threads("tidying")
 
     async def run(self) -> None:
         """Tidy until cancelled. A turn that fails is logged, and the next one is taken."""
@@ -58,7 +59,7 @@ class Tidying:
             await self._clock.sleep(TIDY_SECONDS)
             try:
                 in_use = frozenset(self._logs_in_use())
-                await asyncio.to_thread(self.turn, self._clock.now(), in_use)
+                await self._threads.run(self.turn, self._clock.now(), in_use)
             except Exception:
                 log.exception("not tidied")
 
@@ -69,6 +70,8 @@ class Tidying:
         records = self._records()
         self._metrics.forget_step_counts(counted - {r.endpoint.generation for r in records})
         self._artifacts.release({pin for fleet in _fleets(records) for pin in pins_of(fleet)})
+        with self._store.transaction() as tx:
+            tx.client_logs.expire(round(now * 1_000))
         forget_logs(self._log_dir / "endpoints", now - LOG_SECONDS, logs_in_use)
         cut_log(self._log_dir / "server.log", SERVER_LOG_BYTES_MAX)
 

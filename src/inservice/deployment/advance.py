@@ -16,7 +16,7 @@ that nobody watched, and a crash neither restarts a bake nor skips any of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -46,6 +46,7 @@ from inservice.deployment.plan import (
 from inservice.deployment.set_aside import is_set_aside
 from inservice.deployment.state import Decision, Deployment, Kind, Phase
 from inservice.deployment.trouble import count_deaths, held_back, trouble
+from inservice.deployment.waits import delays, note_waits, replacements
 from inservice.hosting.endpoint import FAILURE_REASON_LENGTH_MAX, Endpoint
 from inservice.hosting.fleet import Fleet
 
@@ -67,7 +68,9 @@ def advance(endpoint: Endpoint, deployment: Deployment, facts: Facts, now: float
     if is_set_aside(deployment):
         return Decision(endpoint, deployment)
     counted = count_deaths(deployment, facts, now)
-    deaths = _deaths(deployment, counted, now)
+    waiting = note_waits(counted, facts)
+    told = (*_deaths(deployment, counted, facts, now), *delays(counted, waiting, facts, now))
+    counted = waiting
     if deployment.over:
         decision = _keep(endpoint, counted, facts, now)
     else:
@@ -83,17 +86,22 @@ def advance(endpoint: Endpoint, deployment: Deployment, facts: Facts, now: float
             decision = _turn(endpoint, watched, facts, reason, now)
         else:
             decision = _walk(endpoint, watched, facts, now, gap)
-    return replace(decision, events=(*deaths, *decision.events)) if deaths else decision
+    told = (*told, *replacements(decision, facts, now))
+    return replace(decision, events=(*told, *decision.events)) if told else decision
 
 
-def _deaths(before: Deployment, after: Deployment, now: float) -> tuple[Event, ...]:
+def _deaths(before: Deployment, after: Deployment, facts: Facts, now: float) -> Iterator[Event]:
     if before is after:
-        return ()
-    return tuple(
-        after.event(now, f"Instance {instance} is gone; launching it again.")
-        for instance, attempts in after.attempts.items()
-        if before.attempts.get(instance) != attempts
-    )
+        return
+    for instance, attempts in after.attempts.items():
+        if before.attempts.get(instance) == attempts:
+            continue
+        fleet, _, ordinal = instance.rpartition("/")
+        gone = facts.of(fleet).gone.get(int(ordinal))
+        why = f": {gone.how}" if gone else ""
+        seconds = attempts.launch_at - now
+        when = f"launching it again in {seconds:.0f} s" if seconds > 0 else "launching it again"
+        yield after.event(now, f"Instance {instance} is gone{why}; {when}.")
 
 
 # ── keep, walk ─────────────────────────────────────────────────────────────────────────────────
@@ -334,8 +342,9 @@ def _moved(
 
 
 def _shortened(reason: str, length: int) -> str:
-    """Cut in its middle: it begins with what happened, and ends with the error and the hint."""
+    """Cut late in its middle: it begins with what happened, the error and the hint, and ends with
+    the newest of what was said."""
     if len(reason) <= length:
         return reason
-    head = length // 3
+    head = 2 * length // 3
     return f"{reason[:head]} … {reason[head + 3 - length :]}"

@@ -32,7 +32,7 @@ from inservice.deployment.policy import (
     policy_of,
 )
 from inservice.deployment.state import Decision, Deployment, Kind, Phase
-from inservice.errors import ResourceLimitExceeded, ValidationException
+from inservice.errors import NotImplementedYet, ResourceLimitExceeded, ValidationException
 from inservice.hosting.endpoint import Endpoint, EndpointStatus
 from inservice.hosting.endpoint_config import EndpointConfig, weight_of
 from inservice.hosting.fleet import Fleet, fleet_id
@@ -109,12 +109,12 @@ def begin_update(
     """UpdateEndpoint: a new fleet for every variant of `config`, by the given strategy.
 
     The endpoint works from its own copy of its config, so that the current config may have been
-    deleted meanwhile; on AWS that makes this call fail. Raises ValidationException and
-    ResourceLimitExceeded.
+    deleted meanwhile; on AWS that makes this call fail. One that was deleted and made again under
+    the same name is another config. Raises ValidationException and ResourceLimitExceeded.
     """
     check_updatable(endpoint, also=EndpointStatus.UPDATE_ROLLBACK_FAILED)
     mixed = endpoint.status is EndpointStatus.UPDATE_ROLLBACK_FAILED
-    if config.name == endpoint.config.name and not mixed:
+    if config.is_record(endpoint.config) and not mixed:
         raise ValidationException(
             f'Cannot update endpoint "{endpoint.arn}" to endpoint configuration "{config.arn}": '
             f"the endpoint uses it already. Specify a different endpoint configuration."
@@ -187,12 +187,18 @@ def begin_update_weights_and_capacities(
     Raises ValidationException and ResourceLimitExceeded.
     """
     check_updatable(endpoint)
-    wishes = {wish["VariantName"]: wish for wish in desired}
-    if len(wishes) < len(desired):
-        raise ValidationException("DesiredWeightsAndCapacities must name each variant once.")
-    if unknown := sorted(wishes.keys() - {f.variant.name for f in endpoint.fleets}):
+    wishes: dict[str, Document] = {}
+    for wish in desired:
+        if wish["VariantName"] in wishes:
+            raise ValidationException(
+                f'The variant name "{wish["VariantName"]}" was non-unique within the request.'
+            )
+        wishes[wish["VariantName"]] = wish
+    serving = {fleet.variant.name for fleet in endpoint.fleets}
+    if unknown := [name for name in wishes if name not in serving]:
         raise ValidationException(
-            f'Could not find variant "{unknown[0]}" of endpoint "{endpoint.arn}".'
+            f'The variant name(s) "{", ".join(unknown)}" is/are not present within '
+            f'endpoint configuration "{endpoint.config.name}".'
         )
     new = tuple(_scaled(fleet, wishes.get(fleet.variant.name, {})) for fleet in endpoint.fleets)
     if not any(fleet.weight for fleet in new):
@@ -347,8 +353,9 @@ def _excluded(properties: Sequence[Mapping[str, str]]) -> frozenset[str]:
             f"{', '.join(_RETAINABLE)}, not {unknown[0]}."
         )
     if "DataCaptureConfig" in excluded:
-        raise ValidationException(
-            "ExcludeRetainedVariantProperties: DataCaptureConfig is not supported."
+        raise NotImplementedYet(
+            "the value 'DataCaptureConfig' at 'ExcludeRetainedVariantProperties'",
+            "invocations are not captured",
         )
     return excluded
 
@@ -378,9 +385,9 @@ def _check_retained_weights(config: EndpointConfig, new: Sequence[Fleet]) -> Non
 
 def _scaled(fleet: Fleet, wish: Document) -> Fleet:
     if "ServerlessUpdateConfig" in wish:
-        raise ValidationException(
-            "DesiredWeightsAndCapacities: ServerlessUpdateConfig is not supported: "
-            f"variant {fleet.variant.name} is not serverless."
+        raise NotImplementedYet(
+            "'DesiredWeightsAndCapacities.ServerlessUpdateConfig'",
+            f"variant {fleet.variant.name} is not serverless",
         )
     size = int(wish.get("DesiredInstanceCount", fleet.size))
     if size < 1:

@@ -20,6 +20,12 @@ from inservice.deployment.state import Deployment, Kind, Phase
 from inservice.hosting.endpoint import Endpoint
 from inservice.hosting.fleet import Fleet
 
+STATUS_MESSAGE_LENGTH_MAX = 1024
+"""VariantStatus's limit in AWS's model."""
+
+WAITING_SHOWN_MAX = 3
+"""Instances of one fleet load the same model, and a few of them tell as much as all."""
+
 
 def describe(endpoint: Endpoint, deployment: Deployment, facts: Facts) -> dict[str, Any]:
     """DescribeEndpointOutput's members, in AWS's case; times are epoch seconds.
@@ -163,9 +169,19 @@ def _serving_statuses(
             max(step.sizes[fleet.id] - len(facts.of(fleet.id).ready), 0) for fleet in fleets
         )
         if missing:
-            yield _status(Doing.UPDATING, f"Launching {missing} instance(s).", deployment)
+            notes = "".join(_waiting(fleet, facts) for fleet in fleets)
+            message = f"Launching {missing} instance(s).{notes}"
+            yield _status(Doing.UPDATING, message[:STATUS_MESSAGE_LENGTH_MAX], deployment)
     elif spare := _spare(fleets, deployment, facts):
         yield _status(Doing.DELETING, f"Terminating {spare} instance(s).", deployment)
+
+
+def _waiting(fleet: Fleet, facts: Facts) -> str:
+    """What is known of the instances that start, to be added to a message."""
+    seen = facts.of(fleet.id)
+    noted = [(o, seen.notes[o]) for o in sorted(seen.starting) if o in seen.notes]
+    told = [f" Instance {ordinal}: {note}." for ordinal, note in noted[:WAITING_SHOWN_MAX]]
+    return "".join(told)
 
 
 def _spare(fleets: Iterable[Fleet], deployment: Deployment, facts: Facts) -> int:
@@ -184,7 +200,7 @@ def _pending_status(fleet: Fleet, deployment: Deployment, facts: Facts) -> dict[
         return _status(Doing.DELETING, message, deployment) if spare else None
     if step.doing is Doing.CREATING:
         message = f"Launching {step.sizes[fleet.id] - before} instance(s)."
-        return _status(step.doing, message, deployment)
+        return _status(step.doing, message + _waiting(fleet, facts), deployment)
     active = _active(fleet, deployment, step.shares)  # of the row, though it be not in force yet
     capacity = f"{_capacity(fleet, deployment)} capacity of {active} instance(s)."
     if step.doing is Doing.SHIFTING:

@@ -16,6 +16,8 @@ class Gone:
 
     reason: str  # for a FailureReason: AWS's sentence, exit code or signal, last lines, hint
     started_at: float  # Handle.started_at: tells one death from the next of the same ordinal
+    how: str = "its process was found gone"  # in a clause, for a history
+    served_seconds: float = 0.0  # from its first 200 of /ping to its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,14 @@ class FleetFacts:
     routed: frozenset[int] = frozenset()
     """Listed in a table that some gateway worker may still choose from."""
     notes: Mapping[int, str] = field(default_factory=dict)
-    """What else is known of an instance that is starting or unhealthy (last lines, probes), for a
-    FailureReason."""
+    """What else is known of an instance that is starting (its last line, or what its launch waits
+    for) or unhealthy (probes, last lines)."""
+    late: Mapping[int, str] = field(default_factory=dict)
+    """Of an instance that has been starting for longer than its variant allows: the FailureReason
+    that it makes."""
     failure: str | None = None
-    """Why no instance of this fleet can ever start (image, artifact), for a FailureReason."""
+    """Why no instance of this fleet can ever start (image, artifact), for a FailureReason. Never
+    for what one instance did."""
 
     @property
     def present(self) -> frozenset[int]:

@@ -52,9 +52,9 @@ OVER = frozenset({Phase.IN_SERVICE, Phase.FAILED, Phase.ROLLBACK_FAILED})
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """The deaths of one ordinal, of which none came after a long life."""
+    """The deaths of one ordinal, of which none came after it had served, or after a long life."""
 
-    count: int
+    count: int  # 0: the last one died after it had served
     started_at: float  # of the instance that died last: the same death is not counted twice
     launch_at: float  # epoch seconds: not to be launched again before
 
@@ -88,6 +88,8 @@ class Deployment:
     sizes: Mapping[str, int] = field(default_factory=dict)
     """In force, like `shares`: instances by fleet. Of the new fleets, these were once all ready."""
     attempts: Mapping[str, Attempts] = field(default_factory=dict)  # by instance id
+    waits: Mapping[str, str] = field(default_factory=dict)
+    """By instance id: what the launch of an instance was last told to wait for."""
     stopping: bool = False  # the last row has begun to stop what a rollback would return to
     paused: bool = False  # by hand: stays on its row
     promoted: bool = False  # by hand: the rest of this hold is skipped

@@ -31,11 +31,17 @@ BACKOFF_SECONDS_MAX = 300.0
 LONG_LIFE_SECONDS = 600.0
 """An instance that lived this long was not part of a crash loop when it died."""
 
+SERVED_SECONDS = 1.0
+"""An instance that was ready for this long has served. It can start, so its death is none of a
+crash loop: waiting would only cost requests. One that is shot at its first request is: a second is
+some dozens of requests on an endpoint that is busy enough for the difference to matter."""
+
 
 def count_deaths(deployment: Deployment, facts: Facts, now: float) -> Deployment:
     """The deployment with every death of a wanted instance counted once.
 
-    A first death is followed by a launch at once; further ones wait 2, 4, 8 … seconds.
+    The death of an instance that served, and the first of one that did not, are followed by a
+    launch at once; of those that come without having served, further ones wait 2, 4, 8 … seconds.
     """
     fresh = {}
     for want in deployment.step.wants:
@@ -49,6 +55,9 @@ def count_deaths(deployment: Deployment, facts: Facts, now: float) -> Deployment
             instance = f"{want.fleet}/{ordinal}"
             last = deployment.attempts.get(instance)
             if last and last.started_at == gone.started_at:
+                continue
+            if gone.served_seconds >= SERVED_SECONDS:
+                fresh[instance] = Attempts(0, gone.started_at, now)
                 continue
             long_life = now - gone.started_at > LONG_LIFE_SECONDS
             count = 1 if last is None or long_life else last.count + 1
@@ -116,18 +125,13 @@ def _start_failure(deployment: Deployment, want: Want, ordinal: int, facts: Fact
         if attempts and attempts.count >= START_ATTEMPTS:
             return gone.reason
     if seen.starting.get(ordinal, 0.0) > want.start_seconds_max:
-        return seen.failure or _with_note(
+        return seen.late.get(ordinal) or (
             f"The primary container for production variant {want.variant} did not pass the ping "
             f"health check within {want.start_seconds_max} seconds "
             f"(ContainerStartupHealthCheckTimeoutInSeconds). "
-            f"Please check CloudWatch logs for this endpoint.",
-            seen.notes.get(ordinal),
+            f"Please check CloudWatch logs for this endpoint."
         )
     return seen.failure
-
-
-def _with_note(reason: str, note: str | None) -> str:
-    return f"{reason} {note}" if note else reason
 
 
 def _alarm(deployment: Deployment, facts: Facts) -> str | None:
@@ -162,7 +166,8 @@ def _lost(deployment: Deployment, facts: Facts) -> str | None:
                 return f"{instance} was lost without a trace"
             if seconds is not None and seconds > UNHEALTHY_SECONDS_MAX:
                 reason = f"{instance} has failed its health check for {seconds:.0f} seconds"
-                return _with_note(reason, seen.notes.get(ordinal))
+                note = seen.notes.get(ordinal)
+                return f"{reason}. {note}" if note else reason
     return None
 
 

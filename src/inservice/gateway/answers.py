@@ -6,6 +6,7 @@ import os
 from typing import Final
 
 from inservice.errors import AwsError
+from inservice.partitions import partition_of
 from inservice.routing import EndpointRoute
 from inservice.transport.messages import STATUS_LINES
 
@@ -30,12 +31,13 @@ class ModelError(AwsError):
             f'". See `inservice endpoint logs {route.name}` (log group {group}) '
             f"in account {route.account} for more information."
         )
+        logs = f"arn:{partition_of(route.region)}:logs:{route.region}:{route.account}"
         # What the model said is cut so that the sentence around it stays whole: clients match it.
         room = MESSAGE_MAX - len(before) - len(after)
         members = {
             "OriginalStatusCode": status,
             "OriginalMessage": said[:MESSAGE_MAX],
-            "LogStreamArn": f"arn:aws:logs:{route.region}:{route.account}:log-group:{group}",
+            "LogStreamArn": f"{logs}:log-group:{group}",
             "ErrorCode": what
             or ("CLIENT_ERROR_FROM_MODEL" if fault == "client" else "INTERNAL_FAILURE_FROM_MODEL"),
         }

@@ -95,7 +95,7 @@ class Unanswered(Invocation):
         """Verify, then say so. Raises AwsError always."""
         self.verify(body_sha256 or sha256(self.request.body).hexdigest())
         if self.target.api is Api.ASYNC:
-            raise NotImplementedYet("sagemaker-runtime", self.target.api.value)
+            raise NotImplementedYet(f"sagemaker-runtime:{self.target.api.value}")
         raise UnknownOperationException("No operation has this method and path.")
 
 

@@ -33,6 +33,7 @@ from inservice.gateway.instances import Instances
 from inservice.gateway.routes import Channel, Routes
 from inservice.gateway.sessions import Sessions
 from inservice.routing import RoutingTable
+from inservice.threads import Threads
 from inservice.transport.census import Census
 from inservice.transport.client import Client
 from inservice.transport.limits import MIB, Limits
@@ -177,8 +178,9 @@ async def _run(options: argparse.Namespace) -> None:
 
 async def _tidy(sessions: Sessions, clock: Clock) -> None:
     """Look for sessions that are over, from time to time."""
+    threads = Threads("sessions")
     while True:
-        await asyncio.to_thread(sessions.tidy, clock.now())
+        await threads.run(sessions.tidy, clock.now())
         await asyncio.sleep(TIDY_SECONDS)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from inservice.errors import ValidationException
+from inservice.partitions import partition_of
 
 
 class ResourceKind(StrEnum):
@@ -57,15 +58,6 @@ def parse_arn(text: str) -> ResourceArn | None:
     if partition != partition_of(region):
         return None
     return ResourceArn(ResourceKind(kind), account, region, name)
-
-
-def partition_of(region: str) -> str:
-    """The partition that a region belongs to: aws, aws-cn or aws-us-gov."""
-    if region.startswith("cn-"):
-        return "aws-cn"
-    if region.startswith("us-gov-"):
-        return "aws-us-gov"
-    return "aws"
 
 
 def name_key(name: str) -> str:

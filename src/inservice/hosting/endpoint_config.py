@@ -12,7 +12,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Self
 
-from inservice.errors import ValidationException
+from inservice.errors import NotImplementedYet, ValidationException
 from inservice.hosting.arn import ResourceArn, ResourceKind
 from inservice.hosting.fields import refuse_unsupported
 from inservice.hosting.model import Document
@@ -90,8 +90,8 @@ class EndpointConfig:
     def from_document(cls, document: Document, *, account: str, region: str, now: float) -> Self:
         """The endpoint config that a CreateEndpointConfig request asks for.
 
-        Whether its models exist is the store's to say. Raises ValidationException, first for what
-        AWS refuses too, then for what InService does not support yet.
+        Whether its models exist is the store's to say. Raises ValidationException for what AWS
+        refuses too, then NotImplementedYet for what InService does not support yet.
         """
         _check_serverless(document["ProductionVariants"])
         _check_metrics(document)
@@ -109,6 +109,12 @@ class EndpointConfig:
             variants=variants,
             document=document,
         )
+
+    def is_record(self, other: EndpointConfig) -> bool:
+        """Whether both are one record, and not only of one name: that of a config that was deleted
+        is free for another."""
+        mine = self.arn, self.created_at, self.document
+        return mine == (other.arn, other.created_at, other.document)
 
 
 def weight_of(number: float | Fraction) -> Fraction:
@@ -147,9 +153,9 @@ def _check_instances(variants: Sequence[Document]) -> None:
     """Members that AWS's model leaves optional for kinds of variants that do not run here."""
     for variant in variants:
         if "ModelName" not in variant:
-            raise ValidationException(
-                f"Production variant {variant['VariantName']} has no ModelName: "
-                "InService does not support inference components yet."
+            raise NotImplementedYet(
+                f"production variant {variant['VariantName']} without 'ModelName'",
+                "inference components do not run here",
             )
         if "InitialInstanceCount" not in variant:
             raise ValidationException(

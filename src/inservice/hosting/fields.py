@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from inservice.errors import ValidationException
+from inservice.errors import NotImplementedYet
 
 
 class Standing(StrEnum):
@@ -186,7 +186,7 @@ SHAPES: Mapping[str, Mapping[str, Field]] = {
 
 
 def refuse_unsupported(shape: str, document: Mapping[str, Any], path: str = "") -> None:
-    """Raise ValidationException for the first member that asks for what InService cannot do.
+    """Raise NotImplementedYet for the first member that asks for what InService cannot do.
 
     `path` is where `document` stands in the request, "" or ending in a dot. An empty list asks for
     nothing, and passes.
@@ -195,19 +195,15 @@ def refuse_unsupported(shape: str, document: Mapping[str, Any], path: str = "") 
         where = f"{path}{member}"
         field = SHAPES[shape].get(member)
         if field is None:
-            raise _unsupported(f"'{where}'", "this version does not know the field")
+            raise NotImplementedYet(f"'{where}'", "this version does not know the field")
         if value is None or value == []:
             continue
         if field.standing is Standing.REFUSED:
-            raise _unsupported(f"'{where}'", field.says)
+            raise NotImplementedYet(f"'{where}'", field.says)
         if field.accepts and value not in field.accepts:
-            raise _unsupported(f"the value '{value}' at '{where}'", field.says)
+            raise NotImplementedYet(f"the value '{value}' at '{where}'", field.says)
         if field.shape and isinstance(value, list):
             for index, element in enumerate(value):
                 refuse_unsupported(field.shape, element, f"{where}[{index}].")
         elif field.shape:
             refuse_unsupported(field.shape, value, f"{where}.")
-
-
-def _unsupported(what: str, why: str) -> ValidationException:
-    return ValidationException(f"InService does not support {what} yet: {why}.")

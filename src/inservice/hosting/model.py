@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
-from inservice.errors import ValidationException
+from inservice.errors import NotImplementedYet, ValidationException
 from inservice.hosting.arn import ResourceArn, ResourceKind
 from inservice.hosting.fields import refuse_unsupported
 
@@ -52,7 +52,7 @@ class ArtifactSource:
         """What a container definition says, in either of its two ways; None if it has no artifact.
 
         Raises ValidationException for both ways at once, and for a source that could never be
-        unpacked.
+        unpacked; NotImplementedYet for one that is not fetched here.
         """
         url = container.get("ModelDataUrl")
         source = container.get("ModelDataSource", {}).get("S3DataSource")
@@ -60,7 +60,10 @@ class ArtifactSource:
             raise ValidationException(
                 "Specify only one of ModelDataUrl and ModelDataSource in container definition."
             )
-        _check_scheme(url if source is None else source["S3Uri"])
+        if url is not None:
+            _check_scheme("ModelDataUrl", url)
+        if source is not None:
+            _check_scheme("ModelDataSource.S3DataSource.S3Uri", source["S3Uri"])
         if url is not None:
             return cls(url, S3DataType.S3_OBJECT, CompressionType.GZIP)
         if source is None:
@@ -117,16 +120,15 @@ class Model:
     def from_document(cls, document: Document, *, account: str, region: str, now: float) -> Self:
         """The model that a CreateModel request asks for.
 
-        Raises ValidationException, first for what AWS refuses too, then for what InService does
-        not support yet.
+        Raises ValidationException for what AWS refuses too, then NotImplementedYet for what
+        InService does not support yet.
         """
         containers = tuple(ContainerDefinition.from_document(d) for d in _definitions(document))
         _check_environment(containers)
         refuse_unsupported("CreateModelInput", document)
         if len(containers) > 1:
-            raise ValidationException(
-                "InService does not support more than one element in 'Containers' yet: "
-                "an instance runs one container."
+            raise NotImplementedYet(
+                "more than one element in 'Containers'", "an instance runs one container"
             )
         name = document["ModelName"]
         return cls(
@@ -166,12 +168,12 @@ def _check_environment(containers: Sequence[ContainerDefinition]) -> None:
         )
 
 
-def _check_scheme(uri: str | None) -> None:
+def _check_scheme(member: str, uri: str) -> None:
     """AWS's pattern lets https:// pass; here nothing could be read from it, so say so at once."""
-    if uri is not None and uri.startswith("https://"):
-        raise ValidationException(
-            f"InService does not support https:// in '{uri}' yet: name the object as "
-            "s3://bucket/key, or a file of this host as file:///path."
+    if uri.startswith("https://"):
+        raise NotImplementedYet(
+            f"the value '{uri}' at '{member}'",
+            "name the object as s3://bucket/key, or a file of this host as file:///path",
         )
 
 

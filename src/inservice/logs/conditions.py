@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from inservice.logs.errors import LogsParameterRefused
-from inservice.logs.expressions import Expression
+from inservice.logs.work import Workload
 
 Condition = Callable[[object], bool]
 """Takes a value: text, a number, a boolean, None."""
@@ -24,7 +24,7 @@ _ORDER: Mapping[str, Callable[[float, float], bool]] = {
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
-def compare(sign: str, wanted: str) -> Condition:
+def compare(sign: str, wanted: str, workload: Workload) -> Condition:
     """`sign` and what stands after it: a number, a word, "a text" with `*` in it, or %regex%."""
     if sign in _ORDER:
         limit = number_of(wanted)
@@ -32,13 +32,13 @@ def compare(sign: str, wanted: str) -> Condition:
             raise LogsParameterRefused(f"'{wanted}' is compared by {sign} and is not a number.")
         holds = _ORDER[sign]
         return lambda value: (found := number_of(value)) is not None and holds(found, limit)
-    equal = _equals(wanted)
+    equal = _equals(wanted, workload)
     return equal if sign == "=" else lambda value: not equal(value)
 
 
-def _equals(wanted: str) -> Condition:
+def _equals(wanted: str, workload: Workload) -> Condition:
     if len(wanted) > 1 and wanted[0] == wanted[-1] == "%":
-        expression = Expression(wanted[1:-1])
+        expression = workload.expression(wanted[1:-1])
         return lambda value: expression.finds(text_of(value))
     if wanted.startswith('"'):
         pattern = wanted.strip('"')

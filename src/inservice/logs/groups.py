@@ -27,6 +27,12 @@ FILES = 4
 TAIL_BYTES = 64 * 1024
 """More than the longest line: the end of a file that surely holds its last whole one."""
 
+SHORT_TAIL_BYTES = 4 * 1024
+"""What usually has the last whole line of a file."""
+
+FIRST_PIECE_BYTES = 256 * 1024
+"""What is read first on the way back from the end of a log: a thousand lines or two."""
+
 FOREVER = 1 << 62
 
 
@@ -47,6 +53,7 @@ class LogEvent:
     stream: str
     place: Place
     message: str
+    ingested_ms: int | None = None  # when it came; None: when it happened
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,10 @@ class LogStream:
     def last_at_ms(self) -> int | None:
         """Time of its newest event; None before the first."""
         return next((at for file in reversed(self.files) if (at := _last_at(file))), None)
+
+    def latest(self, start_ms: int, before: Place, limit: int) -> list[LogEvent]:
+        """The last `limit` events from `start_ms` on and before a place, oldest first."""
+        return latest(self, start_ms, before, limit)
 
     def events(self, start: Place = START, end_ms: int = FOREVER) -> Iterator[LogEvent]:
         """Events from `start` on and before `end_ms`, oldest first."""
@@ -130,21 +141,51 @@ def order(event: LogEvent) -> tuple[int, str, int]:
 def latest(stream: LogStream, start_ms: int, before: Place, limit: int) -> list[LogEvent]:
     """The last `limit` events before a place, oldest first.
 
-    Files are read from the newest back, so the end of a log costs one of them.
+    Files are read from that place back, in pieces that grow, so the end of a long log costs a
+    piece of it, and so does its middle.
     """
-    for count in range(1, len(stream.files) + 1):
-        newest = LogStream(stream.name, stream.files[-count:])
-        complete = count == len(stream.files)
-        found = [e for e in newest.events(Place(start_ms, 0)) if e.place < before]
-        if complete or len(found) > limit:
-            if not complete:
-                # Numbers within a millisecond are right only from the oldest event of a file on.
-                edge = found[0].place.at_ms
-                found = [event for event in found if event.place.at_ms > edge]
-                if len(found) < limit:
-                    continue
-            return found[-limit:]
+    for number, offset in _ways_back(stream.files, before.at_ms):
+        complete = (number, offset) == (0, 0)
+        found = list(_between(stream, number, offset, before))
+        if not complete and found:
+            # Numbers within a millisecond are right only from the oldest event of a log on.
+            edge = found[0].place.at_ms
+            found = [event for event in found if event.place.at_ms > edge]
+            complete = edge < start_ms
+        if complete or len(found) >= limit:
+            return [event for event in found if event.place.at_ms >= start_ms][-limit:]
     return []
+
+
+def _ways_back(files: Sequence[Path], before_ms: int) -> Iterator[tuple[int, int]]:
+    """Where to begin reading: (number of the file, offset), ever further back."""
+    for number in reversed(range(len(files))):
+        try:
+            with files[number].open("rb") as opened:
+                end = os.fstat(opened.fileno()).st_size
+                if before_ms < FOREVER:
+                    end = min(end, _find(opened, before_ms) + 2 * TAIL_BYTES)
+        except FileNotFoundError:
+            continue
+        piece = FIRST_PIECE_BYTES
+        while end > 0:
+            end = max(0, end - piece)
+            piece *= 2
+            yield number, end
+    yield 0, 0
+
+
+def _between(stream: LogStream, number: int, offset: int, before: Place) -> Iterator[LogEvent]:
+    """Events from an offset in one of a stream's files up to a place."""
+    at_ms, count = -1, 0
+    for file in stream.files[number:]:
+        for stamp, text in _lines_from(file, offset):
+            count = count + 1 if stamp == at_ms else 0
+            at_ms = stamp
+            if (stamp, count) >= before:
+                return
+            yield LogEvent(stream.name, Place(stamp, count), text)
+        offset = 0
 
 
 # ── files ───────────────────────────────────────────────────────────────────────────────────────
@@ -200,6 +241,19 @@ def _lines(file: Path, from_ms: int) -> Iterator[tuple[int, str]]:
                 yield parsed
 
 
+def _lines_from(file: Path, offset: int) -> Iterator[tuple[int, str]]:
+    """(time, text) of the whole lines from an offset on."""
+    try:
+        opened = file.open("rb")
+    except FileNotFoundError:
+        return
+    with opened:
+        if offset:
+            opened.seek(offset)
+            opened.readline()
+        yield from (parsed for line in opened if (parsed := _parse(line)) is not None)
+
+
 def _find(opened: BinaryIO, from_ms: int) -> int:
     """Offset of a line at or shortly before the first that is not before `from_ms`."""
     low, high = 0, os.fstat(opened.fileno()).st_size
@@ -223,11 +277,18 @@ def _last_at(file: Path) -> int | None:
     """Time of the last line."""
     try:
         with file.open("rb") as opened:
-            opened.seek(max(0, os.fstat(opened.fileno()).st_size - TAIL_BYTES))
-            lines = opened.read().splitlines(keepends=True)
+            size = os.fstat(opened.fileno()).st_size
+            for tail in (SHORT_TAIL_BYTES, TAIL_BYTES):
+                opened.seek(max(0, size - tail))
+                lines = opened.read().splitlines(keepends=True)
+                if size > tail:
+                    del lines[:1]  # half a line, perhaps
+                for line in reversed(lines):
+                    if (parsed := _parse(line)) is not None:
+                        return parsed[0]
     except FileNotFoundError:
-        return None
-    return next((parsed[0] for line in reversed(lines) if (parsed := _parse(line))), None)
+        pass
+    return None
 
 
 def _parse(line: bytes) -> tuple[int, str] | None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 
 from inservice.logs.conditions import OPERATORS, compare
 from inservice.logs.errors import LogsParameterRefused
+from inservice.logs.work import Workload
 
 Holds = Callable[[object], bool]
 
@@ -33,9 +34,17 @@ _STEP = re.compile(
 _WORDS = {"NULL": None, "TRUE": True, "FALSE": False}
 
 
-def parse(text: str) -> Callable[[str], bool]:
+READING_WORK = 0.5
+"""What reading a character of JSON costs."""
+
+CONDITION_WORK = 3.0
+"""What a condition with a wildcard costs for each character: every other one may be a value."""
+
+
+def parse(text: str, workload: Workload) -> Callable[[str], bool]:
     """`text` is what stands between the braces. Raises LogsParameterRefused."""
-    reader = _Reader(text)
+    workload.per_character(READING_WORK)
+    reader = _Reader(text, workload)
     holds = reader.either(0)
     reader.finish()
 
@@ -52,7 +61,8 @@ def parse(text: str) -> Callable[[str], bool]:
 class _Reader:
     """Each method is a line of the grammar."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, workload: Workload) -> None:
+        self._workload = workload
         self._tokens = list(_tokens(text))
         self._at = 0
 
@@ -84,6 +94,8 @@ class _Reader:
         if not selector.startswith("$"):
             raise _bad(f"'{selector}' stands where a selector such as $.level should")
         values = _selecting(selector)
+        if "*" in selector:
+            self._workload.per_character(CONDITION_WORK)
         word = self._next()
         if word.upper() == "NOT":
             if self._next().upper() != "EXISTS":
@@ -97,7 +109,7 @@ class _Reader:
             return lambda event: any(value is wanted for value in values(event))
         if word not in OPERATORS:
             raise _bad(f"'{word}' is no operator")
-        condition = compare(word, self._next())
+        condition = compare(word, self._next(), self._workload)
         return lambda event: any(
             condition(value) for value in values(event) if not isinstance(value, dict | list)
         )

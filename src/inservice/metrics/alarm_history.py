@@ -19,7 +19,6 @@ class AlarmHistory:
     def __init__(self, storage: MetricStorage, lock: threading.RLock) -> None:
         self._storage = storage
         self._lock = lock
-        self._changes = 0
 
     def add(self, alarm: AlarmKey, alarm_type: str, *items: HistoryItem) -> None:
         """Keep items; durable when it returns. `alarm_type`: MetricAlarm or CompositeAlarm."""
@@ -36,14 +35,3 @@ class AlarmHistory:
         """(id, alarm, type of the alarm, item) in the order asked for, `limit` at most."""
         with self._lock:
             return self._storage.history(query)
-
-    @property
-    def changes(self) -> int:
-        """How often callers have changed alarms since this process began. Whoever keeps alarms in
-        memory reads them again when it has moved; there is one process that writes them."""
-        return self._changes
-
-    def alarms_changed(self) -> None:
-        """A caller's change to alarms is committed."""
-        with self._lock:
-            self._changes += 1

@@ -51,6 +51,13 @@ class Started(NamedTuple):
     config: str
 
 
+class Posted(NamedTuple):
+    """A kind of end of what was posted to a receiver."""
+
+    kind: str  # alarm, deployment
+    outcome: str  # delivered, failed, dropped
+
+
 Key = TypeVar("Key")
 
 
@@ -62,6 +69,7 @@ class Happenings:
         self._deployments: OrderedDict[Ended, Aggregate] = OrderedDict()
         self._restarts: OrderedDict[Restarted, Aggregate] = OrderedDict()
         self._starts: OrderedDict[Started, Aggregate] = OrderedDict()
+        self._posted: OrderedDict[Posted, Aggregate] = OrderedDict()
 
     def deployment_ended(self, ended: Ended, seconds: float) -> None:
         """A deployment has its outcome, `seconds` after its call."""
@@ -77,6 +85,10 @@ class Happenings:
             variant.account, variant.region, variant.endpoint, variant.variant, variant.config
         )
         self._count(self._starts, started, seconds)
+
+    def webhook_ended(self, posted: Posted) -> None:
+        """A receiver was told, or it was given up."""
+        self._count(self._posted, posted, 0.0)
 
     def _count(self, counts: OrderedDict[Key, Aggregate], key: Key, seconds: float) -> None:
         with self._lock:
@@ -105,7 +117,14 @@ class Happenings:
             "From launching an instance to its first ping 200.",
             labels=Started._fields,
         )
+        webhooks = CounterMetricFamily(
+            "inservice_webhooks",
+            "Messages to receivers of alarm actions and deployment outcomes, by how they ended.",
+            labels=Posted._fields,
+        )
         with self._lock:
+            for posted, seen in self._posted.items():
+                webhooks.add_metric(posted, seen.count)
             for ended, seen in self._deployments.items():
                 deployments.add_metric(ended, seen.count)
                 add_histogram(durations, ended, seen, DEPLOYMENT_SECONDS)
@@ -113,4 +132,4 @@ class Happenings:
                 restarts.add_metric(restarted, seen.count)
             for started, seen in self._starts.items():
                 add_histogram(starts, started, seen, START_SECONDS)
-        yield from (deployments, durations, restarts, starts)
+        yield from (deployments, durations, restarts, starts, webhooks)

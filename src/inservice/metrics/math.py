@@ -446,5 +446,13 @@ FUNCTIONS: Mapping[str, Function] = {
     "TIME_SERIES": _time_series,
     "ANOMALY_DETECTION_BAND": _band,
 }
-"""Those of AWS's functions that ask nothing but time series. SEARCH, LAMBDA, SERVICE_QUOTA and
-others reach out to services that are not here, and are refused by name."""
+"""Those of AWS's functions that ask nothing but time series."""
+
+ELSEWHERE: Mapping[str, str] = {
+    "SEARCH": "metrics are queried by name",
+    "INSIGHT_RULE_METRIC": "there is no Contributor Insights",
+    "DB_PERF_INSIGHTS": "there are no databases to ask",
+    "LAMBDA": "there is no Lambda",
+    "SERVICE_QUOTA": "there are no service quotas",
+}
+"""Those that reach out to what is not here, and why they are refused."""

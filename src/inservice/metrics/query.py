@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from inservice.alarms.alarm import Datapoint, MetricAlarm
 from inservice.alarms.configuration import watched
 from inservice.alarms.errors import AlarmRefused, BadValue
 from inservice.alarms.evaluation import Window
+from inservice.errors import NotImplementedYet
 from inservice.metrics import expressions, statistics
 from inservice.metrics.aggregates import Aggregate
 from inservice.metrics.base import TIERS
 from inservice.metrics.expressions import BadExpression, Node
-from inservice.metrics.math import FUNCTIONS, Scope, TimeSeries, Value, evaluate
+from inservice.metrics.math import ELSEWHERE, FUNCTIONS, Scope, TimeSeries, Value, evaluate
 from inservice.metrics.names import Metric
 from inservice.metrics.statistics import BadStatistic, Statistic
 
@@ -37,6 +38,7 @@ REFERENCES_MAX = 20
 _UNDER_WAY = -1
 
 _ID = re.compile(r"[a-z][a-zA-Z0-9_]*")
+_INSIGHTS = re.compile(r"\s*SELECT\b", re.IGNORECASE)
 
 
 class Reader(Protocol):
@@ -96,61 +98,151 @@ def check_period(period: int) -> None:
         raise BadValue("The parameter Period must be 1, 5, 10, 20, 30 or a multiple of 60.")
 
 
-def read_queries(account: str, region: str, documents: Sequence[Mapping[str, Any]]) -> list[Query]:
-    """MetricDataQueries, checked against each other. Raises BadValue naming the query."""
+def data_queries(account: str, region: str, documents: Sequence[Mapping[str, Any]]) -> list[Query]:
+    """GetMetricData's queries, checked against each other, each with a label of its own.
+
+    Raises BadValue naming all queries that are wrong, and NotImplementedYet.
+    """
+    for number, document in enumerate(documents, 1):
+        if "MetricStat" in document and "Period" in document:
+            member = f"MetricDataQueries.member.{number}"
+            raise BadValue(_exclusive(f"{member}.Period", f"{member}.MetricStat"))
+    queries = read_queries(account, region, documents, "MetricDataQueries")
+    return list(_told_apart(queries, documents))
+
+
+def read_queries(
+    account: str, region: str, documents: Sequence[Mapping[str, Any]], collection: str = "Metrics"
+) -> list[Query]:
+    """MetricDataQueries, checked against each other; `collection` is the member that they are.
+
+    Raises BadValue with a line for each query that is wrong, and NotImplementedYet.
+    """
     if len(documents) > QUERIES_MAX:
-        raise BadValue(f"There may be {QUERIES_MAX} MetricDataQueries, not {len(documents)}.")
-    queries = [_read(account, region, document) for document in documents]
+        raise BadValue(
+            f"The collection {collection} must not have a size greater than {QUERIES_MAX}."
+        )
+    queries: list[Query] = []
+    wrong: list[str] = []
+    for number, document in enumerate(documents, 1):
+        try:
+            queries.append(_read(account, region, document, f"{collection}.member.{number}"))
+        except BadValue as error:
+            wrong.append(error.message)
+    if wrong:
+        raise BadValue("\n".join(wrong))
     by_id = {query.id: query for query in queries}
     if len(by_id) < len(queries):
-        raise BadValue("The Ids of MetricDataQueries must be unique.")
+        raise BadValue(f"The values for parameter id in {collection} are not unique.")
     depths: dict[str, int] = {}
     for query in queries:
         _depth(query, by_id, depths)
     return queries
 
 
-def _read(account: str, region: str, document: Mapping[str, Any]) -> Query:
+def _read(account: str, region: str, document: Mapping[str, Any], member: str) -> Query:
     id_, label = document["Id"], document.get("Label", "")
     if not _ID.fullmatch(id_):
-        raise BadValue(f"The Id '{id_}' must match {_ID.pattern}.")
-    if "AccountId" in document:
-        raise BadValue(f"Query {id_}: metrics of other accounts are not read; omit AccountId.")
+        raise BadValue(
+            f"The value {id_} for parameter {member}.Id is not matching the expected pattern "
+            f"^{_ID.pattern}$."
+        )
+    if document.get("AccountId", account) != account:
+        raise NotImplementedYet(f"'{member}.AccountId'", "metrics of other accounts are not read")
     if "${" in label:
-        raise BadValue(f"Query {id_}: dynamic labels are not supported.")
+        raise NotImplementedYet(f"a label with '${{' in it at '{member}.Label'")
     returned, period = document.get("ReturnData", True), document.get("Period")
-    if ("MetricStat" in document) == ("Expression" in document):
-        raise BadValue(f"Query {id_} needs exactly one of MetricStat and Expression.")
+    if "MetricStat" in document and "Expression" in document:
+        raise BadValue(_exclusive(f"{member}.Expression", f"{member}.MetricStat"))
     if "Expression" in document:
         if period is not None:
             check_period(period)
         tree = _tree(id_, document["Expression"])
         return Query(id_, label or id_, returned, period, tree=tree)
+    if "MetricStat" not in document:
+        raise BadValue(f"The parameter {member}.MetricStat is required.\n")  # AWS's empty line too
     stat = document["MetricStat"]
     for needed in ("Namespace", "MetricName"):
         if needed not in stat["Metric"]:
-            raise BadValue(f"Query {id_}: the parameter {needed} is required.")
+            raise BadValue(f"The parameter {member}.MetricStat.Metric.{needed} is required.")
     check_period(stat["Period"])
     metric = metric_of(account, region, stat["Metric"])
+    try:
+        statistic = statistic_of(stat["Stat"])
+    except BadValue as error:
+        raise BadValue(
+            f"The value {stat['Stat']} for parameter {member}.MetricStat.Stat is not a valid "
+            f"statistic. {error.message}"
+        ) from error
     return Query(
         id_,
         label or metric.name,
         returned,
         stat["Period"],
         metric=metric,
-        statistic=statistic_of(stat["Stat"]),
+        statistic=statistic,
         unit=stat.get("Unit"),
     )
 
 
+def _exclusive(one: str, other: str) -> str:
+    return f"The parameters {one} and {other} are mutually exclusive and you have specified both."
+
+
+def _told_apart(
+    queries: Sequence[Query], documents: Sequence[Mapping[str, Any]]
+) -> Iterator[Query]:
+    """The queries, with what they differ in added to default labels that would be the same."""
+    unnamed = [
+        query
+        for query, document in zip(queries, documents, strict=True)
+        if query.metric is not None and not document.get("Label")
+    ]
+    alike: dict[str, list[Query]] = {}
+    for query in unnamed:
+        alike.setdefault(query.label, []).append(query)
+    parts = {
+        query.id: list(_particulars(query, together))
+        for together in alike.values()
+        for query in together
+    }
+    for query in queries:
+        yield replace(query, label=" ".join([query.label, *parts.get(query.id, ())]))
+
+
+def _particulars(query: Query, together: Sequence[Query]) -> Iterator[str]:
+    """Of all that a query asks for, what not all of `together` do: values of dimensions, the
+    statistic, the namespace, the unit, the period."""
+    dimensions = [dict(other.metric.dimensions) for other in together if other.metric is not None]
+    for name in sorted({name for each in dimensions for name in each}):
+        if len({each.get(name) for each in dimensions}) > 1:
+            own = dict(query.metric.dimensions) if query.metric is not None else {}
+            yield own.get(name, "-")
+    asked: Sequence[Callable[[Query], str]] = (
+        lambda each: each.statistic.name if each.statistic is not None else "",
+        lambda each: each.metric.namespace if each.metric is not None else "",
+        lambda each: each.unit or "-",
+        lambda each: str(each.period),
+    )
+    for part in asked:
+        if len({part(other) for other in together}) > 1:
+            yield part(query)
+
+
 def _tree(id_: str, expression: str) -> Node:
+    if _INSIGHTS.match(expression):
+        raise NotImplementedYet(
+            f"Metrics Insights, the SELECT of query '{id_}'", "metric math alone is evaluated"
+        )
     try:
         tree = expressions.parse(expression)
     except BadExpression as error:
         raise BadValue(f"Error in expression '{id_}': {error}.") from error
     for name in expressions.calls(tree):
+        if name in ELSEWHERE:
+            raise NotImplementedYet(f"the function {name} of query '{id_}'", ELSEWHERE[name])
         if name[0].isalpha() and name not in FUNCTIONS:
-            raise BadValue(f"Error in expression '{id_}': the function {name} is not supported.")
+            raise BadValue(f"Error in expression '{id_}': there is no function {name}.")
     return tree
 
 

@@ -1,49 +1,37 @@
 """The container contract over our HTTP: GET /ping, POST /invocations.
 
-It listens only once the model is loaded, so /ping has nothing to lie about. The model runs in a
-worker thread, and /ping is answered from the loop however busy the model is.
+It listens only once the model is loaded, so /ping has nothing to lie about. The model runs on a
+worker's thread, and /ping is answered from the loop however busy the model is.
 """
 
 from __future__ import annotations
 
-import logging
-import traceback
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
-from inservice.modelserver.batching import Workers
-from inservice.modelserver.context import Context
-from inservice.modelserver.encoding import Unacceptable
+from inservice.modelserver.answers import Answer
+from inservice.modelserver.awaiting import Parts
+from inservice.modelserver.batching import RunBatch, Runner, submit
+from inservice.modelserver.failures import failure, refusal
 from inservice.modelserver.frameworks.sklearn import NotAlike
-from inservice.modelserver.handlers import Answer, Call, Model
+from inservice.modelserver.handlers import Call, Model, log_metrics
+from inservice.modelserver.program import Program
 from inservice.modelserver.settings import Settings
 from inservice.transport.messages import Later, Request, Response
 
-_log = logging.getLogger("inservice.modelserver")
+Step = Callable[[], Awaitable[bytes | None]]
+"""Going on with a stream: never waits for a batch to fill, nor is run beside the model."""
 
-_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
-_END = object()
-
-Step = Callable[[], Any]
+class StreamBroke(Exception):
+    """The user's code failed in the middle of a stream; why is in the log already."""
 
 
 class ModelServer:
     """Answers the requests of one instance."""
 
-    def __init__(self, model: Model, settings: Settings, phases: dict[str, float]) -> None:
-        self._model = model
-        self._settings = settings
-        batches = model.takes_batches or (settings.batch_size_max > 1 and model.could_take_batches)
-        self.size_max = _batch_size(settings, model) if batches else 1
-        run = self._run_batch if batches else self._run_steps
-        self._workers = Workers(
-            run,
-            threads=settings.workers,
-            size_max=self.size_max,
-            delay_seconds_max=settings.batch_delay_seconds_max,
-        )
-        # A step of a stream must never wait for a batch to fill, nor be run beside the model.
+    def __init__(self, runner: Runner, phases: dict[str, float]) -> None:
+        self._runner = runner
         timing = ", ".join(f"{name};dur={s * 1000:.3f}" for name, s in phases.items())
         self._pong = Response(200, ((b"server-timing", timing.encode()),))
 
@@ -52,147 +40,136 @@ class ModelServer:
         path = request.path
         if path == b"/invocations":
             if request.method != "POST":
-                return _refusal(405, "invocations are POSTed")
+                return refusal(405, "invocations are POSTed")
             return self._invoke(request)
         if path == b"/ping":
             if request.method not in ("GET", "POST", "HEAD"):
-                return _refusal(405, "ping with GET")
+                return refusal(405, "ping with GET")
             return self._pong
-        return _refusal(404, "a model server has /ping and /invocations")
+        return refusal(404, "a model server has /ping and /invocations")
 
-    def stop(self) -> None:
-        """End the threads, after what they have."""
-        self._workers.stop()
-
-    def _invoke(self, request: Request) -> Response | Later:
+    def _invoke(self, request: Request) -> Later:
         fields = request.fields
         call = Call(
             request.body,
             fields.get(b"content-type", b"application/json").decode("latin-1"),
             fields.get(b"accept", b"").decode("latin-1"),
-            Context(fields, str(self._settings.model_dir)),
+            fields,
         )
-        if self._settings.inline:
-            return self._respond(call, self._outcome(call))
         later = Later()
-        self._workers.begin(call, lambda outcome: later.settle(self._settled(call, outcome)))
+        self._runner.begin(call, lambda outcome: later.settle(self._respond(outcome)))
         return later
 
-    # ── in a worker thread ───────────────────────────────────────────────────────────────────
+    def _respond(self, outcome: Answer | Response | Exception) -> Response | Exception:
+        if not isinstance(outcome, Answer):
+            return outcome
+        body = outcome.body
+        parts = self._pull(body) if isinstance(body, Parts) else body
+        return Response(outcome.status, outcome.headers, parts)
 
-    def _outcome(self, call: Call) -> Answer | Response:
+    async def _pull(self, parts: Parts) -> AsyncIterator[bytes]:
+        """Run the user's generator step by step, by its worker, as fast as the client reads."""
+        part = parts.first
         try:
-            return self._model.invoke(call)
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-            return _failure(error)
+            while part is not None:
+                yield part
+                part = await submit(self._runner, parts.next, parts.lane)
+                if isinstance(part, Response):
+                    raise StreamBroke(part.body.decode() if isinstance(part.body, bytes) else "")
+        finally:
+            await submit(self._runner, parts.close, parts.lane)
 
-    def _run_steps(self, work: Sequence[Call | Step]) -> Sequence[Any]:
-        return [self._outcome(w) if isinstance(w, Call) else w() for w in work]
 
-    def _run_batch(self, work: Sequence[Call | Step]) -> Sequence[Any]:
+def takes_batches(program: Program, settings: Settings) -> bool:
+    """Whether calls are predicted together: the user's code says so, or their settings do where the
+    default predict_fn can."""
+    return program.has("predict_batch_fn") or (settings.batch_size_max > 1 and not program.predicts)
+
+
+def batch_size(program: Program, settings: Settings) -> int:
+    """A predict_batch_fn declares that batches are welcome, of 32 unless the settings say more."""
+    if not takes_batches(program, settings):
+        return 1
+    declared = settings.batch_size_max == 1 and program.has("predict_batch_fn")
+    return 32 if declared else settings.batch_size_max
+
+
+# ── on the model's thread ────────────────────────────────────────────────────────────────────────
+
+
+def running(model: Model, lane: int, *, batches: bool) -> RunBatch:
+    """How a worker runs what is in its lane. Whatever is raised becomes an outcome: sys.exit() in a
+    handler is one failed invocation, and no end of the worker."""
+
+    async def outcome(item: Call | Step) -> Answer | Response | bytes | None:
+        try:
+            if not isinstance(item, Call):
+                return await item()
+            return _done(item, await model.invoke(item))
+        except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
+            return _failed(item, error)
+
+    async def one_by_one(work: Sequence[Call | Step]) -> Sequence[Any]:
+        if len(work) == 1:  # a comprehension that awaits is a coroutine more
+            return (await outcome(work[0]),)
+        return [await outcome(item) for item in work]
+
+    async def together(work: Sequence[Call | Step]) -> Sequence[Any]:
         """One prediction for all; whoever's input or output fails, fails alone."""
         outcomes: list[Any] = [None] * len(work)
         values: list[tuple[int, Call, Any]] = []
         for n, item in enumerate(work):
+            if not isinstance(item, Call):
+                outcomes[n] = await outcome(item)
+                continue
             try:
-                if isinstance(item, Call):
-                    values.append((n, item, self._model.take_in(item)))
-                else:
-                    outcomes[n] = item()
-            except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-                outcomes[n] = _failure(error) if isinstance(item, Call) else error
-        for n, call, prediction in self._predict_all(values):
+                values.append((n, item, await model.take_in(item)))
+            except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
+                outcomes[n] = _failed(item, error)
+        for n, call, prediction in await _predict_all(model, values):
             if isinstance(prediction, Response):
                 outcomes[n] = prediction
                 continue
             try:
-                outcomes[n] = self._model.put_out(prediction, call)
-            except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-                outcomes[n] = _failure(error)
+                outcomes[n] = _done(call, await model.put_out(prediction, call))
+            except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
+                outcomes[n] = _failed(call, error)
         return outcomes
 
-    def _predict_all(
-        self, values: list[tuple[int, Call, Any]]
-    ) -> Iterator[tuple[int, Call, Any | Response]]:
-        if not values:
-            return
-        try:
-            predictions = self._model.predict_batch([v for _, _, v in values], values[0][1])
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-            if not isinstance(error, NotAlike) and len(values) == 1:
-                yield (*values[0][:2], _failure(error))
-                return
-            # One of them may be to blame: each on its own, so that it alone is answered for it.
-            for n, call, value in values:
-                try:
-                    yield n, call, self._model.predict(value, call)
-                except Exception as own:  # noqa: BLE001 - the user's code may raise anything
-                    yield n, call, _failure(own)
-            return
-        for (n, call, _), prediction in zip(values, predictions, strict=True):
-            yield n, call, prediction
+    def _done(call: Call, answer: Answer) -> Answer:
+        if isinstance(answer.body, Parts):
+            answer.body.lane = lane
+        if call.context is not None:
+            log_metrics(call.context)
+        return answer
 
-    # ── back in the loop ─────────────────────────────────────────────────────────────────────
-
-    def _settled(self, call: Call, outcome: Answer | Response | Exception) -> Response | Exception:
-        """Never raises: others are told in the same breath."""
-        try:
-            return outcome if isinstance(outcome, Exception) else self._respond(call, outcome)
-        except Exception as error:  # noqa: BLE001 - a bug costs one request; the server logs it
-            return error
-
-    def _respond(self, call: Call, outcome: Answer | Response) -> Response:
-        if isinstance(outcome, Response):
-            return outcome
-        context = call.context
-        headers = [(b"content-type", outcome.content_type.encode("latin-1", "replace"))]
-        if context.response_headers:
-            headers += [(k.encode(), v.encode()) for k, v in context.response_headers.items()]
-        body = outcome.body
-        if isinstance(body, bytes):
-            return Response(context.response_status, headers, body)
-        parts = _bytes_of(body) if isinstance(body, AsyncIterator) else self._pull(body)
-        return Response(context.response_status, headers, parts)
-
-    async def _pull(self, parts: Iterator[Any]) -> AsyncIterator[bytes]:
-        """Run the user's generator step by step, each in a worker, as fast as the client reads."""
-        try:
-            while (part := await self._workers.submit(lambda: next(parts, _END))) is not _END:
-                yield _bytes(part)
-        finally:
-            if (close := getattr(parts, "close", None)) is not None:
-                await self._workers.submit(close)
+    return together if batches else one_by_one
 
 
-async def _bytes_of(parts: AsyncIterator[Any]) -> AsyncIterator[bytes]:
-    async for part in parts:
-        yield _bytes(part)
+def _failed(item: Call | Step, error: BaseException) -> Response:
+    if isinstance(item, Call) and item.context is not None:
+        log_metrics(item.context)
+    return failure(error)
 
 
-def _bytes(part: Any) -> bytes:
-    return part.encode() if isinstance(part, str) else bytes(memoryview(part))
+async def _predict_all(
+    model: Model, values: list[tuple[int, Call, Any]]
+) -> list[tuple[int, Call, Any | Response]]:
+    if not values:
+        return []
+    calls = [call for _, call, _ in values]
+    try:
+        predictions = await model.predict_batch([value for _, _, value in values], calls)
+    except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
+        if not isinstance(error, NotAlike) and len(values) == 1:
+            return [(*values[0][:2], _failed(calls[0], error))]
+        # One of them may be to blame: each on its own, so that it alone is answered for it.
+        return [(n, call, await _predict_one(model, value, call)) for n, call, value in values]
+    return [(n, call, p) for (n, call, _), p in zip(values, predictions, strict=True)]
 
 
-def _batch_size(settings: Settings, model: Model) -> int:
-    """A predict_batch_fn declares that batches are welcome, of 32 unless the settings say more."""
-    return 32 if settings.batch_size_max == 1 and model.takes_batches else settings.batch_size_max
-
-
-def _refusal(status: int, message: str) -> Response:
-    return Response(status, (_TEXT,), message.encode())
-
-
-def _failure(error: Exception) -> Response:
-    """What a failed invocation answers. The traceback is for the log: it may hold the payload's
-    secrets and the host's paths, so the caller is told the last line only.
-
-    An error of the user's may choose its answer by a `status_code`, as the errors of SageMaker's
-    toolkits do.
-    """
-    if isinstance(error, Unacceptable):
-        return _refusal(error.status, str(error))
-    _log.error("an invocation failed\n%s", "".join(traceback.format_exception(error)).rstrip())
-    status = getattr(error, "status_code", 500)
-    if not (isinstance(status, int) and 400 <= status <= 599):
-        status = 500
-    return _refusal(status, f"{type(error).__name__}: {error}")
+async def _predict_one(model: Model, value: Any, call: Call) -> Any | Response:
+    try:
+        return await model.predict(value, call)
+    except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
+        return _failed(call, error)

@@ -6,11 +6,13 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 CONTAINER_MODEL_DIR = "/opt/ml/model"
 """Where a SageMaker container finds its artifact. User code that names it in a variable means the
 directory that the artifact is in here."""
+
+PROGRAM = "inference.py"
 
 
 class BadSetting(Exception):
@@ -26,8 +28,9 @@ class Settings:
     program: str | None  # None: code/inference.py if it is there
     default_accept: str = "application/json"
     workers: int = 1
-    """Threads that run the model. Few models gain from two: most hold the interpreter's lock or
-    already use what cores they need, and an endpoint scales by instances."""
+    """Threads that run the model, each with a model of its own as SageMaker's worker processes
+    have. Few models gain from two: most hold the interpreter's lock or already use what cores they
+    need, and an endpoint scales by instances."""
     timeout_seconds: float = 60.0
     """How long in-flight invocations may take to finish after SIGTERM."""
     inline: bool = False
@@ -39,43 +42,78 @@ class Settings:
 
 
 def settings_from(environment: Mapping[str, str], model_dir: str | None) -> Settings:
-    """Read the variables. AWS's toolkits ignore what they cannot read; we say which one it is."""
-    directory = Path(model_dir or environment.get("SM_MODEL_DIR") or CONTAINER_MODEL_DIR)
-    program = environment.get("SAGEMAKER_PROGRAM")
-    return Settings(
+    """Read the variables; an empty one is not set. AWS's toolkits ignore what they cannot read; we
+    say which one it is."""
+    given = {name: value for name, value in environment.items() if value.strip()}
+    directory = Path(model_dir or given.get("SM_MODEL_DIR") or CONTAINER_MODEL_DIR)
+    settings = Settings(
         model_dir=directory,
-        code_dir=_code_dir(environment.get("SAGEMAKER_SUBMIT_DIRECTORY"), directory),
-        program=program,
-        default_accept=environment.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "application/json"),
-        workers=_number(environment, "SAGEMAKER_MODEL_SERVER_WORKERS", 1, 1, 256),
-        timeout_seconds=_number(environment, "SAGEMAKER_MODEL_SERVER_TIMEOUT", 60, 1, 3600),
-        inline=environment.get("INSERVICE_INLINE", "").lower() in ("1", "true", "yes"),
-        batch_size_max=_number(environment, "INSERVICE_MAX_BATCH_SIZE", 1, 1, 10_000),
-        batch_delay_seconds_max=_number(environment, "INSERVICE_MAX_BATCH_DELAY_MS", 5, 0, 10_000)
-        / 1000,
-        log_level=_number(environment, "SAGEMAKER_CONTAINER_LOG_LEVEL", logging.INFO, 0, 100),
+        code_dir=_code_dir(given.get("SAGEMAKER_SUBMIT_DIRECTORY"), directory),
+        program=_program(given.get("SAGEMAKER_PROGRAM"), directory),
+        default_accept=given.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "application/json"),
+        workers=_number(given, "SAGEMAKER_MODEL_SERVER_WORKERS", 1, 1, 256),
+        timeout_seconds=_number(given, "SAGEMAKER_MODEL_SERVER_TIMEOUT", 60, 1, 3600),
+        inline=_flag(given, "INSERVICE_INLINE"),
+        batch_size_max=_number(given, "INSERVICE_MAX_BATCH_SIZE", 1, 1, 10_000),
+        batch_delay_seconds_max=_number(given, "INSERVICE_MAX_BATCH_DELAY_MS", 5, 0, 10_000) / 1000,
+        log_level=_number(given, "SAGEMAKER_CONTAINER_LOG_LEVEL", logging.INFO, 0, 100),
     )
+    if settings.inline and settings.workers > 1:
+        raise BadSetting(
+            "INSERVICE_INLINE runs the model in the event loop, of which there is one: "
+            f"SAGEMAKER_MODEL_SERVER_WORKERS cannot be {settings.workers}"
+        )
+    return settings
 
 
-def _number(environment: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
-    text = environment.get(name)
+def _number(given: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = given.get(name)
     if text is None:
         return default
-    if not text.isdecimal() or not least <= int(text) <= most:
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdecimal()) or not least <= int(digits) <= most:
         raise BadSetting(f"{name} is '{text}', not a whole number from {least} to {most}")
-    return int(text)
+    return int(digits)
+
+
+def _flag(given: Mapping[str, str], name: str) -> bool:
+    text = given.get(name, "false").strip().lower()
+    if text not in ("1", "true", "yes", "0", "false", "no"):
+        raise BadSetting(f"{name} is '{given[name]}', neither true nor false")
+    return text in ("1", "true", "yes")
+
+
+def _program(named: str | None, model_dir: Path) -> str | None:
+    """The program's name inside the code directory, or its path on this host."""
+    if named is None:
+        return None
+    path = Path(named.strip())
+    return str(_here(path, model_dir)) if path.is_absolute() else path.as_posix()
 
 
 def _code_dir(submit_directory: str | None, model_dir: Path) -> Path:
-    if not submit_directory:
+    if submit_directory is None:
         return model_dir / "code"
-    place = urlsplit(submit_directory)
-    if place.scheme not in ("", "file"):
+    place = submit_directory.strip()
+    if place.startswith("file://"):
+        place = "/" + unquote(place.removeprefix("file://").partition("/")[2])
+    elif "://" in place:
         raise BadSetting(
             f"SAGEMAKER_SUBMIT_DIRECTORY is '{submit_directory}', which nothing has brought to this"
             " host: put the code into the artifact's code/ directory, or name a directory"
         )
-    path = Path(place.path)
+    # What is relative is meant from where the container starts: there, the artifact.
+    path = _here(model_dir / place, model_dir)
+    if path.exists() and not path.is_dir():
+        raise BadSetting(
+            f"SAGEMAKER_SUBMIT_DIRECTORY is '{submit_directory}', which is not a directory; an "
+            "archive is named as s3://… or file://…"
+        )
+    return path
+
+
+def _here(path: Path, model_dir: Path) -> Path:
+    """A container's path as the one that it is here."""
     if path.is_relative_to(CONTAINER_MODEL_DIR):
         return model_dir / path.relative_to(CONTAINER_MODEL_DIR)
     return path

@@ -2,12 +2,15 @@
 
 from inservice.operations import (
     cloudwatch_alarms,
+    cloudwatch_dashboards,
     cloudwatch_describe,
     cloudwatch_metrics,
     deployment_reports,
     deployments,
     endpoint_configs,
     endpoints,
+    log_events,
+    log_groups,
     logs,
     models,
     server,
@@ -17,12 +20,15 @@ from inservice.operations import (
 
 __all__ = [
     "cloudwatch_alarms",
+    "cloudwatch_dashboards",
     "cloudwatch_describe",
     "cloudwatch_metrics",
     "deployment_reports",
     "deployments",
     "endpoint_configs",
     "endpoints",
+    "log_events",
+    "log_groups",
     "logs",
     "models",
     "server",

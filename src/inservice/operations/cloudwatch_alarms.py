@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from inservice.alarms.errors import (
     AlarmRefused,
     BadReasonData,
     BadValue,
+    TaggedNotFound,
 )
 from inservice.alarms.history import configured, moved
 from inservice.alarms.reasons import entered
@@ -28,8 +28,9 @@ from inservice.metrics.query import (
     check_alarm_queries,
     check_alarm_statistic,
 )
+from inservice.operations.alarm_selection import COMPOSITES, select_alarms
 from inservice.operations.registry import Call, Document, given, operation
-from inservice.store.base import Reading, Transaction
+from inservice.store.base import AlarmQuery, Reading, Transaction
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch.literals import (
@@ -148,9 +149,9 @@ def put_composite_alarm(
 
 
 def _put(call: Call, document: Document, tags: Sequence[TagTypeDef]) -> None:
-    with _changing(call) as tx:
+    with call.store.transaction() as tx:
         before = find(tx, call, document["AlarmName"])
-        if before is None and len(tx.alarms(call.account, call.region)) >= ALARMS_MAX:
+        if before is None and tx.alarm_count(call.account, call.region) >= ALARMS_MAX:
             raise AlarmLimitExceeded(f"An account may have {ALARMS_MAX} alarms in a region.")
         after = put(
             before,
@@ -192,13 +193,15 @@ def _check(tx: Reading, call: Call, record: AlarmRecord) -> None:
 
 @operation("cloudwatch", "DeleteAlarms")
 def delete_alarms(call: Call, *, alarm_names: Sequence[str]) -> None:
-    """Delete alarms, all of them or, if one cannot be, none."""
-    with _changing(call) as tx:
-        records = [_found(tx, call, name) for name in dict.fromkeys(alarm_names)]
+    """Delete alarms, all of them that there are or, if one cannot be, none. A name that no alarm
+    has is deleted already: on AWS too, whatever its model says of ResourceNotFound."""
+    with call.store.transaction() as tx:
+        found = [find(tx, call, name) for name in dict.fromkeys(alarm_names)]
+        records = [record for record in found if record is not None]
         if sum(record.type == "CompositeAlarm" for record in records) > 1:
             raise AlarmRefused("At most one composite alarm can be deleted at once")
         going = {record.name for record in records}
-        for name, other in _records(tx, call).items():
+        for name, other in _composites(tx, call).items():
             held = going & _children(other)
             if held and name not in going:
                 raise AlarmRefused(
@@ -230,7 +233,7 @@ def set_alarm_state(
             json.loads(state_reason_data, parse_constant=_no_constant)
         except ValueError as error:
             raise BadReasonData(f"StateReasonData was not properly formatted: {error}") from error
-    with _changing(call) as tx:
+    with call.store.transaction() as tx:
         before = _found(tx, call, alarm_name)
         value = StateValue(state_value)
         state = entered(before.state, value, state_reason, state_reason_data or "", call.now)
@@ -257,10 +260,11 @@ def disable_alarm_actions(call: Call, *, alarm_names: Sequence[str]) -> None:
 
 
 def _switch_actions(call: Call, names: Sequence[str], *, on: bool) -> None:
-    with _changing(call) as tx:
+    """AWS's models of both operations have no errors: a name that no alarm has is passed over."""
+    with call.store.transaction() as tx:
         for name in dict.fromkeys(names):
-            before = _found(tx, call, name)
-            if before.actions_enabled is not on:
+            before = find(tx, call, name)
+            if before is not None and before.actions_enabled is not on:
                 document = {**before.document, "ActionsEnabled": on}
                 after = replace(before, document=document, revision=before.revision + 1)
                 item = configured("updated", name, document, call.now)
@@ -270,7 +274,7 @@ def _switch_actions(call: Call, names: Sequence[str], *, on: bool) -> None:
 @operation("cloudwatch", "TagResource")
 def tag_resource(call: Call, *, resource_arn: str, tags: Sequence[TagTypeDef]) -> None:
     """Add tags to an alarm, or change the values of those it has."""
-    with _changing(call) as tx:
+    with call.store.transaction() as tx:
         record = _by_arn(tx, call, resource_arn)
         given = {tag["Key"]: tag["Value"] for tag in tags}
         _save(tx, _tagged(record, _checked_tags({**record.tags, **given})))
@@ -279,7 +283,7 @@ def tag_resource(call: Call, *, resource_arn: str, tags: Sequence[TagTypeDef]) -
 @operation("cloudwatch", "UntagResource")
 def untag_resource(call: Call, *, resource_arn: str, tag_keys: Sequence[str]) -> None:
     """Take tags from an alarm."""
-    with _changing(call) as tx:
+    with call.store.transaction() as tx:
         record = _by_arn(tx, call, resource_arn)
         kept = {key: value for key, value in record.tags.items() if key not in tag_keys}
         _save(tx, _tagged(record, kept))
@@ -321,9 +325,9 @@ def _found(records: Reading, call: Call, name: str) -> AlarmRecord:
     return record
 
 
-def _records(records: Reading, call: Call) -> dict[str, AlarmRecord]:
-    kept = records.alarms(call.account, call.region)
-    return {name: AlarmRecord.from_kept(facts) for name, facts in kept.items()}
+def _composites(records: Reading, call: Call) -> dict[str, AlarmRecord]:
+    query = AlarmQuery(call.account, call.region, mentioning=COMPOSITES)
+    return {record.name: record for record in select_alarms(records, query)}
 
 
 def _children(record: AlarmRecord) -> set[str]:
@@ -336,16 +340,8 @@ def _children(record: AlarmRecord) -> set[str]:
 def _by_arn(records: Reading, call: Call, arn: str) -> AlarmRecord:
     record = find(records, call, name_in(arn))
     if record is None or arn != alarm_arn(call.account, call.region, record.name):
-        raise AlarmNotFound(f"There is no alarm {arn}.")
+        raise TaggedNotFound(f"There is no alarm {arn}.")
     return record
-
-
-@contextlib.contextmanager
-def _changing(call: Call) -> Iterator[Transaction]:
-    """A transaction, of whose commit the evaluator of alarms is told."""
-    with call.store.transaction() as tx:
-        yield tx
-    call.live.metrics.history.alarms_changed()
 
 
 def _remember(call: Call, tx: Transaction, record: AlarmRecord, *items: Any) -> None:

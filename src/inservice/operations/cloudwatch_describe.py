@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from inservice.alarms.composite import alarm_name as name_in
 from inservice.alarms.composite import parse, suppressed_by
 from inservice.alarms.errors import AlarmRefused
 from inservice.alarms.record import AlarmRecord, described
+from inservice.errors import NotImplementedYet
 from inservice.metrics.base import HistoryQuery
 from inservice.metrics.query import metric_of
+from inservice.operations.alarm_selection import COMPOSITES, select_alarms, spelled
+from inservice.operations.cloudwatch_alarms import find
 from inservice.operations.cloudwatch_pages import next_token as token_for
 from inservice.operations.cloudwatch_pages import position_of
 from inservice.operations.registry import Call, Document, operation
+from inservice.store.base import AlarmQuery, Reading
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch.literals import (
@@ -53,27 +57,37 @@ def describe_alarms(
     relatives = (children_of_alarm_name, parents_of_alarm_name)
     asked = ("DescribeAlarms", *filters, tuple(alarm_types), *relatives)
     after = position_of(next_token, call, asked)
-    records = _all(call)
     if any(relatives):
         if any(filters) or all(relatives):
             raise AlarmRefused("ChildrenOfAlarmName and ParentsOfAlarmName stand alone")
-        return _relatives(records, children_of_alarm_name, parents_of_alarm_name)
-    found = [
-        record
-        for name, record in records.items()
-        if (alarm_names is None or name in alarm_names)
-        and (alarm_name_prefix is None or name.startswith(alarm_name_prefix))
-        and record.type in alarm_types
-        and state_value in (None, record.state.value)
-        and (action_prefix is None or _has_action(record, action_prefix))
-        and (after is None or name > after)
-    ]
-    page, rest = found[:max_records], found[max_records:]
-    answer: dict[str, Any] = {
-        f"{kind}s": [_shown(record, records, call.now) for record in page if record.type == kind]
-        for kind in ("MetricAlarm", "CompositeAlarm")
-    }
-    if rest:
+        with call.store.reading() as records:
+            return _relatives(records, call, children_of_alarm_name, parents_of_alarm_name)
+    mentioning = COMPOSITES if list(alarm_types) == ["CompositeAlarm"] else None
+    query = AlarmQuery(
+        call.account,
+        call.region,
+        limit=max_records + 1,
+        names=None if alarm_names is None else tuple(alarm_names),
+        prefix=alarm_name_prefix or "",
+        after=after,
+        state=state_value,
+        mentioning=mentioning if action_prefix is None else spelled(action_prefix),
+    )
+    with call.store.reading() as records:
+        found = select_alarms(
+            records,
+            query,
+            lambda record: (
+                record.type in alarm_types
+                and (action_prefix is None or _has_action(record, action_prefix))
+            ),
+        )
+        page = found[:max_records]
+        answer: dict[str, Any] = {
+            f"{kind}s": [_shown(record, records, call) for record in page if record.type == kind]
+            for kind in ("MetricAlarm", "CompositeAlarm")
+        }
+    if len(found) > max_records:
         answer["NextToken"] = token_for(call, asked, page[-1].name)
     return answer
 
@@ -94,9 +108,12 @@ def describe_alarms_for_metric(
     asked = {"Namespace": namespace, "MetricName": metric_name, "Dimensions": dimensions}
     wanted = metric_of(call.account, call.region, asked)
     stat = statistic or extended_statistic
+    query = AlarmQuery(call.account, call.region, mentioning=f'"{spelled(metric_name)}"')
+    with call.store.reading() as records:
+        alarms = select_alarms(records, query)
     found = [
         described(record)
-        for record in _all(call).values()
+        for record in alarms
         for metric in _watched_metrics(record)
         if metric_of(call.account, call.region, metric["Metric"]) == wanted
         and stat in (None, metric["Stat"])
@@ -122,7 +139,7 @@ def describe_alarm_history(
 ) -> Document:
     """What happened to one alarm or to all, also to those that are gone, for thirty days."""
     if alarm_contributor_id is not None:
-        raise AlarmRefused("AlarmContributorId is refused: alarms here watch one time series")
+        raise NotImplementedYet("'AlarmContributorId'", "alarms here watch one time series")
     asked = (
         "DescribeAlarmHistory",
         alarm_name,
@@ -166,19 +183,13 @@ def describe_alarm_history(
     return answer
 
 
-def _all(call: Call) -> dict[str, AlarmRecord]:
-    with call.store.reading() as records:
-        kept = records.alarms(call.account, call.region)
-    return {name: AlarmRecord.from_kept(facts) for name, facts in kept.items()}
-
-
-def _shown(record: AlarmRecord, records: Mapping[str, AlarmRecord], now: float) -> Document:
+def _shown(record: AlarmRecord, records: Reading, call: Call) -> Document:
     """The alarm, and what holds back its actions if something does."""
     shown = described(record)
-    if "ActionsSuppressor" in record.document and record.acted_on is not record.state.value:
+    if "ActionsSuppressor" in record.document and record.owed:
         alarm = record.composite_alarm()
-        suppressor = records.get(alarm.suppressor)
-        if by := suppressed_by(alarm, suppressor.state if suppressor else None, now):
+        suppressor = find(records, call, alarm.suppressor)
+        if by := suppressed_by(alarm, suppressor.state if suppressor else None, call.now):
             shown["ActionsSuppressedBy"] = by
             shown["ActionsSuppressedReason"] = f"Actions suppressed by {by}: {alarm.suppressor}"
     return shown
@@ -193,15 +204,16 @@ def _has_action(record: AlarmRecord, prefix: str) -> bool:
     )
 
 
-def _relatives(records: dict[str, AlarmRecord], of: str | None, by: str | None) -> Document:
+def _relatives(records: Reading, call: Call, of: str | None, by: str | None) -> Document:
     """The children of a composite alarm, or the composites above an alarm: names, kinds, ARNs."""
     if of is not None:
-        parent = records.get(name_in(of))
+        parent = find(records, call, name_in(of))
         children = _rule_alarms(parent) if parent else ()
-        found = [records[name] for name in children if name in records]
+        found = [child for name in children if (child := find(records, call, name))]
     else:
-        child = name_in(by or "")
-        found = [record for record in records.values() if child in _rule_alarms(record)]
+        name = name_in(by or "")
+        composites = AlarmQuery(call.account, call.region, mentioning=COMPOSITES)
+        found = select_alarms(records, composites, lambda record: name in _rule_alarms(record))
     answer: dict[str, list[Document]] = {"MetricAlarms": [], "CompositeAlarms": []}
     for record in found:
         answer[f"{record.type}s"].append(described(record))

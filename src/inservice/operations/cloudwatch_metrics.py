@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from inservice.alarms.errors import BadCombination, BadValue, MissingValue
-from inservice.metrics.aggregates import Aggregate, is_acceptable
+from inservice.alarms.errors import BadCombination, BadToken, BadValue, MissingValue
+from inservice.errors import NotImplementedYet, ValidationError
 from inservice.metrics.datapoints import Sample
+from inservice.metrics.datum import aggregate_of
 from inservice.metrics.names import INSTANCES_NAMESPACE, Metric
 from inservice.metrics.query import (
     Result,
     answer,
     check_period,
+    data_queries,
     metric_of,
-    read_queries,
     span,
     statistic_of,
 )
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     )
 
 DATA_MAX = 1_000
-VALUES_MAX = 150
 OLDEST_SECONDS = 14 * 86_400
 NEWEST_SECONDS = 2 * 3_600
 """PutMetricData's limits, all AWS's."""
@@ -61,66 +62,45 @@ def put_metric_data(
 ) -> None:
     """Record values of one's own metrics; they are durable when this returns."""
     if entity_metric_data or strict_entity_validation:
-        raise BadValue("EntityMetricData is refused: metrics do not belong to entities here.")
+        member = "EntityMetricData" if entity_metric_data else "StrictEntityValidation"
+        raise NotImplementedYet(f"'{member}'", "metrics do not belong to entities here")
     if not metric_data:
         raise MissingValue("The parameter MetricData is required.")
     if namespace.startswith("AWS/") or namespace == INSTANCES_NAMESPACE:
         raise BadValue(f"The value {namespace} for parameter Namespace is invalid: it is AWS's.")
     if len(metric_data) > DATA_MAX:
-        raise BadValue(f"MetricData may have {DATA_MAX} members, not {len(metric_data)}.")
-    samples = [_sample(call, namespace, datum) for datum in metric_data]
+        raise BadValue(f"The collection MetricData must not have a size greater than {DATA_MAX}.")
+    samples = [
+        _sample(call, namespace, datum, f"MetricData.member.{number}")
+        for number, datum in enumerate(metric_data, 1)
+    ]
     call.live.metrics.put(samples, call.now)
 
 
-def _sample(call: Call, namespace: str, datum: Document) -> Sample:
+def _sample(call: Call, namespace: str, datum: Document, member: str) -> Sample:
     name = datum["MetricName"]
     metric = metric_of(call.account, call.region, {**datum, "Namespace": namespace})
     texts = [namespace, name, *(text for pair in metric.dimensions for text in pair)]
     if any(not text.isprintable() or not text.strip() for text in texts):
         raise BadValue(f"The metric {name!r} has a name or a dimension that cannot be printed.")
     at = datum.get("Timestamp", call.now)
-    if not call.now - OLDEST_SECONDS <= at <= call.now + NEWEST_SECONDS:
+    if at < call.now - OLDEST_SECONDS:
         raise BadValue(
-            f"The Timestamp of {name} must be at most two weeks old and two hours ahead."
+            f"The parameter {member}.Timestamp must specify a time no more than two weeks in the "
+            "past."
+        )
+    if at > call.now + NEWEST_SECONDS:
+        raise BadValue(
+            f"The parameter {member}.Timestamp must specify a time no more than two hours in the "
+            "future."
         )
     resolution = datum.get("StorageResolution", 60)
     if resolution not in (1, 60):
-        raise BadValue(f"The StorageResolution of {name} must be 1 or 60.")
+        raise BadValue(
+            f"The value {resolution} for parameter {member}.StorageResolution is invalid."
+        )
     unit = datum.get("Unit", "None")
-    return Sample(metric, unit, at, _seen(name, datum), high_resolution=resolution == 1)
-
-
-def _seen(name: str, datum: Document) -> Aggregate:
-    given = [member for member in ("Value", "StatisticValues", "Values") if member in datum]
-    if len(given) != 1:
-        code = BadCombination if given else MissingValue
-        raise code(f"{name} needs exactly one of Value, StatisticValues and Values.")
-    if "Counts" in datum and given != ["Values"]:
-        raise BadCombination(f"The Counts of {name} need Values.")
-    if given == ["StatisticValues"]:
-        return _statistic_set(name, datum["StatisticValues"])
-    values = datum["Values"] if given == ["Values"] else [datum["Value"]]
-    counts = datum.get("Counts", [1.0] * len(values))
-    if not 1 <= len(values) <= VALUES_MAX or len(counts) != len(values):
-        raise BadValue(f"{name} may have 1 to {VALUES_MAX} Values and as many Counts.")
-    if not all(map(is_acceptable, [*values, *counts])) or min(counts) < 0:
-        raise BadValue(f"A value of {name} is not a number between -2**360 and 2**360.")
-    seen = Aggregate.zero()
-    for value, count in zip(values, counts, strict=True):
-        seen.merge(Aggregate.of(value, count))
-    return seen
-
-
-def _statistic_set(name: str, given: Document) -> Aggregate:
-    count, total = given["SampleCount"], given["Sum"]
-    lowest, highest = given["Minimum"], given["Maximum"]
-    if not all(map(is_acceptable, (count, total, lowest, highest))) or count < 0:
-        raise BadValue(f"A value of {name} is not a number between -2**360 and 2**360.")
-    if lowest > highest:
-        raise BadValue(f"The Minimum of {name} is more than its Maximum.")
-    if lowest == highest:
-        return Aggregate.of(lowest, count)
-    return Aggregate(count, total, lowest, highest)
+    return Sample(metric, unit, at, aggregate_of(datum, member), high_resolution=resolution == 1)
 
 
 @operation("cloudwatch", "GetMetricData")
@@ -136,22 +116,33 @@ def get_metric_data(
     label_options: Document | None = None,
 ) -> Document:
     """Statistics of metrics, and math over them, as time series."""
-    if start_time >= end_time:
-        raise BadValue("The parameter StartTime must be less than the parameter EndTime.")
+    start_time, end_time = _whole_seconds(start_time, end_time)
+    if start_time > end_time:
+        raise ValidationError("The parameter EndTime must be greater than StartTime.")
+    if start_time == end_time:
+        raise ValidationError("The parameter StartTime must not equal parameter EndTime.")
     if not 1 <= max_datapoints <= DATAPOINTS_MAX:
-        raise BadValue(f"MaxDatapoints must be from 1 to {DATAPOINTS_MAX}.")
+        raise ValidationError(f"MaxDatapoints must be from 1 to {DATAPOINTS_MAX}.")
     if label_options:
-        raise BadValue("LabelOptions is refused: labels have no dynamic parts here.")
+        raise NotImplementedYet("'LabelOptions'", "labels have no dynamic parts here")
     asked = ("GetMetricData", repr(metric_data_queries), start_time, end_time, scan_by)
     skipped = position_of(next_token, call, asked) or 0
-    queries = read_queries(call.account, call.region, list(metric_data_queries))
-    results = answer(queries, start_time, end_time, call.now, call.live.metrics)
+    try:
+        queries = data_queries(call.account, call.region, list(metric_data_queries))
+        results = answer(queries, start_time, end_time, call.now, call.live.metrics)
+    except BadValue as error:  # what it is called everywhere but here
+        raise ValidationError(error.message) from error
     newest_first = scan_by == "TimestampDescending"
     page = list(_page(results, skipped, max_datapoints, newest_first=newest_first))
     shown: dict[str, Any] = {"MetricDataResults": page, "Messages": []}
     if sum(len(result.points) for result in results) > skipped + max_datapoints:
         shown["NextToken"] = token_for(call, asked, skipped + max_datapoints)
     return shown
+
+
+def _whole_seconds(start: float, end: float) -> tuple[int, int]:
+    """The frame of a question as AWS reads it: to the second, the start in it, the end not."""
+    return math.floor(start), math.floor(end)
 
 
 def _page(
@@ -188,12 +179,13 @@ def get_metric_statistics(
     unit: StandardUnitType | None = None,
 ) -> Document:
     """Statistics of one metric, each unit apart."""
+    start_time, end_time = _whole_seconds(start_time, end_time)
     if start_time >= end_time:
-        raise BadCombination("The parameter StartTime must be less than the parameter EndTime.")
+        raise BadValue("The parameter StartTime must be less than the parameter EndTime.")
     if statistics and extended_statistics:
         raise BadCombination("Statistics and ExtendedStatistics cannot be given together.")
     if not statistics and not extended_statistics:
-        raise MissingValue("One of Statistics and ExtendedStatistics is required.")
+        raise BadCombination("Must specify either Statistics or ExtendedStatistics")
     if misplaced := [name for name in extended_statistics if name in PLAIN]:
         raise BadValue(f"The value {misplaced[0]} is for Statistics, not for ExtendedStatistics.")
     check_period(period)
@@ -236,7 +228,10 @@ def list_metrics(
     if include_linked_accounts or owning_account not in (None, call.account):
         raise BadValue("There are no linked accounts whose metrics could be listed.")
     asked = ("ListMetrics", namespace, metric_name, repr(dimensions), recently_active)
-    after = position_of(next_token, call, asked)
+    try:
+        after = position_of(next_token, call, asked)
+    except BadToken as error:  # this operation alone has no code of its own for it
+        raise BadValue("Request parameter NextToken is invalid") from error
     oldest = call.now - (ACTIVE_SECONDS if recently_active else LISTED_SECONDS)
     found = sorted(
         {

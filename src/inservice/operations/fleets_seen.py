@@ -83,7 +83,8 @@ def _launching(instance_id: str, facts: FleetFacts, deployment: Deployment) -> d
         "State": LAUNCHING,
         "Restarts": _deaths(instance_id, deployment),
     }
-    return {**shown, "LastLine": facts.failure} if facts.failure else shown
+    waits_for = facts.failure or facts.notes.get(int(instance_id.rpartition("/")[2]))
+    return {**shown, "LastLine": waits_for} if waits_for else shown
 
 
 def _deaths(instance_id: str, deployment: Deployment) -> int:

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inservice.alarms.errors import BadToken
+from inservice.errors import NotImplementedYet
 from inservice.logs import patterns
 from inservice.logs.errors import LogsNotFound, LogsParameterRefused
 from inservice.logs.groups import (
     FOREVER,
     LogEvent,
-    LogGroup,
     LogStream,
     Place,
-    latest,
     merged,
-    order,
 )
+from inservice.logs.search import ANSWER_BYTES_MAX, EVENT_BYTES, search
 from inservice.operations.cloudwatch_pages import next_token as token_for
 from inservice.operations.cloudwatch_pages import position_of
+from inservice.operations.log_places import (
+    KnownGroup,
+    arn_of,
+    known_group,
+    known_names,
+    name_of,
+    there,
+)
 from inservice.operations.registry import Call, Document, operation
 
 if TYPE_CHECKING:
@@ -29,13 +36,6 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 50
 EVENTS_MAX = 10_000
-ANSWER_BYTES_MAX = 1024 * 1024
-"""Of one answer, AWS's limits; an event counts 26 bytes beside its text."""
-
-EVENT_BYTES = 26
-SCANNED_MAX = 200_000
-"""Events that one FilterLogEvents looks at before it answers with what it has and a token. AWS has
-such a limit too: an answer may be empty and have a token."""
 
 
 @operation("logs", "DescribeLogGroups")
@@ -51,7 +51,8 @@ def describe_log_groups(
     next_token: str | None = None,
     limit: int = PAGE_SIZE,
 ) -> Document:
-    """One group for each endpoint whose instances wrote something, deleted ones included."""
+    """One group for each endpoint whose instances wrote something, deleted ones included, and
+    those that clients made."""
     if include_linked_accounts or set(account_identifiers) - {call.account}:
         raise LogsParameterRefused("There are no linked accounts.")
     if log_group_name_prefix is not None and log_group_name_pattern is not None:
@@ -60,18 +61,21 @@ def describe_log_groups(
         )
     wanted = None
     if log_group_identifiers is not None:
-        wanted = sorted({_group_name(one) for one in log_group_identifiers})
+        wanted = sorted({name_of(one) for one in log_group_identifiers})
     asked = ("DescribeLogGroups", log_group_name_prefix, log_group_name_pattern, wanted)
     after = _position(next_token, call, asked)
-    found = [
-        group
-        for group in call.live.logs.groups(call.account, call.region)
-        if group.name.startswith(log_group_name_prefix or "")
-        and (log_group_name_pattern or "").lower() in group.name.lower()
-        and (wanted is None or group.name in wanted)
-        and (after is None or group.name > after)
+    names = [
+        name
+        for name in known_names(call)
+        if name.startswith(log_group_name_prefix or "")
+        and (log_group_name_pattern or "").lower() in name.lower()
+        and (wanted is None or name in wanted)
+        and (after is None or name > after)
         and log_group_class == "STANDARD"
     ]
+    with call.store.reading() as records:
+        known = (known_group(call, records, name) for name in names)
+        found = list(itertools.islice((one for one in known if one is not None), limit + 1))
     page = found[:limit]
     shown: dict[str, Any] = {"logGroups": [_shown_group(call, group) for group in page]}
     if len(found) > limit:
@@ -140,7 +144,7 @@ def get_log_events(
         events = _fitting(itertools.islice(stream.events(begin, end_time), limit))
     else:
         before = min(place, Place(end_time, 0))
-        newest = latest(stream, start_time, before, limit)
+        newest = stream.latest(start_time, before, limit)
         events = list(reversed(_fitting(reversed(newest))))
     first = events[0].place if events else place
     after = Place(events[-1].place.at_ms, events[-1].place.number + 1) if events else place
@@ -151,7 +155,7 @@ def get_log_events(
             {
                 "timestamp": event.place.at_ms,
                 "message": event.message or " ",
-                "ingestionTime": event.place.at_ms,
+                "ingestionTime": event.ingested_ms or event.place.at_ms,
             }
             for event in events
         ],
@@ -180,7 +184,7 @@ def filter_log_events(
     """Events of all streams of a group that match a pattern, by time."""
     del interleaved, unmask  # AWS ignores the first since 2019; nothing is masked
     if not start_from_head:
-        raise LogsParameterRefused("startFromHead false is refused: events come oldest first.")
+        raise NotImplementedYet("the value 'false' at 'startFromHead'", "events come oldest first")
     group = _group(call, log_group_name, log_group_identifier)
     if log_stream_names is not None and log_stream_name_prefix is not None:
         raise LogsParameterRefused("logStreamNames and logStreamNamePrefix exclude each other.")
@@ -192,34 +196,19 @@ def filter_log_events(
     ]
     if log_stream_names is not None and len(streams) < len(set(log_stream_names)):
         raise LogsNotFound("The specified log stream does not exist.")
-    matches = patterns.parse(filter_pattern)
+    pattern = patterns.parse(filter_pattern)
     names = [stream.name for stream in streams]
     asked = ("FilterLogEvents", group.name, names, start_time, end_time, filter_pattern)
     at = _position(next_token, call, asked)
     after = None if at is None else (at[0], at[1], at[2])
-    events, stopped_at = _matching(merged(streams, after, start_time, end_time), matches, limit)
+    found = search(merged(streams, after, start_time, end_time), pattern, limit)
     shown: dict[str, Any] = {
-        "events": [_shown_event(event) for event in events],
+        "events": [_shown_event(event) for event in found.events],
         "searchedLogStreams": [],  # AWS answers an empty list since 2019
     }
-    if stopped_at is not None:
-        shown["nextToken"] = token_for(call, asked, stopped_at)
+    if found.stopped_at is not None:
+        shown["nextToken"] = token_for(call, asked, found.stopped_at)
     return shown
-
-
-def _matching(
-    events: Iterable[LogEvent], matches: Callable[[str], bool], limit: int
-) -> tuple[list[LogEvent], tuple[int, str, int] | None]:
-    """The matching events that fit an answer, and where to go on if not all were looked at."""
-    found: list[LogEvent] = []
-    size = 0
-    for scanned, event in enumerate(events, 1):
-        if matches(event.message):
-            found.append(event)
-            size += len(event.message.encode()) + EVENT_BYTES
-        if len(found) >= limit or size >= ANSWER_BYTES_MAX or scanned >= SCANNED_MAX:
-            return found, order(event)
-    return found, None
 
 
 def _fitting(events: Iterable[LogEvent]) -> list[LogEvent]:
@@ -249,53 +238,43 @@ def _position(token: str | None, call: Call, asked: tuple[Any, ...]) -> Any:
         raise LogsParameterRefused("The specified nextToken is invalid.") from error
 
 
-def _group(call: Call, name: str | None, identifier: str | None) -> LogGroup:
+def _group(call: Call, name: str | None, identifier: str | None) -> KnownGroup:
     if (name is None) == (identifier is None):
         raise LogsParameterRefused("Give logGroupName or logGroupIdentifier, one of them.")
-    wanted = _group_name(identifier or "") if name is None else name
-    group = call.live.logs.group(call.account, call.region, wanted)
-    if group is None:
-        raise LogsNotFound("The specified log group does not exist.")
-    return group
+    with call.store.reading() as records:
+        wanted = name_of(identifier or "") if name is None else name
+        return there(known_group(call, records, wanted))
 
 
-def _group_name(identifier: str) -> str:
-    """The name in a name or an ARN."""
-    if identifier.startswith("arn:"):
-        return identifier.partition(":log-group:")[2].removesuffix(":*")
-    return identifier
-
-
-def _arn(call: Call, group: LogGroup) -> str:
-    return f"arn:aws:logs:{call.region}:{call.account}:log-group:{group.name}"
-
-
-def _shown_group(call: Call, group: LogGroup) -> Document:
-    began = [at for stream in group.streams if (at := stream.first_at_ms()) is not None]
+def _shown_group(call: Call, group: KnownGroup) -> Document:
+    record = group.record
+    retention = record.retention_days if record is not None else None
     return {
         "logGroupName": group.name,
-        "creationTime": min(began, default=0),
+        "creationTime": group.created_ms,
         "metricFilterCount": 0,
-        "arn": f"{_arn(call, group)}:*",
-        "logGroupArn": _arn(call, group),
+        "arn": f"{arn_of(call, group.name)}:*",
+        "logGroupArn": arn_of(call, group.name),
         "storedBytes": sum(stream.stored_bytes() for stream in group.streams),
         "logGroupClass": "STANDARD",
+        **({} if retention is None else {"retentionInDays": retention}),
     }
 
 
-def _shown_stream(call: Call, group: LogGroup, stream: LogStream) -> Document:
+def _shown_stream(call: Call, group: KnownGroup, stream: LogStream) -> Document:
     first, last = stream.first_at_ms(), stream.last_at_ms()
+    record = group.stream_records.get(stream.name)
     times: dict[str, Any] = {}
     if first is not None and last is not None:
         times = {
             "firstEventTimestamp": first,
             "lastEventTimestamp": last,
-            "lastIngestionTime": last,
+            "lastIngestionTime": (record.ingested_ms if record else None) or last,
         }
     return {
         "logStreamName": stream.name,
-        "creationTime": first or 0,
-        "arn": f"{_arn(call, group)}:log-stream:{stream.name}",
+        "creationTime": record.created_ms if record else first or 0,
+        "arn": f"{arn_of(call, group.name)}:log-stream:{stream.name}",
         "storedBytes": stream.stored_bytes(),
         **times,
     }
@@ -307,6 +286,6 @@ def _shown_event(event: LogEvent) -> Document:
         "logStreamName": event.stream,
         "timestamp": event.place.at_ms,
         "message": event.message or " ",
-        "ingestionTime": event.place.at_ms,
+        "ingestionTime": event.ingested_ms or event.place.at_ms,
         "eventId": f"{event.place.at_ms:020d}{event.place.number:010d}{stream:010d}",
     }

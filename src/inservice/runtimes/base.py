@@ -9,7 +9,7 @@ with `handles`. An instance is known by (pid, start time, boot id, cookie), neve
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -55,11 +55,20 @@ class Handle:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One try of GET /ping."""
+    """One try of GET /ping, or several in a row that came to the same."""
 
-    at: float
+    at: float  # epoch seconds, of the last of them
     outcome: str  # "200", "503", "timed out", "connection refused", …
-    ms: float
+    ms: float  # that the last one took
+    tries: int = 1
+    seconds: float = 0.0  # from the first of them to the last
+
+    def before(self, later: Probe) -> tuple[Probe, ...]:
+        """This one and the next, as one if they came to the same."""
+        if later.outcome != self.outcome:
+            return (self, later)
+        seconds = self.seconds + max(0.0, later.at - self.at)
+        return (replace(later, tries=self.tries + 1, seconds=seconds),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +90,10 @@ class ImageNotRunnable(Exception):
 
 
 class LaunchFailed(Exception):
-    """This host could not start, or end, a process just now; worth another try later."""
+    """This host could not start, or end, a process just now; worth another try later.
+
+    Its cause, where there is one, is the OSError that stood in the way.
+    """
 
 
 class Runtime(Protocol):

@@ -27,7 +27,8 @@ from pathlib import Path
 
 import msgspec
 
-from inservice.runtimes import linux, records
+from inservice.runtimes import records, remains
+from inservice.runtimes.endings import Endings
 from inservice.runtimes.instance_log import Collector
 from inservice.runtimes.protocol import (
     LINE_BYTES_MAX,
@@ -41,7 +42,7 @@ from inservice.runtimes.protocol import (
     Retire,
     ShutDown,
 )
-from inservice.runtimes.records import Exit, Places, Record
+from inservice.runtimes.records import Places, Record
 from inservice.runtimes.watch import Watch
 from inservice.runtimes.zygotes import SINGLE_THREADED, Zygotes
 
@@ -76,7 +77,6 @@ class _Instance:
     collector: Collector
     pidfd: int
     adopted: bool  # another fork server was its parent
-    oom_kills: int  # of the host, before it ran
     waiting: list[socket.socket] = field(default_factory=list)  # for its end
     retired: bool = False  # to be forgotten when it has ended
     kill_at: float | None = None
@@ -92,6 +92,7 @@ class ForkServer:
         self._births: dict[str, _Birth] = {}
         self._instances: dict[str, _Instance] = {}
         self._zygotes = Zygotes(self._watch)
+        self._endings = Endings()
         self._shutting_down: list[socket.socket] | None = None
         self._used_at = time.monotonic()
         self._listen()
@@ -160,7 +161,7 @@ class ForkServer:
             command: Command = msgspec.json.decode(received, type=Command)
             self._obey(command, client)
         except (msgspec.MsgspecError, OSError) as error:
-            self._answer([client], error=f"{type(error).__name__}: {error}")
+            self._answer_failure([client], error)
 
     def _obey(self, command: Command, client: socket.socket) -> None:
         match command:
@@ -182,12 +183,18 @@ class ForkServer:
         *,
         record: Record | None = None,
         error: str | None = None,
+        errno: int | None = None,
     ) -> None:
-        line = msgspec.json.encode(Reply(pid=os.getpid(), record=record, error=error)) + b"\n"
+        reply = Reply(pid=os.getpid(), record=record, error=error, errno=errno)
+        line = msgspec.json.encode(reply) + b"\n"
         for client in clients:
             with client, contextlib.suppress(OSError):  # it may have died; the deed is done
                 client.sendall(line)
         clients.clear()
+
+    def _answer_failure(self, clients: list[socket.socket], error: Exception) -> None:
+        number = error.errno if isinstance(error, OSError) else None
+        self._answer(clients, error=f"{type(error).__name__}: {error}", errno=number)
 
     # ── birth ────────────────────────────────────────────────────────────────────────────────
 
@@ -276,7 +283,7 @@ class ForkServer:
                 else:
                     self._answer(birth.waiting, error="the process ended before it could begin")
             except OSError as error:
-                self._answer(birth.waiting, error=f"{type(error).__name__}: {error}")
+                self._answer_failure(birth.waiting, error)
 
     def _let_in(self, birth: _Birth, pid: int) -> None:
         """Put the newborn on record; only then may it run."""
@@ -296,6 +303,7 @@ class ForkServer:
             log_path=launch.log_path,
         )
         instance = self._attend(record, adopted=False)
+        remains.mark(pid, record.cookie)
         records.write(places.record(launch.instance_id), record)
         life = Life(
             title=self._title(birth),
@@ -332,19 +340,24 @@ class ForkServer:
         except OSError:
             os.close(pidfd)
             raise
-        instance = _Instance(record, collector, pidfd, adopted, linux.oom_kills())
+        instance = _Instance(record, collector, pidfd, adopted)
         self._instances[record.instance_id] = instance
         self._watch.readable(collector.fd, lambda: self._collect(instance))
         if adopted:  # a child's end comes as SIGCHLD, and only with it the exit code
-            self._watch.readable(pidfd, lambda: self._ended(instance, Exit(at=time.time())))
+            self._watch.readable(pidfd, lambda: self._ended(instance, None))
         return instance
 
     def _adopt(self) -> None:
-        """Take over what an earlier fork server started and left alive."""
+        """Take over what an earlier fork server started and left alive, and end what is left of
+        those that have died since."""
+        dead = []
         for record in self._places.records():
             if records.is_alive(record):
                 with contextlib.suppress(OSError):  # it ended between the two looks
                     self._attend(record, adopted=True)
+            elif record.boot_id == records.boot_id():
+                dead.append(record)
+        self._endings.clear(dead, self._living())
 
     def _collect(self, instance: _Instance) -> None:
         if (pause := instance.collector.collect()) > 0:
@@ -366,6 +379,7 @@ class ForkServer:
     def _look_around(self) -> None:
         """A run directory that was deleted, or made anew for another fork server, leaves us and
         our instances where nobody can find us again: end, rather than stay for ever."""
+        self._endings.look_around(self._living())
         if self._is_found():
             self._watch.after(ABANDONED_SECONDS, self._look_around)
         elif self._shutting_down is None:
@@ -425,13 +439,15 @@ class ForkServer:
             instance.killed = True
             records.send(instance.pidfd, signal.SIGKILL)
 
-    def _ended(self, instance: _Instance, end: Exit) -> None:
+    def _ended(self, instance: _Instance, dead: os.waitid_result | None) -> None:
         """What an instance leaves: nothing running, its last lines, how it ended."""
+        asked, killed = instance.kill_at is not None, instance.killed
+        end = self._endings.how(instance.record, dead, asked=asked, killed=killed)
         instance_id = instance.record.instance_id
         del self._instances[instance_id]
         self._watch.forget(instance.pidfd)
         self._watch.forget(instance.collector.fd)
-        linux.kill_session(instance.record.pid)
+        self._endings.clear([instance.record], self._living())
         instance.collector.finish()
         os.close(instance.pidfd)
         with contextlib.suppress(OSError):  # a full disk must not keep anybody waiting
@@ -440,6 +456,9 @@ class ForkServer:
             self._forget(instance.record)
         self._answer(instance.waiting)
         self._stop_if_empty()
+
+    def _living(self) -> list[Record]:
+        return [instance.record for instance in self._instances.values()]
 
     def _stop_if_empty(self) -> None:
         if self._shutting_down is not None and not self._instances:
@@ -458,24 +477,13 @@ class ForkServer:
                 return
             instance = by_pid.get(dead.si_pid)
             if instance is not None and not instance.adopted:
-                self._ended(instance, _exit(dead, instance))
+                self._ended(instance, dead)
             os.waitpid(dead.si_pid, 0)
 
     def _signalled(self, numbers: bytes) -> None:
         if signal.SIGTERM in numbers or signal.SIGINT in numbers:
             self._watch.stop()
         self._reap()
-
-
-def _exit(dead: os.waitid_result, instance: _Instance) -> Exit:
-    if dead.si_code == os.CLD_EXITED:
-        return Exit(at=time.time(), exit_code=dead.si_status)
-    number = dead.si_status
-    # Real-time signals but the first and the last have no name, and a model may send itself any.
-    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-    unasked = number == signal.SIGKILL and not instance.killed
-    out_of_memory = unasked and linux.oom_kills() > instance.oom_kills
-    return Exit(at=time.time(), signal=name, out_of_memory=out_of_memory)
 
 
 def _remove(path: Path) -> None:

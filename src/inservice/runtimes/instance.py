@@ -18,7 +18,6 @@ import gc
 import importlib
 import io
 import os
-import select
 import signal
 import socket
 import sys
@@ -28,61 +27,14 @@ from typing import NoReturn
 import msgspec
 import setproctitle
 
+from inservice.runtimes.output import LossyOutput
 from inservice.runtimes.protocol import LINE_BYTES_MAX, Life, Newborn
 
 OOM_SCORE = 500
 """Out of 1,000. When memory ends the kernel should take a model, never control or a gateway."""
 
-LAST_WORDS_SECONDS = 1.5
-"""How long a process that has lost output waits at its end for room to say so. The collector
-leaves a flood alone for up to a second; a reader that is gone holds nobody up for longer."""
-
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
-
-
-class LossyOutput(io.RawIOBase):
-    """A file that is written to without ever waiting; what does not fit is counted and lost.
-
-    A pipe whose reader stopped would block the first print that finds it full, and with it the
-    model. An invocation is worth more than its log line.
-    """
-
-    def __init__(self, fd: int) -> None:
-        super().__init__()
-        self._fd = fd
-        self._lost_bytes = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return self._fd
-
-    def write(self, data: object, /) -> int:
-        view = memoryview(data)  # type: ignore[arg-type]  # io promises a buffer here
-        sent = 0
-        with contextlib.suppress(BlockingIOError):
-            self._own_up()
-            while sent < len(view):
-                sent += os.write(self._fd, view[sent:])
-        self._lost_bytes += len(view) - sent
-        return len(view)
-
-    def last_words(self) -> None:
-        """At the end of the process: say what is missing, once there is room to."""
-        if self._lost_bytes:
-            room = select.poll()
-            room.register(self._fd, select.POLLOUT)
-            room.poll(LAST_WORDS_SECONDS * 1000)
-        with contextlib.suppress(BlockingIOError):
-            self._own_up()
-
-    def _own_up(self) -> None:
-        """Say how much is missing here. Raises BlockingIOError when not even that fits."""
-        if self._lost_bytes:
-            os.write(self._fd, b"\n[inservice] dropped %d bytes of output\n" % self._lost_bytes)
-            self._lost_bytes = 0
 
 
 def enter_session(output_fd: int, gate_fd: int) -> int:

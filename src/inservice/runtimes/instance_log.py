@@ -4,14 +4,16 @@ A log file holds one event a line, stdout and stderr together in the order they 
 
     <epoch milliseconds> <text>\\n          e.g.  1767225600123 model loaded in 31 ms
 
-The text is UTF-8 with anything undecodable replaced; it never holds a newline, so a line is always
-one event, which is what CloudWatch Logs calls an InputLogEvent. A line longer than LINE_BYTES_MAX
-is cut into several events. What could not be kept is said in the log itself, in a line that begins
+The text is what was written, undecodable bytes and colours included; it never holds a newline, so
+a line is always one event, which is what CloudWatch Logs calls an InputLogEvent. A line longer than
+LINE_BYTES_MAX is cut and ends with `… [inservice] cut N bytes`. Of a line that is written over and
+over again with carriage returns, as progress bars are, the last state is kept and one every
+PROGRESS_SECONDS before. What could not be kept is said in the log itself, in a line that begins
 with `[inservice] dropped`. Files rotate by renaming: `x.log`, `x.log.1`, …; the highest number is
 the oldest.
 
 What bounds what:
-- the FIFO: a model that writes while nobody reads drops its own output (`instance.LossyOutput`);
+- the FIFO: a model that writes while nobody reads drops its own output (`output.LossyOutput`);
 - KEPT_BYTES_PER_SECOND with a burst: what is read beyond it is counted and thrown away;
 - READ_BYTES_PER_SECOND: what is written beyond it is not even read, so that one shouting model
   cannot keep the fork server from the others;
@@ -28,6 +30,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from inservice.runtimes.lines import LINE_BYTES_MAX, LineCutter
+
 PIPE_BYTES = 256 * 1024
 """What the FIFO holds while the collector is away. The kernel's default, 64 KiB, is one burst of
 tracebacks; an unprivileged process may ask for up to 1 MiB."""
@@ -40,7 +44,9 @@ minute, so more would only push the useful lines out sooner."""
 READ_BYTES_PER_SECOND = 32 * 1024 * 1024
 """Reading and counting this much costs under 2 % of a core."""
 
-LINE_BYTES_MAX = 32 * 1024
+PROGRESS_SECONDS = 5.0
+"""A progress bar that hangs shows where; 720 lines an hour are no flood."""
+
 FILE_BYTES_MAX = 8 * 1024 * 1024
 FILES = 4
 
@@ -50,8 +56,11 @@ _CONFESSION = re.compile(rb"^\[inservice\] dropped (\d{1,12}) bytes", re.MULTILI
 _CONFESSION_BEGINS = b"[inservice] dropped "
 _CONFESSION_BYTES_MAX = 64
 
+_TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-Z^-~])")
+"""What is said to a terminal about colours, cursors and titles (ECMA-48)."""
+
 _CHUNK_BYTES = 64 * 1024
-_TAIL_BYTES = 16 * 1024
+_TAIL_BYTES = 32 * 1024
 
 
 class Collector:
@@ -65,7 +74,9 @@ class Collector:
         with contextlib.suppress(OSError):  # over this user's allowance: then it holds 64 KiB
             fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._size = os.fstat(self._file).st_size
+        self._lines = LineCutter(LINE_BYTES_MAX)
         self._partial = b""  # the last line, whose end has not been written yet
+        self._progress_at = float("-inf")  # when a line was kept that was then written over
         self._tokens = float(KEPT_BURST_BYTES)
         self._second = 0  # the second that `_read` counts
         self._read = 0  # bytes read in it
@@ -98,9 +109,9 @@ class Collector:
                 self._keep(chunk, time.monotonic())
         except BlockingIOError:
             pass
-        if self._partial:
-            self._write([self._partial])
+        if partial := self._partial + self._lines.end_line():
             self._partial = b""
+            self._write([_shown_last(partial)])
         self._own_up()
         self.close()
 
@@ -119,11 +130,16 @@ class Collector:
             return
         self._tokens -= len(chunk)
         self._own_up()
-        *lines, self._partial = (self._partial + chunk).split(b"\n")
-        if len(self._partial) > LINE_BYTES_MAX:
-            lines.append(self._partial)
-            self._partial = b""
-        self._write(lines)
+        *lines, partial = (self._partial + self._lines.pass_on(chunk)).split(b"\n")
+        lines = [_shown_last(line) for line in lines]
+        # The last carriage return may be half of a line's end, and overwrites nothing yet.
+        over, _, rest = partial[:-1].rpartition(b"\r")
+        self._partial = rest + partial[-1:]
+        if (shown := _shown_last(over)) and now - self._progress_at >= PROGRESS_SECONDS:
+            self._progress_at = now
+            lines.append(shown)
+        if lines:
+            self._write(lines)
 
     def _drop(self, output: bytes) -> None:
         """Count it, and what it confesses. A confession that the end of the read has cut in two is
@@ -133,6 +149,8 @@ class Collector:
             last.startswith(_CONFESSION_BEGINS) and len(last) <= _CONFESSION_BYTES_MAX
         )
         self._partial = last if cut else b""
+        self._dropped_bytes += self._lines.cut_bytes
+        self._lines.end_line()
         whole = output[: len(output) - len(self._partial)]
         self._dropped_bytes += len(whole) + sum(map(int, _CONFESSION.findall(whole)))
 
@@ -147,11 +165,7 @@ class Collector:
     def _write(self, lines: list[bytes]) -> bool:
         """Append with the time. False if the disk is full, and then it is counted as dropped."""
         stamp = b"%d " % (time.time() * 1000)
-        text = b"".join(
-            stamp + line[at : at + LINE_BYTES_MAX] + b"\n"
-            for line in lines
-            for at in range(0, max(len(line), 1), LINE_BYTES_MAX)
-        )
+        text = b"".join(stamp + line + b"\n" for line in lines)
         try:
             if self._size + len(text) > FILE_BYTES_MAX:
                 self._rotate()
@@ -173,13 +187,18 @@ class Collector:
 
 def tail(path: Path, count: int, since: float = 0.0) -> tuple[str, ...]:
     """The last lines from `since` (epoch seconds) on, without their times, and made harmless to
-    show: no control characters."""
+    show: no colours and no control characters."""
     kept: list[str] = []
     for file in (path, _numbered(path, 1)):
         kept = [*_last_lines(file, since), *kept]
         if len(kept) >= count:
             break
     return tuple(kept[-count:])
+
+
+def _shown_last(line: bytes) -> bytes:
+    """What a terminal would show of a line in the end: what follows the last carriage return."""
+    return line.rstrip(b"\r").rpartition(b"\r")[2]
 
 
 def _last_lines(path: Path, since: float) -> Iterator[str]:
@@ -196,7 +215,8 @@ def _last_lines(path: Path, since: float) -> Iterator[str]:
         if not stamp.isdecimal() or int(stamp) < int(since * 1000):
             continue
         yield "".join(
-            c if c.isprintable() or c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in words
+            c if c.isprintable() or c == "\t" else "\N{REPLACEMENT CHARACTER}"
+            for c in _TERMINAL.sub("", words)
         )
 
 

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import msgspec
 
-from inservice.runtimes import daemon, instance_log, records
+from inservice.runtimes import daemon, instance_log, records, remains
 from inservice.runtimes.base import (
     Handle,
     InstanceState,
@@ -40,6 +40,7 @@ from inservice.runtimes.images import image_for
 from inservice.runtimes.ping import ping
 from inservice.runtimes.protocol import Command, Hello, Launch, Prepare, Reply, Retire, ShutDown
 from inservice.runtimes.records import Exit, Places, Ready, Record
+from inservice.threads import Threads
 
 ENTRY = "inservice.modelserver.main:run"
 """What an instance runs. Named, not imported: only the new process ever loads the model server."""
@@ -61,7 +62,8 @@ Of Python's own, unbuffered output is what every instance has anyway."""
 _log = logging.getLogger(__name__)
 
 PROBES_KEPT = 8
-LINES_SHOWN = 30
+LINES_SHOWN = 120
+"""A traceback through a framework has a hundred lines, and the user's own is among the first."""
 
 _FORK_SERVER_SECONDS = 20.0
 """A new fork server listens after 0.1 s; this is for a host that is busy or cold."""
@@ -86,6 +88,10 @@ _SEEN_SECONDS = 5.0
 """How often `look` makes sure that a fork server is there to keep the instances' output."""
 
 
+_ERRNO = re.compile(r"\[Errno (\d{1,3})\]")
+"""What a fork server that could not begin says of it on its last line, if it was the system."""
+
+
 class _NotStartedError(Exception):
     """A fork server that was started has ended before it listened."""
 
@@ -103,6 +109,7 @@ class ProcessRuntime:
         self._entry = entry
         self._probes: dict[str, deque[Probe]] = {}
         self._starting = asyncio.Lock()
+        self._threads = Threads("instances", 2)
         self._seen_at = float("-inf")
 
     # ── the four verbs, and handles ──────────────────────────────────────────────────────────
@@ -127,7 +134,8 @@ class ProcessRuntime:
             _LAUNCH_SECONDS,
         )
         if reply.record is None:
-            raise LaunchFailed(f"Instance '{spec.instance_id}' could not start: {reply.error}")
+            words = f"Instance '{spec.instance_id}' could not start: {reply.error}"
+            raise LaunchFailed(words) from _cause(reply)
         return records.handle_of(reply.record)
 
     async def handles(self) -> Sequence[Handle]:
@@ -149,7 +157,7 @@ class ProcessRuntime:
             return await self._post_mortem(record)
         probes = self._probes.setdefault(record.instance_id, deque(maxlen=PROBES_KEPT))
         answer = await ping(record.address)
-        probes.append(answer.probe)
+        probes.extend(probes.pop().before(answer.probe) if probes else (answer.probe,))
         if answer.probe.outcome != "200" and not records.is_alive(record):
             return await self._post_mortem(record)
         ready = records.read(self._places.ready(record.instance_id), Ready)
@@ -195,10 +203,11 @@ class ProcessRuntime:
         )
         reply = await self._tell(command, grace_seconds + _LAUNCH_SECONDS)
         if reply.error is not None:
-            raise LaunchFailed(f"Instance '{record.instance_id}' could not be ended: {reply.error}")
+            words = f"Instance '{record.instance_id}' could not be ended: {reply.error}"
+            raise LaunchFailed(words) from _cause(reply)
         self._probes.pop(record.instance_id, None)
         abandoned = self._places.abandoned(record.instance_id, record.cookie)
-        await asyncio.to_thread(shutil.rmtree, abandoned, ignore_errors=True)
+        await self._threads.run(shutil.rmtree, abandoned, ignore_errors=True)
 
     # ── the fork server ──────────────────────────────────────────────────────────────────────
 
@@ -211,17 +220,18 @@ class ProcessRuntime:
         command = Hello() if image is None else Prepare(preimports=image_for(image).preimports)
         reply = await self._tell(command, _LAUNCH_SECONDS)
         if reply.error is not None:
-            raise LaunchFailed(reply.error)
+            raise LaunchFailed(reply.error) from _cause(reply)
 
     async def shut_down(self, grace_seconds: float) -> None:
         """End every instance and the fork server itself; nothing of this runtime is left running.
 
         Records of instances stay, as those of instances that are gone. If the fork server died and
-        left instances, a new one is started to end them.
+        left instances, or what they had started, a new one is started to end them.
         """
         command = ShutDown(grace_seconds=grace_seconds)
         seconds = grace_seconds + _LAUNCH_SECONDS
-        if any(records.is_alive(record) for record in self._places.records()):
+        known = list(self._places.records())
+        if any(map(records.is_alive, known)) or remains.are_left(known):
             reply = await self._tell(command, seconds)
         else:
             try:
@@ -279,24 +289,30 @@ class ProcessRuntime:
             with contextlib.suppress(OSError, EOFError):
                 await self._ask(Hello(), _FORK_SERVER_SECONDS)
                 return  # another task was here first
-            await asyncio.to_thread(self._spawn_fork_server)
+            await self._threads.run(self._spawn_fork_server)
 
     def _spawn_fork_server(self) -> None:
         for abandoned in self._places.instances.glob("*.gone"):
             shutil.rmtree(abandoned, ignore_errors=True)
         kept = {name: value for name, value in os.environ.items() if name in KEPT_FROM_HOST}
         command = [sys.executable, "-I", "-m", daemon.__name__, str(self._places.run_dir)]
-        started = subprocess.run(  # noqa: S603  # our own interpreter and module
-            command,
-            env=kept,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_FORK_SERVER_SECONDS,
-            check=False,
-        )
+        try:
+            started = subprocess.run(  # noqa: S603  # our own interpreter and module
+                command,
+                env=kept,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_FORK_SERVER_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as late:
+            words = f"it did not start within {_FORK_SERVER_SECONDS:g} seconds"
+            raise _NotStartedError(words) from TimeoutError(str(late))
         if started.returncode not in (0, daemon.ALREADY_RUNNING):
-            words = started.stderr.decode(errors="replace").strip().splitlines()
-            raise _NotStartedError(" ".join(["it did not start", *words[-1:]]))
+            last = started.stderr.decode(errors="replace").strip().splitlines()[-1:]
+            number = _ERRNO.search(" ".join(last))
+            cause = OSError(int(number[1]), os.strerror(int(number[1]))) if number else None
+            raise _NotStartedError(" ".join(["it did not start", *last])) from cause
 
     async def _be_kept(self) -> None:
         """Have a fork server that keeps the instances' output, or go on without one.
@@ -355,6 +371,10 @@ class ProcessRuntime:
                 return Exit(at=time.time())
             await asyncio.sleep(0.005)
         return end
+
+
+def _cause(reply: Reply) -> OSError | None:
+    return None if reply.errno is None else OSError(reply.errno, os.strerror(reply.errno))
 
 
 def _environment(spec: LaunchSpec) -> dict[str, str]:

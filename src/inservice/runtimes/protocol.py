@@ -65,6 +65,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pid: int  # the fork server's own
     record: Record | None = None
     error: str | None = None
+    errno: int | None = None  # of the system call that failed, where it was one
 
 
 class Newborn(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ from inservice.hosting.endpoint_config import EndpointConfig
 from inservice.hosting.model import Model
 from inservice.identity.principal import AccessKey
 from inservice.routing import EndpointKey
+from inservice.store.client_logs import ClientLogsReading, ClientLogsWriting
 
 
 class StoreRefused(Exception):
@@ -116,6 +117,26 @@ class Page:
     end: Position | None
 
 
+AlarmName = tuple[str, str, str]
+"""(account, region, exact name)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmQuery:
+    """Alarms of one account in a region, by name. None: no such filter."""
+
+    account: str
+    region: str
+    limit: int | None = None
+    names: tuple[str, ...] | None = None
+    prefix: str = ""
+    after: str | None = None  # the last name of the page before
+    state: str | None = None  # StateValue
+    mentioning: str | None = None
+    """A member or a text that the document has, as JSON: `"AlarmRule"`. Whoever asks looks again:
+    it may stand for something else."""
+
+
 @dataclass(frozen=True, slots=True)
 class EndpointRecord:
     """An endpoint, the deployment that moves or keeps it, and what was last seen of it.
@@ -152,6 +173,7 @@ class Commit:
     endpoints: frozenset[EndpointKey]
     access_keys: bool
     images: frozenset[str] = frozenset()  # of models that are new: what may be launched next
+    alarms: frozenset[AlarmName] = frozenset()
 
 
 class Reading(Protocol):
@@ -206,8 +228,13 @@ class Reading(Protocol):
         """The document of one alarm; None if there is none."""
         ...
 
-    def alarms(self, account: str, region: str) -> Mapping[str, Mapping[str, Any]]:
-        """The document of every alarm, by name, sorted."""
+    def alarms(self, query: AlarmQuery) -> Mapping[str, Mapping[str, Any]]:
+        """The documents of alarms, by name, sorted. What it costs is what it gives, but for a
+        filter by `mentioning`, for which the database reads all."""
+        ...
+
+    def alarm_count(self, account: str, region: str) -> int:
+        """How many alarms there are."""
         ...
 
     def access_keys(self) -> Sequence[AccessKey]:
@@ -216,6 +243,11 @@ class Reading(Protocol):
 
     def set_aside(self) -> Sequence[SetAside]:
         """What could not be read, the oldest first."""
+        ...
+
+    @property
+    def client_logs(self) -> ClientLogsReading:
+        """The logs that clients write, and their dashboards."""
         ...
 
 
@@ -256,14 +288,29 @@ class Transaction(Reading, Protocol):
         """
         ...
 
+    def add_event(self, record: EndpointRecord, event: Event) -> None:
+        """Tell what happened to an endpoint beside its decisions.
+
+        Nothing happens if this incarnation of the endpoint is gone.
+        """
+        ...
+
     def set_tags(self, arn: ResourceArn, tags: Mapping[str, str]) -> None:
         """These are the tags of the resource from now on."""
         ...
 
     def save_alarm(
-        self, account: str, region: str, name: str, *, state: str, document: Mapping[str, Any]
+        self,
+        account: str,
+        region: str,
+        name: str,
+        *,
+        state: str,
+        document: Mapping[str, Any],
+        announce: bool = True,
     ) -> None:
-        """Keep an alarm, in place of any of that name."""
+        """Keep an alarm, in place of any of that name. Announced after the commit unless the
+        caller is the controller, which knows what it decided."""
         ...
 
     def delete_alarm(self, account: str, region: str, name: str) -> None:
@@ -276,6 +323,11 @@ class Transaction(Reading, Protocol):
 
     def delete_access_key(self, key_id: str) -> None:
         """Forget an access key; nothing happens if there is none."""
+        ...
+
+    @property
+    def client_logs(self) -> ClientLogsWriting:
+        """The logs that clients write, and their dashboards."""
         ...
 
 
@@ -291,7 +343,8 @@ class Store(Protocol):
     def transaction(self) -> AbstractContextManager[Transaction]: ...
 
     def on_commit(self, listener: Callable[[Commit], None]) -> None:
-        """Have `listener` called after each commit that touched an endpoint or an access key.
+        """Have `listener` called after each commit that touched an endpoint, an access key or an
+        alarm.
 
         It runs in the thread that committed, before `transaction()` returns, so it must be quick
         and must not raise.

@@ -106,7 +106,7 @@ class Database:
                 self._cache.drop(rows.forgotten)
         finally:
             self._writer_lock.release()
-        if rows.commit.endpoints or rows.commit.access_keys:
+        if rows.commit.endpoints or rows.commit.access_keys or rows.commit.alarms:
             for listener in self._listeners:
                 listener(rows.commit)
 

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, RowMapping, Table, delete, func, insert, select, update
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.sql.elements import ColumnElement
 
 from inservice.deployment.events import Event
@@ -29,20 +28,23 @@ from inservice.hosting.endpoint_config import EndpointConfig
 from inservice.hosting.model import Model
 from inservice.identity.principal import AccessKey, Principal
 from inservice.routing import EndpointKey
-from inservice.seals import broken_seals, key_text, sealed, seals_of
+from inservice.seals import key_text, sealed
 from inservice.store import tables
 from inservice.store.base import (
     EVENTS_KEPT,
+    AlarmName,
+    AlarmQuery,
     Commit,
     EndpointRecord,
     ListQuery,
     Page,
-    RecordDamaged,
     SetAside,
     StaleDecision,
 )
+from inservice.store.client_log_rows import ClientLogRows, WritableClientLogRows
 from inservice.store.listing import page_of
 from inservice.store.records import Codec
+from inservice.store.sealed_rows import sealed_rows
 from inservice.store.secrets import SecretBox
 
 _MODELS = Codec(Model)
@@ -111,12 +113,12 @@ class Rows:
     ) -> Sequence[tuple[int, Event]]:
         table = tables.deployment_events
         later = (*_is(table, key), table.c.number > after)
-        rows = self._sealed(table, ("seal",), *later, order_by=table.c.number, limit=limit)
+        rows = self._sealed(table, ("seal",), *later, order_by=(table.c.number,), limit=limit)
         return [(row["number"], _EVENTS.decode(row["body"])) for row in rows]
 
     def tags(self, arn: ResourceArn) -> Mapping[str, str]:
         table = tables.tags
-        rows = self._sealed(table, ("seal",), table.c.arn == str(arn), order_by=table.c.key)
+        rows = self._sealed(table, ("seal",), table.c.arn == str(arn), order_by=(table.c.key,))
         return {row["key"]: row["value"] for row in rows}
 
     def alarm_states(self, account: str, region: str, names: Sequence[str]) -> Mapping[str, str]:
@@ -134,10 +136,28 @@ class Rows:
         found = self._sealed(tables.alarms, ("seal",), *_owned(account, region), is_it)
         return msgspec.json.decode(found[0]["body"]) if found else None
 
-    def alarms(self, account: str, region: str) -> Mapping[str, Mapping[str, Any]]:
-        by_name = tables.alarms.c.name
-        rows = self._sealed(tables.alarms, ("seal",), *_owned(account, region), order_by=by_name)
+    def alarms(self, query: AlarmQuery) -> Mapping[str, Mapping[str, Any]]:
+        columns = tables.alarms.c
+        wanted = [*_owned(query.account, query.region)]
+        if query.names is not None:
+            wanted.append(columns.name.in_(query.names))
+        if query.prefix:
+            wanted.append(columns.name >= query.prefix)
+            if (beyond := _beyond(query.prefix)) is not None:
+                wanted.append(columns.name < beyond)
+        if query.after is not None:
+            wanted.append(columns.name > query.after)
+        if query.state is not None:
+            wanted.append(columns.state == query.state)
+        if query.mentioning is not None:
+            wanted.append(columns.body.contains(query.mentioning, autoescape=True))
+        order, limit = (columns.name,), query.limit
+        rows = self._sealed(tables.alarms, ("seal",), *wanted, order_by=order, limit=limit)
         return {row["name"]: msgspec.json.decode(row["body"]) for row in rows}
+
+    def alarm_count(self, account: str, region: str) -> int:
+        count = select(func.count()).select_from(tables.alarms).where(*_owned(account, region))
+        return int(self._sql().execute(count).scalar_one())
 
     def access_keys(self) -> Sequence[AccessKey]:
         return [
@@ -153,11 +173,15 @@ class Rows:
         ]
 
     def set_aside(self) -> Sequence[SetAside]:
-        rows = self._sealed(tables.set_aside, ("seal",), order_by=tables.set_aside.c.at)
+        rows = self._sealed(tables.set_aside, ("seal",), order_by=(tables.set_aside.c.at,))
         return [
             SetAside(row["table"], "/".join(msgspec.json.decode(row["key"])), row["why"], row["at"])
             for row in rows
         ]
+
+    @property
+    def client_logs(self) -> ClientLogRows:
+        return ClientLogRows(self._sql)
 
     def _body(self, table: Table, arn: ResourceArn) -> str:
         found = self._sealed(
@@ -172,24 +196,10 @@ class Rows:
         table: Table,
         seals: tuple[str, ...],
         *where: ColumnElement[bool],
-        order_by: ColumnElement[Any] | None = None,
+        order_by: Sequence[ColumnElement[Any]] = (),
         limit: int | None = None,
     ) -> Sequence[RowMapping]:
-        """The columns under these seals, of the rows that there are. Raises RecordDamaged for a row
-        that a seal does not hold of."""
-        covered = {column for name in seals for column in seals_of(table)[name]}
-        columns = [c for c in table.columns if c.name in covered or c.name in seals]
-        rows = self._sql().execute(select(*columns).where(*where).order_by(order_by).limit(limit))
-        try:
-            found = rows.mappings().all()
-        except OperationalError as error:
-            if "Could not decode" in str(error):  # a changed bit made text that is no UTF-8
-                raise RecordDamaged(table.name, ["?"]) from error
-            raise
-        for row in found:
-            if broken_seals(table, row):
-                raise RecordDamaged(table.name, [row[key.name] for key in table.primary_key])
-        return found
+        return sealed_rows(self._sql(), table, seals, *where, order_by=order_by, limit=limit)
 
 
 class WritableRows(Rows):
@@ -205,12 +215,16 @@ class WritableRows(Rows):
         self._announced: set[EndpointKey] = set()
         self._access_keys_changed = False
         self._images: set[str] = set()
+        self._alarms: set[AlarmName] = set()
 
     @property
     def commit(self) -> Commit:
         """What this transaction touched so far."""
         return Commit(
-            frozenset(self._announced), self._access_keys_changed, frozenset(self._images)
+            endpoints=frozenset(self._announced),
+            access_keys=self._access_keys_changed,
+            images=frozenset(self._images),
+            alarms=frozenset(self._alarms),
         )
 
     def add_model(self, model: Model) -> None:
@@ -243,7 +257,7 @@ class WritableRows(Rows):
             facts=_FACTS.encode(Facts()),
             **_endpoint_columns(decision),
         )
-        self._append(decision)
+        self._append(decision.endpoint, decision.events)
         self._announced.add((endpoint.account, endpoint.region, endpoint.name))
 
     def save_endpoint(
@@ -275,7 +289,7 @@ class WritableRows(Rows):
             self._delete_tags(record.endpoint.arn)
             self._delete_set_aside(table, record.key)
         else:
-            self._append(decision)
+            self._append(decision.endpoint, decision.events)
         if announce:
             self._announced.add(record.key)
 
@@ -296,20 +310,29 @@ class WritableRows(Rows):
         )
 
     def save_alarm(
-        self, account: str, region: str, name: str, *, state: str, document: Mapping[str, Any]
+        self,
+        account: str,
+        region: str,
+        name: str,
+        *,
+        state: str,
+        document: Mapping[str, Any],
+        announce: bool = True,
     ) -> None:
-        self.delete_alarm(account, region, name)
+        self._delete_alarm(account, region, name)
         key = {"account": account, "region": region, "name": name}
         body = msgspec.json.encode(document).decode()
         self._insert(tables.alarms, [{**key, "state": state, "body": body}])
+        if announce:
+            self._alarms.add((account, region, name))
 
     def delete_alarm(self, account: str, region: str, name: str) -> None:
-        columns = tables.alarms.c
-        self._sql().execute(
-            delete(tables.alarms).where(
-                columns.account == account, columns.region == region, columns.name == name
-            )
-        )
+        self._delete_alarm(account, region, name)
+        self._alarms.add((account, region, name))
+
+    def _delete_alarm(self, account: str, region: str, name: str) -> None:
+        is_it = (*_owned(account, region), tables.alarms.c.name == name)
+        self._sql().execute(delete(tables.alarms).where(*is_it))
 
     def add_access_key(self, key: AccessKey) -> None:
         self.delete_access_key(key.id)
@@ -327,6 +350,10 @@ class WritableRows(Rows):
         table = tables.access_keys
         self._sql().execute(delete(table).where(table.c.id == key_id))
         self._access_keys_changed = True
+
+    @property
+    def client_logs(self) -> WritableClientLogRows:
+        return WritableClientLogRows(self._sql)
 
     def _add_named(self, table: Table, arn: ResourceArn, **columns: Any) -> None:
         """There is one writer, so a name that is free when asked for is free when taken."""
@@ -347,11 +374,19 @@ class WritableRows(Rows):
         self._delete_set_aside(table, key)
         self._forget(table, key)
 
-    def _append(self, decision: Decision) -> None:
+    def add_event(self, record: EndpointRecord, event: Event) -> None:
+        there = select(tables.endpoints.c.version).where(
+            *_is(tables.endpoints, record.key),
+            tables.endpoints.c.generation == record.endpoint.generation,
+        )
+        if self._sql().execute(there).first() is not None:
+            self._append(record.endpoint, (event,))
+
+    def _append(self, endpoint: Endpoint, events: Sequence[Event]) -> None:
         """Add the events to those of the endpoint, and drop the oldest beyond EVENTS_KEPT."""
-        if not decision.events:
+        if not events:
             return
-        endpoint, table = decision.endpoint, tables.deployment_events
+        table = tables.deployment_events
         key = endpoint.account, endpoint.region, endpoint.name
         last = (
             self._sql()
@@ -361,7 +396,7 @@ class WritableRows(Rows):
         identity = {"account": key[0], "region": key[1], "name_key": name_key(key[2])}
         rows = [
             {**identity, "number": number, "body": _EVENTS.encode(event)}
-            for number, event in enumerate(decision.events, start=last + 1)
+            for number, event in enumerate(events, start=last + 1)
         ]
         self._insert(table, rows)
         oldest_kept = last + len(rows) - EVENTS_KEPT
@@ -422,6 +457,16 @@ def _key(record: EndpointRecord) -> dict[str, Any]:
 def _owned(account: str, region: str) -> tuple[ColumnElement[bool], ...]:
     columns = tables.alarms.c
     return columns.account == account, columns.region == region
+
+
+def _beyond(prefix: str) -> str | None:
+    """The first text, by code points, that is after all with this prefix; None if there is none."""
+    kept = prefix.rstrip("\U0010ffff")
+    if not kept:
+        return None
+    following = ord(kept[-1]) + 1
+    # What follows U+D7FF in UTF-8 is U+E000: between them are surrogates, which are no text.
+    return kept[:-1] + chr(0xE000 if following == 0xD800 else following)
 
 
 def _endpoint_columns(decision: Decision) -> dict[str, Any]:

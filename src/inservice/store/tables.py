@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from inservice.seals import seal_column
 
-REVISION = "0002"
+REVISION = "0003"
 """The migration that this code expects. A test holds it against the newest file."""
 
 metadata = MetaData()
@@ -158,4 +158,62 @@ set_aside = Table(
     Column("at", Double, nullable=False),
     Column("row", Text, nullable=False),  # as it was found, as JSON
     seal_column("seal", "why", "at", "row"),
+)
+
+log_groups = Table(
+    "log_groups",
+    metadata,
+    Column("account", _Account, primary_key=True),
+    Column("region", _Text, primary_key=True),
+    Column("name", _Text, primary_key=True),
+    Column("body", Text, nullable=False),
+    seal_column("seal", "body"),
+)
+
+log_streams = Table(
+    "log_streams",
+    metadata,
+    Column("account", _Account, primary_key=True),
+    Column("region", _Text, primary_key=True),
+    Column("group_name", _Text, primary_key=True),
+    Column("name", _Text, primary_key=True),
+    Column("body", Text, nullable=False),
+    seal_column("seal", "body"),
+)
+
+log_batches = Table(
+    "log_batches",
+    metadata,
+    Column("account", _Account, primary_key=True),
+    Column("region", _Text, primary_key=True),
+    Column("group_name", _Text, primary_key=True),
+    Column("stream_name", _Text, primary_key=True),
+    Column(
+        "number", BigInteger, primary_key=True, autoincrement=False
+    ),  # 1, 2, 3 … within the stream
+    Column("first_at", BigInteger, nullable=False),  # epoch milliseconds
+    Column("last_at", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    seal_column("place_seal", "first_at", "last_at"),
+    seal_column("body_seal", "body"),
+    Index(
+        "log_batches_by_time",
+        "account",
+        "region",
+        "group_name",
+        "stream_name",
+        "first_at",
+        "number",
+    ),
+)
+
+dashboards = Table(
+    "dashboards",
+    metadata,
+    Column("account", _Account, primary_key=True),
+    Column("partition", _Text, primary_key=True),  # they are the same in all regions of one
+    Column("name", _Text, primary_key=True),
+    Column("modified_at", Double, nullable=False),
+    Column("body", Text, nullable=False),
+    seal_column("seal", "modified_at", "body"),
 )

@@ -66,6 +66,8 @@ class FakeHost:
         """Every launch that started something, in order."""
         self.refuses_to_launch: str | None = None
         """Set to have launches fail with this reason."""
+        self.refuses_because: OSError | None = None
+        """And because of this."""
         self._instances: dict[str, _Instance] = {}
         self._scripts: list[tuple[str, Script]] = []
         self._pids = itertools.count(100)
@@ -119,7 +121,7 @@ class FakeHost:
     def start(self, spec: LaunchSpec) -> _Instance:
         """A new instance by its script."""
         if self.refuses_to_launch is not None:
-            raise LaunchFailed(self.refuses_to_launch)
+            raise LaunchFailed(self.refuses_to_launch) from self.refuses_because
         scripts = (
             s for pattern, s in reversed(self._scripts) if fnmatchcase(spec.instance_id, pattern)
         )
@@ -189,7 +191,8 @@ class FakeRuntime:
             assert instance.dead is not None
             return instance.dead
         outcome = self._outcome(instance)
-        instance.probes.append(Probe(self._host.clock.now(), outcome, 0.1))
+        probe, probes = Probe(self._host.clock.now(), outcome, 0.1), instance.probes
+        probes.extend(probes.pop().before(probe) if probes else (probe,))
         if outcome == "200":
             instance.ready_at = instance.ready_at or self._host.clock.now()
             state = InstanceState.READY

@@ -24,7 +24,7 @@ from inservice.deployment.policy import (
     policy_of,
 )
 from inservice.deployment.state import Decision
-from inservice.errors import ResourceLimitExceeded, ValidationException
+from inservice.errors import NotImplementedYet, ResourceLimitExceeded, ValidationException
 from inservice.hosting.endpoint import EndpointStatus
 
 COUNT, PERCENT = "INSTANCE_COUNT", "CAPACITY_PERCENT"
@@ -307,13 +307,26 @@ class TestCalls:
         deleting = begin_delete(endpoint, now.deployment, now=1.0)
         assert deleting.endpoint.status is EndpointStatus.DELETING
 
-    def test_the_same_config_name_is_refused(self) -> None:
+    def test_the_config_that_serves_is_refused(self) -> None:
         now = serving()
-        config = config_of("old", {"v0": (4, 1)})
+        config = now.endpoint.config
         with pytest.raises(ValidationException, match="uses it already"):
             begin_update(
                 now.endpoint, now.deployment, config, models_of(config), alarms={}, now=1.0
             )
+
+    @pytest.mark.parametrize("later", [0.0, 1.0], ids=["at once, but another", "the same, later"])
+    def test_a_config_of_the_name_of_the_one_that_serves_is_another(self, later: float) -> None:
+        """Who deletes a config and makes it again means what it says now."""
+        now = serving()
+        old = now.endpoint.config
+        document = old.document if later else {**old.document, "KmsKeyId": "k"}
+        config = replace(old, created_at=old.created_at + later, document=document)
+        begun = begin_update(
+            now.endpoint, now.deployment, config, models_of(config), alarms={}, now=2.0
+        )
+        assert begun.endpoint.status is EndpointStatus.UPDATING
+        assert {f.id for f in begun.deployment.new}.isdisjoint(f.id for f in now.endpoint.fleets)
 
     def test_a_rollback_failed_endpoint_may_go_to_any_config(self) -> None:
         now = serving()
@@ -417,16 +430,38 @@ class TestCalls:
     @pytest.mark.parametrize(
         ("wish", "words"),
         [
-            ({"VariantName": "nobody", "DesiredWeight": 1.0}, "Could not find variant"),
+            (
+                {"VariantName": "nobody", "DesiredWeight": 1.0},
+                'The variant name.s. "nobody" is/are not present within endpoint .* "old"[.]',
+            ),
             ({"VariantName": "v0", "DesiredInstanceCount": 0}, "DesiredInstanceCount"),
             ({"VariantName": "v0", "DesiredWeight": 0.0}, "above zero"),
             ({"VariantName": "v0", "DesiredWeight": -1.0}, "zero or more"),
-            ({"VariantName": "v0", "ServerlessUpdateConfig": {}}, "ServerlessUpdateConfig"),
         ],
     )
     def test_weights_and_capacities_refused(self, wish: dict[str, Any], words: str) -> None:
         now = serving()
         with pytest.raises(ValidationException, match=words):
+            begin_update_weights_and_capacities(now.endpoint, now.deployment, [wish], now=1.0)
+
+    def test_a_variant_wished_for_twice_is_refused(self) -> None:
+        now = serving()
+        wishes = [{"VariantName": "v0", "DesiredWeight": weight} for weight in (1.0, 2.0)]
+        words = 'The variant name "v0" was non-unique within the request.'
+        with pytest.raises(ValidationException) as refused:
+            begin_update_weights_and_capacities(now.endpoint, now.deployment, wishes, now=1.0)
+        assert refused.value.message == words
+
+    def test_every_variant_that_is_not_there_is_named(self) -> None:
+        now = serving()
+        wishes = [{"VariantName": name, "DesiredWeight": 1.0} for name in ("b", "v0", "a")]
+        with pytest.raises(ValidationException, match='"b, a" is/are not present'):
+            begin_update_weights_and_capacities(now.endpoint, now.deployment, wishes, now=1.0)
+
+    def test_serverless_capacities_are_not_here(self) -> None:
+        now = serving()
+        wish = {"VariantName": "v0", "ServerlessUpdateConfig": {}}
+        with pytest.raises(NotImplementedYet, match="ServerlessUpdateConfig"):
             begin_update_weights_and_capacities(now.endpoint, now.deployment, [wish], now=1.0)
 
     def test_more_instances_than_the_quota_are_refused(self) -> None:

@@ -8,7 +8,7 @@ import botocore.session
 import pytest
 from botocore.model import ListShape, Shape, StructureShape
 
-from inservice.errors import ValidationException
+from inservice.errors import NotImplementedYet
 from inservice.hosting.fields import SHAPES, Field, Standing, refuse_unsupported
 
 MODEL = botocore.session.get_session().get_service_model("sagemaker")
@@ -51,19 +51,19 @@ def test_a_refusal_names_the_field_and_where_it_stands() -> None:
         ],
     }
     with pytest.raises(
-        ValidationException,
+        NotImplementedYet,
         match=r"InService does not support 'ProductionVariants\[1\]\.ServerlessConfig' yet: ",
     ):
         refuse_unsupported("CreateEndpointConfigInput", document)
 
 
 def test_a_value_that_does_not_run_here_is_named() -> None:
-    with pytest.raises(ValidationException, match="the value 'KV_AWARE' at 'RoutingStrategy'"):
+    with pytest.raises(NotImplementedYet, match="the value 'KV_AWARE' at 'RoutingStrategy'"):
         refuse_unsupported("ProductionVariantRoutingConfig", {"RoutingStrategy": "KV_AWARE"})
 
 
 def test_a_member_without_a_row_is_refused() -> None:
-    with pytest.raises(ValidationException, match="'NewIn2031'"):
+    with pytest.raises(NotImplementedYet, match="'NewIn2031'"):
         refuse_unsupported("ContainerDefinition", {"NewIn2031": True})
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from inservice.deployment.state import Decision, Phase
-from inservice.errors import ValidationException
+from inservice.errors import NotImplementedYet, ValidationException
 from inservice.hosting.endpoint import EndpointStatus
 from inservice.store.base import Commit, EndpointRecord, StaleDecision, Store
 
@@ -316,7 +316,7 @@ def test_what_serverless_endpoints_are_asked_is_refused(perform: Perform, store:
     create(perform)
     settle(store)
     wish = {"VariantName": "AllTraffic", "ServerlessUpdateConfig": {"MaxConcurrency": 1}}
-    with pytest.raises(ValidationException, match="ServerlessUpdateConfig"):
+    with pytest.raises(NotImplementedYet, match="ServerlessUpdateConfig"):
         perform(
             "UpdateEndpointWeightsAndCapacities",
             EndpointName="Demo",

@@ -39,6 +39,12 @@ def test_what_is_about_to_be_launched_is_there_too_with_what_hinders_it() -> Non
     assert "Pid" not in shown[1]
 
 
+def test_what_a_launch_waits_for_is_shown_too() -> None:
+    facts = FleetFacts(starting={1: 0.0}, notes={1: "the host is out of processes (EAGAIN)"})
+    (shown,) = instances_of("a1-2-v", [], facts, DEPLOYMENT)
+    assert shown["LastLine"] == "the host is out of processes (EAGAIN)"
+
+
 def test_restarts_and_how_the_last_one_ended() -> None:
     again = replace(READY, state="Starting", restarts=1, ending="exit code 1", last_line="no x")
     looping = replace(DEPLOYMENT, attempts={"a1-2-v/0": Attempts(4, 1.0, 2.0)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inservice.modelserver.encoding import Unacceptable
+from inservice.modelserver.encoding import Table, Unacceptable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ def load(model_dir: Path) -> Any:
     joblib reads plain pickles as well, so it is tried for every name.
     """
     named = [path for name in NAMES if (path := model_dir / name).is_file()]
-    others = [p for p in sorted(model_dir.glob("*")) if p.suffix in SUFFIXES and p.is_file()]
+    others = [p for p in sorted(model_dir.glob("[!.]*")) if p.suffix in SUFFIXES and p.is_file()]
     found = named or others
     if not found:
         raise NoModel(
@@ -48,7 +48,7 @@ def load(model_dir: Path) -> Any:
 def predict(value: Any, model: Any) -> Any:
     """`model.predict` on rows. What scikit-learn finds wrong with them is the caller's: 400."""
     try:
-        return model.predict(as_rows(value))
+        return model.predict(as_rows(value, model))
     except ValueError as error:
         raise Unacceptable(400, f"{type(model).__name__} cannot predict this: {error}") from error
 
@@ -57,12 +57,13 @@ def predict_batch(values: Sequence[Any], model: Any) -> list[Any]:
     """One prediction over the rows of many requests, cut up again; one by one if they differ."""
     import numpy as np
 
-    rows = [as_rows(value) for value in values]
+    if len(values) == 1 or not all(isinstance(value, np.ndarray) for value in values):
+        raise NotAlike
+    rows = [as_rows(value, model) for value in values]
     first = rows[0]
-    alike = all(
+    if not all(
         r.ndim == 2 and r.shape[1:] == first.shape[1:] and r.dtype == first.dtype for r in rows
-    )
-    if len(rows) == 1 or first.ndim != 2 or not alike:
+    ):
         raise NotAlike
     predictions = model.predict(np.concatenate(rows))
     cuts = np.cumsum([len(r) for r in rows])[:-1]
@@ -73,12 +74,51 @@ class NotAlike(Exception):
     """These requests cannot share one prediction."""
 
 
-def as_rows(value: Any) -> np.ndarray[Any, Any]:
+def as_rows(value: Any, model: Any) -> Any:
     """Numbers in one dimension are one row; words in one dimension are a column of documents."""
     import numpy as np
 
-    array = np.asarray(value)
-    return array.reshape(1, -1) if array.ndim < 2 and array.dtype.kind in "biuf" else array
+    if isinstance(value, Table):
+        return _as_frame(value, model)
+    if isinstance(value, list | tuple | int | float | str):
+        value = np.asarray(value)
+    if not isinstance(value, np.ndarray):  # a frame or a sparse matrix, which the model knows
+        return value
+    return value.reshape(1, -1) if value.ndim < 2 and value.dtype.kind in "biuf" else value
+
+
+def _as_frame(table: Table, model: Any) -> Any:
+    """A table as the model was fitted: by the names of its columns if it knows them.
+
+    Without pandas the columns are put into the model's order. Raises ValueError for one that is
+    missing.
+    """
+    names = getattr(model, "feature_names_in_", None)
+    if names is None:
+        return _without_gaps(table.rows)
+    try:
+        import pandas as pd  # type: ignore[import-untyped,import-not-found,unused-ignore]
+    except ImportError:
+        places = {name: place for place, name in enumerate(table.columns)}
+        if missing := [str(name) for name in names if name not in places]:
+            raise ValueError(f"the columns {', '.join(missing)} are missing") from None
+        return _without_gaps([[row[places[name]] for name in names] for row in table.rows])
+    if missing := [str(name) for name in names if name not in table.columns]:
+        raise ValueError(f"the columns {', '.join(missing)} are missing")
+    return pd.DataFrame(table.rows, columns=table.columns)[list(names)]
+
+
+def _without_gaps(rows: list[list[Any]]) -> np.ndarray[Any, Any]:
+    """An array, with NaN for what is missing among numbers."""
+    import numpy as np
+
+    array = np.array(rows)
+    if array.dtype.kind != "O":
+        return array
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError):
+        return array
 
 
 def _contents(model_dir: Path) -> str:

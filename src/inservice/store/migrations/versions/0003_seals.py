@@ -1,6 +1,6 @@
 """Seals for every row, who the database is, and what was set aside.
 
-Revision: 0002
+Revision: 0003
 """
 
 import secrets
@@ -11,8 +11,8 @@ from alembic import op
 
 from inservice.seals import SEAL_CHARACTERS, sealed
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 NAMED = ("account", "region", "name_key")
@@ -24,6 +24,10 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "tags": ("arn", "key"),
     "access_keys": ("id",),
     "alarms": ("account", "region", "name"),
+    "log_groups": ("account", "region", "name"),
+    "log_streams": ("account", "region", "group_name", "name"),
+    "log_batches": ("account", "region", "group_name", "stream_name", "number"),
+    "dashboards": ("account", "partition", "name"),
 }
 SEALS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "models": {"line_seal": ("name", "arn", "created_at"), "body_seal": ("body",)},
@@ -37,10 +41,14 @@ SEALS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "tags": {"seal": ("value",)},
     "access_keys": {"seal": ("account", "principal", "secret", "session_token", "expires_at")},
     "alarms": {"seal": ("state", "body")},
+    "log_groups": {"seal": ("body",)},
+    "log_streams": {"seal": ("body",)},
+    "log_batches": {"place_seal": ("first_at", "last_at"), "body_seal": ("body",)},
+    "dashboards": {"seal": ("modified_at", "body")},
     "identity": {"seal": ("store", "commits", "definitions")},
     "set_aside": {"seal": ("why", "at", "row")},
 }
-"""What 0001 made, sealed as this version seals it. What a later version changes, it changes."""
+"""What was made before, sealed as this version seals it. A later one seals what it changes."""
 
 
 def upgrade() -> None:

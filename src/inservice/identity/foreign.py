@@ -1,0 +1,233 @@
+"""Signature Version 4 as services sign that are not here, S3 among them.
+
+Such a request is verified only to be told, by whoever may know, that its service is not here: none
+of it is acted on. So where `sigv4` refuses what it need not allow, this follows what AWS's services
+take: parameters that repeat, headers that were left unsigned, bodies whose digest is not signed.
+
+S3 is a dialect: its path is encoded once, and never tidied up; the digest that is signed is the
+value of `x-amz-content-sha256`, which may be `UNSIGNED-PAYLOAD` or one of the `STREAMING-…` marks
+of a body that comes in signed chunks. A presigned request leaves it out and means the former.
+
+No I/O and no clock. Instants are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from hmac import compare_digest
+from hmac import digest as hmac_digest
+from typing import Final
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from inservice.errors import (
+    ExpiredToken,
+    IncompleteSignature,
+    InvalidSignature,
+    MissingAuthenticationToken,
+    UnrecognizedClient,
+)
+from inservice.identity.sigv4 import (
+    EXPIRES_SECONDS_MAX,
+    SKEW_SECONDS,
+    Headers,
+    SigningKey,
+)
+
+UNSIGNED: Final = b"UNSIGNED-PAYLOAD"
+
+_ALGORITHM: Final = b"AWS4-HMAC-SHA256"
+_AUTHORIZATION: Final = re.compile(
+    rb"AWS4-HMAC-SHA256 +Credential=([^\s,=]{1,256}), *SignedHeaders=([^\s,=]{1,4096}), *"
+    rb"Signature=([0-9a-f]{64})"
+)
+_CREDENTIAL: Final = re.compile(
+    rb"([A-Za-z0-9_]{1,128})/([0-9]{8})/([a-z0-9-]{1,64})/([A-Za-z0-9._-]{1,64})/aws4_request"
+)
+_MARK: Final = re.compile(rb"UNSIGNED-PAYLOAD|STREAMING-[A-Z0-9-]{1,64}")
+_MISMATCH: Final = (
+    "The request signature we calculated does not match the signature you provided. "
+    "Check your key and signing method."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignRequest:
+    """A whole request as it came: the path raw, the query raw and without its `?`."""
+
+    method: str
+    path: bytes
+    query: bytes
+    headers: Headers
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Stated:
+    """What a request says about its own signature, in either form."""
+
+    credential: bytes
+    signed: bytes
+    signature: bytes
+    stamp: bytes
+    token: bytes | None
+    expires: bytes | None  # seconds that a presigned request lives; None for a header
+
+
+def stated_service(headers: Headers, query: bytes) -> str | None:
+    """The signing name that a request claims in its scope, not verified; None if in none."""
+    credential = b""
+    for name, value in headers:
+        if name == b"authorization" and value.startswith(_ALGORITHM):
+            credential = value.partition(b"Credential=")[2].partition(b",")[0]
+    if not credential and b"X-Amz-Credential=" in query:
+        credential = dict(_pairs(query)).get(b"X-Amz-Credential", b"")
+    match = _CREDENTIAL.fullmatch(credential.strip())
+    return match[4].decode() if match else None
+
+
+def verify(
+    request: ForeignRequest, *, keys: Callable[[str], SigningKey | None], now: float
+) -> SigningKey:
+    """The key that a request was signed with, for whatever service its scope names.
+
+    Raises MissingAuthenticationToken, IncompleteSignature, InvalidSignature, UnrecognizedClient or
+    ExpiredToken.
+    """
+    fields = _joined(request.headers)
+    pairs = _pairs(request.query)
+    stated = _stated(fields, pairs)
+    match = _CREDENTIAL.fullmatch(stated.credential)
+    if match is None:
+        raise IncompleteSignature(
+            "Credential must have exactly 5 slash-delimited elements, "
+            "e.g. keyid/date/region/service/aws4_request."
+        )
+    key_id, date, region, service = (part.decode() for part in match.groups())
+    _check_time(stated, date, now)
+    key = keys(key_id)
+    if key is None or not _same_token(key.session_token, stated.token):
+        raise UnrecognizedClient
+    names = stated.signed.split(b";")
+    if b"host" not in names or not fields.keys() >= set(names):
+        raise InvalidSignature(_MISMATCH)
+    canonical = b"\n".join(
+        (
+            request.method.encode(),
+            _canonical_path(request.path, service),
+            _canonical_query(pairs),
+            b"".join(b"%b:%b\n" % (name, fields[name]) for name in names),
+            stated.signed,
+            _payload(request, fields, service, presigned=stated.expires is not None),
+        )
+    )
+    scope = stated.credential.partition(b"/")[2]
+    text = b"\n".join((_ALGORITHM, stated.stamp, scope, sha256(canonical).hexdigest().encode()))
+    derived = f"AWS4{key.secret}".encode()
+    for part in (date, region, service, "aws4_request"):
+        derived = hmac_digest(derived, part.encode(), "sha256")
+    if not compare_digest(hmac_digest(derived, text, "sha256").hex().encode(), stated.signature):
+        raise InvalidSignature(_MISMATCH)
+    if key.expires_at is not None and key.expires_at <= now:
+        raise ExpiredToken
+    return key
+
+
+def _stated(fields: Mapping[bytes, bytes], pairs: list[tuple[bytes, bytes]]) -> _Stated:
+    given = dict(pairs)
+    if b"X-Amz-Signature" in given:
+        if b"authorization" in fields:
+            raise IncompleteSignature("Only one way of authentication may be used in one request.")
+        needed = [b"X-Amz-Credential", b"X-Amz-SignedHeaders", b"X-Amz-Date", b"X-Amz-Expires"]
+        if missing := [name.decode() for name in needed if name not in given]:
+            raise IncompleteSignature(f"AWS query-string parameters must include '{missing[0]}'.")
+        credential, signed, stamp, expires = (given[name] for name in needed)
+        token = given.get(b"X-Amz-Security-Token")
+        return _Stated(credential, signed, given[b"X-Amz-Signature"], stamp, token, expires)
+    if b"authorization" not in fields:
+        raise MissingAuthenticationToken
+    match = _AUTHORIZATION.fullmatch(fields[b"authorization"])
+    if match is None or b"x-amz-date" not in fields:
+        raise IncompleteSignature("The Authorization header or X-Amz-Date is malformed or absent.")
+    stamp, token = fields[b"x-amz-date"], fields.get(b"x-amz-security-token")
+    return _Stated(match[1], match[2], match[3], stamp, token, None)
+
+
+def _check_time(stated: _Stated, date: str, now: float) -> None:
+    try:
+        text = stated.stamp.decode()
+        signed_at = datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        raise IncompleteSignature("Date must be in ISO-8601 'basic format'.") from None
+    lifetime = float(SKEW_SECONDS)
+    if stated.expires is not None:
+        if not re.fullmatch(rb"[0-9]{1,7}", stated.expires):
+            raise IncompleteSignature("X-Amz-Expires must be a number of seconds.")
+        lifetime = min(int(stated.expires), EXPIRES_SECONDS_MAX)
+    if not text.startswith(date):
+        raise InvalidSignature("Date in Credential scope does not match that of X-Amz-Date.")
+    if not now - lifetime <= signed_at <= now + SKEW_SECONDS:
+        raise InvalidSignature(f"Signature expired or not yet current: {text}.")
+
+
+def _same_token(expected: str | None, given: bytes | None) -> bool:
+    if expected is None or given is None:
+        return expected is None and given is None
+    return compare_digest(expected.encode(), given)
+
+
+# ── canonical forms ──────────────────────────────────────────────────────────────────────────────
+
+
+def _joined(headers: Headers) -> dict[bytes, bytes]:
+    """Values by name, blanks in them single; those of one name joined by commas, as signed."""
+    fields: dict[bytes, bytes] = {}
+    for name, raw in headers:
+        value = b" ".join(raw.split())
+        fields[name] = fields[name] + b"," + value if name in fields else value
+    return fields
+
+
+def _pairs(query: bytes) -> list[tuple[bytes, bytes]]:
+    parts = [part.partition(b"=") for part in query.split(b"&") if part]
+    return [(unquote_to_bytes(name), unquote_to_bytes(value)) for name, _, value in parts]
+
+
+def _canonical_query(pairs: list[tuple[bytes, bytes]]) -> bytes:
+    encoded = sorted(
+        (quote_from_bytes(name, safe="-_.~"), quote_from_bytes(value, safe="-_.~"))
+        for name, value in pairs
+        if name != b"X-Amz-Signature"
+    )
+    return "&".join(f"{name}={value}" for name, value in encoded).encode()
+
+
+def _canonical_path(path: bytes, service: str) -> bytes:
+    if service == "s3":
+        return quote_from_bytes(unquote_to_bytes(path), safe="/-_.~").encode()
+    segments: list[bytes] = []
+    for segment in path.split(b"/"):
+        if segment == b"..":
+            del segments[-1:]
+        elif segment not in (b"", b"."):
+            segments.append(segment)
+    slash = b"/" if segments and path.endswith(b"/") else b""
+    return quote_from_bytes(b"/" + b"/".join(segments) + slash, safe="/~").encode()
+
+
+def _payload(
+    request: ForeignRequest, fields: Mapping[bytes, bytes], service: str, *, presigned: bool
+) -> bytes:
+    """What is signed for the body. Raises InvalidSignature for a digest that is not the body's."""
+    stated = fields.get(b"x-amz-content-sha256")
+    if stated is None and presigned and service == "s3":
+        return UNSIGNED
+    if stated is not None and _MARK.fullmatch(stated):
+        return stated
+    digest = sha256(request.body).hexdigest().encode()
+    if stated is not None and stated != digest:
+        raise InvalidSignature("The body is not the one that x-amz-content-sha256 speaks of.")
+    return digest

@@ -1,0 +1,147 @@
+"""Instances that take their time, and one that is late among others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.core.deployment.stage import Stage
+
+from inservice.deployment.advance import advance
+from inservice.deployment.describe import describe
+from inservice.deployment.facts import Facts, FleetFacts, Gone
+from inservice.deployment.state import Attempts, Phase
+from inservice.deployment.trouble import SERVED_SECONDS, START_ATTEMPTS, cannot_start, count_deaths
+from inservice.deployment.waits import TOLD_AFTER_SECONDS
+
+
+def staged(*lines: str) -> Stage:
+    stage = Stage()
+    for line in lines:
+        list(stage.perform(line))
+    return stage
+
+
+def advanced(stage: Stage, seen: FleetFacts, now: float) -> list[str]:
+    """The messages of one turn that sees this of the one fleet."""
+    assert stage.endpoint
+    assert stage.deployment
+    (fleet,) = (f.id for f in stage.deployment.new)
+    facts = Facts({fleet: seen}, {}, watcher="w")
+    decision = advance(stage.endpoint, stage.deployment, facts, now)
+    stage.endpoint, stage.deployment = decision.endpoint, decision.deployment
+    return [event.message for event in decision.events]
+
+
+def test_a_launch_that_waits_for_the_host_is_told_once_for_each_reason() -> None:
+    stage = staged("create old v=2")
+    short = FleetFacts(starting={0: 0.0, 1: 0.0}, notes={0: "no processes", 1: "no processes"})
+    told = advanced(stage, short, 1.0)
+    assert told == [f"Instance g-1-v/{n} cannot be launched yet: no processes." for n in (0, 1)]
+    assert advanced(stage, short, 2.0) == []
+    other = replace(short, notes={0: "no disk space"})
+    assert advanced(stage, other, 3.0) == [
+        "Instance g-1-v/0 cannot be launched yet: no disk space."
+    ]
+    assert advanced(stage, FleetFacts(starting={0: 1.0, 1: 1.0}), 4.0) == []
+    assert stage.deployment
+    assert stage.deployment.waits == {}
+    assert stage.deployment.phase is Phase.CREATING, "a shortage fails nothing"
+
+
+def test_a_model_that_loads_for_long_is_told_of_less_and_less_often() -> None:
+    stage = staged("create old v=1")
+    told = {}
+    for second in range(1, 400, 5):
+        seen = FleetFacts(
+            starting={0: float(second)}, notes={0: f'waiting: last line "block {second}"'}
+        )
+        for message in advanced(stage, seen, float(second)):
+            told[second] = message
+    assert list(told) == [31, 61, 121, 241]
+    assert told[61] == (
+        'Instance g-1-v/0 has been starting for 61 s; waiting: last line "block 61".'
+    )
+    assert min(told) > TOLD_AFTER_SECONDS
+
+
+def test_describe_shows_what_an_instance_that_starts_said_last() -> None:
+    stage = staged("create old v=5")
+    assert stage.endpoint
+    assert stage.deployment
+    notes = {n: f'waiting: last line "loading weights {n}"' for n in range(5)}
+    facts = Facts({"g-1-v": FleetFacts(starting=dict.fromkeys(range(5), 3.0), notes=notes)})
+    shown = describe(stage.endpoint, stage.deployment, facts)
+    (variant,) = shown["PendingDeploymentSummary"]["ProductionVariants"]
+    message = variant["VariantStatus"][0]["StatusMessage"]
+    assert message.startswith('Launching 5 instance(s). Instance 0: waiting: last line "loading')
+    assert len(message) <= 1024
+
+
+def test_one_late_instance_condemns_no_other() -> None:
+    """On the way back three of four are needed; one is late, the others have just been launched."""
+    stage = staged("create old v=4", "after 5", "update new v=4", "hangs new", "after 1")
+    assert stage.deployment
+    wants = tuple(
+        replace(want, ready=3) if want.fleet == "g-1-v" else want
+        for want in stage.deployment.step.wants
+    )
+    step = replace(stage.deployment.step, wants=wants)
+    deployment = replace(stage.deployment, plan=(step,), row=0, phase=Phase.ROLLING_BACK)
+    late = FleetFacts(starting={0: 10_000.0, 1: 3.0, 2: 3.0, 3: 3.0}, late={0: "0 hangs"})
+    assert cannot_start(deployment, Facts({"g-1-v": late})) is None
+    two = replace(
+        late, starting={**late.starting, 1: 10_000.0}, late={0: "0 hangs", 1: "so does 1"}
+    )
+    assert cannot_start(deployment, Facts({"g-1-v": two})) == "0 hangs"
+
+
+def test_an_ill_instance_brings_what_is_known_of_it_into_the_reason() -> None:
+    stage = staged("create old v=1", "after 5", "update new v=1 " + HELD, "after 10")
+    assert stage.endpoint
+    assert stage.deployment
+    facts = stage.world.look()
+    ill = FleetFacts(unhealthy={0: 31.0}, notes={0: "Pings: no answer to 31 pings."})
+    facts = replace(facts, fleets={**facts.fleets, "g-2-v": ill})
+    decision = advance(stage.endpoint, stage.deployment, facts, stage.world.now)
+    assert decision.deployment.phase is Phase.ROLLING_BACK
+    assert decision.endpoint.failure_reason == (
+        "The deployment was rolled back: instance 0 of the new fleet of variant v has failed its "
+        "health check for 31 seconds. Pings: no answer to 31 pings."
+    )
+
+
+def test_one_that_is_replaced_while_it_runs_says_why() -> None:
+    stage = staged("create old v=3", "after 5")
+    ill = FleetFacts(
+        ready=frozenset({0}),
+        unhealthy={1: 31.0},
+        starting={2: 10_000.0},
+        notes={1: "Pings: timed out."},
+        late={2: "It ran for 10000 s."},
+    )
+    assert advanced(stage, ill, 9.0) == [
+        "Instance g-1-v/1 has failed its health check for 31 s; replacing it.",
+        "Instance g-1-v/2 was not ready within 480 s; replacing it.",
+    ]
+    gone = replace(ill, unhealthy={}, starting={}, draining=frozenset({1, 2}))
+    assert advanced(stage, gone, 10.0) == []
+
+
+HELD = (
+    '{"BlueGreenUpdatePolicy": {"TerminationWaitInSeconds": 600, "TrafficRoutingConfiguration": '
+    '{"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}}}'
+)
+
+
+@pytest.mark.parametrize(
+    ("served", "count"),
+    [(0.0, START_ATTEMPTS), (SERVED_SECONDS / 2, START_ATTEMPTS), (SERVED_SECONDS, 0)],
+)
+def test_only_deaths_without_having_served_add_up(served: float, count: int) -> None:
+    stage = staged("create old v=1", "after 5")
+    assert stage.deployment
+    before = replace(stage.deployment, attempts={"g-1-v/0": Attempts(1, 1.0, 1.0)})
+    facts = Facts({"g-1-v": FleetFacts(gone={0: Gone("it died", 7.0, "it died", served)})})
+    after = count_deaths(before, facts, 10.0).attempts["g-1-v/0"]
+    assert (after.count, after.launch_at) == (count, 12.0 if count else 10.0)

@@ -1,0 +1,185 @@
+"""Signatures of services that are not here, made by botocore, S3's dialect among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from botocore.auth import (
+    S3SigV4Auth,
+    S3SigV4QueryAuth,
+    SigV4Auth,
+    SigV4QueryAuth,
+)
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inservice.errors import (
+    AuthenticationError,
+    ExpiredToken,
+    IncompleteSignature,
+    InvalidSignature,
+    MissingAuthenticationToken,
+    UnrecognizedClient,
+)
+from inservice.identity.foreign import ForeignRequest, stated_service, verify
+
+HOST = "127.0.0.1:7420"
+
+
+@dataclass(frozen=True)
+class Key:
+    secret: str = "secret/of+the=key"
+    session_token: str | None = None
+    expires_at: float | None = None
+
+
+KEY = Key()
+TEMPORARY = Key(session_token="a/token+with==signs")
+KEYS = {"AKIA": KEY, "ASIA": TEMPORARY, "OVER": replace(KEY, expires_at=1.0)}
+
+
+def now() -> float:
+    return datetime.now(UTC).timestamp()
+
+
+def signed(
+    auth: type[SigV4Auth],
+    service: str,
+    *,
+    method: str = "GET",
+    path: str = "/",
+    query: str = "",
+    body: bytes = b"",
+    key_id: str = "AKIA",
+    context: dict[str, Any] | None = None,
+    **headers: str,
+) -> ForeignRequest:
+    key = KEYS.get(key_id, KEY)
+    url = f"http://{HOST}{path}{'?' if query else ''}{query}"
+    request = AWSRequest(method, url, data=body, headers=headers)
+    request.context.update(context or {})
+    credentials = Credentials(key_id, key.secret, key.session_token)
+    auth(credentials, service, "us-east-1").add_auth(request)
+    prepared = request.prepare()
+    fields = [
+        (name.lower().encode(), value if isinstance(value, bytes) else value.encode())
+        for name, value in prepared.headers.items()
+    ]
+    target = prepared.url.removeprefix(f"http://{HOST}")
+    sent_path, _, sent_query = target.partition("?")
+    return ForeignRequest(
+        method,
+        sent_path.encode(),
+        sent_query.encode(),
+        [(b"host", HOST.encode()), *(f for f in fields if f[0] != b"host")],
+        body,
+    )
+
+
+def refused(
+    request: ForeignRequest, kind: type[AuthenticationError], at: float | None = None
+) -> None:
+    with pytest.raises(kind):
+        verify(request, keys=KEYS.get, now=at or now())
+
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\t"), max_size=12)
+PATHS = st.lists(TEXT, max_size=4).map(lambda parts: "/" + quote("/".join(parts), safe="/~"))
+QUERIES = st.lists(st.tuples(TEXT, TEXT), max_size=4).map(
+    lambda pairs: "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in pairs if k)
+)
+AUTHS = [
+    (SigV4Auth, "ecr"),
+    (SigV4QueryAuth, "sns"),
+    (S3SigV4Auth, "s3"),
+    (S3SigV4QueryAuth, "s3"),
+]
+
+
+@pytest.mark.parametrize(("auth", "service"), AUTHS, ids=lambda part: str(part))
+@settings(max_examples=50)
+@given(path=PATHS, query=QUERIES, body=st.binary(max_size=8))
+def test_what_botocore_signs_is_verified_and_nothing_else(
+    auth: type[SigV4Auth], service: str, path: str, query: str, body: bytes
+) -> None:
+    if issubclass(auth, SigV4QueryAuth):
+        body = b""  # botocore makes parameters of it
+    method = "POST" if body else "GET"
+    request = signed(auth, service, method=method, path=path, query=query, body=body)
+    assert stated_service(request.headers, request.query) == service
+    assert verify(request, keys=KEYS.get, now=now()) == KEY
+    refused(replace(request, method="DELETE"), InvalidSignature)
+    refused(replace(request, path=request.path + b"x"), InvalidSignature)
+    refused(replace(request, query=request.query + b"&x=1"), InvalidSignature)
+    host = [(b"host", b"elsewhere"), *request.headers[1:]]
+    refused(replace(request, headers=host), InvalidSignature)
+    if auth is not S3SigV4QueryAuth:  # which leaves the body unsigned
+        refused(replace(request, body=body + b"x"), InvalidSignature)
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "UNSIGNED-PAYLOAD",
+        "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+    ],
+)
+def test_bodies_that_s3_signs_in_other_ways(mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(S3SigV4Auth, "payload", lambda *_: mark)
+    monkeypatch.setattr(S3SigV4Auth, "_should_sha256_sign_payload", lambda *_: True)
+    request = signed(S3SigV4Auth, "s3", method="PUT", path="/b/k", body=b"chunks")
+    assert dict(request.headers)[b"x-amz-content-sha256"] == mark.encode()
+    assert verify(request, keys=KEYS.get, now=now()) == KEY
+    other = [(n, b"UNSIGNED-X" if n == b"x-amz-content-sha256" else v) for n, v in request.headers]
+    refused(replace(request, headers=other), InvalidSignature)
+
+
+def test_a_parameter_that_repeats_and_blanks_in_headers() -> None:
+    query = "tagKeys=b&tagKeys=a&tagKeys=b&empty"
+    request = signed(
+        SigV4Auth, "eks", method="DELETE", path="/tags/x", query=query, **{"X-Y": "a   b"}
+    )
+    assert verify(request, keys=KEYS.get, now=now()) == KEY
+
+
+@pytest.mark.parametrize("auth", [SigV4Auth, SigV4QueryAuth])
+def test_temporary_keys_come_with_their_token(auth: type[SigV4Auth]) -> None:
+    request = signed(auth, "ecr", key_id="ASIA")
+    assert verify(request, keys=KEYS.get, now=now()) == TEMPORARY
+    with pytest.raises(UnrecognizedClient):
+        verify(request, keys={"ASIA": KEY}.get, now=now())
+    with pytest.raises(UnrecognizedClient):
+        verify(request, keys={}.get, now=now())
+    refused(signed(auth, "ecr", key_id="OVER"), ExpiredToken)
+
+
+def test_clocks_and_lifetimes() -> None:
+    for auth, lifetime in ((SigV4Auth, 300), (SigV4QueryAuth, 3_600)):
+        request = signed(auth, "ecr")
+        assert verify(request, keys=KEYS.get, now=now() + lifetime - 5) == KEY
+        refused(request, InvalidSignature, now() + lifetime + 5)
+        refused(request, InvalidSignature, now() - 305)
+
+
+def test_what_is_no_signature() -> None:
+    bare = ForeignRequest("GET", b"/", b"", [(b"host", HOST.encode())], b"")
+    refused(bare, MissingAuthenticationToken)
+    assert stated_service(bare.headers, b"") is None
+    good = dict(signed(SigV4Auth, "ecr").headers)
+    for name, value in (
+        (b"authorization", b"AWS AKIA:sig"),
+        (b"authorization", good[b"authorization"].replace(b"/aws4_request", b"/aws5_request")),
+        (b"authorization", good[b"authorization"][:-1]),
+        (b"x-amz-date", b"yesterday"),
+    ):
+        refused(replace(bare, headers=list({**good, name: value}.items())), IncompleteSignature)
+    del good[b"x-amz-date"]
+    refused(replace(bare, headers=list(good.items())), IncompleteSignature)
