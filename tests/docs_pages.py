@@ -232,7 +232,8 @@ def _marked(name: str, required: bool) -> str:
 def _runtime() -> Iterator[str]:
     yield f"## {RUNTIME}\n"
     yield "Answered by the gateway itself. Beside these, `POST /endpoints/<name>/openai/v1/…` is"
-    yield "passed to the model unchanged, for clients that speak OpenAI's dialect.\n"
+    yield "passed to the model unchanged, for clients that speak OpenAI's dialect, and"
+    yield "`GET /endpoints/<name>/openai/v1/models` names the endpoint as the one model there is.\n"
     model = botocore.session.get_session().get_service_model(RUNTIME)
     for name in RUNTIME_SERVED:
         yield f"### {name}\n"
@@ -249,7 +250,7 @@ def _runtime_member(operation: str, shape: Any) -> tuple[str, str]:
     header = shape.serialization.get("name", "").lower().encode()
     if shape.serialization.get("location") != "header":
         return "honoured", ""
-    if header in FIELDS:
+    if header in FIELDS and not FIELDS[header].refused:
         line = FIELDS[header].line.decode()
         return "honoured", f"the model sees it as `{line}`" if line else "chooses the variant"
     return "refused", _refusal_of(operation, header)
@@ -258,10 +259,10 @@ def _runtime_member(operation: str, shape: Any) -> tuple[str, str]:
 def _refusal_of(operation: str, header: bytes) -> str:
     """What the gateway says to a request with this header: asked, not looked up."""
     ending = "invocations" + ("-response-stream" if "Stream" in operation else "")
-    path = f"/endpoints/e/{ending}".encode()
+    path = f"/endpoints/NAME/{ending}".encode()
     request = Request("POST", path, 1, [(header, b"x")])
     try:
-        model_request(request, read_target(path), b"0")
+        model_request(request, read_target(path), b"0", b"\r\n")
     except ValidationError as error:
         return error.message
     raise AssertionError(f"{header!r} is neither known nor refused")

@@ -42,6 +42,7 @@ def start_stub(directory: Path) -> subprocess.Popen[bytes]:
 
     Like a model it reads the request to its end before it answers. Left alone, nginx answers at
     the end of the head, and a proxy that is still sending a large body has to close the connection.
+    It says our gateway's token back, as our model server does, and so keeps its connections.
     """
     return _nginx(
         directory / "stub",
@@ -50,6 +51,7 @@ def start_stub(directory: Path) -> subprocess.Popen[bytes]:
         "default_type application/json; "
         "return 200 '{\"predictions\": [1.0]}'; } }\n"
         f"server {{ listen unix:{directory}/stub.sock; location / {{ proxy_pass http://answer; "
+        "add_header x-inservice-exchange $http_x_inservice_exchange; "
         "proxy_pass_request_body off; proxy_set_header Content-Length ''; "
         "proxy_set_header Connection ''; proxy_http_version 1.1; } }",
     )

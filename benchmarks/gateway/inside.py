@@ -44,7 +44,7 @@ from inservice.transport.server import Server
 ADDRESS = "unix:/nowhere"
 
 ANSWER = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 22\r\n\r\n"
+    b"HTTP/1.1 200 OK%bcontent-type: application/json\r\ncontent-length: 22\r\n\r\n"
     b'{"predictions": [1.0]}'
 )
 
@@ -96,7 +96,9 @@ async def _measure(options: argparse.Namespace) -> None:
     def invoke(count: int) -> None:
         for _ in range(count):
             connection.data_received(request)
-            upstream.data_received(ANSWER)
+            asked = upstream.exchange
+            assert asked is not None
+            upstream.data_received(ANSWER % asked.token_line)
 
     gc.collect()
     gc.freeze()

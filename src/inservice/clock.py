@@ -14,7 +14,14 @@ class Clock(Protocol):
     """What the time is, and a way to wait for it."""
 
     def now(self) -> Instant:
-        """Seconds since the epoch."""
+        """Seconds since the epoch, steady: what it was at start and as many seconds as have passed
+        since. For durations, and for whatever is compared with another `now`."""
+        ...
+
+    def wall(self) -> Instant:
+        """Seconds since the epoch as the machine's clock has them, its steps included. For what
+        others have dated by theirs: signatures, and the ends of keys and sessions. Never for how
+        long something took."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -23,10 +30,11 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """Wall-clock at start, monotonic from then on.
+    """Two clocks, since one cannot be both.
 
-    A step of the machine's clock during a bake must neither end it nor prolong it (reliability.md,
-    A18), so after the first reading the wall clock is not asked again.
+    A step of the machine's clock during a bake must neither end it nor prolong it, so `now` asks
+    the wall clock once, and the monotonic one from then on. A signature that was made by a clock
+    that is right must be accepted as soon as ours is right too, so `wall` asks it each time.
     """
 
     def __init__(self) -> None:
@@ -34,6 +42,9 @@ class SystemClock:
 
     def now(self) -> Instant:
         return time.monotonic() + self._offset
+
+    def wall(self) -> Instant:
+        return time.time()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -12,7 +12,7 @@
     │   ├── SerializationException       400
     │   ├── RequestEntityTooLarge        413
     │   ├── ThrottlingException          400  too many expensive reads at once
-    │   ├── AccessDeniedException        400
+    │   ├── AccessDeniedException        400  on the runtime plane 403
     │   └── authentication: MissingAuthenticationToken, IncompleteSignature,
     │       UnrecognizedClient, InvalidSignature, ExpiredToken         403
     └── Receiver: ours
@@ -120,6 +120,12 @@ class AccessDeniedException(SenderError):
     """Authenticated, and not allowed. AWS JSON answers it with 400, not 403."""
 
     code = "AccessDeniedException"
+
+
+class RuntimeAccessDenied(AccessDeniedException):
+    """The same on the runtime plane, where REST has a status for it."""
+
+    status = 403
 
 
 class AuthenticationError(SenderError):

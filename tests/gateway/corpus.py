@@ -132,6 +132,60 @@ SOUND = [
     ok("fifty pipelined", get() * 50, *[G] * 50),
 ]  # fmt: skip
 
+OFFERS = {
+    "h2c": (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAEAAEAA"),
+    "websocket": (
+        b"Connection: keep-alive, Upgrade",
+        b"Upgrade: websocket",
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        b"Sec-WebSocket-Version: 13",
+    ),
+    "TLS": (b"Connection: Upgrade", b"Upgrade: TLS/1.2, HTTP/1.1"),
+    "unknown": (b"connection: upgrade", b"upgrade: x/9"),
+    "two lines": (b"Connection: Upgrade", b"Upgrade: h2c", b"Upgrade: websocket"),
+    "nothing": (b"Connection: Upgrade", b"Upgrade:"),
+    "not named in Connection": (b"Upgrade: h2c",),
+    "Connection alone": (b"Connection: Upgrade",),
+}
+"""Of another protocol: ignored (RFC 9110 7.8). What is behind the head stays what it is."""
+
+HIDDEN = get(b"/hidden")
+
+OFFERED = [
+    stream
+    for name, lines in OFFERS.items()
+    for stream in (
+        ok(f"offer of {name}", get(b"/", *lines) + get(b"/2"), G, ("GET", b"/2", b"")),
+        ok(f"offer of {name}, HEAD", b"HEAD / HTTP/1.1\r\n" + HOST + _lines(lines) + b"\r\n",
+           ("HEAD", b"/", b"")),
+        ok(
+            f"offer of {name} with a body that is a request",
+            post(HIDDEN, *lines, b"Content-Length: %d" % len(HIDDEN)) + get(b"/2"),
+            ("POST", b"/p", HIDDEN),
+            ("GET", b"/2", b""),
+        ),
+        ok(
+            f"offer of {name} with chunks that are a request",
+            post(b"%x\r\n%b\r\n0\r\n\r\n" % (len(HIDDEN), HIDDEN), *lines, TE) + get(b"/2"),
+            ("POST", b"/p", HIDDEN),
+            ("GET", b"/2", b""),
+        ),
+        ok(f"offer of {name}, no length", post(b"", *lines) + get(b"/2"),
+           ("POST", b"/p", b""), ("GET", b"/2", b"")),
+        ok(f"offer of {name} again and again", get(b"/", *lines) * 5, *[G] * 5),
+        ok(f"offer of {name}, expecting",
+           post(b"abc", *lines, b"Expect: 100-continue", b"Content-Length: 3") + get(b"/2"),
+           ("POST", b"/p", b"abc"), ("GET", b"/2", b"")),
+        ok(f"offer of {name} in 1.0",
+           b"GET / HTTP/1.0\r\n" + HOST + _lines(lines) + b"\r\n" + get(b"/2"),
+           *[G, ("GET", b"/2", b"")][: 2 if b"keep-alive" in lines[0] else 1]),
+        bad(f"offer of {name}, and two lengths",
+            post(b"abc", *lines, b"Content-Length: 3", b"Content-Length: 5")),
+        bad(f"offer of {name}, and an unknown method",
+            b"TRACE / HTTP/1.1\r\n" + HOST + _lines(lines) + b"\r\n", 405),
+    )
+]  # fmt: skip
+
 LINES = [
     bad("two spaces", b"GET  / HTTP/1.1\r\n" + HOST + b"\r\n"),
     bad("two spaces before version", b"GET /  HTTP/1.1\r\n" + HOST + b"\r\n"),
@@ -205,14 +259,6 @@ HEADERS = [
     bad("two Content-Types", get(b"/", b"Content-Type: a", b"Content-Type: b")),
     bad("Connection takes Authorization", get(b"/", b"Connection: authorization")),
     bad("Connection takes Host", get(b"/", b"Connection: close, host")),
-    bad("Upgrade", get(b"/", b"Connection: Upgrade", b"Upgrade: websocket")),
-    bad("Upgrade alone", get(b"/", b"Upgrade: h2c")),
-    bad(
-        "Upgrade with a body",
-        post(b"abc", b"Connection: Upgrade", b"Upgrade: x", b"Content-Length: 3"),
-    ),
-    bad("Upgrade to TLS", get(b"/", b"Connection: Upgrade", b"Upgrade: TLS/1.0")),
-    bad("Upgrade with chunks", post(CHUNKS, b"Connection: Upgrade", b"Upgrade: x", TE)),
     bad("Connection takes the date", get(b"/", b"Connection: close, x-amz-date")),
     bad(
         "two expectations",
@@ -367,4 +413,4 @@ CHUNKED = [
     bad("endless extension", post(b"3;" + b"a" * 70_000, TE)),
 ]  # fmt: skip
 
-STREAMS = [*SOUND, *LINES, *HEADERS, *LENGTHS, *CODINGS, *CHUNKED]
+STREAMS = [*SOUND, *OFFERED, *LINES, *HEADERS, *LENGTHS, *CODINGS, *CHUNKED]

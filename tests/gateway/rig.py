@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import shutil
 import socket
@@ -15,7 +16,7 @@ from typing import Any
 import boto3
 import msgspec
 import uvloop
-from botocore.auth import SigV4Auth
+from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
@@ -141,6 +142,20 @@ def signed(
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
+def bearer(*, expires: int = 3600, action: str = "CallWithBearerToken") -> str:
+    """A key for OpenAI's clients, as sagemaker-core's token generator makes them."""
+    request = AWSRequest(
+        "POST",
+        "https://sagemaker.amazonaws.com/",
+        headers={"host": "sagemaker.amazonaws.com"},
+        params={"Action": action},
+    )
+    credentials = Credentials(KEY_ID, SECRET)
+    SigV4QueryAuth(credentials, "sagemaker", REGION, expires=expires).add_auth(request)
+    presigned = request.url.replace("https://", "") + "&Version=1"
+    return "sagemaker-api-key-" + base64.b64encode(presigned.encode()).decode()
+
+
 async def read_answer(
     reader: asyncio.StreamReader,
 ) -> tuple[int, dict[bytes, bytes], bytes]:
@@ -203,7 +218,7 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
         await asyncio.wait_for(test(), 30)
 
     uvloop.run(whole())
-    assert not complaints
+    assert not complaints, complaints
 
 
 def echo(request: Request) -> Response:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import struct
+from socket import SO_LINGER, SOL_SOCKET
 
 import pytest
 from botocore.exceptions import ClientError
@@ -40,6 +42,15 @@ class TestSessions:
                     answer = await rig.invoke(SessionId=session)
                     assert answer["Body"] == opened["Body"]
                     assert "NewSessionId" not in answer
+                fleets = (
+                    fleet("f", *models, variant="a", share=5_000),
+                    fleet("g", models[0], variant="b", share=5_000),
+                )
+                rig.serve_table(table_of(*fleets))
+                assert (await rig.invoke(SessionId=session, TargetVariant="a"))["Body"]
+                with pytest.raises(ClientError, match=f"Session {session} is not of variant b"):
+                    await rig.invoke(SessionId=session, TargetVariant="b")
+                rig.serve_table(table_of(fleet("f", *models)))
                 rig.gateway.sessions._known.clear()  # another worker knows it from the file
                 assert (await rig.invoke(SessionId=session))["Body"] == opened["Body"]
                 closed = await rig.invoke(SessionId=session, Body=b"close")
@@ -144,7 +155,11 @@ class TestBounds:
                     clients[i][1].write(rig.signed(b"%d" % i))
                     while rig.server.requests <= i:
                         await asyncio.sleep(0.005)
-                clients[2][1].close()
+                # Reset: who merely says that it will send no more may still wait for its answer.
+                leaving = clients[2][1].transport
+                linger = struct.pack("ii", 1, 0)
+                leaving.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, linger)
+                leaving.abort()
                 while len(rig.server.connections) > 3:
                     await asyncio.sleep(0.005)
                 release.set()

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import re
+from collections import Counter
+
+import pytest
 
 from inservice.transport.server import Request, Response, serve
 
@@ -163,6 +167,69 @@ def test_a_model_that_never_answers_is_timed_out_with_code_0() -> None:
             row = rows(rig)[0]
             assert (row.model_errors, row.server_errors, row.client_errors) == (1, 0, 0)
             writer.close()
+
+    run(test)
+
+
+class Echoing:
+    """Answers each request with its body, and misbehaves about every third time: says more, later,
+    or half of it, or the same once more. Its `says_back` is how often it says the token back."""
+
+    def __init__(self, says_back: float) -> None:
+        self.says_back = says_back
+        self.chance = random.Random(7)
+        self.misbehaved = 0
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A writer whose connection is gone raises RuntimeError (uvloop).
+        with contextlib.suppress(ConnectionError, RuntimeError, asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = re.search(rb"Content-Length: (\d+)", head)
+                body = await reader.readexactly(int(length[1]) if length else 0)
+                token = re.search(rb"x-inservice-exchange: .*\r\n", head)
+                said = token[0] if token and self.chance.random() < self.says_back else b""
+                lines = said + b"X-Amzn-SageMaker-Custom-Attributes: %b\r\n" % body
+                whole = OK + lines + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+                writer.write(whole)
+                if self.chance.random() < 0.3:
+                    self.misbehaved += 1
+                    await asyncio.sleep(self.chance.choice([0, 0, 0.001, 0.003]))
+                    cut = self.chance.choice([0, 0, len(body), len(whole) // 2, len(whole) - 5])
+                    writer.write(self.chance.choice([b"\r\n", whole[: len(whole) - cut]]))
+        writer.close()
+
+
+@pytest.mark.parametrize("says_back", [1.0, 0.5, 0.0])
+def test_thousands_of_requests_at_once_get_their_own_answers_or_an_error(says_back: float) -> None:
+    """B6 under concurrency: what comes later meets the next request on its way."""
+
+    async def test() -> None:
+        async with gateway() as rig:
+            model = Echoing(says_back)
+            address = await rig.scripted(model)
+            rig.serve_table(table_of(fleet("f", address)))
+            statuses: Counter[int] = Counter()
+
+            async def client(number: int) -> None:
+                reader, writer = await rig.connect()
+                mine = b"client-%02d" % number
+                request = rig.signed(mine)
+                for _ in range(100):
+                    writer.write(request)
+                    status, headers, body = await read_answer(reader)
+                    statuses[status] += 1
+                    attributes = headers.get(b"x-amzn-sagemaker-custom-attributes", mine)
+                    assert attributes == mine
+                    assert body == mine if status == 200 else status == 424
+                    assert b"client-" not in body.replace(mine, b"")
+                writer.close()
+
+            await asyncio.gather(*(client(number) for number in range(16)))
+            assert statuses.total() == 1_600
+            assert model.misbehaved > 300
+            assert statuses[200] == 1_600 if says_back == 0.0 else statuses[200] > 800
+            await settled(rig)
 
     run(test)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -345,3 +347,47 @@ class TestControlAway:
                 writer.close()
 
         run(test)
+
+
+JAVA = """
+import java.net.URI;
+import java.net.http.*;
+
+public class Ask {
+    public static void main(String[] arguments) throws Exception {
+        HttpClient client = HttpClient.newHttpClient();
+        for (int i = 0; i < 3; i++) {
+            HttpRequest request = HttpRequest.newBuilder(URI.create(arguments[0]))
+                .POST(HttpRequest.BodyPublishers.ofString("body " + i)).build();
+            HttpResponse<String> answer =
+                client.send(request, HttpResponse.BodyHandlers.ofString());
+            System.out.println(answer.version() + " " + answer.statusCode() + " " + answer.body());
+        }
+    }
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("javac") is None, reason="wants a JDK")
+def test_javas_client_which_offers_http_2_is_answered_in_http_1(tmp_path: Path) -> None:
+    source = tmp_path / "Ask.java"
+    source.write_text(JAVA)
+
+    async def test() -> None:
+        offers: list[bytes | None] = []
+
+        def control(request: Request) -> Response:
+            offers.append(request.header(b"upgrade"))
+            return Response(200, (), request.body)
+
+        async with gateway() as rig:
+            rig.backends.append(await serve(control, path=rig.directory / "control.sock"))
+            java = await asyncio.create_subprocess_exec(
+                *("java", "-XX:TieredStopAtLevel=1", str(source), f"http://127.0.0.1:{rig.port}/"),
+                stdout=asyncio.subprocess.PIPE,
+            )
+            said, _ = await java.communicate()
+        assert said.decode().splitlines() == [f"HTTP_1_1 200 body {i}" for i in range(3)]
+        assert offers == [None] * 3, "an offer is for this hop"
+
+    run(test)

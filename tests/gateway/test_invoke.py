@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 import tracemalloc
 from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from botocore.exceptions import ClientError
 
+from inservice.clock import SystemClock
 from inservice.gateway.requests import Api, read_target
 from inservice.transport.server import Request, Response
 
-from .rig import echo, fleet, gateway, read_answer, rows, run, table_of
+from .rig import (
+    ACCOUNT,
+    KEY,
+    KEY_ID,
+    SECRET,
+    echo,
+    fleet,
+    gateway,
+    read_answer,
+    rows,
+    run,
+    table_of,
+)
 
 
 def code_of(error: ClientError) -> tuple[str, int]:
@@ -42,7 +59,6 @@ class TestHeaders:
                     Accept="text/csv",
                     CustomAttributes="a=b",
                     InferenceId="id-1",
-                    TargetModel="m.tar.gz",
                     EnableExplanations="x",
                     PrefixAwareId="p",
                     Body=b'{"instances":[]}',
@@ -66,7 +82,6 @@ class TestHeaders:
                 b"accept": b"text/csv",
                 b"x-amzn-sagemaker-custom-attributes": b"a=b",
                 b"x-amzn-sagemaker-inference-id": b"id-1",
-                b"x-amzn-sagemaker-target-model": b"m.tar.gz",
                 b"x-amzn-sagemaker-enable-explanations": b"x",
                 b"x-amzn-sagemaker-prefix-aware-id": b"p",
             }
@@ -102,6 +117,18 @@ class TestHeaders:
             ({"TargetVariant": "Other"}, "Variant Other of endpoint e not found."),
             ({"InferenceComponentName": "c"}, "Please remove the Inference Component Name header"),
             ({"TargetContainerHostname": "c"}, "TargetContainerHostname"),
+            (
+                {"TargetVariant": "Other", "SessionId": "s"},
+                "Variant Other of endpoint e not found.",
+            ),
+            (
+                {"TargetModel": "customer_a/m.tar.gz"},
+                "Endpoint e is not a multi-model endpoint and does not support target model",
+            ),
+            ({"TargetContainerHostname": "a_b"}, "targetContainerHostname"),
+            ({"InferenceComponentName": "a_b"}, "inferenceComponentName"),
+            ({"SessionId": "no_such"}, "sessionId"),
+            ({"TargetVariant": "a_b", "SessionId": "c_d"}, "2 validation errors detected: Value"),
             ({"EndpointName": "E"}, "Endpoint E of account 000000000000 not found."),
         ],
     )
@@ -114,6 +141,34 @@ class TestHeaders:
                 assert code_of(caught.value) == ("ValidationError", 400)
                 assert words in str(caught.value)
                 assert rig.backends[0].requests == 0
+
+        run(test)
+
+    def test_a_target_model_is_refused_with_awss_machine_code_and_streams_open_no_session(
+        self,
+    ) -> None:
+        async def test() -> None:
+            async with gateway() as rig:
+                rig.serve_table(table_of(fleet("f", await rig.model(echo))))
+                reader, writer = await rig.connect()
+                for api in ("invocations", "invocations-response-stream"):
+                    path = f"/endpoints/e/{api}"
+                    writer.write(
+                        rig.signed(path=path, headers={"X-Amzn-SageMaker-Target-Model": "m"})
+                    )
+                    status, headers, body = await read_answer(reader)
+                    assert (status, headers[b"x-amzn-errortype"]) == (400, b"validationerror")
+                    assert json.loads(body) == {
+                        "Message": "Endpoint e is not a multi-model endpoint and does not support "
+                        "target model header.",
+                        "ErrorCode": "TARGET_MODEL_HEADER_NOT_SUPPORTED",
+                    }
+                opening = {"X-Amzn-SageMaker-Session-Id": "NEW_SESSION"}
+                writer.write(rig.signed(path=path, headers=opening))
+                status, _, body = await read_answer(reader)
+                assert (status, b"Value 'NEW_SESSION' at 'sessionId'" in body) == (400, True)
+                assert rig.backends[0].requests == 0
+                writer.close()
 
         run(test)
 
@@ -270,5 +325,73 @@ class TestAuthentication:
                 assert headers.get(b"x-amzn-errortype", b"").startswith(code)
                 assert rig.backends[0].requests == (status == 200)
                 writer.close()
+
+        run(test)
+
+    @pytest.mark.parametrize(
+        ("path", "action"),
+        [
+            ("/endpoints/e/invocations", b"sagemaker:InvokeEndpoint"),
+            (
+                "/endpoints/e/invocations-response-stream",
+                b"sagemaker:InvokeEndpointWithResponseStream",
+            ),
+            ("/endpoints/e/async-invocations", b"sagemaker:InvokeEndpointAsync"),
+            ("/endpoints/e/openai/v1/chat/completions", b"sagemaker:InvokeEndpoint"),
+            ("/endpoints/no-such/invocations", b"sagemaker:InvokeEndpoint"),
+            ("/endpoints/e/elsewhere", b"sagemaker:InvokeEndpoint"),
+        ],
+    )
+    def test_who_is_not_root_may_invoke_nothing(self, path: str, action: bytes) -> None:
+        """There are no policies that would allow it; control says the same."""
+
+        async def test() -> None:
+            async with gateway() as rig:
+                table = table_of(fleet("f", await rig.model(echo)))
+                nobody = f"arn:aws:iam::{ACCOUNT}:user/nobody"
+                rig.serve_table(replace(table, keys={KEY_ID: replace(KEY, principal=nobody)}))
+                reader, writer = await rig.connect()
+                for secret, status, code in (
+                    (SECRET, 403, b"accessdeniedexception"),
+                    ("wrong", 403, b"invalidsignatureexception"),  # learns nothing of the principal
+                ):
+                    writer.write(rig.signed(path=path, secret=secret))
+                    got, headers, body = await read_answer(reader)
+                    assert (got, headers[b"x-amzn-errortype"]) == (status, code)
+                    assert (b"user/nobody" in body) == (secret == SECRET)
+                    endpoint = path.split("/")[2].encode()
+                    words = b"perform: %b on resource: arn:aws:sagemaker:us-east-1:%b:endpoint/%b "
+                    said = words % (action, ACCOUNT.encode(), endpoint)
+                    assert (said in body) == (secret == SECRET)
+                assert rig.backends[0].requests == 0
+                writer.close()
+
+        run(test)
+
+    @pytest.mark.parametrize("hours", [-1, 1, 24 * 365])
+    def test_signatures_are_judged_by_the_clock_as_it_is(
+        self, hours: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The machine's clock was wrong when the worker started, and is right now."""
+        right = time.time
+
+        async def test() -> None:
+            with monkeypatch.context() as at_start:
+                at_start.setattr(time, "time", lambda: right() + hours * 3600)
+                clock = SystemClock()
+            began = clock.now()
+            async with gateway() as rig:
+                rig.gateway.clock = clock
+                rig.serve_table(table_of(fleet("f", await rig.model(echo))))
+                assert (await rig.invoke(Body=b"x"))["Body"] == b"x"
+                late = datetime.fromtimestamp(right() - 310, UTC)
+                with monkeypatch.context() as then:
+                    then.setattr("botocore.auth.get_current_datetime", lambda: late)
+                    signed = rig.signed()
+                reader, writer = await rig.connect()
+                writer.write(signed)
+                assert (await read_answer(reader))[0] == 403
+                writer.close()
+            assert 0 <= clock.now() - began < 60, "durations go by the other clock"
 
         run(test)

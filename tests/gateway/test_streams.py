@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
 import socket
 
 import pytest
-from botocore.auth import SigV4QueryAuth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, EventStreamError
 
 from inservice.transport.server import Request, Response
 
-from .rig import KEY_ID, REGION, SECRET, echo, fleet, gateway, read_answer, rows, run, table_of
+from .rig import bearer, echo, fleet, gateway, read_answer, rows, run, table_of
 
 
 def in_parts(*parts: bytes, content_type: bytes = b"application/jsonlines"):
@@ -202,19 +198,6 @@ class TestLargeBodies:
 
 
 class TestOpenAi:
-    def bearer(self, *, expires: int = 3600, action: str = "CallWithBearerToken") -> str:
-        """As sagemaker-core's token generator makes them."""
-        request = AWSRequest(
-            "POST",
-            "https://sagemaker.amazonaws.com/",
-            headers={"host": "sagemaker.amazonaws.com"},
-            params={"Action": action},
-        )
-        credentials = Credentials(KEY_ID, SECRET)
-        SigV4QueryAuth(credentials, "sagemaker", REGION, expires=expires).add_auth(request)
-        presigned = request.url.replace("https://", "") + "&Version=1"
-        return "sagemaker-api-key-" + base64.b64encode(presigned.encode()).decode()
-
     def request(self, token: str, body: bytes = b'{"messages":[]}') -> bytes:
         return (
             b"POST /endpoints/e/openai/v1/chat/completions HTTP/1.1\r\nHost: a\r\n"
@@ -235,7 +218,7 @@ class TestOpenAi:
             async with gateway() as rig:
                 rig.serve_table(table_of(fleet("f", await rig.model(model))))
                 reader, writer = await rig.connect()
-                writer.write(self.request(self.bearer()))
+                writer.write(self.request(bearer()))
                 status, headers, body = await read_answer(reader)
                 assert status == 200
                 assert headers[b"content-type"] == b"text/event-stream"
@@ -264,7 +247,7 @@ class TestOpenAi:
             async with gateway() as rig:
                 rig.serve_table(table_of(fleet("f", await rig.scripted(pauses))))
                 reader, writer = await rig.connect()
-                writer.write(self.request(self.bearer()))
+                writer.write(self.request(bearer()))
                 await reader.readuntil(b"a")
                 first = rows(rig)[-1]
                 parts.set()
@@ -293,7 +276,7 @@ class TestOpenAi:
                 model = await rig.model(lambda _: Response(422, (), b'{"error":{"message":"m"}}'))
                 rig.serve_table(table_of(fleet("f", model)))
                 reader, writer = await rig.connect()
-                writer.write(self.request(self.bearer()))
+                writer.write(self.request(bearer()))
                 status, _, body = await read_answer(reader)
                 assert (status, body) == (422, b'{"error":{"message":"m"}}')
                 assert rows(rig)[0].client_errors == 1
@@ -305,10 +288,10 @@ class TestOpenAi:
         async def test() -> None:
             async with gateway() as rig:
                 rig.serve_table(table_of(fleet("f", await rig.model(echo))))
-                good = self.bearer()
+                good = bearer()
                 bad = [
-                    self.bearer(expires=100_000),
-                    self.bearer(action="Other"),
+                    bearer(expires=100_000),
+                    bearer(action="Other"),
                     good[:-12] + "AAAAAAAAAAAA",
                     "sagemaker-api-key-!!!",
                     "sk-1234",

@@ -39,6 +39,7 @@ from inservice.errors import (
     ThrottlingException,
 )
 from inservice.identity import sigv4
+from inservice.identity.authorization import denial
 from inservice.identity.principal import AccessKey, Principal
 from inservice.operations import registry
 from inservice.operations.live import Live
@@ -169,10 +170,9 @@ class Application:
 
     def _examined(self, request: Request, request_id: str) -> _Begun:
         """The steps, in order. Each raises an AwsError to end the request."""
-        now = self._clock.now()
         if (away := self._elsewhere(request)) is not None:
-            raise away.refuse(self._keys, now)
-        claim = self._authenticate(request, now)
+            raise away.refuse(self._keys, self._clock.wall())
+        claim = self._authenticate(request)
         document = document_of(request, protocol_of(request))
         compiled = self._find(request, document, claim.service)
         violations = Violations()
@@ -184,13 +184,13 @@ class Application:
             region=claim.region,
             principal=claim.key.principal.arn,
             request_id=request_id,
-            now=now,
+            now=self._clock.now(),
             store=self._store,
             live=self._live,
         )
         return _Begun(compiled, call, members)
 
-    def _authenticate(self, request: Request, now: float) -> sigv4.Claim[AccessKey]:
+    def _authenticate(self, request: Request) -> sigv4.Claim[AccessKey]:
         return sigv4.verify(
             request.method,
             request.path,
@@ -198,7 +198,7 @@ class Application:
             request.headers,
             sha256(request.body).hexdigest(),
             keys=self._keys,
-            now=now,
+            now=self._clock.wall(),
             services=self._directory.signing_names,
         )
 
@@ -258,10 +258,6 @@ def _with_what_is_built(name: str) -> Service:
 
 
 def _allow(principal: Principal, operation: registry.Operation) -> None:
-    """Root may do everything; nobody else has a policy that would allow anything."""
-    if not principal.is_root:
-        action = f"{operation.service}:{operation.name}"
-        raise AccessDeniedException(
-            f"User: {principal.arn} is not authorized to perform: {action} "
-            f"because no identity-based policy allows the {action} action"
-        )
+    why = denial(principal, f"{operation.service}:{operation.name}")
+    if why is not None:
+        raise AccessDeniedException(why)

@@ -19,9 +19,10 @@ from inservice.errors import (
 )
 from inservice.gateway.answers import RequestIds, error_answer
 from inservice.gateway.counting import Counting
+from inservice.gateway.front import Readiness, open_answer
 from inservice.gateway.instances import Instances
 from inservice.gateway.invoke import Invocation
-from inservice.gateway.openai import OpenAiInvocation
+from inservice.gateway.openai import OpenAiInvocation, OpenAiQuestion
 from inservice.gateway.proxy import Proxied
 from inservice.gateway.relay import Relay
 from inservice.gateway.requests import Api, read_target
@@ -86,6 +87,7 @@ class Gateway:
     request_ids: RequestIds = field(default_factory=RequestIds)
     draws: Draws = field(default_factory=Draws)
     waiting: Waiting = field(default_factory=Waiting)
+    readiness: Readiness = field(default_factory=Readiness)
 
 
 class Unanswered(Invocation):
@@ -106,6 +108,11 @@ _INVOCATIONS: Final[dict[Api, type[Invocation]]] = {
     Api.ASYNC: Unanswered,
     Api.UNKNOWN: Unanswered,
 }
+
+_QUESTIONS: Final[dict[Api, type[Invocation]]] = {
+    api: OpenAiQuestion if api is Api.OPENAI else Unanswered for api in Api
+}
+"""What is not POSTed."""
 
 _BUG: Final = "An internal error occurred. It is in this server's log."
 
@@ -159,8 +166,7 @@ class GatewayConnection(Connection):
     def request_received(self, request: Request) -> None:
         """Answer an invocation, or send the request on to control."""
         if not request.target.startswith(b"/endpoints/"):
-            proxied = self._relay = Proxied(self, request)
-            proxied.begin()
+            self._answer_or_carry(request)
             return
         digest, self._digest = self._digest, None
         invocation = self._relay = self._invocation(request)
@@ -172,10 +178,22 @@ class GatewayConnection(Connection):
             _log.exception("an invocation failed")
             self.answer_error(InternalFailure(_BUG), invocation.request_id)
 
+    def _answer_or_carry(self, request: Request) -> None:
+        """A request that is no invocation: one that anybody may make, or control's."""
+        said = open_answer(request, self.gateway, self.server.draining)
+        if said is None:
+            proxied = self._relay = Proxied(self, request)
+            proxied.begin()
+            return
+        head, body = said
+        head += self.server.date + self.closing_header(request) + b"\r\n"
+        self.write(head if request.method == "HEAD" else head + body)
+        self.answered()
+
     def _invocation(self, request: Request) -> Invocation:
         target = read_target(request.target)
-        kind = _INVOCATIONS[target.api] if request.method == "POST" else Unanswered
-        return kind(self, request, target)
+        kinds = _INVOCATIONS if request.method == "POST" else _QUESTIONS
+        return kinds[target.api](self, request, target)
 
     def _as_we_know(self, error: AwsError) -> AwsError:
         """A worker that has no table yet knows no key at all, and may not call anybody a stranger:

@@ -23,13 +23,14 @@ EVERY_SECONDS = 1.0
 PING_SECONDS = 1.0
 """AWS gives /ping two seconds. This one decides less, and must decide before clients despair."""
 
-_PING = b"GET /ping HTTP/1.1\r\nHost: localhost:8080\r\n\r\n"
+_PING = b"GET /ping HTTP/1.1%bHost: localhost:8080\r\n\r\n"
 
 
 class Ping:
     """One GET /ping; `ok` is done with whether it was answered with 200."""
 
-    def __init__(self) -> None:
+    def __init__(self, token_line: bytes) -> None:
+        self.token_line = token_line
         self.given_up = False
         self.upstream: Upstream | None = None
         self.ok: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -57,8 +58,8 @@ class Ping:
 
 async def ping(pool: Pool) -> bool:
     """Whether an instance answers GET /ping with 200, in time."""
-    exchange = Ping()
-    pool.send(exchange, [_PING], PING_SECONDS)
+    exchange = Ping(pool.client.tokens.next())
+    pool.send(exchange, [_PING % exchange.token_line], PING_SECONDS)
     return await exchange.ok
 
 

@@ -8,16 +8,24 @@ down. `streaming` and `openai` are this with other answers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from inservice.errors import AwsError, ServiceUnavailable, ValidationError
+from inservice.errors import (
+    AwsError,
+    RuntimeAccessDenied,
+    ServiceUnavailable,
+    ValidationError,
+)
 from inservice.gateway.answers import TIMED_OUT, ModelError
 from inservice.gateway.counting import Tally
 from inservice.gateway.relay import Relay
-from inservice.gateway.requests import Target, model_request
+from inservice.gateway.requests import Api, Target, model_request
 from inservice.gateway.sessions import NEW_SESSION, Session, new_session_header, read_header
+from inservice.identity.authorization import denial
+from inservice.identity.principal import Principal
 from inservice.identity.sigv4 import Claim, claim
 from inservice.routing import (
     Choice,
@@ -25,7 +33,6 @@ from inservice.routing import (
     FleetRoute,
     InstanceRoute,
     KeyRoute,
-    NoSuchVariant,
     choose,
 )
 from inservice.transport.client import Failure
@@ -36,6 +43,19 @@ if TYPE_CHECKING:
     from inservice.gateway.connection import GatewayConnection
 
 SERVICES: Final = ("sagemaker",)
+
+_ACTIONS: Final = {
+    api: "sagemaker:" + (Api.INVOKE if api in (Api.OPENAI, Api.UNKNOWN) else api).value
+    for api in Api
+}
+"""IAM's name for each operation. Of a path that leads nowhere those alone hear who may invoke."""
+
+
+@lru_cache(maxsize=1024)
+def _denial(account: str, arn: str, action: str, region: str, resource: str) -> str | None:
+    """What `denial` says. Clients repeat what they ask: asking again costs 0.2 µs."""
+    return denial(Principal(account, arn), action, region, resource)
+
 
 INVOKE_SECONDS: Final = 60.0
 """How long a container may take to answer InvokeEndpoint."""
@@ -90,7 +110,9 @@ class Invocation(Relay):
         if route is None:
             raise ValidationError(f"Endpoint {name} of account {account} not found.")
         self.route = route
-        head, parts = model_request(request, self.target, self.request_id), request.parts
+        self.token_line = self.connection.gateway.client.tokens.next()
+        head = model_request(request, self.target, self.request_id, self.token_line)
+        parts = request.parts
         if request.length <= JOIN_BYTES and len(parts) == 1:
             self.message = (head + parts[0],)
         else:
@@ -106,16 +128,22 @@ class Invocation(Relay):
             target.query,
             self.request.headers,
             keys=gateway.routes.table.keys.get,
-            now=gateway.clock.now(),
+            now=gateway.clock.wall(),
             services=SERVICES,
             fields=self.request.fields,
         )
 
     def verify(self, body_sha256: str) -> tuple[str, str]:
-        """Account and region that the request is for. Raises AuthenticationError."""
+        """Account and region that the request is for. Raises AuthenticationError, or
+        RuntimeAccessDenied for who may not do it."""
         claim = self.claim()
         claim.verify(body_sha256)
-        return claim.key.account, claim.region
+        key, target = claim.key, self.target
+        action, what = _ACTIONS[target.api], "endpoint/" + target.endpoint
+        why = _denial(key.account, key.principal, action, claim.region, what)
+        if why is not None:
+            raise RuntimeAccessDenied(why)
+        return key.account, claim.region
 
     def _send(self) -> None:
         """To an instance that was not tried yet. Raises AwsError if there is none."""
@@ -142,18 +170,23 @@ class Invocation(Relay):
 
     def _choose(self, route: EndpointRoute, avoid: object) -> Choice | None:
         gateway = self.connection.gateway
-        variant = self.request.fields.get(b"x-amzn-sagemaker-target-variant")
-        try:
-            return choose(
-                route,
-                gateway.draws.next(route),
-                target_variant=None if variant is None else variant.decode(),
-                outstanding=gateway.instances.outstanding,
-                avoid=avoid,  # type: ignore[arg-type]
-            )
-        except NoSuchVariant as name:
-            words = f"Variant {name} of endpoint {route.name} not found."
-            raise ValidationError(words) from None
+        return choose(
+            route,
+            gateway.draws.next(route),
+            target_variant=self._target_variant(route),
+            outstanding=gateway.instances.outstanding,
+            avoid=avoid,  # type: ignore[arg-type]
+        )
+
+    def _target_variant(self, route: EndpointRoute) -> str | None:
+        """The variant that was asked for, if one was. Raises ValidationError."""
+        asked = self.request.fields.get(b"x-amzn-sagemaker-target-variant")
+        if asked is None:
+            return None
+        variant = asked.decode()
+        if all(fleet.variant != variant for fleet in route.fleets):
+            raise ValidationError(f"Variant {variant} of endpoint {route.name} not found.")
+        return variant
 
     def _choose_anyway(self, route: EndpointRoute) -> Choice | None:
         """Nobody is at their best: ask the ejected, else wait for the full. None while waiting."""
@@ -173,11 +206,15 @@ class Invocation(Relay):
     def _session_choice(self, route: EndpointRoute, session: bytes) -> Choice:
         """The instance that holds the session, and no other. Raises ValidationError."""
         gateway = self.connection.gateway
+        variant = self._target_variant(route)
         key = (route.account, route.region, route.name)
-        holder = gateway.sessions.find(key, session, gateway.clock.now()).instance_id
+        holder = gateway.sessions.find(key, session, gateway.clock.wall()).instance_id
         for fleet in route.fleets:
             for instance in fleet.instances:
                 if instance.id == holder and holder not in self.tried:
+                    if variant is not None and fleet.variant != variant:
+                        words = f"Session {session.decode()} is not of variant {variant}."
+                        raise ValidationError(words)
                     return fleet, instance
         gateway.sessions.close(key, session)
         raise ValidationError(f"Session {session.decode()} is over: its instance is gone.")
@@ -267,7 +304,7 @@ class Invocation(Relay):
         lines = b""
         opened = fields.get(b"x-amzn-sagemaker-session-id")
         if opened is not None and asked == NEW_SESSION:
-            session = read_header(opened, gateway.clock.now())
+            session = read_header(opened, gateway.clock.wall())
             if session is not None:
                 id_, expires_at = session
                 gateway.sessions.open(key, id_, Session(instance.id, expires_at))

@@ -1,5 +1,7 @@
 """The OpenAI-compatible path: `/endpoints/<name>/openai/v1/…`.
 
+What is POSTed goes to the model; `GET …/v1/models` is answered here, since clients ask it first.
+
 Bodies go through untouched both ways, server-sent events included, with the model's own status: an
 OpenAI client understands what an OpenAI-compatible model says. Callers sign as usual, or bring a
 bearer key, which is a presigned request in disguise:
@@ -16,12 +18,18 @@ import binascii
 import re
 from base64 import b64decode
 from functools import lru_cache
+from hashlib import sha256
 from time import perf_counter
 from typing import Final
 
 import msgspec
 
-from inservice.errors import AwsError, IncompleteSignature
+from inservice.errors import (
+    AwsError,
+    IncompleteSignature,
+    UnknownOperationException,
+    ValidationError,
+)
 from inservice.gateway.invoke import SERVICES, Invocation
 from inservice.gateway.relay import Relay
 from inservice.gateway.streaming import STREAM_SECONDS
@@ -38,6 +46,7 @@ _KEY_BYTES_MAX: Final = 8 * 1024
 
 _KEY: Final = re.compile(rb"(?i:bearer) +sagemaker-api-key-([A-Za-z0-9+/=_-]+)")
 _PRESIGNED: Final = re.compile(rb"(sagemaker(?:\.[a-z0-9-]+)?\.amazonaws\.com)/\?(.+)&Version=1")
+_MODELS: Final = b"v1/models"
 _ACTION: Final = re.compile(rb"(?:^|&)Action=CallWithBearerToken(?:&|$)")
 
 
@@ -76,7 +85,7 @@ class OpenAiInvocation(Invocation):
             query,
             [(b"host", host)],
             keys=gateway.routes.table.keys.get,
-            now=gateway.clock.now(),
+            now=gateway.clock.wall(),
             services=SERVICES,
             expires_seconds_max=KEY_SECONDS_MAX,
         )
@@ -124,3 +133,37 @@ class OpenAiInvocation(Invocation):
         return msgspec.json.encode(
             {"error": {"message": error.message, "type": kind, "param": None, "code": error.code}}
         )
+
+
+class OpenAiQuestion(OpenAiInvocation):
+    """What is not POSTed. To OpenAI's clients an endpoint is one model, of the endpoint's name."""
+
+    def begin(self, body_sha256: str | None) -> None:
+        """Answer from the table. Raises AwsError for all that is not there."""
+        request, target, connection = self.request, self.target, self.connection
+        account, region = self.verify(body_sha256 or sha256(request.body).hexdigest())
+        name, asked = target.endpoint, target.model_path
+        if request.method != "GET" or not (asked + b"/").startswith(_MODELS + b"/"):
+            raise UnknownOperationException("No operation has this method and path.")
+        if (account, region, name) not in connection.gateway.routes.table.endpoints:
+            raise ValidationError(f"Endpoint {name} of account {account} not found.")
+        model = {"id": name, "object": "model", "created": 0, "owned_by": account}
+        if asked == _MODELS:
+            body = msgspec.json.encode({"object": "list", "data": [model]})
+        elif asked == _MODELS + b"/" + name.encode():
+            body = msgspec.json.encode(model)
+        else:
+            raise UnknownOperationException(f"This endpoint has one model, {name}.")
+        connection.write(
+            b"%bx-amzn-requestid: %b\r\ncontent-type: application/json\r\n"
+            b"content-length: %d\r\n%b%b\r\n%b"
+            % (
+                STATUS_LINES[200],
+                self.request_id,
+                len(body),
+                connection.server.date,
+                connection.closing_header(request),
+                body,
+            )
+        )
+        connection.answered_by(self, request)

@@ -14,6 +14,7 @@ from inservice.gateway.relay import Relay
 from inservice.transport.client import Failure
 from inservice.transport.framing import ResponseHead
 from inservice.transport.messages import STATUS_LINES, Request
+from inservice.transport.tokens import EXCHANGE
 
 if TYPE_CHECKING:
     from inservice.gateway.connection import GatewayConnection
@@ -36,6 +37,9 @@ _THIS_HOPS: Final = frozenset(
         b"transfer-encoding",
         b"content-length",
         b"expect",
+        b"upgrade",
+        b"http2-settings",
+        EXCHANGE,
     )
 )
 
@@ -45,7 +49,8 @@ class Proxied(Relay):
 
     def __init__(self, connection: GatewayConnection, request: Request) -> None:
         super().__init__(connection, request)
-        self._message = [_head(request), *request.parts]
+        self.token_line = connection.gateway.client.tokens.next()
+        self._message = [_head(request, self.token_line), *request.parts]
         self._until = connection.gateway.client.now + PATIENCE_SECONDS
 
     def begin(self) -> None:
@@ -79,8 +84,8 @@ class Proxied(Relay):
             self.connection.answer_error(ServiceUnavailable(words), gateway.request_ids.next())
 
 
-def _head(request: Request) -> bytes:
-    lines = [b"%b %b HTTP/1.1\r\n" % (request.method.encode(), request.target)]
+def _head(request: Request, token_line: bytes) -> bytes:
+    lines = [b"%b %b HTTP/1.1%b" % (request.method.encode(), request.target, token_line)]
     lines += [b"%b: %b\r\n" % one for one in request.headers if one[0] not in _THIS_HOPS]
     if request.length or request.method in ("POST", "PUT", "PATCH"):
         lines.append(b"content-length: %d\r\n" % request.length)

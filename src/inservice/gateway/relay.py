@@ -36,6 +36,8 @@ class Relay:
     # it costs half of what it would with slots.
     given_up = False
     """The client has left."""
+    token_line = b""
+    """What the upstream is to say back."""
     upstream: Upstream | None = None
     head: ResponseHead | None = None
     length: int | None = None

@@ -44,7 +44,10 @@ class Target:
     """For OPENAI: what follows /openai/ in the path, for example `v1/chat/completions`."""
 
 
-_PATH: Final = re.compile(rb"/endpoints/([^/]+)/([a-z-]+)(?:/(v1/[a-z0-9/_-]+))?")
+_PATH: Final = re.compile(
+    rb"/endpoints/([^/]+)/([a-z-]+)"
+    rb"(?:/(v1/models/[A-Za-z0-9-]{1,63}|v1/[a-z0-9/_-]+))?"
+)
 _APIS: Final = {
     b"invocations": Api.INVOKE,
     b"invocations-response-stream": Api.STREAM,
@@ -89,6 +92,10 @@ class Field:
     length_min: int = 0
     pattern: str = r"[\x20-\x7e]*"
     """In Python's words, always matched in full."""
+    refused: str = ""
+    """What is said to a well-formed one, if it cannot be meant; `%s` is the endpoint's name."""
+    error_code: str = ""
+    """The ErrorCode that goes with it, where AWS's is known."""
 
 
 _NAME: Final = r"[a-zA-Z0-9](-*[a-zA-Z0-9])*"
@@ -102,7 +109,32 @@ FIELDS: Final[dict[bytes, Field]] = {
         "customAttributes", b"X-Amzn-SageMaker-Custom-Attributes", 1024
     ),
     b"x-amzn-sagemaker-target-model": Field(
-        "targetModel", b"X-Amzn-SageMaker-Target-Model", 1024, 1, _PRINTABLE
+        "targetModel",
+        b"",
+        1024,
+        1,
+        _PRINTABLE,
+        "Endpoint %s is not a multi-model endpoint and does not support target model header.",
+        "TARGET_MODEL_HEADER_NOT_SUPPORTED",
+    ),
+    b"x-amzn-sagemaker-target-container-hostname": Field(
+        "targetContainerHostname",
+        b"",
+        63,
+        0,
+        _NAME,
+        "TargetContainerHostname is not allowed: endpoint %s has no containers that are invoked "
+        "directly.",
+    ),
+    b"x-amzn-sagemaker-inference-component": Field(
+        "inferenceComponentName",
+        b"",
+        63,
+        0,
+        r"[a-zA-Z0-9]([\-a-zA-Z0-9]*[a-zA-Z0-9])?",
+        "Inference Component Name header is not allowed for endpoints to which you dont plan to "
+        "deploy inference components. Please remove the Inference Component Name header and try "
+        "again.",
     ),
     b"x-amzn-sagemaker-target-variant": Field("targetVariant", b"", 63, 0, _NAME),
     b"x-amzn-sagemaker-inference-id": Field(
@@ -125,58 +157,83 @@ FIELDS: Final[dict[bytes, Field]] = {
 
 _OWN_ACCEPT: Final = b"x-amzn-sagemaker-accept"
 
-_FIELDS_BESIDE_OWN_ACCEPT: Final = {**FIELDS, b"accept": Field("accept", b"", 1024)}
+_STREAM_FIELDS: Final = {
+    **FIELDS,
+    b"x-amzn-sagemaker-session-id": Field(
+        "sessionId", b"X-Amzn-SageMaker-Session-Id", 256, 0, _NAME
+    ),
+}
+"""A stream may go on with a session and cannot open one."""
+
+_UNREAD_ACCEPT: Final = {b"accept": Field("accept", b"", 1024)}
 """curl and browsers send `Accept: */*` whatever is asked; a model must not get two of them."""
 
-_PATTERNS: Final = {field.pattern: re.compile(field.pattern.encode()) for field in FIELDS.values()}
+_FIELDS_OF: Final = {
+    (streamed, own_accept): {**fields, **(_UNREAD_ACCEPT if own_accept else {})}
+    for streamed, fields in ((False, FIELDS), (True, _STREAM_FIELDS))
+    for own_accept in (False, True)
+}
+"""By whether a stream is asked for, and whether X-Amzn-SageMaker-Accept is there."""
+
+_PATTERNS: Final = {
+    field.pattern: re.compile(field.pattern.encode())
+    for fields in _FIELDS_OF.values()
+    for field in fields.values()
+}
 
 _MODEL_LINES: Final = {
-    api: b"POST /invocations HTTP/1.1\r\nHost: localhost:8080\r\n"
+    api: b"POST /invocations HTTP/1.1%%bHost: localhost:8080\r\n"
     b"X-Amzn-SageMaker-Forwarded-Api: %b\r\n"
-    % api.value.encode()
-    + b"Content-Length: %d\r\nX-Amzn-RequestId: %b\r\n"
+    b"Content-Length: %%d\r\nX-Amzn-RequestId: %%b\r\n" % api.value.encode()
     for api in Api
 }
 
-_NOT_HERE: Final = {
-    b"x-amzn-sagemaker-inference-component": (
-        "Inference Component Name header is not allowed for endpoints to which you dont plan to "
-        "deploy inference components. Please remove the Inference Component Name header and try "
-        "again."
-    ),
-    b"x-amzn-sagemaker-target-container-hostname": (
-        "TargetContainerHostname is not allowed: the endpoint has no containers that are invoked "
-        "directly."
-    ),
-}
 
-
-def model_request(request: Request, target: Target, request_id: bytes) -> bytes:
-    """The head of the request that the model gets. Raises ValidationError.
+def model_request(request: Request, target: Target, request_id: bytes, token_line: bytes) -> bytes:
+    """The head of the request that the model gets, `token_line` in it. Raises ValidationError.
 
     `X-Amzn-SageMaker-Forwarded-Api` tells the model which operation was called: serving containers
     choose between a whole and a streamed answer by it. All of them are POSTed to /invocations; the
     OpenAI path is named in a header, as the container contract does it for other paths.
     """
-    lines = [_MODEL_LINES[target.api] % (request.length, request_id)]
+    lines = [_MODEL_LINES[target.api] % (token_line, request.length, request_id)]
     if target.model_path:
         lines.append(b"X-Amzn-SageMaker-Model-Invocation-Path: /%b\r\n" % target.model_path)
-    fields = _FIELDS_BESIDE_OWN_ACCEPT if _OWN_ACCEPT in request.fields else FIELDS
+    streamed = target.api is Api.STREAM
+    fields = _STREAM_FIELDS if streamed else FIELDS
+    if _OWN_ACCEPT in request.fields:
+        fields = _FIELDS_OF[streamed, True]
+    special: list[tuple[Field, bytes]] = []
     for name, value in request.headers:
         field = fields.get(name)
         if field is not None:
             if field.line:
                 lines.append(b"%b: %b\r\n" % (field.line, value))
             if name[:2] == b"x-" or len(value) > 256:
-                _check(field, value)
-        elif name in _NOT_HERE:
-            raise ValidationError(_NOT_HERE[name])
+                special.append((field, value))
+    if special:
+        _check(special, target.endpoint)
     lines.append(b"\r\n")
     return b"".join(lines)
 
 
-def _check(field: Field, value: bytes) -> None:
-    """Raises ValidationError in AWS's words for a value outside its shape."""
+def _check(given: list[tuple[Field, bytes]], endpoint: str) -> None:
+    """Raises ValidationError in AWS's words: for all values outside their shapes in one message,
+    else for the first that this endpoint can do nothing with."""
+    violations = [words for words in (_violation(*one) for one in given) if words]
+    if violations:
+        plural = "s" if len(violations) > 1 else ""
+        words = f"{len(violations)} validation error{plural} detected: {'; '.join(violations)}"
+        raise ValidationError(words)
+    for field, _ in given:
+        if field.refused:
+            words = field.refused.replace("%s", endpoint)
+            members = {"ErrorCode": field.error_code} if field.error_code else {}
+            raise ValidationError(words, members=members)
+
+
+def _violation(field: Field, value: bytes) -> str:
+    """What is wrong with a value; empty if nothing is."""
     if len(value) > field.length_max:
         constraint = f"Member must have length less than or equal to {field.length_max}"
     elif len(value) < field.length_min:
@@ -186,12 +243,9 @@ def _check(field: Field, value: bytes) -> None:
     elif field.member == "targetModel" and _leaves_its_place(value):
         constraint = "Member must be a path below the model's prefix"
     else:
-        return
+        return ""
     shown = value[:200].decode("ascii", "replace")
-    raise ValidationError(
-        f"1 validation error detected: Value '{shown}' at '{field.member}' failed to satisfy "
-        f"constraint: {constraint}"
-    )
+    return f"Value '{shown}' at '{field.member}' failed to satisfy constraint: {constraint}"
 
 
 def _leaves_its_place(path: bytes) -> bool:

@@ -5,13 +5,16 @@ stays in it for long: under lasting overload the excess is refused at once, and 
 served in time. A queue that has not been empty for seconds is no burst: from then on a request
 waits in it a moment only, or each would be served as late as the queue is long, and would go on
 being so long after the overload has ended.
+
+Waits are `Patience`: room may have been made while this worker could not look.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from typing import Protocol
+
+from inservice.transport.patience import Patience
 
 QUEUE_MAX = 256
 """Requests that wait for one endpoint in one worker. With 128 under way at an instance that answers
@@ -45,32 +48,29 @@ class Waiting:
     """All queues of a worker."""
 
     def __init__(self) -> None:
-        self.queues: dict[Key, deque[tuple[Waiter, asyncio.TimerHandle]]] = {}
+        self.queues: dict[Key, deque[tuple[Waiter, Patience]]] = {}
         """Endpoints for which somebody waits; mostly none."""
-        self._since: dict[Key, float] = {}
+        self._bursts: dict[Key, Patience] = {}  # queues that have not been there for long
 
     def add(self, key: Key, waiter: Waiter) -> bool:
         """Wait for room. False if there is no room even to wait."""
-        loop = asyncio.get_running_loop()
         queue = self.queues.get(key)
         if queue is None:
             queue = self.queues[key] = deque()
-            self._since[key] = loop.time()
+            self._bursts[key] = Patience(QUEUE_SECONDS, lambda: self._bursts.pop(key, None))
         if len(queue) >= QUEUE_MAX:
             return False
-        crowded = loop.time() - self._since[key] > QUEUE_SECONDS
-        seconds = CROWDED_SECONDS if crowded else QUEUE_SECONDS
+        seconds = QUEUE_SECONDS if key in self._bursts else CROWDED_SECONDS
         # A timer for a request that waits anyhow costs nothing that matters.
-        timer = loop.call_later(seconds, self._expire, key, waiter)
-        queue.append((waiter, timer))
+        queue.append((waiter, Patience(seconds, lambda: self._expire(key, waiter))))
         return True
 
     def room(self, key: Key) -> None:
         """An instance of the endpoint has room for one more."""
         queue = self.queues.get(key)
         while queue:
-            waiter, timer = queue.popleft()
-            timer.cancel()
+            waiter, patience = queue.popleft()
+            patience.cancel()
             if not waiter.given_up:
                 if not queue:
                     self._forget(key)
@@ -80,7 +80,10 @@ class Waiting:
             self._forget(key)
 
     def _forget(self, key: Key) -> None:
-        del self.queues[key], self._since[key]
+        del self.queues[key]
+        burst = self._bursts.pop(key, None)
+        if burst is not None:
+            burst.cancel()
 
     def _expire(self, key: Key, waiter: Waiter) -> None:
         queue = self.queues.get(key)

@@ -37,6 +37,7 @@ from inservice.threads import Threads
 from inservice.transport.census import Census
 from inservice.transport.client import Client
 from inservice.transport.limits import MIB, Limits
+from inservice.transport.patience import within
 from inservice.transport.server import Server
 
 HEARTBEAT_SECONDS = 1.0
@@ -170,7 +171,7 @@ async def _run(options: argparse.Namespace) -> None:
     await server.drain(options.drain_seconds)
     channel.send_counts()
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(channel.confirmed(), LAST_COUNTS_SECONDS)
+        await within(LAST_COUNTS_SECONDS, channel.confirmed())
     for task in following:
         task.cancel()
     client.close()
@@ -180,7 +181,7 @@ async def _tidy(sessions: Sessions, clock: Clock) -> None:
     """Look for sessions that are over, from time to time."""
     threads = Threads("sessions")
     while True:
-        await threads.run(sessions.tidy, clock.now())
+        await threads.run(sessions.tidy, clock.wall())
         await asyncio.sleep(TIDY_SECONDS)
 
 

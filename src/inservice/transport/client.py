@@ -1,20 +1,36 @@
 """Connections to models and to control: pooled, one request at a time, closed on any doubt.
 
-What is on the other end may be hostile. A connection goes back to its pool only after an answer
-that ended exactly where it said it would, with nothing behind it; after a wrong length, an extra
-byte, a timeout or a request that was given up it is closed. So no byte of one answer can ever be
-taken for another's.
+What is on the other end may be hostile, or merely confused: a server that gives up on a request and
+answers it all the same, later, on a connection that serves another one by then. HTTP/1.1 matches
+answers to requests by their order alone, so nothing about such an answer looks wrong. This is what
+is promised here, whatever the other end sends, in whatever pieces, at whatever moment:
+
+    no byte of one request's answer is ever taken for another's.
+
+It rests on one rule. Each request carries a token that nobody can know who has not seen it, and our
+own servers say it back in the head of the answer. **An answer is taken on a connection's first
+request, or if it says the token back**; the first is safe because no other request was ever on that
+connection, the second because no other answer has that token. So a connection whose answer said
+nothing back (a server that is not ours) is used once, and any server that says the header
+back is kept like our own.
+
+Beside it, a connection goes back to its pool only after an answer that ended exactly where it said
+it would, with nothing behind it, to a request that had left to its last byte; after a wrong length,
+an extra byte, a timeout or a request that was given up it is closed, and so it is when anything at
+all comes while it is idle. That spares requests: what is seen to be broken is not tried.
 
 Nothing is ever sent twice by this module. `Failure.NOT_SENT` is its promise that not one byte of a
 request has left, and that the caller may try elsewhere.
 
 There is no task and no timer for a request: an `Exchange` is called from `data_received`, and one
-sweep a second looks for requests that have waited too long.
+sweep, twice a second, looks for requests that have waited too long (`patience`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import select
 import socket
 from collections.abc import Collection, Coroutine, Sequence
@@ -25,6 +41,8 @@ from typing import Final, Protocol, cast
 from inservice.transport.framing import BLANK_LINE, Chunks, ResponseHead, read_response_head
 from inservice.transport.limits import Limits
 from inservice.transport.messages import Refusal, malformed
+from inservice.transport.patience import Watch, within
+from inservice.transport.tokens import EXCHANGE, Tokens
 
 CONNECT_SECONDS: Final = 1.0
 """A socket on this host accepts in microseconds; AWS gives a container 250 ms. A whole second,
@@ -40,6 +58,8 @@ INTERIM_MAX: Final = 8
 """Answers of the 1xx kind before the real one. A flood of them is not an answer."""
 
 _SWEEP_SECONDS: Final = 0.5
+_BACKLOG_SECONDS: Final = 0.005
+_READ_BYTES: Final = 64 * 1024
 _NEVER: Final = float("inf")
 
 
@@ -58,6 +78,8 @@ class Exchange(Protocol):
 
     given_up: bool
     """Nobody waits for the answer any more."""
+    token_line: bytes
+    """What only this request knows: from `Client.tokens`, and sent with it."""
     upstream: Upstream | None
     """The connection that the request is on, set by it."""
 
@@ -84,12 +106,15 @@ class Upstream:
     __slots__ = (
         "_buffer",
         "_chunks",
+        "_descriptor",
+        "_echo",
         "_head",
         "_interim",
+        "_keep",
         "_left",
         "_paused",
         "_poll",
-        "_writable",
+        "_used",
         "deadline",
         "exchange",
         "headless",
@@ -108,9 +133,12 @@ class Upstream:
         self._head: ResponseHead | None = None
         self._chunks: Chunks | None = None
         self._buffer = b""
+        self._echo = b""  # the header line that the answer must hold
         self._left = 0
         self._interim = 0
+        self._keep = False  # the answer in hand does not speak against another request
         self._paused = False
+        self._used = False  # for another request before this one
 
     @property
     def fresh(self) -> bool:
@@ -122,9 +150,10 @@ class Upstream:
         return not (self.transport.is_closing() or self._poll.poll(0))
 
     def send(self, exchange: Exchange, message: Sequence[bytes], deadline: float) -> None:
-        """Send a whole request. `deadline` is when its answer must have ended, in loop time."""
+        """Send a whole request. `deadline` is when its answer must have ended, in watched time."""
         self.exchange, exchange.upstream = exchange, self
         self.deadline = deadline
+        self._echo = exchange.token_line
         if len(message) == 1:
             self.transport.write(message[0])
         else:
@@ -162,13 +191,16 @@ class Upstream:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: connected."""
         self.transport = cast("asyncio.Transport", transport)
+        self._descriptor: int = transport.get_extra_info("socket").fileno()
         self._poll = select.poll()
-        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        self._poll.register(self._descriptor, select.POLLIN)
         self.pool.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio: the connection is gone."""
         self.pool.forget(self)
+        if exc is not None and self.exchange is not None and self._read_rest():
+            exc = None
         if self.exchange is None:
             return
         head = self._head
@@ -201,6 +233,18 @@ class Upstream:
         except Refusal as refusal:
             self.fail(Failure.MALFORMED, refusal.message)
 
+    def _read_rest(self) -> bool:
+        """Read what the other side said before it would take no more of a request: a server may
+        answer 413 and close. The loop drops the connection with the first write that fails, but its
+        descriptor is open until `connection_lost` returns. Says whether it was all there is."""
+        with contextlib.suppress(OSError):
+            while self.exchange is not None:
+                data = os.read(self._descriptor, _READ_BYTES)
+                if not data:
+                    return True
+                self.data_received(data)
+        return False
+
     def _receive_head(self, data: bytes) -> None:
         if self._buffer:
             data = self._buffer + data
@@ -213,17 +257,28 @@ class Upstream:
                     raise malformed("headers without an end")
                 self._buffer = data[start:]
                 return
-            head = read_response_head(data[start : end + 4])
+            # Half the head of another answer may stand before the one that says the token back: two
+            # heads that were run together are not ours.
+            ours = data.find(self._echo, start, end + 2)
+            if ours < 0 or data.find(b"HTTP/", start + 1, ours) >= 0:
+                ours = -1
+                head = read_response_head(data[start : end + 4])
+            else:  # without the token it is the same as the last one, and known
+                rest = ours + len(self._echo) - 2
+                head = read_response_head(data[start:ours] + data[rest : end + 4])
             start = end + 4
             if head.status >= 200:
                 break
             self._interim += 1
             if head.status == 101 or self._interim > INTERIM_MAX:
                 raise malformed(f"{self._interim} answers of status {head.status}")
-        if self.headless:
-            head = replace(head, length=0, chunked=False)
         exchange = self.exchange
         assert exchange is not None
+        if ours < 0 and (self._used or not _may_be_ours(head, exchange)):
+            raise malformed("it is the answer to another request")
+        self._keep = ours >= 0 and head.keep_alive and not self.transport.get_write_buffer_size()
+        if self.headless:
+            head = replace(head, length=0, chunked=False)
         exchange.answer_begins(head)
         if self.exchange is not exchange:
             return
@@ -262,16 +317,15 @@ class Upstream:
 
     def _end(self, extra: int) -> None:
         """The answer is whole. Keep the connection if nothing at all speaks against it."""
-        head, self._head, self._interim = self._head, None, 0
-        assert head is not None
+        self._head, self._interim = None, 0
         self.headless = False
         if self._paused:  # with the last part; unread, the next answer would never come
             self.resume()
-        transport = self.transport
-        if extra or not head.keep_alive or transport.get_write_buffer_size():
-            transport.abort()
-        else:
+        if self._keep and not extra:
+            self._used = True
             self.pool.give_back(self)
+        else:
+            self.transport.abort()
         self._tell_end()
 
     def _tell_end(self) -> None:
@@ -280,6 +334,12 @@ class Upstream:
         if exchange is not None:
             exchange.upstream = None
             exchange.answer_ended()
+
+
+def _may_be_ours(head: ResponseHead, exchange: Exchange) -> bool:
+    """Whether an answer on a connection's first request says no other token."""
+    said = head.fields.get(EXCHANGE)
+    return said is None or exchange.token_line.endswith(b": %b\r\n" % said)
 
 
 class Pool:
@@ -313,18 +373,26 @@ class Pool:
 
     async def connect(self) -> Upstream:
         """A new connection. Raises OSError or TimeoutError."""
-        loop, upstream = self.client.loop, Upstream(self)
-        protocol = cast("asyncio.Protocol", upstream)
-        scheme, _, rest = self.address.partition(":")
-        async with asyncio.timeout(CONNECT_SECONDS):
-            if scheme == "unix":
-                await loop.create_unix_connection(lambda: protocol, rest)
-            else:
-                host, _, port = rest.rpartition(":")
-                await loop.create_connection(
-                    lambda: protocol, host.strip("[]"), int(port), family=socket.AF_UNSPEC
-                )
+        upstream = Upstream(self)
+        await within(CONNECT_SECONDS, self._open(cast("asyncio.Protocol", upstream)))
         return upstream
+
+    async def _open(self, protocol: asyncio.Protocol) -> None:
+        loop = self.client.loop
+        scheme, _, rest = self.address.partition(":")
+        if scheme != "unix":
+            host, _, port = rest.rpartition(":")
+            await loop.create_connection(
+                lambda: protocol, host.strip("[]"), int(port), family=socket.AF_UNSPEC
+            )
+            return
+        while True:
+            try:
+                await loop.create_unix_connection(lambda: protocol, rest)
+            except BlockingIOError:  # it lives, and is slow to accept: its backlog is full
+                await asyncio.sleep(_BACKLOG_SECONDS)
+            else:
+                return
 
     def give_back(self, upstream: Upstream) -> None:
         """A connection's answer ended well."""
@@ -380,8 +448,10 @@ class Client:
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self.loop = asyncio.get_running_loop()
-        self.now = self.loop.time()
-        """The loop's time as of the last sweep: timeouts are seconds long."""
+        self.tokens = Tokens()
+        self._watch = Watch(self.loop, _SWEEP_SECONDS)
+        self.now = self._watch.now
+        """The time that was watched, as of the last sweep: timeouts are seconds long."""
         self._pools: dict[str, Pool] = {}
         self._retired: list[Pool] = []
         self._connecting: set[asyncio.Task[None]] = set()
@@ -395,7 +465,7 @@ class Client:
         return pool
 
     def deadline(self, timeout_seconds: float) -> float:
-        """The loop time before which a request of now must not be timed out."""
+        """The watched time before which a request of now must not be timed out."""
         return self.now + timeout_seconds + _SWEEP_SECONDS
 
     def retain(self, addresses: Collection[str]) -> None:
@@ -422,7 +492,8 @@ class Client:
         task.add_done_callback(self._connecting.discard)
 
     def _sweep(self) -> None:
-        now = self.now = self.loop.time()
+        now = self._watch.look()
+        self.now = self._watch.now
         for pool in (*self._pools.values(), *self._retired):
             pool.sweep(now)
         self._retired = [pool for pool in self._retired if pool.connections]

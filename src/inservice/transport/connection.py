@@ -73,7 +73,7 @@ class Connection:
         self.server = server
         self.state = IDLE
         self.deadline = NEVER
-        """When the server's sweep calls `deadline_passed`, in its own loop time."""
+        """When the server's sweep calls `deadline_passed`, in the time that it watched."""
         self.stalled_since = NEVER
         """Since when the client has not taken what we wrote, or NEVER."""
         self.request: Request | None = None
@@ -104,6 +104,10 @@ class Connection:
 
     def may_write(self) -> None:
         """The client has taken enough of what was written to go on."""
+
+    def opening(self) -> bytes:
+        """Header lines that a refusal of the request in hand begins with."""
+        return b""
 
     # ── answering ──────────────────────────────────────────────────────────────────────────────
 
@@ -136,6 +140,7 @@ class Connection:
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer with an error of the transport, and close: nothing after it can be trusted."""
+        opening = b"" if self.request is None else self.opening()
         self.state, self.request = LINGERING, None
         self._buffer, self._at = b"", 0
         self.server.refused += 1
@@ -145,7 +150,7 @@ class Connection:
             (b"x-amzn-errortype", refusal.code.encode()),
             (b"content-length", b"%d" % len(body)),
         )
-        head = encode_head(refusal.status, headers, b"connection: close\r\n")
+        head = encode_head(refusal.status, headers, b"connection: close\r\n", opening)
         self.transport.write(head + body)
         self.linger()
 

@@ -73,3 +73,8 @@ class Limits:
 
     connections_max: int = 100_000
     """Connections at once in this process; more are closed at once. 10,000 idle ones cost 13 MB."""
+
+
+BEHIND_GATEWAY: Final = Limits(headers_max=104, header_bytes=65 * 1024)
+"""For a server that the gateway speaks to: what the gateway lets through must not be refused for
+the header or two that the gateway adds."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import http
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,7 +41,7 @@ class Request:
         self.version = version
         """The minor version: 1 for HTTP/1.1, 0 for HTTP/1.0."""
         self.headers = headers
-        self.fields: Mapping[bytes, bytes] = dict(headers)
+        self.fields: dict[bytes, bytes] = dict(headers)
         """The same, by name. Of a repeated header the last; those that must not repeat
         (Host, Content-Length, Authorization, X-Amz-…) have been refused."""
         self.length = 0
@@ -150,12 +150,12 @@ def error_response(status: int, code: str, message: str) -> Response:
     return Response(status, headers, error_body(code, message))
 
 
-def encode_head(status: int, headers: Headers, ending: bytes) -> bytes:
-    """A response head. `ending` is further header lines, each with its CRLF.
+def encode_head(status: int, headers: Headers, ending: bytes, opening: bytes = b"") -> bytes:
+    """A response head. `opening` and `ending` are further header lines, each with its CRLF.
 
     Raises ValueError for a value that would split the answer in two.
     """
     lines = b"".join([b"%b: %b\r\n" % header for header in headers])
     if lines.count(b"\n") != len(headers) or lines.count(b"\r") != len(headers):
         raise ValueError("a response header holds a line break")
-    return STATUS_LINES[status] + lines + ending + b"\r\n"
+    return STATUS_LINES[status] + opening + lines + ending + b"\r\n"

@@ -26,7 +26,7 @@ from typing import Final, cast
 from inservice.transport.acceptor import Acceptor
 from inservice.transport.census import Census
 from inservice.transport.connection import ANSWERING, IDLE, NEVER, Connection
-from inservice.transport.limits import Limits
+from inservice.transport.limits import BEHIND_GATEWAY, Limits
 from inservice.transport.messages import (
     Later,
     Refusal,
@@ -35,6 +35,8 @@ from inservice.transport.messages import (
     encode_head,
     error_response,
 )
+from inservice.transport.patience import Watch, within
+from inservice.transport.tokens import EXCHANGE
 
 Answer = Callable[[Request], Response | Later | Awaitable[Response]]
 """What answers requests. Raising a Refusal answers with it and closes; any other exception is a
@@ -65,9 +67,10 @@ class Server:
         self.date = b""
         """The Date header line, renewed with each sweep."""
         self._loop = asyncio.get_running_loop()
-        self.now = self._loop.time()
-        """The loop's time as of the last sweep: exact enough for deadlines of whole seconds, and
-        free, where asking costs 0.1 µs at a dozen places."""
+        self._watch = Watch(self._loop, _SWEEP_SECONDS)
+        self.now = self._watch.now
+        """The time that was watched, as of the last sweep: exact enough for deadlines of whole
+        seconds, and free, where asking costs 0.1 µs at a dozen places."""
         self._listeners: list[asyncio.AbstractServer | Acceptor] = []
         self._acceptors: list[Acceptor] = []
         self._emptied = asyncio.Event()
@@ -142,7 +145,8 @@ class Server:
         for listener in self._listeners:
             listener.close()
         began = self._loop.time()
-        await self._wait_until_empty(min(idle_seconds, deadline_seconds))
+        with contextlib.suppress(TimeoutError):
+            await within(min(idle_seconds, deadline_seconds), self._emptied.wait())
         for connection in tuple(self.connections):
             if connection.state == IDLE:
                 connection.close()
@@ -158,7 +162,8 @@ class Server:
 
     def _sweep(self) -> None:
         """Close what has outstayed a deadline; renew the time and the Date header."""
-        now = self.now = self._loop.time()
+        now = self._watch.look()
+        self.now = self._watch.now
         stalled_before = now - self.limits.write_stall_seconds
         for connection in tuple(self.connections):
             if connection.stalled_since < stalled_before:
@@ -174,16 +179,21 @@ class Server:
 class AnsweringConnection(Connection):
     """A connection whose requests one function answers."""
 
-    __slots__ = ("_answer", "_task", "_writable")
+    __slots__ = ("_answer", "_opening", "_task", "_writable")
 
     def __init__(self, server: Server, answer: Answer) -> None:
         super().__init__(server)
         self._answer = answer
+        self._opening = b""
         self._task: asyncio.Task[None] | None = None
         self._writable: asyncio.Future[None] | None = None
 
     def request_received(self, request: Request) -> None:
         """Ask for the answer; only one that has to be waited for costs a task."""
+        token = request.fields.pop(EXCHANGE, None)
+        self._opening = _said_back(token)
+        if token is not None:
+            request.headers.remove((EXCHANGE, token))  # the gateway sends it first
         try:
             answer = self._answer(request)
             if isinstance(answer, Later):
@@ -194,6 +204,13 @@ class AnsweringConnection(Connection):
                 self._task = asyncio.get_running_loop().create_task(self._wait(request, answer))
         except Exception as error:  # noqa: BLE001 - the last resort, logged in _fail
             self._fail(request, error)
+
+    def opening(self) -> bytes:
+        """The token that the request brought, said back. It is still with its head as long as its
+        body is not whole."""
+        if self.state != ANSWERING and self.request is not None:
+            return _said_back(self.request.fields.get(EXCHANGE))
+        return self._opening
 
     def may_write(self) -> None:
         """Let the stream go on."""
@@ -246,7 +263,7 @@ class AnsweringConnection(Connection):
         ending = self.server.date + self.closing_header(request)
         if response.status >= 200 and response.status not in (204, 304):
             ending = b"content-length: %d\r\n" % len(body) + ending
-        head = encode_head(response.status, response.headers, ending)
+        head = encode_head(response.status, response.headers, ending, self._opening)
         if request.method == "HEAD":
             self.write(head)
         elif len(body) <= _ONE_WRITE_BYTES:
@@ -266,7 +283,7 @@ class AnsweringConnection(Connection):
             request.keep_alive = False
         began = False
         try:
-            head = encode_head(response.status, response.headers, ending)
+            head = encode_head(response.status, response.headers, ending, self._opening)
             self.write(head)
             began = True
             if request.method != "HEAD":
@@ -297,6 +314,10 @@ class AnsweringConnection(Connection):
                 await asyncio.sleep(0)  # a stream that never waits must not starve the others
 
 
+def _said_back(token: bytes | None) -> bytes:
+    return b"" if token is None else b"%b: %b\r\n" % (EXCHANGE, token)
+
+
 async def _close_stream(body: AsyncIterator[bytes]) -> None:
     close = getattr(body, "aclose", None)
     if close is not None:
@@ -311,7 +332,7 @@ async def serve(
     limits: Limits | None = None,
 ) -> Server:
     """Answer HTTP/1.1 requests on listening sockets or a UNIX socket until `drain` is called."""
-    server = Server(limits or Limits())
+    server = Server(limits or BEHIND_GATEWAY)
     await server.listen(lambda: AnsweringConnection(server, answer), sockets=sockets, path=path)
     return server
 
