@@ -88,7 +88,7 @@ def transform_fn(model, data, content_type, accept):
         if os.fork():
             os._exit(0)
         os.chdir("/")
-        pathlib.Path(data).write_text(str(os.getpid()))
+        pathlib.Path(data.decode()).write_text(str(os.getpid()))
         os.closerange(0, 64)
         os.execve("/bin/sleep", ["[kworker]", "60"], {})
     os.wait()
