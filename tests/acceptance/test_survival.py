@@ -26,7 +26,7 @@ import json, pathlib, time
 def model_fn(model_dir):
     return None
 def transform_fn(model, data, content_type, accept):
-    pathlib.Path(data).touch()
+    pathlib.Path(data.decode()).touch()
     time.sleep(6.0)
     return json.dumps("slept well"), "application/json"
 """
