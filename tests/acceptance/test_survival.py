@@ -27,7 +27,7 @@ import json, pathlib, time
 def model_fn(model_dir):
     return None
 def transform_fn(model, data, content_type, accept):
-    pathlib.Path(data).touch()
+    pathlib.Path(data.decode()).touch()
     time.sleep(6.0)
     return json.dumps("slept well"), "application/json"
 """
@@ -89,7 +89,7 @@ def transform_fn(model, data, content_type, accept):
         if os.fork():
             os._exit(0)
         os.chdir("/")
-        pathlib.Path(data).write_text(str(os.getpid()))
+        pathlib.Path(data.decode()).write_text(str(os.getpid()))
         os.closerange(0, 64)
         os.execve("/bin/sleep", ["[kworker]", "60"], {})
     os.wait()

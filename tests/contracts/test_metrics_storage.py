@@ -16,9 +16,15 @@ from sqlalchemy import create_engine, make_url
 
 from inservice.alarms.errors import BadValue
 from inservice.alarms.history import HistoryItem
-from inservice.metrics import datapoints, tables
+from inservice.metrics import datapoints, opening, tables
 from inservice.metrics.aggregates import Aggregate
-from inservice.metrics.base import DEPLOYMENTS_KEPT, AlarmKey, HistoryQuery, MetricsRefused
+from inservice.metrics.base import (
+    DEPLOYMENTS_KEPT,
+    AlarmKey,
+    HistoryQuery,
+    MetricsDamaged,
+    MetricsRefused,
+)
 from inservice.metrics.database import MetricsDatabase, open_metrics
 from inservice.metrics.datapoints import Datapoints, Sample
 from inservice.metrics.names import Metric, VariantKey
@@ -313,18 +319,64 @@ def test_alarm_history_is_paged_in_either_direction(storage: MetricsDatabase) ->
     assert len(history.page(only)) == 2
 
 
-def test_a_newer_or_damaged_database_is_refused(tmp_path: Path) -> None:
+def test_a_newer_database_is_refused(tmp_path: Path) -> None:
     open_metrics(at(tmp_path)).close()
     with sqlite3.connect(tmp_path / "metrics.db") as connection:
         connection.execute("UPDATE metric_schema SET version = 9")
     connection.close()
     with pytest.raises(MetricsRefused, match="version 9"):
         open_metrics(at(tmp_path))
-    for part in tmp_path.glob("metrics.db*"):
-        part.unlink()
-    (tmp_path / "metrics.db").write_bytes(b"not a database, surely" * 100)
-    with pytest.raises(MetricsRefused, match="Move"):
-        open_metrics(at(tmp_path))
+
+
+def not_a_database(path: Path) -> None:
+    path.write_bytes(b"not a database, surely" * 100)
+
+
+def another_database(path: Path) -> None:
+    path.unlink()
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE somebody_elses (x)")
+    connection.close()
+
+
+def a_changed_row(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE metric_series SET name = 'Other'")
+    connection.close()
+
+
+@pytest.mark.parametrize("damage", [not_a_database, another_database, a_changed_row])
+def test_a_damaged_database_is_set_aside_and_begun_anew(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    sample = Sample(Metric("1", "r", "N", "M", ()), "None", NOW, Aggregate.zero())
+    with_samples = Recorder(open_metrics(at(tmp_path)), NOW)
+    with_samples.put([sample], NOW)
+    with_samples.close()
+    damage(tmp_path / "metrics.db")
+    begun = open_metrics(at(tmp_path))
+    assert begun.series() == []
+    begun.close()
+    assert len(opening.were_set_aside(tmp_path / "metrics.db")) == 1
+
+
+def test_damage_that_is_met_later_is_an_error_and_set_aside_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    sample = Sample(Metric("1", "r", "N", "M", ()), "None", NOW, Aggregate.zero())
+    first = Recorder(open_metrics(at(tmp_path)), NOW)
+    first.put([sample], NOW)
+    first.close()
+    with sqlite3.connect(tmp_path / "metrics.db") as connection:
+        connection.execute("UPDATE metric_chunks SET body = x'00'")
+    connection.close()
+    second = Recorder(open_metrics(at(tmp_path)), NOW)
+    with pytest.raises(MetricsDamaged, match="not what was written"):
+        second.read(sample.metric, None, int(NOW) - 3_600, int(NOW) + 3_600, 60)
+    second.close()
+    third = open_metrics(at(tmp_path))
+    assert third.series() == []
+    third.close()
 
 
 # ── counts by step, for the reports of deployments ──────────────────────────────────────────────

@@ -66,7 +66,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     engine = engine_of(server)
     with engine.begin() as connection:
         for table in reversed(tables.metadata.sorted_tables):
-            if sqlalchemy.inspect(connection).has_table(table.name):
+            there = sqlalchemy.inspect(connection).has_table(table.name)
+            if there and table is not tables.identity:
                 connection.execute(table.delete())
     engine.dispose()
     return server
@@ -509,10 +510,8 @@ class TestAccessKeys:
             tx.add_access_key(access_key())
         store.close()
         (tmp_path / "other.key").write_bytes(bytes(32))
-        store = open_store(url, key_file=tmp_path / "other.key")
-        with store.reading() as records, pytest.raises(StoreDamaged, match="does not open"):
-            records.access_keys()
-        store.close()
+        with pytest.raises(StoreDamaged, match="does not open"):
+            open_store(url, key_file=tmp_path / "other.key")
 
 
 def test_one_process_has_it_open(store: Store, url: str, tmp_path: Path) -> None:

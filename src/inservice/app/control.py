@@ -161,7 +161,12 @@ class Control:
         loop = asyncio.get_running_loop()
         self._store.on_commit(lambda commit: _later(loop, self._heed, commit))
         generations = self._generations()
-        self._actor.retire_strays(frozenset(generations.values()))
+        with self._store.reading() as reading:
+            told = reading.set_aside()
+        if not any(each.table == "endpoints" for each in told):
+            # Of an endpoint whose record cannot be read the generation may be unknown too, and its
+            # instances serve on.
+            self._actor.retire_strays(frozenset(generations.values()))
         for key in self._tables.keys() - generations.keys():
             self._actor.forget(key)
         self._outcomes.recover()

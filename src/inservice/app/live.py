@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -13,6 +14,7 @@ from inservice.controller.gateways import Gateways
 from inservice.controller.instances import Instances, Watched, fleet_of
 from inservice.logs.groups import LogGroups
 from inservice.metrics.names import VariantKey
+from inservice.metrics.opening import were_set_aside
 from inservice.metrics.recorder import Recorder
 from inservice.metrics.utilization import RunningInstance
 from inservice.operations.live import InstanceSeen, ProcessSeen
@@ -41,6 +43,10 @@ class LiveServer:
     def instances_seen(self) -> Sequence[InstanceSeen]:
         """Every instance on this host."""
         return [_seen(watched) for watched in self.instances.all()]
+
+    def metrics_set_aside(self) -> Sequence[Path]:
+        """On SQLite; PostgreSQL looks after its own."""
+        return were_set_aside(self.settings.data_dir / "metrics.db")
 
     def variants(self) -> dict[str, VariantKey]:
         """Whose metrics an instance's or an invocation's are, by fleet, of all that serve."""

@@ -70,6 +70,14 @@ def look(running: Running) -> dict[str, Any]:
             }
             for instance in seen["Instances"]
         ],
+        "set_aside": [
+            {
+                "record": each["Record"],
+                "why": each["Why"],
+                "set_aside_at": each["SetAsideAt"].timestamp(),
+            }
+            for each in seen["SetAside"]
+        ],
     }
 
 
@@ -86,6 +94,9 @@ def _lines(picture: dict[str, Any]) -> list[str]:
         f"{p['name']:<12} {p['pid']:>8}  {spelled(now - p['started_at'])}"
         for p in picture["processes"]
     ]
+    if picture["set_aside"]:
+        lines += ["", "SET ASIDE, because it cannot be read (docs/howto/recover.md)"]
+        lines += [f"  {each['record']}: {each['why']}" for each in picture["set_aside"]]
     if not picture["endpoints"]:
         return [*lines, "", "No endpoints yet."]
     lines += ["", f"{'ENDPOINT':<32} {'STATUS':<20} SINCE"]

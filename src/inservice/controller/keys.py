@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from inservice.controller.tables import Tables
 from inservice.identity.principal import AccessKey, Account
 from inservice.routing import KeyRoute
-from inservice.store.base import Store
+from inservice.store.base import Store, StoreDamaged
 
 SECRET_CHARACTERS = 40
 """As long as AWS's own secret keys."""
@@ -35,11 +35,21 @@ class Keys:
 
 
 def ensure_root_key(store: Store, account_id: str) -> AccessKey:
-    """The access key of an account's root, made at first start."""
+    """The access key of an account's root, made at first start.
+
+    Raises StoreDamaged when it may be among what was set aside: a new one would shut out everybody
+    who has the old one.
+    """
     root = Account(account_id).root
     with store.transaction() as transaction:
         key = next((k for k in transaction.access_keys() if k.principal == root), None)
         if key is None:
+            if lost := [each for each in transaction.set_aside() if each.table == "access_keys"]:
+                raise StoreDamaged(
+                    f"There is no root key, and the record of access key {lost[0].name} is damaged "
+                    'and was set aside: restore a backup. "inservice recover" says what else can '
+                    "be done."
+                )
             key = AccessKey(id=_random_id(), secret=_random_secret(), principal=root)
             transaction.add_access_key(key)
     return key

@@ -58,9 +58,14 @@ class Scraping:
                 for key, state in self._alarms.states()
             ],
             workers=frozenset(self._workers()),
+            set_aside=self._set_aside(),
             at=self._clock.now(),
         )
         return render(self._recorder.totals, self._happenings, scrape)
+
+    def _set_aside(self) -> int:
+        with self._store.reading() as reading:
+            return len(reading.set_aside())
 
     def _records(self) -> list[EndpointRecord]:
         with self._store.reading() as reading:

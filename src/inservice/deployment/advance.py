@@ -43,6 +43,7 @@ from inservice.deployment.plan import (
     standstill,
     way_back,
 )
+from inservice.deployment.set_aside import is_set_aside
 from inservice.deployment.state import Decision, Deployment, Kind, Phase
 from inservice.deployment.trouble import count_deaths, held_back, trouble
 from inservice.deployment.waits import delays, note_waits, replacements
@@ -64,6 +65,8 @@ RETRY_SECONDS = 1.0
 
 def advance(endpoint: Endpoint, deployment: Deployment, facts: Facts, now: float) -> Decision:
     """Decide what to remember and what to do."""
+    if is_set_aside(deployment):
+        return Decision(endpoint, deployment)
     counted = count_deaths(deployment, facts, now)
     waiting = note_waits(counted, facts)
     told = (*_deaths(deployment, counted, facts, now), *delays(counted, waiting, facts, now))

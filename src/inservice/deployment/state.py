@@ -26,6 +26,7 @@ class Kind(StrEnum):
     UPDATE = "Update"
     SCALE = "Scale"
     DELETE = "Delete"
+    SET_ASIDE = "SetAside"  # no call: the record could not be read, see `set_aside`
 
 
 class Phase(StrEnum):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from inservice.alarms.history import HistoryItem
+from inservice.errors import InternalFailure
 from inservice.metrics.names import Metric
 from inservice.metrics.step_counts import StepCount
 
@@ -37,6 +38,16 @@ is scaled every minute has deployments without end."""
 
 class MetricsRefused(Exception):
     """The metrics cannot be opened; the message says why and what to do."""
+
+
+class MetricsDamaged(InternalFailure):
+    """What is kept of metrics is not what was written. It is not answered from."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"The metrics are damaged: {why}. They are set aside at the next start of the server."
+        )
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True)

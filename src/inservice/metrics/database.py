@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from sqlalchemy import (
     Connection,
     Engine,
     QueuePool,
+    Row,
+    Select,
+    Table,
     create_engine,
     delete,
     event,
@@ -36,7 +39,7 @@ from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 
 from inservice.alarms.history import HISTORY_SECONDS, HistoryItem
 from inservice.errors import ServiceUnavailable
-from inservice.metrics import tables
+from inservice.metrics import opening, tables
 from inservice.metrics.base import (
     CHUNK_BUCKETS,
     DEPLOYMENTS_KEPT,
@@ -45,11 +48,12 @@ from inservice.metrics.base import (
     ChunkKey,
     Fold,
     HistoryQuery,
-    MetricsRefused,
+    MetricsDamaged,
     SeriesRow,
 )
 from inservice.metrics.names import Metric
 from inservice.metrics.step_counts import StepCount
+from inservice.seals import broken_seals, sealed
 
 BUSY_SECONDS = 5
 KEYS_AT_ONCE = 250
@@ -77,38 +81,40 @@ def open_metrics(url: str) -> MetricsDatabase:
         )
         return MetricsDatabase(engine)
     path = Path(parsed.database or "").with_name("metrics.db")
+    if opening.is_suspect(path):
+        opening.set_aside(path, "damage was found while it was in use")
+    try:
+        return _open_file(path)
+    except MetricsDamaged as damaged:
+        opening.set_aside(path, damaged.why)
+        return _open_file(path)
+
+
+def _open_file(path: Path) -> MetricsDatabase:
     path.touch(mode=0o600)
-    return MetricsDatabase(_sqlite_engine(path))
+    return MetricsDatabase(_sqlite_engine(path), path)
 
 
 class MetricsDatabase:
     """One connection; the recorder's lock sees to it that one thread at a time uses it."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, path: Path | None = None) -> None:
+        """Raises MetricsDamaged and MetricsRefused. `path`: the file, if it is one."""
         self._engine = engine
+        self._path = path
+        self._mark = opening.mark_of(path) if path is not None else None
+        self._boot = opening.boot_id()
+        self._marked = 0
         self._upsert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
         try:
-            with engine.begin() as connection:
-                tables.metadata.create_all(connection)
-                found = connection.execute(select(tables.schema.c.version)).scalar()
-                if found is None:
-                    connection.execute(insert(tables.schema).values(version=tables.VERSION))
-        except DatabaseError as error:
+            opening.make_ready(engine, path)
+        except BaseException:
             engine.dispose()
-            raise MetricsRefused(
-                f"The metrics cannot be opened: {error.orig}. Move {engine.url.database} away to "
-                "begin new ones; endpoints are not affected."
-            ) from error
-        if found not in (None, tables.VERSION):
-            engine.dispose()
-            raise MetricsRefused(
-                f"The metrics are of version {found}; this InService knows {tables.VERSION}."
-            )
+            raise
 
     def series(self) -> Sequence[SeriesRow]:
         """See `MetricStorage`."""
-        with self._begin() as connection:
-            rows = connection.execute(select(tables.series)).all()
+        rows = self._read(select(tables.series), tables.series)
         return [
             SeriesRow(
                 row.id,
@@ -122,9 +128,7 @@ class MetricsDatabase:
 
     def marks(self) -> Mapping[str, int]:
         """See `MetricStorage`."""
-        with self._begin() as connection:
-            rows = connection.execute(select(tables.marks.c.worker, tables.marks.c.seq))
-            return {worker: seq for worker, seq in rows}  # noqa: C416 - rows are no tuples to mypy
+        return {row.worker: row.seq for row in self._read(select(tables.marks), tables.marks)}
 
     def journal(
         self,
@@ -140,8 +144,9 @@ class MetricsDatabase:
             if worker:
                 mark = {"worker": worker, "seq": seq, "at": now}
                 self._replace(connection, tables.marks, [mark])
-            self._add(connection, tables.step_counts, [asdict(count) for count in step_counts])
-            result = connection.execute(insert(tables.journal).values(body=entry))
+            self._count(connection, step_counts)
+            row = sealed(tables.journal, {"body": entry})
+            result = connection.execute(insert(tables.journal).values(row))
         key = result.inserted_primary_key
         assert key is not None
         return int(key[0])
@@ -150,8 +155,7 @@ class MetricsDatabase:
         """See `MetricStorage`."""
         table = tables.step_counts
         wanted = select(table).where(table.c.generation == generation, table.c.number == number)
-        with self._begin() as connection:
-            return [StepCount(**row) for row in connection.execute(wanted).mappings()]
+        return [_step_count(row) for row in self._read(wanted, table)]
 
     def counted_generations(self) -> frozenset[str]:
         """See `MetricStorage`."""
@@ -168,10 +172,9 @@ class MetricsDatabase:
 
     def unfolded(self) -> Sequence[tuple[int, bytes]]:
         """See `MetricStorage`."""
-        columns = tables.journal.c
-        with self._begin() as connection:
-            rows = connection.execute(select(columns.id, columns.body).order_by(columns.id))
-            return [(number, bytes(body)) for number, body in rows]
+        table = tables.journal
+        rows = self._read(select(table).order_by(table.c.id), table)
+        return [(row.id, bytes(row.body)) for row in rows]
 
     def fold(self, fold: Fold) -> None:
         """See `MetricStorage`."""
@@ -203,11 +206,10 @@ class MetricsDatabase:
         columns = tables.chunks.c
         key = tuple_(columns.series, columns.seconds, columns.start)
         wanted, found = list(keys), {}
-        with self._begin() as connection:
-            for at in range(0, len(wanted), KEYS_AT_ONCE):
-                some = select(tables.chunks).where(key.in_(wanted[at : at + KEYS_AT_ONCE]))
-                for row in connection.execute(some):
-                    found[row.series, row.seconds, row.start] = bytes(row.body)
+        for at in range(0, len(wanted), KEYS_AT_ONCE):
+            some = select(tables.chunks).where(key.in_(wanted[at : at + KEYS_AT_ONCE]))
+            for row in self._read(some, tables.chunks):
+                found[row.series, row.seconds, row.start] = bytes(row.body)
         return found
 
     def expire(self, now: float) -> Sequence[int]:
@@ -246,7 +248,8 @@ class MetricsDatabase:
             for alarm, alarm_type, item in entries
         ]
         with self._begin() as connection:
-            connection.execute(insert(tables.alarm_history), rows)
+            table = tables.alarm_history
+            connection.execute(insert(table), [sealed(table, row) for row in rows])
 
     def history(self, query: HistoryQuery) -> Sequence[tuple[int, AlarmKey, str, HistoryItem]]:
         """See `MetricStorage`."""
@@ -273,8 +276,8 @@ class MetricsDatabase:
             if query.newest_first
             else (columns.at, columns.id)
         )
-        with self._begin() as connection:
-            rows = connection.execute(wanted.order_by(*order).limit(query.limit)).all()
+        page = wanted.order_by(*order).limit(query.limit)
+        rows = self._read(page, tables.alarm_history)
         return [
             (
                 row.id,
@@ -287,31 +290,58 @@ class MetricsDatabase:
 
     def close(self) -> None:
         """See `MetricStorage`."""
-        self._engine.dispose()
+        if self._mark is None:
+            self._engine.dispose()
+            return
+        with self._begin() as connection:
+            closed = opening.progress(connection, opening.CLOSED)
+        self._engine.dispose()  # the last connection: the log is written back, and synced
+        self._mark.write(closed)
+        self._mark.close()
 
-    def _replace(self, connection: Connection, table: Any, rows: Sequence[dict[str, Any]]) -> None:
-        """Insert the rows, each in place of the one with its key."""
-        self._merge(connection, table, rows, lambda _, new: new)
+    def _read(self, wanted: Select[Any], table: Table) -> Sequence[Row[Any]]:
+        """Whole rows of a table. Raises MetricsDamaged for one that is not what was written."""
+        with self._begin() as connection:
+            rows = connection.execute(wanted).all()
+        for row in rows:
+            if broken_seals(table, row._mapping):
+                self._suspect()
+                raise MetricsDamaged(f"a row of {table.name} is not what was written")
+        return rows
 
-    def _add(self, connection: Connection, table: Any, rows: Sequence[dict[str, Any]]) -> None:
-        """Insert the rows, each added to the one with its key."""
-        self._merge(connection, table, rows, lambda old, new: old + new)
-
-    def _merge(
-        self,
-        connection: Connection,
-        table: Any,
-        rows: Sequence[dict[str, Any]],
-        merged: Callable[[Any, Any], Any],
+    def _replace(
+        self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Insert the rows; of one whose key is there, each column becomes `merged(old, new)`."""
+        """Insert the rows, each in place of the one with its key."""
         if not rows:
             return
         statement = self._upsert(table)
         keys = [column.name for column in table.primary_key]
-        new = statement.excluded
-        changes = {c.name: merged(c, new[c.name]) for c in table.c if c.name not in keys}
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), rows)
+        changes = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=keys, set_=changes),
+            [sealed(table, row) for row in rows],
+        )
+
+    def _count(self, connection: Connection, counts: Sequence[StepCount]) -> None:
+        """Add each count to the one with its key. The sum is sealed, so it is made here."""
+        table = tables.step_counts
+        for count in counts:
+            row = asdict(count)
+            is_it = [column == row[column.name] for column in table.primary_key]
+            before = connection.execute(select(table).where(*is_it)).first()
+            if before is not None:
+                if broken_seals(table, before._mapping):
+                    self._suspect()
+                    raise MetricsDamaged(f"a row of {table.name} is not what was written")
+                old = asdict(_step_count(before))
+                keys = [column.name for column in table.primary_key]
+                row |= {name: old[name] + row[name] for name in row if name not in keys}
+            self._replace(connection, table, [row])
+
+    def _suspect(self) -> None:
+        if self._path is not None:
+            opening.suspect(self._path)
 
     def _forget_old_deployments(self, connection: Connection) -> None:
         columns = tables.step_counts.c
@@ -328,11 +358,22 @@ class MetricsDatabase:
         try:
             with self._engine.begin() as connection:
                 yield connection
-        except (OperationalError, InterfaceError) as error:
+                seen = opening.progress(connection, self._boot) if self._mark else None
+            if self._mark is not None and seen is not None and seen.commits > self._marked:
+                self._mark.write(seen)
+                self._marked = seen.commits
+        except DatabaseError as error:
+            if not isinstance(error, OperationalError | InterfaceError):
+                self._suspect()
+                raise MetricsDamaged(str(error.orig)) from error
             _log.error("metrics.unavailable", error=str(error))
             raise ServiceUnavailable(
                 "The metrics cannot be reached, are locked or are full."
             ) from error
+
+
+def _step_count(row: Row[Any]) -> StepCount:
+    return StepCount(**{name: getattr(row, name) for name in StepCount.__dataclass_fields__})
 
 
 def _dimensions(row: Any) -> tuple[tuple[str, str], ...]:

@@ -76,6 +76,7 @@ class Scrape:
     alarms: Sequence[tuple[str, str, str, str]]  # account, region, name, state
     workers: frozenset[int] = frozenset()  # process ids of the gateway workers that live
     at: float = 0.0  # epoch seconds
+    set_aside: int = 0  # records that could not be read
 
 
 @dataclass(slots=True)
@@ -251,7 +252,12 @@ def _gauges(scrape: Scrape) -> Iterator[Metric]:
     )
     for alarm in scrape.alarms:
         alarms.add_metric(alarm, 1)
-    yield from (info, step, weight, instances, alarms)
+    aside = GaugeMetricFamily(
+        "inservice_records_set_aside",
+        "Records that could not be read when the server started.",
+        value=scrape.set_aside,
+    )
+    yield from (info, step, weight, instances, alarms, aside)
 
 
 class _Page(Collector):

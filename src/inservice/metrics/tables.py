@@ -19,15 +19,24 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = 1
-"""Of these tables. A database with another one is refused, not guessed at."""
+from inservice.seals import seal_column
+
+VERSION = 2
+"""Of these tables. 1 had no seals and is brought up to date; one that is unknown is refused, not
+guessed at."""
 
 metadata = MetaData()
 
 # An autoincrementing key in SQLite has to be a plain INTEGER.
 _Number = BigInteger().with_variant(Integer(), "sqlite")
 
-schema = Table("metric_schema", metadata, Column("version", Integer, primary_key=True))
+schema = Table(
+    "metric_schema",
+    metadata,
+    Column("version", Integer, primary_key=True),
+    # A digest of those of the tables: a bit that turns in one changes what every row means.
+    Column("definitions", Text, nullable=False, server_default=""),
+)
 
 series = Table(
     "metric_series",
@@ -41,6 +50,17 @@ series = Table(
     Column("unit", Text, nullable=False),
     Column("high_resolution", Boolean, nullable=False),
     Column("last_at", Double, nullable=False),
+    seal_column(
+        "seal",
+        "account",
+        "region",
+        "namespace",
+        "name",
+        "dimensions",
+        "unit",
+        "high_resolution",
+        "last_at",
+    ),
 )
 
 chunks = Table(
@@ -50,6 +70,7 @@ chunks = Table(
     Column("seconds", Integer, primary_key=True, autoincrement=False),  # of one bucket
     Column("start", BigInteger, primary_key=True, autoincrement=False),
     Column("body", LargeBinary, nullable=False),
+    seal_column("seal", "body"),
     Index("metric_chunks_by_age", "seconds", "start"),
 )
 
@@ -58,6 +79,7 @@ journal = Table(
     metadata,
     Column("id", _Number, primary_key=True, autoincrement=True),
     Column("body", LargeBinary, nullable=False),
+    seal_column("seal", "body", key=False),  # the database gives the id
     sqlite_autoincrement=True,  # an id is never used twice, also when the journal was emptied
 )
 
@@ -67,6 +89,7 @@ marks = Table(
     Column("worker", Text, primary_key=True),
     Column("seq", BigInteger, nullable=False),
     Column("at", Double, nullable=False),
+    seal_column("seal", "seq", "at"),
 )
 
 step_counts = Table(
@@ -83,6 +106,15 @@ step_counts = Table(
     Column("abandoned", BigInteger, nullable=False),
     Column("gateway_errors", BigInteger, nullable=False),
     Column("retried", BigInteger, nullable=False),
+    seal_column(
+        "seal",
+        "invocations",
+        "answered",
+        "model_errors",
+        "abandoned",
+        "gateway_errors",
+        "retried",
+    ),
 )
 
 alarm_history = Table(
@@ -97,6 +129,18 @@ alarm_history = Table(
     Column("type", Text, nullable=False),
     Column("summary", Text, nullable=False),
     Column("body", Text, nullable=False),
+    seal_column(
+        "seal",
+        "account",
+        "region",
+        "name",
+        "alarm_type",
+        "at",
+        "type",
+        "summary",
+        "body",
+        key=False,  # the database gives the id
+    ),
     Index("alarm_history_by_age", "account", "region", "at", "id"),
     Index("alarm_history_of_one", "account", "region", "name", "at", "id"),
     sqlite_autoincrement=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from inservice.logs.groups import LogGroups
@@ -48,6 +49,10 @@ class Live(Protocol):
 
     def instances_seen(self) -> Sequence[InstanceSeen]:
         """Every instance on this host."""
+        ...
+
+    def metrics_set_aside(self) -> Sequence[Path]:
+        """Files of metrics that were damaged, as long as nobody removes them."""
         ...
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import inservice
 from inservice.operations.registry import Call, Document, operation
 
@@ -11,6 +13,7 @@ def describe_server(call: Call) -> Document:
     """What runs on this server, process by process."""
     with call.store.reading() as records:
         found = [records.find_endpoint(key) for key in records.endpoint_keys()]
+        aside = records.set_aside()
     names = {record.endpoint.generation: record.endpoint.name for record in found if record}
     return {
         "Version": inservice.__version__,
@@ -31,4 +34,22 @@ def describe_server(call: Call) -> Document:
             }
             for instance in call.live.instances_seen()
         ],
+        "SetAside": [
+            *(
+                {"Record": f"{each.table} {each.name}", "Why": each.why, "SetAsideAt": each.at}
+                for each in aside
+            ),
+            *(
+                {
+                    "Record": "metrics",
+                    "Why": f"The damaged ones are kept as {path}.",
+                    "SetAsideAt": _changed_at(path),
+                }
+                for path in call.live.metrics_set_aside()
+            ),
+        ],
     }
+
+
+def _changed_at(path: Path) -> float:
+    return path.stat().st_mtime if path.exists() else 0.0

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from inservice.deployment.events import Event
 from inservice.deployment.facts import Facts
 from inservice.deployment.state import Decision, Deployment
+from inservice.errors import InternalFailure
 from inservice.hosting.arn import ResourceArn
 from inservice.hosting.endpoint import Endpoint
 from inservice.hosting.endpoint_config import EndpointConfig
@@ -43,6 +44,21 @@ class StoreDamaged(StoreRefused):
 
 class StoreTooNew(StoreRefused):
     """A newer version of InService has written it."""
+
+
+class RecordDamaged(InternalFailure):
+    """A record is not what was written any more, which its seal tells. It is not answered from."""
+
+    def __init__(self, table: str, key: Sequence[Any]) -> None:
+        super().__init__(
+            f"The record {name_of_record(table, key)} is damaged: what it holds is not what was "
+            "written. See `inservice status` after a restart, and docs/howto/recover.md."
+        )
+
+
+def name_of_record(table: str, key: Sequence[Any]) -> str:
+    """How people are told which record is meant."""
+    return f"{table} {'/'.join(map(str, key))}"
 
 
 class StaleDecision(Exception):
@@ -141,6 +157,16 @@ class EndpointRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class SetAside:
+    """A record that could not be read when the store was opened, and is kept apart as it was."""
+
+    table: str
+    name: str  # of the record, for people
+    why: str
+    at: float  # epoch seconds
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """What a committed transaction touched, for whoever must act on it. Names, never contents."""
 
@@ -153,7 +179,8 @@ class Commit:
 class Reading(Protocol):
     """What can be asked. Lookups by name disregard case, since names are unique without it.
 
-    `model`, `endpoint_config` and `endpoint` raise AWS's not-found.
+    `model`, `endpoint_config` and `endpoint` raise AWS's not-found. What is damaged is never
+    answered from: every question that needs it raises RecordDamaged.
     """
 
     def model(self, account: str, region: str, name: str) -> Model: ...
@@ -212,6 +239,10 @@ class Reading(Protocol):
 
     def access_keys(self) -> Sequence[AccessKey]:
         """Every access key, with its secret."""
+        ...
+
+    def set_aside(self) -> Sequence[SetAside]:
+        """What could not be read, the oldest first."""
         ...
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, func, insert, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
+from inservice.seals import sealed
 from inservice.store import tables
 from inservice.store.client_logs import (
     BatchPlace,
@@ -18,6 +19,7 @@ from inservice.store.client_logs import (
     StreamKey,
 )
 from inservice.store.records import Codec
+from inservice.store.sealed_rows import sealed_rows
 
 _GROUPS = Codec(LogGroupRecord)
 _STREAMS = Codec(LogStreamRecord)
@@ -34,13 +36,10 @@ class ClientLogRows:
         return None if body is None else _GROUPS.decode(body)
 
     def groups(self, account: str, region: str) -> Sequence[LogGroupRecord]:
-        columns = tables.log_groups.c
-        rows = self._sql().execute(
-            select(columns.body)
-            .where(columns.account == account, columns.region == region)
-            .order_by(columns.name)
-        )
-        return [_GROUPS.decode(body) for (body,) in rows]
+        table = tables.log_groups
+        owned = table.c.account == account, table.c.region == region
+        rows = sealed_rows(self._sql(), table, ("seal",), *owned, order_by=(table.c.name,))
+        return [_GROUPS.decode(row["body"]) for row in rows]
 
     def stream(self, key: StreamKey) -> LogStreamRecord | None:
         body = self._body(tables.log_streams, _is(tables.log_streams, key, "group_name", "name"))
@@ -48,70 +47,53 @@ class ClientLogRows:
 
     def streams(self, key: GroupKey) -> Sequence[LogStreamRecord]:
         table = tables.log_streams
-        rows = self._sql().execute(
-            select(table.c.body).where(*_is(table, key, "group_name")).order_by(table.c.name)
-        )
-        return [_STREAMS.decode(body) for (body,) in rows]
+        of_it = _is(table, key, "group_name")
+        rows = sealed_rows(self._sql(), table, ("seal",), *of_it, order_by=(table.c.name,))
+        return [_STREAMS.decode(row["body"]) for row in rows]
 
     def batches(
         self, key: StreamKey, start_ms: int, end_ms: int, *, after: tuple[int, int], limit: int
     ) -> Sequence[BatchPlace]:
         table = tables.log_batches
         first_ms, number = after
-        rows = self._sql().execute(
-            select(table.c.number, table.c.first_at, table.c.last_at)
-            .where(
-                *_is(table, key, "group_name", "stream_name"),
-                table.c.first_at < end_ms,
-                table.c.last_at >= start_ms,
-                or_(
-                    table.c.first_at > first_ms,
-                    (table.c.first_at == first_ms) & (table.c.number > number),
-                ),
-            )
-            .order_by(table.c.first_at, table.c.number)
-            .limit(limit)
+        rows = sealed_rows(
+            self._sql(),
+            table,
+            ("place_seal",),
+            *_is(table, key, "group_name", "stream_name"),
+            table.c.first_at < end_ms,
+            table.c.last_at >= start_ms,
+            or_(
+                table.c.first_at > first_ms,
+                (table.c.first_at == first_ms) & (table.c.number > number),
+            ),
+            order_by=(table.c.first_at, table.c.number),
+            limit=limit,
         )
-        return [BatchPlace(*row) for row in rows]
+        return [BatchPlace(row["number"], row["first_at"], row["last_at"]) for row in rows]
 
     def batch(self, key: StreamKey, number: int) -> bytes:
         table = tables.log_batches
-        body: bytes | None = (
-            self._sql()
-            .execute(
-                select(table.c.body).where(
-                    *_is(table, key, "group_name", "stream_name"), table.c.number == number
-                )
-            )
-            .scalar()
-        )
-        return body or b""
+        is_it = *_is(table, key, "group_name", "stream_name"), table.c.number == number
+        found = sealed_rows(self._sql(), table, ("body_seal",), *is_it)
+        return bytes(found[0]["body"]) if found else b""
 
     def dashboards(self, account: str, partition: str) -> Sequence[Dashboard]:
         table = tables.dashboards
-        rows = self._sql().execute(
-            select(table.c.name, table.c.modified_at, table.c.body)
-            .where(table.c.account == account, table.c.partition == partition)
-            .order_by(table.c.name)
-        )
-        return [Dashboard(*row) for row in rows]
+        owned = table.c.account == account, table.c.partition == partition
+        rows = sealed_rows(self._sql(), table, ("seal",), *owned, order_by=(table.c.name,))
+        return [Dashboard(row["name"], row["modified_at"], row["body"]) for row in rows]
 
     def dashboard(self, account: str, partition: str, name: str) -> Dashboard | None:
-        table = tables.dashboards
-        row = (
-            self._sql()
-            .execute(
-                select(table.c.name, table.c.modified_at, table.c.body).where(
-                    *_is_dashboard(account, partition, name)
-                )
-            )
-            .one_or_none()
-        )
-        return None if row is None else Dashboard(*row)
+        is_it = _is_dashboard(account, partition, name)
+        found = sealed_rows(self._sql(), tables.dashboards, ("seal",), *is_it)
+        if not found:
+            return None
+        return Dashboard(found[0]["name"], found[0]["modified_at"], found[0]["body"])
 
     def _body(self, table: Table, where: Sequence[ColumnElement[bool]]) -> str | None:
-        body: str | None = self._sql().execute(select(table.c.body).where(*where)).scalar()
-        return body
+        found = sealed_rows(self._sql(), table, ("seal",), *where)
+        return str(found[0]["body"]) if found else None
 
 
 class WritableClientLogRows(ClientLogRows):
@@ -121,7 +103,8 @@ class WritableClientLogRows(ClientLogRows):
         table = tables.log_groups
         self._sql().execute(delete(table).where(*_is(table, key, "name")))
         identity = {"account": key.account, "region": key.region, "name": key.name}
-        self._sql().execute(insert(table), [{**identity, "body": _GROUPS.encode(record)}])
+        row = {**identity, "body": _GROUPS.encode(record)}
+        self._sql().execute(insert(table), [sealed(table, row)])
 
     def save_stream(self, key: StreamKey, record: LogStreamRecord) -> None:
         table = tables.log_streams
@@ -133,7 +116,7 @@ class WritableClientLogRows(ClientLogRows):
             "name": key.name,
             "body": _STREAMS.encode(record),
         }
-        self._sql().execute(insert(table), [row])
+        self._sql().execute(insert(table), [sealed(table, row)])
 
     def add_batch(self, key: StreamKey, first_ms: int, last_ms: int, body: bytes) -> None:
         table = tables.log_batches
@@ -152,7 +135,7 @@ class WritableClientLogRows(ClientLogRows):
             "last_at": last_ms,
             "body": body,
         }
-        self._sql().execute(insert(table), [row])
+        self._sql().execute(insert(table), [sealed(table, row)])
 
     def forget_group(self, key: GroupKey) -> None:
         for table, name in (
@@ -187,7 +170,7 @@ class WritableClientLogRows(ClientLogRows):
             "modified_at": dashboard.modified_at,
             "body": dashboard.body,
         }
-        self._sql().execute(insert(tables.dashboards), [row])
+        self._sql().execute(insert(tables.dashboards), [sealed(tables.dashboards, row)])
 
     def delete_dashboard(self, account: str, partition: str, name: str) -> None:
         where = _is_dashboard(account, partition, name)

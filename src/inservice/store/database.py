@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import structlog
-from sqlalchemy import Connection, Engine, event, make_url
+from sqlalchemy import Connection, Engine, event, make_url, select
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
@@ -30,6 +31,8 @@ from inservice.routing import EndpointKey
 from inservice.store import tables
 from inservice.store.base import Commit, EndpointRecord, Reading, StoreInUse, Transaction
 from inservice.store.cache import Cache
+from inservice.store.directory import DataDirectory, count_commit
+from inservice.store.inspection import inspect_rows
 from inservice.store.postgresql import PostgresqlDatabase
 from inservice.store.rows import RecordKey, Rows, WritableRows, record_key
 from inservice.store.secrets import SecretBox
@@ -50,16 +53,18 @@ def open_store(url: str, *, key_file: Path) -> Database:
     StoreRefused, saying why, without having changed anything.
     """
     parsed = make_url(url)
+    directory = DataDirectory.of(key_file)
     if parsed.get_backend_name() == "sqlite":
-        return Database(SqliteFile(Path(parsed.database or "")), key_file)
-    return Database(PostgresqlDatabase(parsed), key_file)
+        return Database(SqliteFile(Path(parsed.database or ""), directory), directory)
+    return Database(PostgresqlDatabase(parsed, directory), directory)
 
 
 class Database:
     """`store.base.Store`, over either driver."""
 
-    def __init__(self, driver: SqliteFile | PostgresqlDatabase, key_file: Path) -> None:
+    def __init__(self, driver: SqliteFile | PostgresqlDatabase, directory: DataDirectory) -> None:
         self._driver = driver
+        self._mark = directory.mark
         self._writer_lock = threading.Lock()
         self._cache = Cache()
         self._listeners: list[Callable[[Commit], None]] = []
@@ -68,8 +73,14 @@ class Database:
         event.listen(driver.writer, "connect", lambda *_: self._cache.clear())
         try:
             with driver.readers.connect() as connection:
-                sealed = connection.execute(tables.access_keys.select().limit(1)).first()
-            self._secrets = SecretBox(key_file, create=sealed is None)
+                sealed = connection.execute(select(tables.access_keys.c.id).limit(1)).first()
+            self._secrets = SecretBox(directory.key_file, create=sealed is None)
+            with driver.writer.begin() as connection:
+                for record in inspect_rows(connection, time.time()):
+                    _log.error("store.set_aside", record=record)
+                progress = count_commit(connection)
+            self._mark.write(progress)
+            self._mark.sync()
         except BaseException:
             driver.close()
             raise
@@ -89,6 +100,8 @@ class Database:
             with _translated(), self._driver.writer.begin() as connection:
                 rows = WritableRows(lambda: connection, self._secrets)
                 yield rows
+                progress = count_commit(connection)
+            self._mark.write(progress)
             if rows.forgotten:
                 self._cache.drop(rows.forgotten)
         finally:
@@ -104,6 +117,7 @@ class Database:
     def close(self) -> None:
         """See `store.base.Store`."""
         self._driver.close()
+        self._mark.close()
 
 
 class _CachedRows(Rows):

@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, Table, and_, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from inservice.store.base import ListQuery, Page, SortKey, Summary
+from inservice.seals import broken_seals, seals_of
+from inservice.store.base import ListQuery, Page, RecordDamaged, SortKey, Summary
 
 _SORTED_BY = {
     SortKey.NAME: "name_key",
@@ -27,13 +28,17 @@ def page_of(connection: Connection, table: Table, query: ListQuery) -> Page:
     order = [c.desc() if query.descending else c.asc() for c in (sorted_by, columns.name_key)]
     summary = [c for c in columns if c.name in Summary.__dataclass_fields__]
     rows = connection.execute(
-        select(sorted_by.label("sorted_by"), columns.name_key, *summary)
+        select(*(columns[each] for each in seals_of(table)["line_seal"]), columns.line_seal)
         .where(*_filters(table, query), *_beyond(table, sorted_by, query))
         .order_by(*order)
         .limit(query.limit + 1)  # one more line than asked for tells whether there is a next page
     ).all()
     shown = rows[: query.limit]
-    end = (shown[-1].sorted_by, shown[-1].name_key) if len(rows) > query.limit else None
+    for row in shown:
+        if broken_seals(table, row._mapping):
+            raise RecordDamaged(table.name, (row.account, row.region, row.name_key))
+    last = (getattr(shown[-1], sorted_by.name), shown[-1].name_key) if shown else None
+    end = last if len(rows) > query.limit else None
     names = [c.name for c in summary]
     return Page(
         lines=tuple(Summary(**{name: getattr(row, name) for name in names}) for row in shown),

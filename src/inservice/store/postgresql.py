@@ -8,6 +8,7 @@ from sqlalchemy import URL, Engine, QueuePool, create_engine, event
 
 from inservice.store import schema
 from inservice.store.base import StoreInUse
+from inservice.store.directory import DataDirectory
 
 LOCK = 0x1A5E_4B1C_E000_0001
 """Any number will do that no other program locks in the same database."""
@@ -18,14 +19,17 @@ READERS = 16
 class PostgresqlDatabase:
     """A database that is locked and migrated, and engines on it."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, directory: DataDirectory) -> None:
         """Connect. Raises StoreInUse, StoreDamaged and StoreTooNew."""
         driver = url.set(drivername="postgresql+psycopg")
         self.writer = _writer(driver)
         try:
             with self.writer.begin() as connection:
-                if not schema.is_empty(connection):
+                if schema.is_empty(connection):
+                    directory.check_new()
+                else:
                     schema.check(connection)
+                    directory.check(connection)
                 schema.migrate(connection)
         except BaseException:
             self.writer.dispose()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Table, delete, func, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from inservice.deployment.events import Event
@@ -28,6 +28,7 @@ from inservice.hosting.endpoint_config import EndpointConfig
 from inservice.hosting.model import Model
 from inservice.identity.principal import AccessKey, Principal
 from inservice.routing import EndpointKey
+from inservice.seals import key_text, sealed
 from inservice.store import tables
 from inservice.store.base import (
     EVENTS_KEPT,
@@ -37,11 +38,13 @@ from inservice.store.base import (
     EndpointRecord,
     ListQuery,
     Page,
+    SetAside,
     StaleDecision,
 )
 from inservice.store.client_log_rows import ClientLogRows, WritableClientLogRows
 from inservice.store.listing import page_of
 from inservice.store.records import Codec
+from inservice.store.sealed_rows import sealed_rows
 from inservice.store.secrets import SecretBox
 
 _MODELS = Codec(Model)
@@ -88,24 +91,16 @@ class Rows:
         return page_of(self._sql(), tables.endpoints, query)
 
     def find_endpoint(self, key: EndpointKey) -> EndpointRecord | None:
-        columns = tables.endpoints.c
-        row = (
-            self._sql()
-            .execute(
-                select(columns.body, columns.deployment, columns.facts, columns.version).where(
-                    *_is(tables.endpoints, key)
-                )
-            )
-            .one_or_none()
-        )
-        if row is None:
+        table = tables.endpoints
+        found = self._sealed(table, ("body_seal", "facts_seal"), *_is(table, key))
+        if not found:
             return None
-        body, deployment, facts, version = row
+        (row,) = found
         return EndpointRecord(
-            endpoint=_ENDPOINTS.decode(body),
-            deployment=_DEPLOYMENTS.decode(deployment),
-            facts=_FACTS.decode(facts),
-            version=version,
+            endpoint=_ENDPOINTS.decode(row["body"]),
+            deployment=_DEPLOYMENTS.decode(row["deployment"]),
+            facts=_FACTS.decode(row["facts"]),
+            version=row["version"],
         )
 
     def endpoint_keys(self) -> Sequence[EndpointKey]:
@@ -116,30 +111,20 @@ class Rows:
     def deployment_events(
         self, key: EndpointKey, *, after: int = 0, limit: int = 100
     ) -> Sequence[tuple[int, Event]]:
-        columns = tables.deployment_events.c
-        rows = self._sql().execute(
-            select(columns.number, columns.body)
-            .where(*_is(tables.deployment_events, key), columns.number > after)
-            .order_by(columns.number)
-            .limit(limit)
-        )
-        return [(number, _EVENTS.decode(body)) for number, body in rows]
+        table = tables.deployment_events
+        later = (*_is(table, key), table.c.number > after)
+        rows = self._sealed(table, ("seal",), *later, order_by=(table.c.number,), limit=limit)
+        return [(row["number"], _EVENTS.decode(row["body"])) for row in rows]
 
     def tags(self, arn: ResourceArn) -> Mapping[str, str]:
-        columns = tables.tags.c
-        rows = self._sql().execute(
-            select(columns.key, columns.value).where(columns.arn == str(arn)).order_by(columns.key)
-        )
-        return dict(rows.all())
+        table = tables.tags
+        rows = self._sealed(table, ("seal",), table.c.arn == str(arn), order_by=(table.c.key,))
+        return {row["key"]: row["value"] for row in rows}
 
     def alarm_states(self, account: str, region: str, names: Sequence[str]) -> Mapping[str, str]:
-        columns = tables.alarms.c
-        rows = self._sql().execute(
-            select(columns.name, columns.state).where(
-                columns.account == account, columns.region == region, columns.name.in_(names)
-            )
-        )
-        return dict(rows.all())
+        of_them = tables.alarms.c.name.in_(names)
+        rows = self._sealed(tables.alarms, ("seal",), *_owned(account, region), of_them)
+        return {row["name"]: row["state"] for row in rows}
 
     def alarm_owners(self) -> Sequence[tuple[str, str]]:
         columns = tables.alarms.c
@@ -147,59 +132,50 @@ class Rows:
         return [(account, region) for account, region in rows]
 
     def alarm(self, account: str, region: str, name: str) -> Mapping[str, Any] | None:
-        columns = tables.alarms.c
-        body = (
-            self._sql()
-            .execute(
-                select(columns.body).where(
-                    columns.account == account, columns.region == region, columns.name == name
-                )
-            )
-            .scalar()
-        )
-        return None if body is None else msgspec.json.decode(body)
+        is_it = tables.alarms.c.name == name
+        found = self._sealed(tables.alarms, ("seal",), *_owned(account, region), is_it)
+        return msgspec.json.decode(found[0]["body"]) if found else None
 
     def alarms(self, query: AlarmQuery) -> Mapping[str, Mapping[str, Any]]:
         columns = tables.alarms.c
-        wanted = (
-            select(columns.name, columns.body)
-            .where(columns.account == query.account, columns.region == query.region)
-            .order_by(columns.name)
-            .limit(query.limit)
-        )
+        wanted = [*_owned(query.account, query.region)]
         if query.names is not None:
-            wanted = wanted.where(columns.name.in_(query.names))
+            wanted.append(columns.name.in_(query.names))
         if query.prefix:
-            wanted = wanted.where(columns.name >= query.prefix)
+            wanted.append(columns.name >= query.prefix)
             if (beyond := _beyond(query.prefix)) is not None:
-                wanted = wanted.where(columns.name < beyond)
+                wanted.append(columns.name < beyond)
         if query.after is not None:
-            wanted = wanted.where(columns.name > query.after)
+            wanted.append(columns.name > query.after)
         if query.state is not None:
-            wanted = wanted.where(columns.state == query.state)
+            wanted.append(columns.state == query.state)
         if query.mentioning is not None:
-            wanted = wanted.where(columns.body.contains(query.mentioning, autoescape=True))
-        return {name: msgspec.json.decode(body) for name, body in self._sql().execute(wanted)}
+            wanted.append(columns.body.contains(query.mentioning, autoescape=True))
+        order, limit = (columns.name,), query.limit
+        rows = self._sealed(tables.alarms, ("seal",), *wanted, order_by=order, limit=limit)
+        return {row["name"]: msgspec.json.decode(row["body"]) for row in rows}
 
     def alarm_count(self, account: str, region: str) -> int:
-        columns = tables.alarms.c
-        count = (
-            select(func.count())
-            .select_from(tables.alarms)
-            .where(columns.account == account, columns.region == region)
-        )
+        count = select(func.count()).select_from(tables.alarms).where(*_owned(account, region))
         return int(self._sql().execute(count).scalar_one())
 
     def access_keys(self) -> Sequence[AccessKey]:
-        rows = self._sql().execute(select(tables.access_keys))
         return [
             AccessKey(
-                id=row.id,
-                secret=self._secrets.open(row.secret, row.id),
-                principal=Principal(row.account, row.principal),
-                session_token=row.session_token and self._secrets.open(row.session_token, row.id),
-                expires_at=row.expires_at,
+                id=row["id"],
+                secret=self._secrets.open(row["secret"], row["id"]),
+                principal=Principal(row["account"], row["principal"]),
+                session_token=row["session_token"]
+                and self._secrets.open(row["session_token"], row["id"]),
+                expires_at=row["expires_at"],
             )
+            for row in self._sealed(tables.access_keys, ("seal",))
+        ]
+
+    def set_aside(self) -> Sequence[SetAside]:
+        rows = self._sealed(tables.set_aside, ("seal",), order_by=(tables.set_aside.c.at,))
+        return [
+            SetAside(row["table"], "/".join(msgspec.json.decode(row["key"])), row["why"], row["at"])
             for row in rows
         ]
 
@@ -208,13 +184,22 @@ class Rows:
         return ClientLogRows(self._sql)
 
     def _body(self, table: Table, arn: ResourceArn) -> str:
-        key = arn.account, arn.region, arn.name
-        body: str | None = (
-            self._sql().execute(select(table.c.body).where(*_is(table, key))).scalar()
+        found = self._sealed(
+            table, ("body_seal",), *_is(table, (arn.account, arn.region, arn.name))
         )
-        if body is None:
+        if not found:
             raise could_not_find(arn)
-        return body
+        return str(found[0]["body"])
+
+    def _sealed(
+        self,
+        table: Table,
+        seals: tuple[str, ...],
+        *where: ColumnElement[bool],
+        order_by: Sequence[ColumnElement[Any]] = (),
+        limit: int | None = None,
+    ) -> Sequence[RowMapping]:
+        return sealed_rows(self._sql(), table, seals, *where, order_by=order_by, limit=limit)
 
 
 class WritableRows(Rows):
@@ -288,13 +273,21 @@ class WritableRows(Rows):
         if decision.gone:
             changed = self._sql().execute(delete(table).where(*newest)).rowcount
         else:
-            columns = {"version": record.version + 1, **_endpoint_columns(decision)}
-            changed = self._sql().execute(update(table).where(*newest).values(columns)).rowcount
+            columns = {
+                **_named(record.endpoint),
+                "created_at": record.endpoint.created_at,
+                "generation": record.endpoint.generation,
+                "version": record.version + 1,
+                **_endpoint_columns(decision),
+            }
+            change = update(table).where(*newest).values(sealed(table, columns))
+            changed = self._sql().execute(change).rowcount
         if not changed:
             raise StaleDecision(record.endpoint.arn)
         self._forget(table, record.key)
         if decision.gone:
             self._delete_tags(record.endpoint.arn)
+            self._delete_set_aside(table, record.key)
         else:
             self._append(decision.endpoint, decision.events)
         if announce:
@@ -305,7 +298,7 @@ class WritableRows(Rows):
         self._sql().execute(
             update(table)
             .where(*_is(table, record.key), table.c.generation == record.endpoint.generation)
-            .values(facts=_FACTS.encode(facts))
+            .values(sealed(table, {**_key(record), "facts": _FACTS.encode(facts)}))
         )
         self._forget(table, record.key)
 
@@ -338,12 +331,8 @@ class WritableRows(Rows):
         self._alarms.add((account, region, name))
 
     def _delete_alarm(self, account: str, region: str, name: str) -> None:
-        columns = tables.alarms.c
-        self._sql().execute(
-            delete(tables.alarms).where(
-                columns.account == account, columns.region == region, columns.name == name
-            )
-        )
+        is_it = (*_owned(account, region), tables.alarms.c.name == name)
+        self._sql().execute(delete(tables.alarms).where(*is_it))
 
     def add_access_key(self, key: AccessKey) -> None:
         self.delete_access_key(key.id)
@@ -372,14 +361,7 @@ class WritableRows(Rows):
         taken = self._sql().execute(select(table.c.name).where(*_is(table, key))).scalar()
         if taken is not None:
             raise already_exists(ResourceArn(arn.kind, arn.account, arn.region, taken))
-        identity = {
-            "account": arn.account,
-            "region": arn.region,
-            "name_key": name_key(arn.name),
-            "name": arn.name,
-            "arn": str(arn),
-        }
-        self._insert(table, [{**identity, **columns}])
+        self._insert(table, [{**_named(arn), **columns}])
         self._forget(table, key)
 
     def _delete_named(self, table: Table, arn: ResourceArn) -> None:
@@ -389,6 +371,7 @@ class WritableRows(Rows):
             raise could_not_find(arn)
         self._sql().execute(delete(table).where(*_is(table, key)))
         self._delete_tags(exact)
+        self._delete_set_aside(table, key)
         self._forget(table, key)
 
     def add_event(self, record: EndpointRecord, event: Event) -> None:
@@ -420,11 +403,17 @@ class WritableRows(Rows):
         self._sql().execute(delete(table).where(*_is(table, key), table.c.number <= oldest_kept))
 
     def _insert(self, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
-        if several := list(rows):
+        if several := [sealed(table, row) for row in rows]:
             self._sql().execute(insert(table), several)
 
     def _delete_tags(self, arn: str) -> None:
         self._sql().execute(delete(tables.tags).where(tables.tags.c.arn == arn))
+
+    def _delete_set_aside(self, table: Table, key: EndpointKey) -> None:
+        """What was set aside of a record goes with it."""
+        columns = tables.set_aside.c
+        of_it = columns.table == table.name, columns.key == key_text(record_key("", key)[1:])
+        self._sql().execute(delete(tables.set_aside).where(*of_it))
 
     def _forget(self, table: Table, key: EndpointKey) -> None:
         self.forgotten.add(record_key(table.name, key))
@@ -447,6 +436,27 @@ def _is(table: Table, key: EndpointKey) -> tuple[ColumnElement[bool], ...]:
         table.c.region == region,
         table.c.name_key == name_key(name),
     )
+
+
+def _named(resource: ResourceArn | Endpoint) -> dict[str, Any]:
+    """The columns that say which resource a row is of."""
+    return {
+        "account": resource.account,
+        "region": resource.region,
+        "name_key": name_key(resource.name),
+        "name": resource.name,
+        "arn": resource.arn if isinstance(resource, Endpoint) else str(resource),
+    }
+
+
+def _key(record: EndpointRecord) -> dict[str, Any]:
+    account, region, name = record.key
+    return {"account": account, "region": region, "name_key": name_key(name)}
+
+
+def _owned(account: str, region: str) -> tuple[ColumnElement[bool], ...]:
+    columns = tables.alarms.c
+    return columns.account == account, columns.region == region
 
 
 def _beyond(prefix: str) -> str | None:

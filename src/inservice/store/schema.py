@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, inspect, select, text, update
 
+from inservice.seals import sealed
 from inservice.store import tables
 from inservice.store.base import StoreDamaged, StoreTooNew
 
@@ -45,6 +47,26 @@ def migrate(connection: Connection) -> None:
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+    row = connection.execute(select(tables.identity)).mappings().one()
+    made = {**row, "definitions": _definitions(connection)}
+    del made["seal"]
+    connection.execute(update(tables.identity).values(sealed(tables.identity, made)))
+
+
+def is_as_made(connection: Connection) -> bool:
+    """Whether the tables are still defined as they were made: a bit that turns in a definition
+    changes what every row of a table means."""
+    made = connection.execute(select(tables.identity.c.definitions)).scalar()
+    return made == _definitions(connection)
+
+
+def _definitions(connection: Connection) -> str:
+    """A digest. Empty on PostgreSQL, which keeps its own from harm."""
+    if connection.dialect.name != "sqlite":
+        return ""
+    found = connection.execute(text("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+    content = repr(sorted(tuple(map(str, row)) for row in found))
+    return hashlib.sha256(content.encode(errors="surrogateescape")).hexdigest()
 
 
 def is_empty(connection: Connection) -> bool:

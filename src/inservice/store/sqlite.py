@@ -7,6 +7,7 @@ import os
 import sqlite3
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from sqlalchemy import URL, Engine, QueuePool, create_engine, event, text
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from inservice.store import schema
 from inservice.store.base import StoreDamaged, StoreInUse, StoreRefused
+from inservice.store.directory import DataDirectory
 
 BUSY_SECONDS = 5
 """How long a foreign lock (a backup, a curious shell) is waited for before the caller hears 503."""
@@ -29,8 +31,8 @@ _log = structlog.get_logger(__name__)
 class SqliteFile:
     """A database file that is locked, checked and migrated, and engines on it."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file, or make it if there is none.
+    def __init__(self, path: Path, directory: DataDirectory) -> None:
+        """Open the file, or make it if there is none and the directory is a new one.
 
         Raises StoreInUse, StoreDamaged and StoreTooNew.
         """
@@ -40,11 +42,14 @@ class SqliteFile:
         self._path = path
         self._lock = _lock(path.with_name(f"{path.name}.lock"))
         try:
-            if not path.exists():
+            if path.exists():
+                self._check(directory)
+            else:
+                _refuse_lone_log(path)
+                directory.check_new()
                 _make(path)
             self.writer = make_writer(path)
             try:
-                self._check()
                 _keep_log(self.writer)
                 with self.writer.begin() as connection:
                     schema.migrate(connection)
@@ -62,22 +67,44 @@ class SqliteFile:
         self.writer.dispose()
         os.close(self._lock)
 
-    def _check(self) -> None:
-        """Look at the file before anything is written to it."""
+    def _check(self, directory: DataDirectory) -> None:
+        """Look at the file before anything is written to it.
+
+        What looks can only read, for the last connection of another kind that is closed writes the
+        log back and removes it: of a log that is damaged, that would be the end.
+        """
+        path = self._path
+        log = path.with_name(f"{path.name}-wal")
+        there = log.exists() and log.stat().st_size > 0
+        engine = _engine(path, connections=1, flags="mode=ro" if there else "immutable=1")
         try:
-            with self.writer.connect() as connection:
-                found = connection.execute(text("PRAGMA quick_check(1)")).scalar()
+            with engine.connect() as connection:
+                found = connection.execute(text("PRAGMA integrity_check(1)")).scalar()
                 if found == "ok":
                     schema.check(connection)
+                    directory.check(connection)
         except OperationalError as error:
-            raise StoreRefused(f"{self._path} cannot be opened: {error.orig}.") from error
+            raise StoreRefused(f"{path} cannot be opened: {error.orig}.") from error
         except DatabaseError as error:
             found = str(error.orig)
+        except UnicodeDecodeError:  # from SQLite's own words about it
+            found = "it holds what is no text"
+        finally:
+            engine.dispose()
         if found != "ok":
             raise StoreDamaged(
-                f"{self._path} is damaged: {found}. It is left as it is: restore it from a backup, "
-                "or move it away to begin anew."
+                f'{path} is damaged: {found}. It is left as it is. "inservice recover" says what '
+                "can be done."
             )
+
+
+def _refuse_lone_log(path: Path) -> None:
+    """A log without its database has lost it: nothing is made in its stead."""
+    if path.with_name(f"{path.name}-wal").exists():
+        raise StoreDamaged(
+            f"{path} is missing, but {path.name}-wal, a part of it, is there. "
+            '"inservice recover" says what can be done.'
+        )
 
 
 def _lock(path: Path) -> int:
@@ -101,10 +128,8 @@ def _make(path: Path) -> None:
     """Make a database beside its place and move it there when it is whole.
 
     So a file in that place was always once a database with our tables in it, and one that is empty
-    has been damaged. A log without its database has lost it: nothing is made in its stead.
+    has been damaged.
     """
-    if path.with_name(f"{path.name}-wal").exists():
-        raise StoreDamaged(f"{path} is missing, but {path.name}-wal, a part of it, is there.")
     draft = path.with_name(f"{path.name}.new")
     for name in (draft.name, f"{draft.name}-wal", f"{draft.name}-shm", f"{draft.name}-journal"):
         draft.with_name(name).unlink(missing_ok=True)
@@ -162,16 +187,20 @@ def _readers(path: Path) -> Engine:
     return engine
 
 
-def _engine(path: Path, *, connections: int) -> Engine:
+def _engine(path: Path, *, connections: int, flags: str = "") -> Engine:
+    """`flags` are SQLite's of a URI: mode=ro, immutable=1."""
+    place = f"file:{quote(str(path))}?{flags}" if flags else str(path)
     return create_engine(
         URL.create("sqlite+pysqlite", database=str(path)),
         poolclass=QueuePool,
         pool_size=connections,
         max_overflow=0,
         hide_parameters=True,  # records hold what users put into Environment: never into a log
-        connect_args={
-            "check_same_thread": False,  # a connection serves one thread at a time, not only one
-            "isolation_level": None,  # transactions begin where this module says, nowhere else
-            "timeout": BUSY_SECONDS,
-        },
+        creator=lambda: sqlite3.connect(
+            place,
+            uri=bool(flags),
+            timeout=BUSY_SECONDS,
+            check_same_thread=False,  # a connection serves one thread at a time, not only one
+            isolation_level=None,  # transactions begin where this module says, nowhere else
+        ),
     )

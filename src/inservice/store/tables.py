@@ -2,7 +2,8 @@
 
 Columns are what a query filters, sorts or guards by; everything else of a record is in `body`, the
 JSON of its dataclass. A name is kept as it was given and, as `name_key`, in the form that is
-unique. A migration under `migrations/` makes these tables; a test compares the two.
+unique. A migration under `migrations/` makes these tables; a test compares the two. Every column
+is covered by a seal, which is checked when it is read (see `seals`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0002"
+from inservice.seals import seal_column
+
+REVISION = "0003"
 """The migration that this code expects. A test holds it against the newest file."""
 
 metadata = MetaData()
@@ -48,6 +51,8 @@ models = Table(
     Column("arn", _Text, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("body", Text, nullable=False),
+    seal_column("line_seal", "name", "arn", "created_at"),
+    seal_column("body_seal", "body"),
     Index("models_by_age", "account", "region", "created_at", "name_key"),
 )
 
@@ -59,6 +64,8 @@ endpoint_configs = Table(
     Column("arn", _Text, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("body", Text, nullable=False),
+    seal_column("line_seal", "name", "arn", "created_at"),
+    seal_column("body_seal", "body"),
     Index("endpoint_configs_by_age", "account", "region", "created_at", "name_key"),
 )
 
@@ -77,6 +84,9 @@ endpoints = Table(
     # One to one with the endpoint and saved in the same breath, so they share its row.
     Column("deployment", Text, nullable=False),
     Column("facts", Text, nullable=False),  # as last seen
+    seal_column("line_seal", "name", "arn", "created_at", "modified_at", "status"),
+    seal_column("body_seal", "generation", "version", "body", "deployment"),
+    seal_column("facts_seal", "facts"),
     Index("endpoints_by_age", "account", "region", "created_at", "name_key"),
 )
 
@@ -88,6 +98,7 @@ deployment_events = Table(
         "number", BigInteger, primary_key=True, autoincrement=False
     ),  # 1, 2, 3 … within the endpoint
     Column("body", Text, nullable=False),
+    seal_column("seal", "body"),
     ForeignKeyConstraint(
         ["account", "region", "name_key"],
         ["endpoints.account", "endpoints.region", "endpoints.name_key"],
@@ -102,6 +113,7 @@ tags = Table(
     Column("arn", _Text, primary_key=True),
     Column("key", _Text, primary_key=True),
     Column("value", Text, nullable=False),
+    seal_column("seal", "value"),
 )
 
 access_keys = Table(
@@ -113,6 +125,7 @@ access_keys = Table(
     Column("secret", LargeBinary, nullable=False),  # sealed
     Column("session_token", LargeBinary, nullable=True),  # sealed
     Column("expires_at", Double, nullable=True),
+    seal_column("seal", "account", "principal", "secret", "session_token", "expires_at"),
 )
 
 alarms = Table(
@@ -123,6 +136,28 @@ alarms = Table(
     Column("name", _Text, primary_key=True),  # CloudWatch tells names apart by case
     Column("state", _Text, nullable=False),  # StateValue
     Column("body", Text, nullable=False),
+    seal_column("seal", "state", "body"),
+)
+
+identity = Table(
+    "identity",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),  # 1: there is one row
+    Column("store", _Text, nullable=False),  # no two databases have the same
+    Column("commits", BigInteger, nullable=False),  # since it was made: see `mark`
+    Column("definitions", _Text, nullable=False),  # a digest of those of the tables
+    seal_column("seal", "store", "commits", "definitions"),
+)
+
+set_aside = Table(
+    "set_aside",
+    metadata,
+    Column("table", _Text, primary_key=True),
+    Column("key", _Text, primary_key=True),  # the primary key of the row, as JSON
+    Column("why", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("row", Text, nullable=False),  # as it was found, as JSON
+    seal_column("seal", "why", "at", "row"),
 )
 
 log_groups = Table(
@@ -132,6 +167,7 @@ log_groups = Table(
     Column("region", _Text, primary_key=True),
     Column("name", _Text, primary_key=True),
     Column("body", Text, nullable=False),
+    seal_column("seal", "body"),
 )
 
 log_streams = Table(
@@ -142,6 +178,7 @@ log_streams = Table(
     Column("group_name", _Text, primary_key=True),
     Column("name", _Text, primary_key=True),
     Column("body", Text, nullable=False),
+    seal_column("seal", "body"),
 )
 
 log_batches = Table(
@@ -157,6 +194,8 @@ log_batches = Table(
     Column("first_at", BigInteger, nullable=False),  # epoch milliseconds
     Column("last_at", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    seal_column("place_seal", "first_at", "last_at"),
+    seal_column("body_seal", "body"),
     Index(
         "log_batches_by_time",
         "account",
@@ -176,4 +215,5 @@ dashboards = Table(
     Column("name", _Text, primary_key=True),
     Column("modified_at", Double, nullable=False),
     Column("body", Text, nullable=False),
+    seal_column("seal", "modified_at", "body"),
 )

@@ -1,0 +1,37 @@
+"""`inservice backup`: everything that cannot be made again, in one file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from inservice.cli import server
+
+
+def run(argv: list[str]) -> int:
+    """0 with the file on disk; 1 with the reason why there is none."""
+    parser = server.arguments(
+        "backup",
+        "Write the records, the metrics and the key of a server to one file. It may run meanwhile.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="the backup; must not exist yet")
+    options = parser.parse_args(argv)
+    settings = server.settings_of(options)
+    if settings.database_url:
+        sys.stderr.write(
+            "inservice backup: the records are in PostgreSQL; use pg_dump, and keep "
+            f"{settings.data_dir / 'secrets.key'} with what it writes.\n"
+        )
+        return 1
+    from inservice.store.backup import BackupRefused, back_up
+
+    try:
+        size = back_up(settings.data_dir, options.file)
+    except (BackupRefused, OSError) as refused:
+        sys.stderr.write(f"inservice backup: {refused}\n")
+        return 1
+    sys.stdout.write(
+        f"{options.file}: {size:,} bytes. It has the key that opens the secrets in it: keep it as "
+        "safe as a password.\n"
+    )
+    return 0

@@ -1,0 +1,238 @@
+"""`inservice backup`, `restore` and `recover`, as processes on real data directories."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from inservice.controller.keys import ensure_root_key
+from inservice.store.backup import DATABASE, KEY
+from inservice.store.base import ListQuery, Store
+from inservice.store.database import open_store
+from inservice.store.directory import MARK
+from tests.contracts.store_records import ACCOUNT, REGION, model
+
+
+def inservice(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "inservice.cli.main", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@contextmanager
+def opened(data_dir: Path) -> Iterator[Store]:
+    data_dir.mkdir(mode=0o700, exist_ok=True)
+    store = open_store(f"sqlite:///{data_dir / DATABASE}", key_file=data_dir / KEY)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def names(data_dir: Path) -> set[str]:
+    with opened(data_dir) as store, store.reading() as records:
+        page = records.models(ListQuery(ACCOUNT, REGION, limit=100_000))
+        return {line.name for line in page.lines}
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    with opened(tmp_path / "data") as store:
+        ensure_root_key(store, ACCOUNT)
+        with store.transaction() as tx:
+            for number in range(20):
+                tx.add_model(model(f"m{number}"))
+    return tmp_path / "data"
+
+
+def test_a_backup_restores_the_records_and_the_key(data_dir: Path, tmp_path: Path) -> None:
+    made = inservice("backup", tmp_path / "b.tar.gz", "--data-dir", data_dir)
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "b.tar.gz").stat().st_mode & 0o777 == 0o600
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["b.tar.gz", "data"], "nothing is left"
+    restored = inservice("restore", tmp_path / "b.tar.gz", "--data-dir", tmp_path / "again")
+    assert restored.returncode == 0, restored.stderr
+    assert names(tmp_path / "again") == names(data_dir)
+    with opened(data_dir) as one, opened(tmp_path / "again") as other:
+        assert ensure_root_key(one, ACCOUNT) == ensure_root_key(other, ACCOUNT)
+
+
+def test_a_backup_is_of_one_moment_while_mutations_go_on(data_dir: Path, tmp_path: Path) -> None:
+    """Each transaction writes two models: a backup has both or neither, and all that were told."""
+    told: list[int] = []
+    stop = threading.Event()
+
+    def mutate() -> None:
+        with opened(data_dir) as store:
+            number = 0
+            while not stop.is_set():
+                number += 1
+                with store.transaction() as tx:
+                    tx.add_model(model(f"left{number}"))
+                    tx.add_model(model(f"right{number}"))
+                told.append(number)
+
+    writer = threading.Thread(target=mutate)
+    writer.start()
+    try:
+        for attempt in range(5):
+            before = len(told)
+            made = inservice("backup", tmp_path / f"{attempt}.gz", "--data-dir", data_dir)
+            assert made.returncode == 0, made.stderr
+            again = tmp_path / f"again{attempt}"
+            assert inservice("restore", tmp_path / f"{attempt}.gz", "--data-dir", again)
+            there = names(again)
+            left = {name[4:] for name in there if name.startswith("left")}
+            assert left == {name[5:] for name in there if name.startswith("right")}
+            assert {str(number) for number in told[:before]} <= left
+    finally:
+        stop.set()
+        writer.join()
+
+
+def test_killed_in_a_backup_nothing_stands_under_its_name(data_dir: Path, tmp_path: Path) -> None:
+    chance = random.Random(7)
+    target = tmp_path / "b.tar.gz"
+    command = [sys.executable, "-m", "inservice.cli.main", "backup", str(target)]
+    for _ in range(12):
+        popen = subprocess.Popen([*command, f"--data-dir={data_dir}"], stdout=subprocess.DEVNULL)
+        time.sleep(chance.uniform(0.05, 0.35))
+        popen.send_signal(signal.SIGKILL)
+        popen.wait()
+        if target.exists():
+            shutil.rmtree(tmp_path / "again", ignore_errors=True)
+            restored = inservice("restore", target, "--data-dir", tmp_path / "again")
+            assert restored.returncode == 0, restored.stderr
+            assert names(tmp_path / "again") == names(data_dir)
+            target.unlink()
+
+
+def test_killed_in_a_restore_it_can_be_done_again(data_dir: Path, tmp_path: Path) -> None:
+    """However far it got, there is no server with half of the records, and a second try ends it."""
+    assert inservice("backup", tmp_path / "b.gz", "--data-dir", data_dir).returncode == 0
+    chance = random.Random(11)
+    again = tmp_path / "again"
+    command = [sys.executable, "-m", "inservice.cli.main", "restore", str(tmp_path / "b.gz")]
+    for _ in range(12):
+        shutil.rmtree(again, ignore_errors=True)
+        popen = subprocess.Popen([*command, f"--data-dir={again}"], stdout=subprocess.DEVNULL)
+        time.sleep(chance.uniform(0.05, 0.35))
+        popen.send_signal(signal.SIGKILL)
+        popen.wait()
+        if not (again / DATABASE).exists():
+            restored = inservice("restore", tmp_path / "b.gz", "--data-dir", again)
+            assert restored.returncode == 0, restored.stderr
+        assert names(again) == names(data_dir)
+
+
+@pytest.mark.parametrize("harm", ["cut", "bits", "other", "empty"])
+def test_a_backup_that_is_none_is_refused_and_changes_nothing(
+    data_dir: Path, tmp_path: Path, harm: str
+) -> None:
+    backup, again = tmp_path / "b.gz", tmp_path / "again"
+    assert inservice("backup", backup, "--data-dir", data_dir).returncode == 0
+    content = bytearray(backup.read_bytes())
+    if harm == "cut":
+        content = content[: len(content) // 2]
+    elif harm == "bits":
+        content[len(content) // 2] ^= 4
+    elif harm == "other":
+        content = bytearray(gzip.compress(b"somebody else's"))
+    else:
+        content = bytearray()
+    backup.write_bytes(content)
+    refused = inservice("restore", backup, "--data-dir", again)
+    assert refused.returncode == 1
+    assert "backup" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (again / DATABASE).exists()
+    assert not (again / KEY).exists()
+
+
+def test_neither_overwrites_anything(data_dir: Path, tmp_path: Path) -> None:
+    backup = tmp_path / "b.gz"
+    assert inservice("backup", backup, "--data-dir", data_dir).returncode == 0
+    before = backup.read_bytes()
+    assert "exists already" in inservice("backup", backup, "--data-dir", data_dir).stderr
+    assert backup.read_bytes() == before
+    refused = inservice("restore", backup, "--data-dir", data_dir)
+    assert refused.returncode == 1
+    assert "has records already" in refused.stderr
+
+
+def test_recover_says_what_is_wrong_and_what_can_be_done(data_dir: Path, tmp_path: Path) -> None:
+    sound = inservice("recover", "--data-dir", data_dir)
+    assert sound.returncode == 0
+    assert "can start" in sound.stdout
+    (data_dir / DATABASE).rename(tmp_path / "taken")
+    before = sorted(data_dir.rglob("*"))
+    gone = inservice("recover", "--data-dir", data_dir)
+    assert gone.returncode == 3
+    assert "missing" in gone.stdout
+    assert "inservice restore" in gone.stdout
+    assert [p for p in sorted(data_dir.rglob("*")) if p.name != "lock"] == [
+        p for p in before if p.name != "lock"
+    ]
+
+
+def test_a_loss_that_is_accepted_loses_nothing_that_is_there(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    """The database of before the newest commits is believed from then on; the old mark is kept."""
+    shutil.copy(data_dir / DATABASE, tmp_path / "older")
+    with opened(data_dir) as store, store.transaction() as tx:
+        tx.add_model(model("newest"))
+    shutil.copy(tmp_path / "older", data_dir / DATABASE)
+    behind = inservice("recover", "--data-dir", data_dir)
+    assert behind.returncode == 3
+    assert "acknowledged commits are missing" in behind.stdout
+    accepted = inservice("recover", "--accept-loss", "--data-dir", data_dir)
+    assert accepted.returncode == 0, accepted.stderr
+    assert names(data_dir) == {f"m{number}" for number in range(20)}
+    (kept,) = data_dir.glob("lost-*")
+    assert (kept / MARK).exists()
+
+
+def test_a_damaged_database_makes_place_and_what_can_be_read_is_exported(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    path = data_dir / DATABASE
+    content = bytearray(path.read_bytes())
+    content[-4096:] = os.urandom(4096)
+    path.write_bytes(content)
+    exported = inservice("recover", "--export", tmp_path / "rows.jsonl", "--data-dir", data_dir)
+    assert exported.returncode == 0, exported.stderr
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert "models" in {row["table"] for row in rows}
+    assert "access_keys" not in {row["table"] for row in rows}
+    damaged = path.read_bytes()
+    assert inservice("recover", "--accept-loss", "--data-dir", data_dir).returncode == 0
+    (kept,) = data_dir.glob("lost-*")
+    assert (kept / DATABASE).read_bytes() == damaged
+    assert (kept / KEY).exists()
+    assert names(data_dir) == set()
+
+
+def test_a_server_that_runs_is_left_alone(data_dir: Path) -> None:
+    from inservice import supervisor
+
+    lock = supervisor.hold(data_dir)
+    try:
+        for words in (("recover",), ("restore", "b.gz")):
+            refused = inservice(*words, "--data-dir", data_dir)
+            assert refused.returncode == 1
+            assert str(os.getpid()) in refused.stderr
+    finally:
+        os.close(lock)

@@ -1,0 +1,345 @@
+"""Records that defend themselves: a changed row is noticed, named, and nobody else's trouble."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Table
+
+from inservice.controller.keys import ensure_root_key
+from inservice.deployment.begin import begin_delete
+from inservice.deployment.set_aside import UNREADABLE, is_set_aside
+from inservice.errors import AwsError
+from inservice.hosting.arn import ResourceArn, ResourceKind
+from inservice.mark import Mark, Progress
+from inservice.seals import seals_of
+from inservice.store import tables
+from inservice.store.base import AlarmQuery, ListQuery, RecordDamaged, Store, StoreDamaged
+from inservice.store.database import open_store
+from inservice.store.directory import MARK
+
+from .store_records import ACCOUNT, REGION, access_key, completed, creation, endpoint_config, model
+
+ROOT = f"arn:aws:iam::{ACCOUNT}:root"
+DEMO = (ACCOUNT, REGION, "Demo")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "inservice.db"
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Store]:
+    store = open_store(f"sqlite:///{path}", key_file=path.with_name("secrets.key"))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def fill(path: Path) -> None:
+    """Records of every table, two of each where one could be taken for another."""
+    with opened(path) as store, store.transaction() as tx:
+        for name in ("m", "n"):
+            tx.add_model(model(name))
+            arn = ResourceArn(ResourceKind.MODEL, ACCOUNT, REGION, name)
+            tx.set_tags(arn, {"team": name, "stage": name})
+        tx.add_endpoint_config(endpoint_config())
+        for name, generation in (("Demo", "g1"), ("Other", "g2")):
+            made = creation(name, generation=generation)
+            tx.add_endpoint(made)
+            tx.save_endpoint(tx.endpoint(ACCOUNT, REGION, name), completed(made))
+            tx.save_alarm(ACCOUNT, REGION, name, state="OK", document={"AlarmName": name})
+        tx.add_access_key(access_key("AKIA1", "s1"))
+
+
+def change(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def test_every_column_is_under_a_seal() -> None:
+    for table in tables.metadata.sorted_tables:
+        covered = {column for columns in seals_of(table).values() for column in columns}
+        assert {c.name for c in table.columns} - covered == seals_of(table).keys(), table.name
+
+
+def _columns() -> list[tuple[Table, str]]:
+    return [
+        (table, column.name)
+        for table in tables.metadata.sorted_tables
+        if table not in (tables.set_aside, tables.identity)
+        for column in table.columns
+    ]
+
+
+@pytest.mark.parametrize(("table", "column"), _columns(), ids=lambda x: getattr(x, "name", x))
+def test_a_changed_column_of_any_table_is_noticed(path: Path, table: Table, column: str) -> None:
+    """As it was: the very same answers, or set aside by name; never another answer."""
+    fill(path)
+    with opened(path) as store:
+        before = answers(store)
+    number = column in ("created_at", "modified_at", "version", "number", "expires_at")
+    changed = f"coalesce({column}, 0) + 41" if number else f"coalesce({column}, '') || 'x'"
+    change(path, "PRAGMA foreign_keys = OFF")
+    only = f"rowid = (SELECT min(rowid) FROM {table.name})"
+    change(path, f"UPDATE {table.name} SET {column} = {changed} WHERE {only}")
+    with opened(path) as store:
+        with store.reading() as records:
+            aside = {each.table for each in records.set_aside()}
+        after = answers(store)
+    different = {key for key in before | after if before.get(key) != after.get(key)}
+    assert not different or aside == {table.name}, different
+    assert all(table.name in kind for kind, *_ in different), different
+
+
+def answers(store: Store) -> dict[tuple[str, ...], object]:
+    """Everything that can be asked, by table and key; an error is an answer."""
+    found: dict[tuple[str, ...], object] = {}
+
+    def ask(key: tuple[str, ...], question: Callable[[], object]) -> None:
+        try:
+            found[key] = question()
+        except AwsError as refusal:
+            found[key] = str(refusal)
+
+    with store.reading() as records:
+        every = ListQuery(ACCOUNT, REGION, limit=100)
+        for kind in ("models", "endpoint_configs", "endpoints"):
+            for line in getattr(records, kind)(every).lines:
+                found[kind, line.name] = line
+        ask(("models", "m"), lambda: records.model(*DEMO[:2], "m"))
+        ask(("models", "n"), lambda: records.model(*DEMO[:2], "n"))
+        ask(("endpoint_configs", "c"), lambda: records.endpoint_config(*DEMO[:2], "c"))
+        for key in records.endpoint_keys():
+            record = records.find_endpoint(key)
+            assert record is not None
+            found["endpoints", key[2]] = (record.endpoint, record.deployment)
+            of_it = ResourceArn(ResourceKind.ENDPOINT, *key)
+            found["deployment_events endpoints", str(of_it)] = records.deployment_events(key)
+        for name in ("m", "n"):
+            arn = ResourceArn(ResourceKind.MODEL, ACCOUNT, REGION, name)
+            found["tags", str(arn)] = records.tags(arn)
+        found["alarms",] = records.alarms(AlarmQuery(ACCOUNT, REGION))
+        found["access_keys",] = records.access_keys()
+    return found
+
+
+def test_a_damaged_endpoint_is_failed_says_why_and_can_be_deleted(path: Path) -> None:
+    fill(path)
+    change(path, "UPDATE endpoints SET body = replace(body, 'v0', 'v9') WHERE name = 'Demo'")
+    for _ in range(2):  # the second opening finds the stand-in, and leaves it
+        with opened(path) as store, store.reading() as records:
+            demo = records.endpoint(*DEMO)
+            assert demo.endpoint.status.value == "Failed"
+            assert demo.endpoint.generation == "g1", "its instances are known by it"
+            assert "cannot be read and was set aside" in (demo.endpoint.failure_reason or "")
+            assert demo.endpoint.config.name == UNREADABLE
+            assert is_set_aside(demo.deployment)
+            assert [(one.table, one.name) for one in records.set_aside()] == [
+                ("endpoints", f"{ACCOUNT}/{REGION}/demo")
+            ]
+            events = [event for _, event in records.deployment_events(DEMO)]
+            assert events[-1].message == "The record of the endpoint was set aside."
+            lines = records.endpoints(ListQuery(ACCOUNT, REGION, limit=9)).lines
+            assert {line.name: line.status for line in lines} == {
+                "Demo": "Failed",
+                "Other": "InService",
+            }
+    with opened(path) as store:
+        with store.transaction() as tx:
+            demo = tx.endpoint(*DEMO)
+            deleting = begin_delete(demo.endpoint, demo.deployment, now=9.0)
+            tx.save_endpoint(demo, deleting)
+            gone = type(deleting)(deleting.endpoint, deleting.deployment, gone=True)
+            tx.save_endpoint(tx.endpoint(*DEMO), gone)
+        with store.reading() as records:
+            assert records.find_endpoint(DEMO) is None
+            assert records.set_aside() == []
+
+
+def test_an_endpoint_comes_back_where_it_can_be_read_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version that cannot decode a record sets it aside; the next one that can brings it back."""
+    fill(path)
+    with opened(path) as store, store.reading() as records:
+        before = records.endpoint(*DEMO).endpoint
+
+    def cannot(_: str) -> None:
+        raise ValueError("unknown member")
+
+    with monkeypatch.context() as older:
+        from inservice.store import inspection
+
+        codec = inspection._CODECS["endpoints"]["deployment"]
+        older.setattr(codec, "decode", cannot, raising=False)
+        with opened(path) as store, store.reading() as records:
+            assert records.endpoint(*DEMO).endpoint.status.value == "Failed"
+    with opened(path) as store, store.reading() as records:
+        assert records.endpoint(*DEMO).endpoint == before
+        assert records.set_aside() == []
+
+
+def test_a_damaged_model_is_listed_deletable_and_an_error_to_read(path: Path) -> None:
+    fill(path)
+    change(path, "UPDATE models SET body = replace(body, 'bucket', 'basket') WHERE name = 'm'")
+    with opened(path) as store:
+        with store.reading() as records:
+            with pytest.raises(RecordDamaged, match=r"models .*/m is damaged"):
+                records.model(ACCOUNT, REGION, "m")
+            assert records.model(ACCOUNT, REGION, "n") == model("n")
+            assert len(records.models(ListQuery(ACCOUNT, REGION, limit=9)).lines) == 2
+        with store.transaction() as tx:
+            tx.delete_model(ACCOUNT, REGION, "m")
+            tx.add_model(model("m"))
+        with store.reading() as records:
+            assert records.model(ACCOUNT, REGION, "m") == model("m")
+            assert records.set_aside() == []
+
+
+def test_swapped_rows_are_noticed(path: Path) -> None:
+    fill(path)
+    connection = sqlite3.connect(path)
+    (m,), (n,) = connection.execute("SELECT body || '\t' || body_seal FROM models ORDER BY name")
+    for name, other in (("m", n), ("n", m)):
+        values = (*other.split("\t"), name)
+        connection.execute("UPDATE models SET body = ?, body_seal = ? WHERE name = ?", values)
+    connection.commit()
+    connection.close()
+    with opened(path) as store, store.reading() as records:
+        for name in ("m", "n"):
+            with pytest.raises(RecordDamaged):
+                records.model(ACCOUNT, REGION, name)
+
+
+def test_what_is_damaged_while_it_is_in_use_is_an_error_too(path: Path) -> None:
+    fill(path)
+    with opened(path) as store:
+        change(path, "UPDATE endpoints SET deployment = replace(deployment, 'g1', 'g9')")
+        with store.reading() as records, pytest.raises(RecordDamaged, match="endpoints"):
+            records.endpoint(*DEMO)
+
+
+def test_a_damaged_root_key_is_never_replaced(path: Path) -> None:
+    with opened(path) as store:
+        key = ensure_root_key(store, ACCOUNT)
+        assert key.principal.arn == ROOT
+    change(path, "UPDATE access_keys SET principal = principal || 'x'")
+    with opened(path) as store, pytest.raises(StoreDamaged, match=key.id):
+        ensure_root_key(store, ACCOUNT)
+
+
+# ── the data directory ──────────────────────────────────────────────────────────────────────────
+PARTS = ["secrets.key", MARK, "credentials.json", "metrics.db", "artifacts/ab/file"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_database_that_is_gone_is_not_made_anew_beside_its_parts(path: Path, part: str) -> None:
+    place = path.with_name(part.split("/")[0]) if "/" not in part else path.parent / part
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(b"x")
+    with pytest.raises(StoreDamaged, match=part.split("/")[0]), opened(path):
+        pass
+    assert not path.exists()
+
+
+def copy_of(path: Path, name: str) -> Path:
+    kept = path.parent / name
+    kept.mkdir()
+    for each in path.parent.glob("inservice.db*"):
+        shutil.copy(each, kept)
+    return kept
+
+
+def test_an_old_copy_of_the_database_is_refused(path: Path) -> None:
+    fill(path)
+    old = copy_of(path, "old")
+    with opened(path) as store, store.transaction() as tx:
+        tx.add_model(model("newer"))
+    shutil.copy(old / "inservice.db", path)
+    before = path.read_bytes()
+    with pytest.raises(StoreDamaged, match="old copy"), opened(path):
+        pass
+    assert path.read_bytes() == before
+
+
+def test_another_database_is_refused(path: Path) -> None:
+    fill(path)
+    other = path.parent / "other" / "inservice.db"
+    other.parent.mkdir()
+    fill(other)
+    shutil.copy(other, path)
+    with pytest.raises(StoreDamaged, match="not the one that belongs"), opened(path):
+        pass
+
+
+@pytest.mark.parametrize("garble", [True, False])
+def test_commits_that_were_only_in_the_log_are_missed(path: Path, garble: bool) -> None:
+    """Killed with a log that is not written back, which then is damaged or taken away."""
+    fill(path)
+    store = open_store(f"sqlite:///{path}", key_file=path.with_name("secrets.key"))
+    with store.transaction() as tx:
+        tx.add_model(model("newer"))
+    killed = path.parent / "killed"
+    killed.mkdir()
+    for each in path.parent.iterdir():
+        if each.is_file():
+            shutil.copy(each, killed)
+    store.close()
+    log = killed / "inservice.db-wal"
+    assert log.stat().st_size > 0
+    if garble:
+        content = bytearray(log.read_bytes())
+        content[40] ^= 1
+        log.write_bytes(content)
+    else:
+        log.unlink()
+    before = {each.name: each.read_bytes() for each in killed.iterdir()}
+    with pytest.raises(StoreDamaged, match="write-ahead log"), opened(killed / "inservice.db"):
+        pass
+    after = {each.name: each.read_bytes() for each in killed.iterdir()}
+    changing = ("inservice.db.lock", "inservice.db-shm", "inservice.db-wal")
+    assert {k: v for k, v in before.items() if k not in changing} == {
+        k: v for k, v in after.items() if k not in changing
+    }
+    if garble:
+        assert after["inservice.db-wal"] == before["inservice.db-wal"]
+
+
+def test_a_mark_that_says_nothing_is_no_sign_that_all_is_well(path: Path) -> None:
+    fill(path)
+    path.with_name(MARK).write_bytes(b"\0" * 512)
+    with pytest.raises(StoreDamaged, match="nothing in it can be read"), opened(path):
+        pass
+
+
+@pytest.mark.parametrize("harm", [lambda p: p.unlink(), lambda p: p.write_bytes(b"")])
+def test_a_mark_that_is_lost_accuses_nobody(path: Path, harm: Callable[[Path], None]) -> None:
+    fill(path)
+    harm(path.with_name(MARK))
+    with opened(path) as store, store.reading() as records:
+        assert records.model(ACCOUNT, REGION, "m") == model("m")
+    read = Mark(path.with_name(MARK)).read()
+    assert read is not None
+    assert read.commits > 0
+
+
+def test_the_mark_survives_a_write_that_was_torn(path: Path) -> None:
+    place = path.with_name(MARK)
+    written = Mark(place)
+    for commits in (6, 7):
+        written.write(Progress("s", commits))
+    written.close()
+    content = bytearray(place.read_bytes())
+    content[300:310] = b"\0" * 10  # in the place of the odd ones
+    place.write_bytes(content)
+    assert Mark(place).read() == Progress("s", 6)

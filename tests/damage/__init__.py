@@ -1,0 +1,1 @@
+"""A data directory, damaged at random: what a stopped server's disk may do to it."""
