@@ -80,20 +80,21 @@ def test_a_dead_instance_is_replaced(start_server: Start, echo: Echo) -> None:
 
 
 DAEMONS = """
-import os, pathlib, time
+import os
 def model_fn(model_dir):
     return None
 def transform_fn(model, data, content_type, accept):
+    told, tell = os.pipe()
     if os.fork() == 0:
         os.setsid()
         if os.fork():
             os._exit(0)
         os.chdir("/")
-        pathlib.Path(data.decode()).write_text(str(os.getpid()))
+        os.write(tell, str(os.getpid()).encode())
         os.closerange(0, 64)
         os.execve("/bin/sleep", ["[kworker]", "60"], {})
     os.wait()
-    return "begun", "text/plain"
+    return os.read(told, 20), "text/plain"
 """
 
 
@@ -103,11 +104,8 @@ def test_deleting_an_endpoint_ends_what_its_models_forked_away(
     server = start_server()
     url = archive(tmp_path / "model.tar.gz", {"code/inference.py": DAEMONS})
     name = serving(server, url, count=1)
-    told = tmp_path / "pid"
-    server.client("sagemaker-runtime").invoke_endpoint(
-        EndpointName=name, Body=str(told).encode(), ContentType="text/plain"
-    )
-    pid = int(wait_until(lambda: told.exists() and told.read_text()))
+    answer = server.client("sagemaker-runtime").invoke_endpoint(EndpointName=name, Body=b"")
+    pid = int(answer["Body"].read())
     assert Path(f"/proc/{pid}").exists()
     control = control_pid(server)
     os.kill(control, signal.SIGKILL)

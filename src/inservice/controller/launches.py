@@ -187,8 +187,7 @@ class Launches:
         if container.artifact is not None:
             model_dir = await self._fetch(container.artifact, model_pin, fleet, launch)
         environment = dict(container.environment)
-        if (archive := await self._code_archive(environment)) is not None:
-            source = ArtifactSource(archive, S3DataType.S3_OBJECT, CompressionType.GZIP)
+        if (source := await self._code_source(environment)) is not None:
             code_dir = await self._fetch(source, code_pin, fleet, launch)
             environment[SUBMIT_DIRECTORY] = code_dir.as_uri()
         for ordinal in sorted(launch.ordinals):
@@ -199,16 +198,20 @@ class Launches:
             )
             launch.ordinals.discard(ordinal)
 
-    async def _code_archive(self, environment: Mapping[str, str]) -> str | None:
-        """The URI of the archive that holds the code, if it is in one. A directory is the model
-        process's to read, with what rights it has."""
+    async def _code_source(self, environment: Mapping[str, str]) -> ArtifactSource | None:
+        """Where the code is, if it is a place of its own: an archive, or a directory of this host,
+        which is kept like an archive, so that a fleet's instances all run the same code. A plain
+        path is the model process's to read, with what rights it has."""
         place = environment.get(SUBMIT_DIRECTORY, "").strip()
-        if place.startswith("s3://"):
-            return place
-        if not place.startswith("file://"):
+        if not place.startswith(("s3://", "file://")):
             return None
+        archive = ArtifactSource(place, S3DataType.S3_OBJECT, CompressionType.GZIP)
+        if place.startswith("s3://"):
+            return archive
         path = Path("/" + unquote(place.removeprefix("file://").partition("/")[2]))
-        return None if await self._threads.run(path.is_dir) else place
+        if not await self._threads.run(path.is_dir):
+            return archive
+        return ArtifactSource(f"{place.rstrip('/')}/", S3DataType.S3_PREFIX, CompressionType.NONE)
 
     async def _fetch(self, source: ArtifactSource, pin: str, fleet: Fleet, launch: _Launch) -> Path:
         fetch = partial(

@@ -3,6 +3,7 @@ how long they took to become ready."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -118,7 +119,10 @@ class Utilization:
         before, seen[key] = self._before.get(key), _Spent(cpu_seconds, now)
         cpu_percent = None
         if before is not None and now > before.at:
-            cpu_percent = max(0.0, 100 * (cpu_seconds - before.cpu_seconds) / (now - before.at))
+            percent = 100 * (cpu_seconds - before.cpu_seconds) / (now - before.at)
+            # The kernel counts in ticks, and a busy host looks later than `now`: over a short while
+            # that can come to more than all of its processors.
+            cpu_percent = min(max(0.0, percent), 100.0 * (os.cpu_count() or 1))
         memory_percent = 100 * memory_bytes / psutil.virtual_memory().total
         return _Used(cpu_percent, memory_percent, frozenset(member.pid for member in family))
 
