@@ -1,5 +1,5 @@
 # The two commands of the README are `make demo` and `make test`; both set up all they need.
-.PHONY: demo test test-compiled check run wheel soak golden docs clean
+.PHONY: demo test test-compiled check run wheel soak damage golden docs clean
 PYTHON ?= python3
 VENV := .venv
 COMPILED := .venv-compiled
@@ -33,6 +33,10 @@ run: $(VENV)/.runs
 # Hours of seeded deployments with faults; a failing seed is printed and can be pasted.
 soak: $(VENV)/.tests
 	$(BIN)/python -m tests.simulation --hours 2
+
+# Ten thousand seeded damages to a data directory; a bad one is printed with its seed.
+damage: $(VENV)/.tests
+	$(BIN)/python -m tests.damage --damages 10000
 
 # Rewrites the golden transcripts; read the diff.
 golden: $(VENV)/.tests
