@@ -24,12 +24,16 @@ TEXT_CHARACTERS_MAX = 3_000
 """Of a message for people: Slack cuts at 4,000."""
 
 
+ALARM_TYPES = ("MetricAlarm", "CompositeAlarm")
+HISTORY_TYPES = ("ConfigurationUpdate", "StateUpdate", "Action")
+
+
 @dataclass(frozen=True, slots=True)
 class HistoryItem:
     """One thing that happened to an alarm."""
 
     at: Instant
-    type: str  # ConfigurationUpdate | StateUpdate | Action
+    type: str  # one of HISTORY_TYPES
     summary: str
     data: str  # JSON
 
