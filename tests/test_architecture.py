@@ -64,9 +64,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "aws.eventstream",
     ),
     "modelserver": ("transport",),
-    "cli": ("config", "supervisor", "artifacts", "demo", "store.backup", "store.recovery"),
+    "cli": ("config", "supervision", "artifacts", "demo", "store.backup", "store.recovery"),
     "demo": (),
-    "supervisor": ("config", "transport.census"),
+    "supervision": ("config", "transport.census", "transport.heartbeat"),
     "testing": ("clock", "runtimes.base"),
     "app": ("",),
 }

@@ -104,7 +104,7 @@ def test_a_failure_is_told_and_nothing_is_left(place: Path, environment: dict[st
         assert line, seen
         seen += line
     for process in left_behind(place):
-        if "inservice.supervisor" in " ".join(process.cmdline()):
+        if "inservice.supervision" in " ".join(process.cmdline()):
             process.kill()
     rest, _ = demo.communicate(timeout=90)
     assert demo.returncode == 1, seen + rest

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from inservice.config import Settings, load
-from inservice.supervisor import HEARTBEAT_SECONDS
+from inservice.supervision.children import HEARTBEAT_SECONDS
 from tests.acceptance.clients import Crowd
 from tests.acceptance.server import Server, archive, run_cli, variant, wait_until
 

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 import inservice as package
-from inservice import config, supervisor
+from inservice import config
 from inservice.cli import down
 from inservice.cli import server as server_of
 from inservice.cli.main import COMMANDS, SERVICES
+from inservice.supervision import replacing
 from tests.cli.conftest import Run, on_a_terminal
 from tests.cli.recorder import Recorder, Reply
 from tests.cli.replies import DESCRIBED
@@ -145,4 +146,4 @@ def test_a_stop_is_waited_for_as_long_as_the_server_itself_may_take(
     started_with = replace(settings, drain_seconds=300.0)
     settings.settings_file.write_text(json.dumps(config.to_document(started_with)))
     assert server_of.drain_seconds(settings) == 300.0
-    assert down.STAGE_SECONDS >= supervisor.LAST_WORDS_SECONDS
+    assert down.STAGE_SECONDS >= replacing.LAST_WORDS_SECONDS

@@ -2,6 +2,8 @@
 
 Started by the supervisor with the settings file and a listening socket. SIGTERM stops the instances
 too, since the server goes down for good; any other end leaves them serving for the next control.
+SIGUSR1 makes it step aside for a newer one: it closes the records and waits, and SIGUSR2 makes it
+open them again because the newer one could not. Requests wait at the socket meanwhile.
 """
 
 from __future__ import annotations
@@ -23,13 +25,17 @@ import msgspec
 import structlog
 import uvloop
 
-from inservice import config, supervisor
+from inservice import config
 from inservice.app.control import Control, process_runtime
 from inservice.config import Settings
 from inservice.controller.keys import ensure_root_key
 from inservice.metrics.base import MetricsRefused
 from inservice.store.base import Store, StoreInUse, StoreRefused
 from inservice.store.database import open_store
+from inservice.supervision.children import RECORDS_REFUSED
+from inservice.supervision.files import write_private
+from inservice.supervision.process import TELLING_SIGNALS
+from inservice.transport.heartbeat import Heartbeat
 from inservice.transport.server import serve
 
 log = structlog.get_logger()
@@ -38,28 +44,98 @@ PARENT_SECONDS = 0.5
 """How often control looks whether its supervisor still lives. Without one it must go, or the next
 server could not open the store."""
 
-FREE_SECONDS = 10.0
-"""How long an orphaned control may take to go: half a second to notice, five to drain, and a
-moment to close."""
+FREE_SECONDS = 30.0
+"""How long the control before this one may take to close the records. An orphaned one has half a
+second to notice; then five to drain, and what closing takes on a busy machine."""
+
+STEPPED_ASIDE = 75
+"""Exit code of a control that was told to go while it stood aside: the instances are not its to
+stop. EX_TEMPFAIL of sysexits.h."""
 
 
-async def run(settings: Settings, listening: socket.socket) -> None:
-    """Serve until told to stop, or until the supervisor is gone."""
-    store = await open_when_free(settings)
-    try:
-        write_credentials(store, settings)
-        control = Control(settings, store)
-        await control.start()
-        server = await serve(control.answer(), sockets=[listening])
-        say_where(settings)
-        watching = asyncio.create_task(control.watch())
-        told = await _until_told_or_orphaned()
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
-        await server.drain(deadline_seconds=5.0)
-        await control.stop(instances_too=told)
-    finally:
-        store.close()
+class Told:
+    """What the supervisor has said by signals, and whether it is still there."""
+
+    def __init__(self, parent: int) -> None:
+        self._parent = parent
+        self.to_stop = asyncio.Event()
+        self.to_step_aside = asyncio.Event()
+        self.to_go_on = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.to_stop.set)
+        loop.add_signal_handler(signal.SIGUSR1, self._step_aside)
+        loop.add_signal_handler(signal.SIGUSR2, self.to_go_on.set)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, TELLING_SIGNALS)  # it was born with them held
+
+    def _step_aside(self) -> None:
+        self.to_go_on.clear()  # what was said before this was about an earlier time
+        self.to_step_aside.set()
+
+    async def one_of(self, *events: asyncio.Event) -> bool:
+        """Wait for one of these. False when the supervisor is gone instead."""
+        waiting = [asyncio.create_task(event.wait()) for event in events]
+        try:
+            while not any(event.is_set() for event in events):
+                if os.getppid() != self._parent:
+                    return False
+                await asyncio.wait(
+                    waiting, timeout=PARENT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+        finally:
+            for task in waiting:
+                task.cancel()
+        return True
+
+
+async def run(settings: Settings, listening: socket.socket, heartbeat: Heartbeat) -> int:
+    """Serve until told to stop, or until the supervisor is gone. Gives the exit code."""
+    parent = os.getppid()
+    heartbeat.prepared()
+    told: Told | None = None
+    while True:
+        store = await open_when_free(settings)
+        try:
+            control = await _begin(settings, store)
+            # Only now: a SIGTERM before it could not have stopped what is not known yet.
+            told = told or Told(parent)
+            await _serve(settings, control, listening, heartbeat, told)
+        finally:
+            store.close()
+        if told.to_stop.is_set() or not told.to_step_aside.is_set():
+            return 0
+        log.info("stepped aside for a newer control")
+        there = await told.one_of(told.to_stop, told.to_go_on)
+        if told.to_stop.is_set() or not there:
+            return STEPPED_ASIDE
+        told.to_step_aside.clear()
+        log.info("going on: the newer control did not serve")
+
+
+async def _begin(settings: Settings, store: Store) -> Control:
+    """Control, with everything that runs found."""
+    write_credentials(store, settings)
+    control = Control(settings, store)
+    await control.start()
+    return control
+
+
+async def _serve(
+    settings: Settings,
+    control: Control,
+    listening: socket.socket,
+    heartbeat: Heartbeat,
+    told: Told,
+) -> None:
+    """Answer requests until there is a reason not to."""
+    server = await serve(control.answer(), sockets=[listening.dup()])
+    say_where(settings)
+    heartbeat.up()
+    watching = asyncio.create_task(control.watch())
+    await told.one_of(told.to_stop, told.to_step_aside)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    await server.drain(deadline_seconds=5.0)
+    await control.stop(instances_too=told.to_stop.is_set())
 
 
 async def open_when_free(settings: Settings) -> Store:
@@ -83,7 +159,7 @@ def write_credentials(store: Store, settings: Settings) -> None:
     the authority; the file can be lost."""
     key = ensure_root_key(store, settings.account_id)
     document = {"access_key_id": key.id, "secret_access_key": key.secret}
-    supervisor.write_private(settings.credentials_file, document)
+    write_private(settings.credentials_file, document)
 
 
 def say_where(settings: Settings) -> None:
@@ -95,21 +171,8 @@ def say_where(settings: Settings) -> None:
         "region": settings.region,
         "account_id": settings.account_id,
     }
-    supervisor.write_private(settings.endpoint_file, endpoint)
+    write_private(settings.endpoint_file, endpoint)
     log.info("serving", **endpoint)
-
-
-async def _until_told_or_orphaned() -> bool:
-    """True for SIGTERM: everything goes. False when the supervisor is gone: instances stay."""
-    told = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, told.set)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # see Supervisor._start_control
-    parent = os.getppid()
-    while not told.is_set() and os.getppid() == parent:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(told.wait(), PARENT_SECONDS)
-    return told.is_set()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -119,24 +182,26 @@ def main(argv: list[str] | None = None) -> int:
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument("--listen-fd", type=int)
     task.add_argument("--stop-instances", action="store_true", help="and do nothing else")
+    parser.add_argument("--heartbeat-fd", type=int)
+    parser.add_argument("--log-fd", type=int)
     options = parser.parse_args(argv)
+    heartbeat = Heartbeat(options.heartbeat_fd, options.log_fd)
     settings = config.from_document(msgspec.json.decode(options.settings.read_bytes()))
-    configure_logging()
+    configure_logging(heartbeat)
     if options.stop_instances:
         asyncio.run(process_runtime(settings).shut_down(settings.drain_seconds))
         return 0
     try:
-        uvloop.run(run(settings, socket.socket(fileno=options.listen_fd)))
+        return uvloop.run(run(settings, socket.socket(fileno=options.listen_fd), heartbeat))
     except (StoreRefused, MetricsRefused) as refused:
         log.critical("the store cannot be used", why=str(refused))
-        return supervisor.RECORDS_REFUSED
-    return 0
+        return RECORDS_REFUSED
 
 
-def configure_logging() -> None:
+def configure_logging(heartbeat: Heartbeat) -> None:
     """One JSON object a line on stderr; where a person reads along, coloured lines of what is
     wrong: what goes well is told by the commands that ask for it."""
-    watched = sys.stderr.isatty()
+    watched = heartbeat.watched_by_a_person()
     for_machines = (structlog.processors.format_exc_info, structlog.processors.JSONRenderer())
     for_people = (structlog.dev.ConsoleRenderer(),)
     structlog.configure(

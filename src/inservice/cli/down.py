@@ -52,11 +52,11 @@ def _stop_what_is_left(settings: Settings) -> int:
     if not (settings.run_dir / "forkserver.sock").exists():  # what runs instances, and keeps them
         return 0
     # Imported here: only after a kill is it needed.
-    from inservice import supervisor
+    from inservice.supervision import files
 
     try:
-        lock = supervisor.hold(settings.data_dir)
-    except supervisor.AlreadyRunning as new:  # just now: it takes the instances over
+        lock = files.hold(settings.data_dir)
+    except files.AlreadyRunning as new:  # just now: it takes the instances over
         sys.stderr.write(f"inservice down: {new}\n")
         return 1
     try:

@@ -40,6 +40,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "up": Command("inservice.cli.up", "Start InService."),
     "down": Command("inservice.cli.down", "Stop it, and everything it started."),
     "reload": Command("inservice.cli.reload", "Replace the gateway workers, dropping nothing."),
+    "restart": Command("inservice.cli.restart", "Run the code installed now, dropping nothing."),
     "status": Command("inservice.cli.status", "What runs, since when, and how it is."),
     "backup": Command("inservice.cli.backup", "Write everything that matters to one file."),
     "restore": Command("inservice.cli.restore", "Make a data directory of a backup."),

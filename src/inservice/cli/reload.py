@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import sys
-import time
-from pathlib import Path
 
 from inservice.cli import server
 
-WORKER_SECONDS = 30.0
-"""For each worker, beyond the drain in which it finishes what it has in flight: the next one has to
-start, and one that would not go is killed."""
+SAYING_SECONDS = 180.0
+"""Beyond the drain: the longest that a supervisor has nothing to say while it replaces one process.
+It gives a new one up within that time."""
 
 
 def run(argv: list[str]) -> int:
-    """0 when every worker is a new one; 1 when no server runs or a worker would not go."""
-    parser = server.arguments("reload", "Replace the gateway workers one after the other.")
+    """0 when every worker is a new one and the old ones are gone; 1 when no server runs, or a new
+    worker did not come up: then the old ones that were not replaced yet serve on."""
+    return ask("reload", "Replace the gateway workers one after the other.", argv)
+
+
+def ask(command: str, summary: str, argv: list[str]) -> int:
+    """Have the supervisor do it, show what it says, and return its exit code."""
+    parser = server.arguments(command, summary)
     settings = server.settings_of(parser.parse_args(argv))
-    pid = server.supervisor_pid(settings.data_dir)
-    if pid is None:
+    if server.supervisor_pid(settings.data_dir) is None:
         sys.stderr.write(f"No server runs on {settings.data_dir}; start one: inservice up\n")
         return 1
-    processes = settings.run_dir / "processes.json"
-    before = _workers(processes)
-    os.kill(pid, signal.SIGHUP)
-    deadline = time.monotonic() + (server.drain_seconds(settings) + WORKER_SECONDS) * len(before)
-    while before & _workers(processes):
-        if time.monotonic() > deadline:
-            stayed = ", ".join(map(str, sorted(before & _workers(processes))))
-            sys.stderr.write(f"inservice reload: still there: {stayed}\n")
-            return 1
-        time.sleep(server.POLL_SECONDS)
-    sys.stdout.write(f"Replaced {len(before)} gateway workers.\n")
-    return 0
+    from inservice.supervision import orders
 
-
-def _workers(processes: Path) -> set[int]:
-    children = json.loads(processes.read_bytes())["children"]
-    return {child["pid"] for child in children if child["name"].startswith("gateway-")}
+    said: list[str] = []
+    patience = server.drain_seconds(settings) + SAYING_SECONDS
+    try:
+        code = orders.ask(settings.run_dir / "supervisor.sock", command, said.append, patience)
+    except (orders.SupervisorLost, OSError) as lost:
+        log = settings.log_dir / "server.log"
+        sys.stderr.write(f"inservice {command}: {lost}; its log is {log}\n")
+        return 1
+    *steps, last = said or [""]
+    sys.stdout.write("".join(f"{step}\n" for step in steps))
+    if code:
+        sys.stderr.write(f"inservice {command}: {last}\n")
+    else:
+        sys.stdout.write(f"{last}\n")
+    return code

@@ -58,7 +58,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 
 def _attached(settings: Settings) -> int:
     # Imported here: the detached form, and every refusal above, does without it.
-    from inservice.supervisor import REFUSALS, Supervisor, why
+    from inservice.supervision.files import why
+    from inservice.supervision.supervisor import REFUSALS, Supervisor
 
     waiting = threading.Thread(target=_greet, args=[settings], daemon=True)
     waiting.start()
@@ -75,18 +76,18 @@ def _greet(settings: Settings) -> None:
 
 
 def _detached(settings: Settings) -> int:
-    from inservice import supervisor
+    from inservice.supervision import files
 
     try:
         for directory in (settings.data_dir, settings.run_dir, settings.log_dir):
-            supervisor.private_directory(directory)
-        supervisor.write_private(settings.settings_file, config.to_document(settings))
+            files.private_directory(directory)
+        files.write_private(settings.settings_file, config.to_document(settings))
     except OSError as refused:
-        return _refuse(supervisor.why(settings, refused))
+        return _refuse(files.why(settings, refused))
     log = settings.log_dir / "server.log"
     begin = log.stat().st_size if log.exists() else 0
     with log.open("ab") as output:
-        command = [sys.executable, "-m", "inservice.supervisor"]
+        command = [sys.executable, "-m", "inservice.supervision"]
         popen = subprocess.Popen(  # noqa: S603 - our own module, no shell
             [*command, f"--settings={settings.settings_file}"],
             stdin=subprocess.DEVNULL,

@@ -17,7 +17,6 @@ import os
 import resource
 import signal
 import socket
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +35,7 @@ from inservice.routing import RoutingTable
 from inservice.threads import Threads
 from inservice.transport.census import Census
 from inservice.transport.client import Client
+from inservice.transport.heartbeat import Heartbeat
 from inservice.transport.limits import MIB, Limits
 from inservice.transport.patience import within
 from inservice.transport.server import Server
@@ -56,7 +56,8 @@ _log = logging.getLogger(__name__)
 def main(argv: list[str] | None = None) -> int:
     """Run a worker until SIGTERM. Returns its exit code."""
     options = _options(argv)
-    _log_as_control_does(options.index)
+    heartbeat = Heartbeat(options.heartbeat_fd, options.log_fd)
+    _log_as_control_does(options.index, heartbeat)
     # Requests make no cycles of objects. A full collection walks all imported modules, 15 ms in
     # which nothing is answered; frozen, they are not walked.
     _keep_memory()
@@ -64,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(_run(options))
+        uvloop.run(_run(options, heartbeat))
     return 0
 
 
@@ -87,9 +88,9 @@ class _Json(logging.Formatter):
         return msgspec.json.encode(line).decode()
 
 
-def _log_as_control_does(index: int) -> None:
+def _log_as_control_does(index: int, heartbeat: Heartbeat) -> None:
     """JSON, one object a line; words where a person is watching, and only of what is wrong."""
-    watched = sys.stderr.isatty()
+    watched = heartbeat.watched_by_a_person()
     stream = logging.StreamHandler()
     words = logging.Formatter(f"gateway-{index} %(message)s")
     stream.setFormatter(words if watched else _Json(index))
@@ -113,6 +114,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--settings", help="accepted from the supervisor; all is in the others")
     parser.add_argument("--listen-fd", type=int, action="append", required=True)
     parser.add_argument("--heartbeat-fd", type=int)
+    parser.add_argument("--log-fd", type=int)
     parser.add_argument("--census-fd", type=int)
     parser.add_argument("--index", type=int, default=0)
     parser.add_argument("--routes", type=Path, required=True)
@@ -123,11 +125,12 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-async def _run(options: argparse.Namespace) -> None:
+async def _run(options: argparse.Namespace, heartbeat: Heartbeat) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # its supervisor blocked it
     clock, counting, client, instances = SystemClock(), Counting(), Client(), Instances()
 
     def forget_absent(table: RoutingTable) -> None:
@@ -159,8 +162,8 @@ async def _run(options: argparse.Namespace) -> None:
         asyncio.create_task(health.watch(gateway)),
         asyncio.create_task(_tidy(sessions, clock)),
     ]
-    if options.heartbeat_fd is not None:
-        following.append(asyncio.create_task(_beat(options.heartbeat_fd)))
+    heartbeat.up()
+    following.append(asyncio.create_task(_beat(heartbeat)))
     _log.info("pid %d serves table version %d", os.getpid(), routes.table.version)
     stopping = asyncio.create_task(stop.wait())
     ended, _ = await asyncio.wait({stopping, *following}, return_when=asyncio.FIRST_COMPLETED)
@@ -185,18 +188,13 @@ async def _tidy(sessions: Sessions, clock: Clock) -> None:
         await asyncio.sleep(TIDY_SECONDS)
 
 
-async def _beat(fd: int) -> None:
+async def _beat(heartbeat: Heartbeat) -> None:
     """Say once a second that this loop still turns, for as long as anybody listens.
 
     When nobody does, the owner of the sockets is gone, and the worker lets go of the port.
     """
-    os.set_blocking(fd, False)
     while True:
-        try:
-            os.write(fd, b".")
-        except BlockingIOError:
-            pass  # a supervisor that was stopped for long; the pipe is full of earlier beats
-        except BrokenPipeError:
+        if not heartbeat.beat():
             return
         await asyncio.sleep(HEARTBEAT_SECONDS)
 

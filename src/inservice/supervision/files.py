@@ -1,0 +1,81 @@
+"""The files of a data directory that say who holds it, and that only its owner may read."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from inservice.config import Settings
+
+
+class AlreadyRunning(Exception):
+    """Another server holds this data directory."""
+
+
+def private_directory(path: Path) -> None:
+    """Make `path` with mode 0700. Raises PermissionError if somebody else owns it."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if path.lstat().st_uid != os.getuid():  # in /tmp another user may have made it, or a link
+        raise PermissionError(f"{path} belongs to another user")
+    path.chmod(0o700)
+
+
+def write_private(path: Path, document: object) -> None:
+    """Replace `path` with JSON, mode 0600, in one step: readers see the old or the new."""
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.encode(document))
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+def hold(data_dir: Path) -> int:
+    """Take the data directory for this process. Raises AlreadyRunning.
+
+    The kernel drops the lock when the process ends, however it ends.
+    """
+    lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.read(lock, 32).decode() or "unknown"
+        os.close(lock)
+        raise AlreadyRunning(
+            f"a server with pid {pid} already runs on {data_dir}: "
+            "see `inservice status`, stop it with `inservice down`, "
+            "or choose another --data-dir"
+        ) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, str(os.getpid()).encode(), 0)
+    return lock
+
+
+def why(settings: Settings, refused: Exception) -> str:
+    """A refusal in words that say what to do."""
+    if not isinstance(refused, OSError) or refused.strerror is None:
+        return str(refused)
+    if refused.filename is None:
+        return (
+            f"cannot listen on {settings.host}:{settings.port}: {refused.strerror}; "
+            "choose another --port, or --port 0 for a free one"
+        )
+    return (
+        f"cannot use {refused.filename}: {refused.strerror}; "
+        "choose another --data-dir, one that this user may write to"
+    )
+
+
+def say(text: str) -> None:
+    """One line of the server's log; lost when there is no room for it."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{stamp} supervisor {text}\n")
+        sys.stderr.flush()
