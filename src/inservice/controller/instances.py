@@ -49,6 +49,11 @@ def fleet_of(instance_id: str) -> str:
     return instance_id.rpartition("/")[0]
 
 
+def generation_of(fleet: str) -> str:
+    """`<generation>-<deployment number>-<variant>` → the generation of the endpoint."""
+    return fleet.partition("-")[0]
+
+
 def ordinal_of(instance_id: str) -> int:
     """`<fleet id>/<ordinal>` → the ordinal."""
     return int(instance_id.rpartition("/")[2])
@@ -64,6 +69,9 @@ class Instances:
     on_change: Callable[[str], None]
     on_restart: Callable[[LaunchSpec, Sight], None] = lambda *_: None
     _watched: dict[str, dict[str, Watched]] = field(default_factory=dict)  # by fleet, by id
+    _fleets: dict[str, set[str]] = field(default_factory=dict)
+    """Fleets that have an instance, by generation: a turn looks at one endpoint's, however many
+    endpoints there are."""
 
     async def adopt(self) -> None:
         """Take over what runs already. Before this returns, nothing may be decided."""
@@ -114,6 +122,10 @@ class Instances:
         """Every fleet that has an instance, also of endpoints that are no more."""
         return set(self._watched)
 
+    def fleets_of(self, generation: str) -> frozenset[str]:
+        """Every fleet of one endpoint that has an instance."""
+        return frozenset(self._fleets.get(generation, ()))
+
     def all(self) -> list[Watched]:
         """Everything watched."""
         return [watched for fleet in self._watched.values() for watched in fleet.values()]
@@ -128,8 +140,9 @@ class Instances:
     # ── watching ────────────────────────────────────────────────────────────────────────────────
     def _watch(self, handle: Handle, sight: Sight) -> Watched:
         watched = Watched(handle, sight, self.clock.now())
-        fleet = self._watched.setdefault(fleet_of(handle.instance_id), {})
-        fleet[handle.instance_id] = watched
+        name = fleet_of(handle.instance_id)
+        self._watched.setdefault(name, {})[handle.instance_id] = watched
+        self._fleets.setdefault(generation_of(name), set()).add(name)
         watched.task = asyncio.create_task(self._look_again_and_again(watched))
         return watched
 
@@ -137,11 +150,16 @@ class Instances:
         if watched.task is not None:
             watched.task.cancel()
         instance_id = watched.handle.instance_id
-        fleet = self._watched.get(fleet_of(instance_id), {})
+        name = fleet_of(instance_id)
+        fleet = self._watched.get(name, {})
         if fleet.get(instance_id) is watched:
             del fleet[instance_id]
             if not fleet:
-                del self._watched[fleet_of(instance_id)]
+                del self._watched[name]
+                siblings = self._fleets[generation_of(name)]
+                siblings.discard(name)
+                if not siblings:
+                    del self._fleets[generation_of(name)]
 
     def _find(self, instance_id: str) -> Watched | None:
         return self._watched.get(fleet_of(instance_id), {}).get(instance_id)

@@ -46,7 +46,7 @@ class Observer:
         """What is."""
         key = key_of(endpoint)
         known = fleets_of(endpoint, deployment)
-        own = {f for f in self._instances.fleets() if f.startswith(f"{endpoint.generation}-")}
+        own = self._instances.fleets_of(endpoint.generation)
         routed = self._tables.routed(key)
         fleets = {
             fleet: self._fleet(fleet, known.get(fleet), routed, now) for fleet in own | known.keys()
