@@ -30,7 +30,12 @@ from inservice.routing import RoutingTable
 from inservice.store.base import EndpointRecord, Store
 from inservice.store.database import open_store
 from inservice.testing.runtime import FakeHost, FakeRuntime
-from inservice.transport.tables import decode_table
+from inservice.transport.tables import (
+    changed_by_all,
+    decode_change,
+    decode_table,
+    encode_table,
+)
 
 ACCOUNT, REGION = "0" * 12, "us-east-1"
 
@@ -76,9 +81,20 @@ class FakeWorker:
                 writer.write(json.dumps({"hello": hello}).encode() + b"\n")
                 with contextlib.closing(writer):
                     while line := await reader.readline():
-                        self.take(json.loads(line)["table"])
-                        writer.write(json.dumps({"ack": self.table.version}).encode() + b"\n")
+                        writer.write(json.dumps(self.hear(json.loads(line))).encode() + b"\n")
             await asyncio.sleep(0.001)
+
+    def hear(self, message: dict[str, Any]) -> dict[str, Any]:
+        if "tell" in message:
+            return {"told": json.loads(encode_table(self.table))}
+        if "change" not in message:
+            self.take(message["table"])
+            return {"ack": self.table.version}
+        change = decode_change(json.dumps(message["change"]).encode())
+        if change.after != self.table.version:
+            return {"missed": self.table.version}
+        self.table = changed_by_all(self.table, [change])
+        return {"ack": self.table.version}
 
     def take(self, document: dict[str, Any]) -> None:
         table = decode_table(json.dumps(document).encode())
@@ -119,7 +135,6 @@ class Controller:
         gateways = Gateways(
             place,
             clock,
-            on_worker=lambda: reconciler.wake_all(),
             on_acknowledged=lambda: reconciler.wake_each(tables.newly_agreed()),
             on_metrics=lambda *_: None,
         )
@@ -130,7 +145,10 @@ class Controller:
         actor = Actor(instances, launches, tables, 1.0, crash_point)
         observer = Observer(instances, launches, tables, lambda *_: {})
         reconciler = Reconciler(store, observer, actor, clock, crash_point)
-        await gateways.start()
+        with store.reading() as reading:
+            serving = bool(list(reading.endpoint_keys()))
+        await gateways.start(serving=serving)
+        tables.adopt()
         await instances.adopt()
         loop = asyncio.get_running_loop()
         store.on_commit(

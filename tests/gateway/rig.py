@@ -188,7 +188,7 @@ async def gateway(limits: Limits | None = None) -> AsyncIterator[Rig]:
     """A gateway with an empty table and no control plane."""
     directory = Path(tempfile.mkdtemp(prefix="gw"))
     client = Client()
-    routes = Routes(directory / "routes.json", lambda _: None)
+    routes = Routes(directory / "routes.json", lambda *_: None)
     control = client.pool(f"unix:{directory / 'control.sock'}")
     sessions = Sessions(directory / "sessions")
     shared = Gateway(routes, client, control, SystemClock(), sessions)

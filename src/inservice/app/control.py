@@ -65,7 +65,6 @@ class Control:
         self._gateways = Gateways(
             settings.run_dir,
             clock,
-            on_worker=lambda: self._reconciler.wake_all(),
             on_acknowledged=lambda: self._reconciler.wake_each(self._tables.newly_agreed()),
             on_metrics=lambda worker, seq, rows: self._metrics.record_gateway_rows(
                 worker, seq, rows, now=clock.now()
@@ -155,7 +154,8 @@ class Control:
     async def start(self) -> None:
         """Find what runs, then begin to decide."""
         self._preparing.begin(None)
-        await self._gateways.start()
+        await self._gateways.start(serving=bool(self._generations()))
+        self._tables.adopt()
         self._keys.read()
         await self._instances.adopt()
         loop = asyncio.get_running_loop()

@@ -1,25 +1,28 @@
 """Control's end of the channel to the gateway workers: tables go out, acknowledgements come in.
 
-A table is written to `routes.json` before it is pushed, so a worker that starts while control is
-gone begins with the newest one. Versions only grow, also over restarts and over a lost file: they
-are milliseconds since the epoch, or the last version plus one if that is more. A fleet may be
-stopped when every live worker has acknowledged a table without it; who lives is what the
-supervisor says in `processes.json`, so a worker that was started and has not called yet counts
-as one that has acknowledged nothing.
+What changes is written down before it is pushed (`transport.table_file`), so a worker that starts
+while control is gone begins with the newest table. A change of one endpoint is one short line to
+each worker, however many endpoints there are; the whole table goes to a worker that has missed one.
+Versions only grow, also over restarts and over a lost file: they are milliseconds since the epoch,
+or the last version plus one if that is more. A fleet may be stopped when every live worker has
+acknowledged a table without it; who lives is what the supervisor says in `processes.json`, so a
+worker that was started and has not called yet counts as one that has acknowledged nothing.
+
+A control that finds no table, or a damaged one, while workers serve asks them for theirs before it
+publishes anything: they know more than it does, and must not be told to know less.
 
 The channel is newline-delimited JSON in both directions:
 
-    control → worker   {"table": …} · {"metrics_ack": n}
-    worker → control   {"hello": {"pid", "index", "version"}} · {"ack": version}
-                       {"metrics": {"seq": n, "rows": […]}}
+    control → worker   {"table": …} · {"change": …} · {"tell": true} · {"metrics_ack": n}
+    worker → control   {"hello": {"pid", "index", "version"}} · {"ack": n} · {"missed": n}
+                       {"told": table} · {"metrics": {"seq": n, "rows": […]}}
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,12 +33,24 @@ import structlog
 
 from inservice.clock import Clock
 from inservice.errors import ServiceUnavailable
-from inservice.routing import RoutingTable
+from inservice.routing import EndpointKey, EndpointRoute, KeyRoute, RoutingTable
 from inservice.threads import Threads
-from inservice.transport.tables import decode_table, encode_table
+from inservice.transport.table_file import TableFile
+from inservice.transport.tables import (
+    LINE_BYTES_MAX,
+    Change,
+    changed_by_all,
+    decode_table,
+    encode_change,
+    encode_table,
+)
 
-LINE_BYTES_MAX = 16 * 1024 * 1024
-"""The longest line a worker may send: a second of metric rows of many endpoints."""
+RECOVERY_SECONDS = 10.0
+"""How long live workers are waited for that may know a table which the disk does not. They call
+within a quarter of a second; one that is stuck is killed within five."""
+
+LOOK_SECONDS = 0.25
+"""Between looks at who lives: the end of a worker that was waited for is news as well."""
 
 log = structlog.get_logger()
 
@@ -51,6 +66,9 @@ class Worker:
     life: str  # names this life of the worker: counts are numbered from 1 in each
     writer: asyncio.StreamWriter
     version: int = -1  # the newest table it has acknowledged
+    sent: int = -1  # the newest that was sent to it
+    asked: bool = False  # to tell its table, and has not yet
+    catching_up: bool = False  # what it has missed is on its way
 
 
 class Gateways:
@@ -61,69 +79,150 @@ class Gateways:
         run_dir: Path,
         clock: Clock,
         *,
-        on_worker: Callable[[], None],
         on_acknowledged: Callable[[], None],
         on_metrics: MetricsSink,
     ) -> None:
-        self._routes = run_dir / "routes.json"
+        """`on_acknowledged` is called when workers may have come to serve by a newer table."""
+        self._file = TableFile(run_dir / "routes.json")
         self._channel = run_dir / "routes.sock"
         self._processes = run_dir / "processes.json"
         self._clock = clock
-        self._on_worker = on_worker
         self._on_acknowledged = on_acknowledged
         self._on_metrics = on_metrics
         self._threads = Threads("counts")
         self._workers: dict[int, Worker] = {}
         self._server: asyncio.Server | None = None
-        self.table = self._last_published()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._alive: tuple[object, list[int]] | None = None  # of processes.json: which, and who
+        self._folding = False
+        self._recovering = False
+        self.table = RoutingTable(0, {}, {})
 
-    async def start(self) -> None:
-        """Listen for workers."""
+    async def start(self, *, serving: bool) -> None:
+        """Read the last table and listen for workers. If there should be one, because endpoints
+        are on record (`serving`), a lost one is asked of the workers."""
+        found = self._last_published()
+        self._recovering = found is None and serving
         self._channel.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(
             self._serve, self._channel, limit=LINE_BYTES_MAX
         )
+        self.table = found or RoutingTable(0, {}, {})
+        if self._recovering:
+            await self._recover()
+        if self.table.version:
+            # What a crash left half-written behind the journal's last line would end the reading
+            # of whatever is added.
+            self._file.replace(encode_table(self.table), self.table.version)
+        self._begin(self._look_who_lives())
 
     async def close(self) -> None:
         """Stop listening; workers go on with the table they have."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._server is not None:
             self._server.close()
             for worker in self._workers.values():
                 worker.writer.close()
             await self._server.wait_closed()
 
-    def publish(self, table: RoutingTable) -> RoutingTable:
-        """Give the table its version, keep it on disk and send it to every worker."""
-        version = max(self.table.version + 1, int(self._clock.now() * 1000))
-        table = RoutingTable(version, table.endpoints, table.keys)
-        encoded = encode_table(table)
-        _replace(self._routes, encoded)  # a full volume raises, and nothing has been published
+    # ── publishing ──────────────────────────────────────────────────────────────────────────────
+    def publish_route(self, key: EndpointKey, route: EndpointRoute | None) -> int:
+        """Make this what workers know of an endpoint; gives the version. Raises OSError when it
+        cannot be written down, and then nothing has been published."""
+        return self._publish(Change(self.table.version, self._next(), endpoint=key, route=route))
+
+    def publish_keys(self, keys: Sequence[KeyRoute]) -> None:
+        """Make these the access keys that workers accept. Raises OSError, as above."""
+        self._publish(Change(self.table.version, self._next(), keys=tuple(keys)))
+
+    def _next(self) -> int:
+        return max(self.table.version + 1, int(self._clock.now() * 1000))
+
+    def _publish(self, change: Change) -> int:
+        table = changed_by_all(self.table, [change])
+        line = encode_change(change)
+        self._file.append(line, change.version, table)
         self.table = table
         for worker in self._workers.values():
-            worker.writer.write(b'{"table":' + encoded + b"}\n")
-        return self.table
+            if worker.sent == change.after:
+                worker.writer.write(b'{"change":' + line[:-1] + b"}\n")
+                worker.sent = change.version
+            elif not self._recovering:
+                self._begin(self._bring_up(worker))
+        if self._file.is_long() and not self._folding:
+            self._begin(self._fold())
+        return change.version
+
+    async def _fold(self) -> None:
+        """A new snapshot. Encoding a large table takes long enough to be left to a thread."""
+        self._folding = True
+        try:
+            table = self.table
+            encoded = await asyncio.to_thread(encode_table, table)
+            self._file.replace(encoded, table.version)
+        except OSError as full:
+            log.warning("the routing table's journal stays long", why=str(full))
+        finally:
+            self._folding = False
 
     def acknowledged(self) -> int:
         """The newest version that every live worker serves from; -1 if one has said nothing."""
-        alive = self._alive()
+        alive = self._who_lives()
         seen = [self._workers[pid].version if pid in self._workers else -1 for pid in alive]
         return min(seen, default=-1)
 
-    def _alive(self) -> list[int]:
+    # ── who lives ───────────────────────────────────────────────────────────────────────────────
+    def _who_lives(self) -> list[int]:
+        """Asked for every endpoint at every turn: the file is read when it is another one."""
         try:
-            document = msgspec.json.decode(self._processes.read_bytes())
+            status = self._processes.stat()
+            which = (status.st_ino, status.st_mtime_ns, status.st_size)
+            if self._alive is None or self._alive[0] != which:
+                children = msgspec.json.decode(self._processes.read_bytes())["children"]
+                alive = [one["pid"] for one in children if one["name"].startswith("gateway-")]
+                self._alive = (which, alive)
+            return self._alive[1]
         except (FileNotFoundError, msgspec.DecodeError):
             return list(self._workers)
-        children = document["children"]
-        return [child["pid"] for child in children if child["name"].startswith("gateway-")]
 
-    def _last_published(self) -> RoutingTable:
+    async def _look_who_lives(self) -> None:
+        before = self._who_lives()
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            now = self._who_lives()
+            if now != before:
+                self._on_acknowledged()
+            before = now
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # ── what was published before ───────────────────────────────────────────────────────────────
+    def _last_published(self) -> RoutingTable | None:
         try:
-            return decode_table(self._routes.read_bytes())
+            return self._file.read()
+        except FileNotFoundError:
+            return None
         except (OSError, ValueError) as error:
-            if not isinstance(error, FileNotFoundError):
-                log.warning("the last routing table cannot be read", why=str(error))
-            return RoutingTable(0, {}, {})
+            log.warning("the last routing table cannot be read", why=str(error))
+            return None
+
+    async def _recover(self) -> None:
+        """Take the newest table of those that live workers serve from."""
+        deadline = asyncio.get_running_loop().time() + RECOVERY_SECONDS
+        while asyncio.get_running_loop().time() < deadline:
+            alive = self._who_lives()
+            if all(pid in self._workers and not self._workers[pid].asked for pid in alive):
+                break
+            await asyncio.sleep(0.01)
+        self._recovering = False
+        log.warning("the routing table was lost", recovered=self.table.version)
+        for worker in list(self._workers.values()):
+            self._begin(self._bring_up(worker))
 
     # ── one worker ──────────────────────────────────────────────────────────────────────────────
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -136,6 +235,11 @@ class Gateways:
                 elif worker is not None and "ack" in message:
                     worker.version = message["ack"]
                     self._on_acknowledged()
+                elif worker is not None and "missed" in message:
+                    worker.version = worker.sent = message["missed"]
+                    self._begin(self._bring_up(worker))
+                elif worker is not None and "told" in message:
+                    self._was_told(worker, message["told"])
                 elif worker is not None and "metrics" in message:
                     await self._count(worker, message["metrics"])
         except (ConnectionError, ValueError, msgspec.MsgspecError) as broken:
@@ -143,18 +247,47 @@ class Gateways:
         finally:
             if worker is not None and self._workers.get(worker.pid) is worker:
                 del self._workers[worker.pid]
+                self._on_acknowledged()
             with contextlib.suppress(ConnectionError):
                 writer.close()
                 await writer.wait_closed()
 
     def _greet(self, hello: dict[str, int], writer: asyncio.StreamWriter) -> Worker:
-        pid = hello["pid"]
-        worker = Worker(pid, f"{pid}@{_born_at(pid)}", writer, hello["version"])
+        pid, version = hello["pid"], hello["version"]
+        worker = Worker(pid, f"{pid}@{_born_at(pid)}", writer, version, sent=version)
         self._workers[worker.pid] = worker
-        if worker.version < self.table.version:
-            writer.write(b'{"table":' + encode_table(self.table) + b"}\n")
-        self._on_worker()
+        if not self._recovering:
+            self._begin(self._bring_up(worker))
+            self._on_acknowledged()
+        elif version > self.table.version:
+            worker.asked = True
+            writer.write(b'{"tell":true}\n')
         return worker
+
+    def _was_told(self, worker: Worker, told: object) -> None:
+        worker.asked = False
+        table = decode_table(msgspec.json.encode(told))
+        if self._recovering and table.version > self.table.version:
+            self.table = table
+
+    async def _bring_up(self, worker: Worker) -> None:
+        """Send what a worker has not got: the changes since, or the whole table."""
+        if worker.catching_up:
+            return
+        worker.catching_up = True
+        try:
+            while worker.sent < self.table.version and not worker.writer.is_closing():
+                if lines := self._file.sequel(worker.sent):
+                    for line in lines:
+                        worker.writer.write(b'{"change":' + line[:-1] + b"}\n")
+                    worker.sent = self.table.version
+                    continue
+                table = self.table
+                encoded = await asyncio.to_thread(encode_table, table)
+                worker.writer.write(b'{"table":' + encoded + b"}\n")
+                worker.sent = table.version
+        finally:
+            worker.catching_up = False
 
     async def _count(self, worker: Worker, metrics: dict[str, Any]) -> None:
         """Acknowledge rows once they are kept; rows that cannot be kept are sent again."""
@@ -171,12 +304,3 @@ def _born_at(pid: int) -> float:
         return psutil.Process(pid).create_time()
     except psutil.NoSuchProcess:
         return 0.0  # gone already: what it sent last is counted all the same
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write 0600 and rename: a reader sees the old table or the new one, never half of one."""
-    fresh = path.with_name(f"{path.name}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    fresh.replace(path)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from inservice.controller.gateways import Gateways
-from inservice.routing import EndpointKey, EndpointRoute, KeyRoute, RoutingTable
+from inservice.routing import EndpointKey, EndpointRoute, KeyRoute
 
 
 @dataclass
@@ -22,9 +22,11 @@ class Tables:
     _published: dict[EndpointKey, list[tuple[int, EndpointRoute | None]]] = field(
         default_factory=dict
     )
-    _unsettled: set[EndpointKey] = field(default_factory=set)  # published, not yet agreed on
+    _unsettled: set[EndpointKey] = field(default_factory=set)
+    """Asked for, or published, and not agreed on then: whoever asked waits for it."""
 
-    def __post_init__(self) -> None:
+    def adopt(self) -> None:
+        """Begin with what the gateways serve from already."""
         table = self.gateways.table
         for key, route in table.endpoints.items():
             self._published[key] = [(table.version, route)]
@@ -36,11 +38,8 @@ class Tables:
         """
         if self.current(key) == route:
             return
-        endpoints = {k: r for k, r in self.gateways.table.endpoints.items() if k != key}
-        if route is not None:
-            endpoints[key] = route
-        table = self.gateways.publish(RoutingTable(0, endpoints, self.gateways.table.keys))
-        self._published.setdefault(key, []).append((table.version, route))
+        version = self.gateways.publish_route(key, route)
+        self._published.setdefault(key, []).append((version, route))
         self._unsettled.add(key)
 
     def newly_agreed(self) -> list[EndpointKey]:
@@ -51,9 +50,8 @@ class Tables:
 
     def publish_keys(self, keys: Mapping[str, KeyRoute]) -> None:
         """Make these the access keys that gateways accept."""
-        table = self.gateways.table
-        if dict(table.keys) != dict(keys):
-            self.gateways.publish(RoutingTable(0, table.endpoints, keys))
+        if dict(self.gateways.table.keys) != dict(keys):
+            self.gateways.publish_keys(tuple(keys.values()))
 
     def keys(self) -> set[EndpointKey]:
         """Every endpoint that some table still says something about."""
@@ -68,7 +66,10 @@ class Tables:
         """Whether every live worker serves this endpoint by the newest table."""
         self._forget_superseded(key)
         history = self._published.get(key)
-        return not history or self.gateways.acknowledged() >= history[-1][0]
+        agreed = not history or self.gateways.acknowledged() >= history[-1][0]
+        if not agreed:
+            self._unsettled.add(key)
+        return agreed
 
     def routed(self, key: EndpointKey) -> frozenset[str]:
         """Ids of the instances that some worker may still choose."""

@@ -1,8 +1,10 @@
 """The worker's copy of the routing table, and its end of the channel to control.
 
-A worker starts from the file, follows the channel, acknowledges every version, and never goes back:
-an older table may send requests to instances that were stopped since. When control is gone, or
-sends something that is no table, it serves on from the last good one.
+A worker starts from the files, follows the channel, acknowledges every version, and never goes
+back: an older table may send requests to instances that were stopped since. When control is gone,
+or sends something that is no table, it serves on from the last good one. What it is sent is mostly
+the change of one endpoint; if it has missed the one before, it says so and gets the whole table. A
+control that has lost its table is told ours.
 """
 
 from __future__ import annotations
@@ -11,20 +13,25 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Set
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from inservice.clock import Clock
 from inservice.gateway.counting import Counting
-from inservice.routing import RoutingTable
-from inservice.transport.tables import decode_table
+from inservice.routing import EndpointRoute, RoutingTable
+from inservice.transport.table_file import TableFile
+from inservice.transport.tables import (
+    LINE_BYTES_MAX,
+    changed_by_all,
+    decode_change,
+    decode_table,
+    encode_table,
+)
 
 _log = logging.getLogger(__name__)
-
-LINE_BYTES_MAX = 256 * 1024 * 1024
-"""The longest message: a table of a hundred thousand instances is 20 MB."""
 
 RECONNECT_SECONDS = 0.25
 """Control is back within a second or two of a crash, and this is all that waits for it."""
@@ -33,46 +40,99 @@ COUNT_SECONDS = 1.0
 """How often counts are sent: the finest metrics have periods of one second."""
 
 
+class Listed(Protocol):
+    """Told what instances the table lists now, when some are not listed any more."""
+
+    def __call__(self, ids: Set[str], addresses: Set[str]) -> None:
+        """Sets that go on changing: not to be kept."""
+        ...
+
+
 class Routes:
     """The table that this worker serves from."""
 
-    def __init__(self, path: Path, on_change: Callable[[RoutingTable], None]) -> None:
-        self._path = path
-        self._on_change = on_change
+    def __init__(self, path: Path, on_fewer: Listed) -> None:
+        self._file = TableFile(path)
+        self._on_fewer = on_fewer
+        self._ids: set[str] = set()
+        self._addresses: set[str] = set()
         self.table = RoutingTable(-1, {}, {})
         self.refused = 0
         """Tables that were older than ours, or no tables at all."""
 
     def load(self) -> None:
-        """Take the table in the file, if there is one, if it can be read, if it is one."""
+        """Take the table on disk, if there is one, if it can be read, if it is one."""
         try:
-            self.offer(self._path.read_bytes())
+            self._take(self._file.read())
         except FileNotFoundError:
             return
-        except OSError as error:  # control has a table too, and the channel is there
-            self.refused += 1
-            _log.error("the file of the routing table cannot be read: %s", error)
+        except (OSError, ValueError) as error:  # control has a table too, and the channel is there
+            self._refuse(error)
 
     def offer(self, encoded: bytes) -> bool:
         """Serve from this table from now on, if it is sound and newer. Says whether we do."""
         try:
-            table = decode_table(encoded)
+            return self._take(decode_table(encoded))
         except ValueError as error:
-            self.refused += 1
-            _log.error("a routing table was refused: %s", error)
+            self._refuse(error)
             return False
+
+    def change(self, encoded: bytes) -> bool:
+        """Serve by the next table, which differs from ours in this. False if it is the change of
+        another table than ours: then one before it was missed, and nothing has changed."""
+        try:
+            change = decode_change(encoded)
+        except ValueError as error:
+            self._refuse(error)
+            return False
+        if change.version <= self.table.version:
+            return True  # what we have is newer, and says this as well
+        if change.after != self.table.version:
+            return False
+        before = self.table.endpoints.get(change.endpoint) if change.endpoint else None
+        self.table = changed_by_all(self.table, [change])
+        gone, come = _instances(before), _instances(change.route)
+        left = gone.items() - come.items()
+        self._ids.difference_update(instance for instance, _ in left)
+        self._addresses.difference_update(address for _, address in left)
+        self._ids.update(come)
+        self._addresses.update(come.values())
+        if left:
+            self._on_fewer(self._ids, self._addresses)
+        return True
+
+    def _take(self, table: RoutingTable) -> bool:
         if table.version <= self.table.version:
             self.refused += table.version < self.table.version
             return False
         self.table = table
-        self._on_change(table)
+        self._ids.clear()
+        self._addresses.clear()
+        for route in table.endpoints.values():
+            listed = _instances(route)
+            self._ids.update(listed)
+            self._addresses.update(listed.values())
+        self._on_fewer(self._ids, self._addresses)
         return True
+
+    def _refuse(self, error: Exception) -> None:
+        self.refused += 1
+        _log.error("a routing table was refused: %s", error)
+
+
+def _instances(route: EndpointRoute | None) -> dict[str, str]:
+    """Addresses by instance id."""
+    if route is None:
+        return {}
+    return {one.id: one.address for fleet in route.fleets for one in fleet.instances}
 
 
 class _Message(msgspec.Struct):
     """What control may say."""
 
     table: msgspec.Raw = msgspec.Raw()
+    change: msgspec.Raw = msgspec.Raw()
+    tell: bool = False
     metrics_ack: int | None = None
 
 
@@ -143,7 +203,15 @@ class Channel:
         if table := bytes(message.table):
             self._routes.offer(table)
             # Also when it was refused: what control needs to know is what we serve from.
-            writer.write(msgspec.json.encode({"ack": self._routes.table.version}) + b"\n")
+            self._answer(writer, "ack")
+        if change := bytes(message.change):
+            self._answer(writer, "ack" if self._routes.change(change) else "missed")
+        if message.tell:
+            table = encode_table(self._routes.table)
+            writer.write(b'{"told":' + table + b"}\n")
         if message.metrics_ack is not None:
             self._counting.confirm(message.metrics_ack)
             self._news.set()
+
+    def _answer(self, writer: asyncio.StreamWriter, word: str) -> None:
+        writer.write(msgspec.json.encode({word: self._routes.table.version}) + b"\n")

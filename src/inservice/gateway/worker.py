@@ -17,6 +17,7 @@ import os
 import resource
 import signal
 import socket
+from collections.abc import Set
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +32,6 @@ from inservice.gateway.counting import Counting
 from inservice.gateway.instances import Instances
 from inservice.gateway.routes import Channel, Routes
 from inservice.gateway.sessions import Sessions
-from inservice.routing import RoutingTable
 from inservice.threads import Threads
 from inservice.transport.census import Census
 from inservice.transport.client import Client
@@ -133,16 +133,10 @@ async def _run(options: argparse.Namespace, heartbeat: Heartbeat) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # its supervisor blocked it
     clock, counting, client, instances = SystemClock(), Counting(), Client(), Instances()
 
-    def forget_absent(table: RoutingTable) -> None:
+    def forget_absent(ids: Set[str], addresses: Set[str]) -> None:
         """Let go of what belongs to instances that are not in the table any more."""
-        listed = [
-            instance
-            for route in table.endpoints.values()
-            for fleet in route.fleets
-            for instance in fleet.instances
-        ]
-        client.retain({f"unix:{options.control}", *(instance.address for instance in listed)})
-        instances.retain({instance.id for instance in listed})
+        client.retain({f"unix:{options.control}", *addresses})
+        instances.retain(ids)
 
     routes = Routes(options.routes, forget_absent)
     routes.load()

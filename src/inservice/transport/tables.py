@@ -1,7 +1,8 @@
-"""What control and the gateway workers say to each other, as JSON: routing tables and counts.
+"""What control and the gateway workers say to each other, as JSON: tables, changes and counts.
 
 Both ends import this module, so the two cannot drift apart. A table is one line of JSON, which is
-also the content of `routes.json`; access keys are in it, so the file is 0600.
+also the content of `routes.json`; a change is one too, from one version to the next, and a line of
+`routes.journal`. Access keys are in them, so the files are 0600.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from inservice.routing import WHOLE, EndpointRoute, KeyRoute, RoutingTable
+from inservice.routing import WHOLE, EndpointKey, EndpointRoute, KeyRoute, RoutingTable
 
 Values = tuple[float, float, float, float, list[int]]
 """(count, sum, smallest, largest, bins) of many values; bins are an alternating flat list of bin
@@ -74,7 +75,24 @@ class _Document:
     keys: tuple[KeyRoute, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One step from a table to the next: one endpoint's part of it, or the access keys."""
+
+    after: int
+    """The version that this is a change of, and of no other."""
+    version: int
+    endpoint: EndpointKey | None = None
+    route: EndpointRoute | None = None
+    """What is said of the endpoint from now on; None: nothing."""
+    keys: tuple[KeyRoute, ...] | None = None
+
+
+LINE_BYTES_MAX = 256 * 1024 * 1024
+"""The longest message: a table of a hundred thousand instances is 20 MB."""
+
 _DECODER = msgspec.json.Decoder(_Document)
+_CHANGES = msgspec.json.Decoder(Change)
 
 
 def encode_table(table: RoutingTable) -> bytes:
@@ -91,14 +109,53 @@ def decode_table(encoded: bytes) -> RoutingTable:
     except RecursionError:
         raise ValueError("it is nested deeper than any table") from None
     for endpoint in document.endpoints:
-        shares = [fleet.share for fleet in endpoint.fleets]
-        if sum(shares) != WHOLE or min(shares) < 0:
-            raise ValueError(f"the shares of endpoint {endpoint.name} do not add up: {shares}")
+        _check(endpoint)
     return RoutingTable(
         document.version,
         {(route.account, route.region, route.name): route for route in document.endpoints},
         {key.id: key for key in document.keys},
     )
+
+
+def encode_change(change: Change) -> bytes:
+    """A change as one line of JSON, newline included."""
+    return msgspec.json.encode(change) + b"\n"
+
+
+def decode_change(encoded: bytes) -> Change:
+    """What `encode_change` was given. Raises ValueError for anything that is not sound."""
+    try:
+        change = _CHANGES.decode(encoded)
+    except RecursionError:
+        raise ValueError("it is nested deeper than any change") from None
+    if change.route is not None:
+        _check(change.route)
+        if change.endpoint != (change.route.account, change.route.region, change.route.name):
+            raise ValueError(f"the route of {change.endpoint} is another endpoint's")
+    return change
+
+
+def changed_by_all(table: RoutingTable, changes: Sequence[Change]) -> RoutingTable:
+    """The table after changes that each lead on from the one before."""
+    if not changes:
+        return table
+    endpoints, keys = dict(table.endpoints), table.keys
+    for change in changes:
+        if change.keys is not None:
+            keys = {key.id: key for key in change.keys}
+        if change.endpoint is None:
+            continue
+        if change.route is not None:
+            endpoints[change.endpoint] = change.route
+        else:
+            endpoints.pop(change.endpoint, None)
+    return RoutingTable(changes[-1].version, endpoints, keys)
+
+
+def _check(endpoint: EndpointRoute) -> None:
+    shares = [fleet.share for fleet in endpoint.fleets]
+    if sum(shares) != WHOLE or min(shares) < 0:
+        raise ValueError(f"the shares of endpoint {endpoint.name} do not add up: {shares}")
 
 
 def encode_counts(seq: int, rows: Iterable[InvocationRow]) -> bytes:

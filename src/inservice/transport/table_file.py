@@ -1,0 +1,137 @@
+"""The routing table on disk: a snapshot, and a journal of what has changed since.
+
+A change of one endpoint costs one line of the journal, however many endpoints there are. Control
+writes the line before it tells any worker, so a worker that starts while control is gone begins
+with the newest table. Only control writes. A crash can leave half a line at the end, which was told
+to nobody and is passed over; a snapshot takes its place by a rename, and the lines that it holds
+already are passed over too, so no moment between two steps is one in which a reader is misled.
+
+    routes.json      one table, as `encode_table` writes it
+    routes.journal   lines of `encode_change`, each the change from one version to the next
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from inservice.routing import RoutingTable
+from inservice.transport.tables import (
+    Change,
+    changed_by_all,
+    decode_change,
+    decode_table,
+    encode_table,
+)
+
+JOURNAL_BYTES = 1024 * 1024
+"""A journal of this size, or of its snapshot's if that is larger, is folded into a new snapshot: so
+reading stays within twice the table, and writing snapshots within twice what was changed."""
+
+
+class TableFile:
+    """The two files, for whoever reads or writes them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.journal = path.with_suffix(".journal")
+        self._snapshot: tuple[int, int] | None = None  # which snapshot is ours, and its size
+        self._lines: list[tuple[int, bytes]] = []  # the journal's, with the versions they lead to
+        self._size = 0  # of the journal
+
+    # ── reading ─────────────────────────────────────────────────────────────────────────────────
+    def read(self) -> RoutingTable:
+        """The newest table that is whole. Raises OSError, and ValueError for what is no table."""
+        while True:
+            before = _identity(self.path)
+            table = decode_table(self.path.read_bytes())
+            try:
+                lines = self.journal.read_bytes().split(b"\n")[:-1]
+            except FileNotFoundError:
+                lines = []
+            if _identity(self.path) == before:  # else the lines may be those of the next snapshot
+                return changed_by_all(table, _sequel(table.version, lines))
+
+    # ── writing ─────────────────────────────────────────────────────────────────────────────────
+    def replace(self, encoded: bytes, version: int) -> None:
+        """Make this table the snapshot; later lines stay in the journal. Raises OSError when there
+        is no room, and then nothing has changed."""
+        fresh = self.path.with_name(f"{self.path.name}.new")
+        _write(fresh, encoded)
+        fresh.replace(self.path)
+        self._snapshot = _identity(self.path)
+        self._lines = [(to, line) for to, line in self._lines if to > version]
+        kept = b"".join(line for _, line in self._lines)
+        fresh = self.journal.with_name(f"{self.journal.name}.new")
+        _write(fresh, kept)
+        fresh.replace(self.journal)
+        self._size = len(kept)
+
+    def append(self, line: bytes, version: int, table: RoutingTable) -> None:
+        """Add the change that leads to `table`. Raises OSError when there is no room, and then
+        nothing has changed. Files that somebody removed or touched are written anew."""
+        if not self._is_ours():
+            self._lines.clear()
+            self.replace(encode_table(table), version)
+            return
+        journal = os.open(self.journal, os.O_WRONLY | os.O_APPEND)
+        try:
+            if os.write(journal, line) != len(line):
+                os.ftruncate(journal, self._size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.journal))
+        finally:
+            os.close(journal)
+        self._size += len(line)
+        self._lines.append((version, line))
+
+    def sequel(self, version: int) -> list[bytes] | None:
+        """The lines that lead on from a version; None if the journal does not go back to it."""
+        later = [line for to, line in self._lines if to > version]
+        if later and decode_change(later[0]).after != version:
+            return None
+        return later
+
+    def is_long(self) -> bool:
+        """Whether it is time to fold the journal into a new snapshot."""
+        return self._size > max(JOURNAL_BYTES, self._snapshot[1] if self._snapshot else 0)
+
+    def _is_ours(self) -> bool:
+        if self._snapshot is None:
+            return False
+        try:
+            untouched = self.journal.stat().st_size == self._size
+        except FileNotFoundError:
+            return False
+        return untouched and _identity(self.path) == self._snapshot
+
+
+def _sequel(version: int, lines: list[bytes]) -> list[Change]:
+    """Of a journal what leads on from a version, up to the first line that does not."""
+    found = []
+    for line in lines:
+        try:
+            change = decode_change(line)
+        except ValueError:
+            break
+        if change.version <= version:
+            continue
+        if change.after != version:
+            break
+        found.append(change)
+        version = change.version
+    return found
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_size
+
+
+def _write(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
