@@ -298,3 +298,20 @@ def test_a_stuck_gateway_worker_is_replaced_and_the_other_serves(
     with Crowd(server, name) as crowd:
         wait_until(lambda: len(crowd.answers) > 20)
     assert crowd.failures == []
+
+
+def test_a_lost_routing_table_and_a_killed_control_lose_no_endpoint(
+    start_server: Start, echo: Echo
+) -> None:
+    """Control comes back knowing of no route; the workers must not be told that there is none."""
+    server = start_server()
+    name = serving(server, echo("known"))
+    run_dir = Settings(server.data_dir).run_dir
+    with Crowd(server, name) as crowd:
+        for _ in range(2):
+            for lost in run_dir.glob("routes.j*"):
+                lost.unlink()
+            kill_control(server)
+            wait_until(lambda: server.describe(name)["EndpointStatus"] == "InService")
+            wait_until((run_dir / "routes.json").exists)
+    assert crowd.failures == []

@@ -102,7 +102,7 @@ class Gateways:
         """Read the last table and listen for workers. If there should be one, because endpoints
         are on record (`serving`), a lost one is asked of the workers."""
         found = self._last_published()
-        self._recovering = found is None and serving
+        self._recovering = serving and (found is None or not self._file.journal.exists())
         self._channel.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(
             self._serve, self._channel, limit=LINE_BYTES_MAX
@@ -113,7 +113,10 @@ class Gateways:
         if self.table.version:
             # What a crash left half-written behind the journal's last line would end the reading
             # of whatever is added.
-            self._file.replace(encode_table(self.table), self.table.version)
+            try:
+                self._file.replace(encode_table(self.table), self.table.version)
+            except OSError as full:  # what was published stands, and the next change tries again
+                log.warning("the routing table cannot be written", why=str(full))
         self._begin(self._look_who_lives())
 
     async def close(self) -> None:
@@ -188,13 +191,19 @@ class Gateways:
             return list(self._workers)
 
     async def _look_who_lives(self) -> None:
-        before = self._who_lives()
+        before = self._which_lives()
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            now = self._who_lives()
+            now = self._which_lives()
             if now != before:
                 self._on_acknowledged()
             before = now
+
+    def _which_lives(self) -> object:
+        """Another one whenever the supervisor said anything, though it says the same again now: in
+        between somebody may have been asked about who had not called."""
+        self._who_lives()
+        return self._alive and self._alive[0]
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -221,6 +230,9 @@ class Gateways:
             await asyncio.sleep(0.01)
         self._recovering = False
         log.warning("the routing table was lost", recovered=self.table.version)
+        newest = max((worker.version for worker in self._workers.values()), default=-1)
+        if newest > self.table.version:
+            self._outbid(newest)
         for worker in list(self._workers.values()):
             self._begin(self._bring_up(worker))
 
@@ -257,12 +269,24 @@ class Gateways:
         worker = Worker(pid, f"{pid}@{_born_at(pid)}", writer, version, sent=version)
         self._workers[worker.pid] = worker
         if not self._recovering:
+            if version > self.table.version:
+                self._outbid(version)
             self._begin(self._bring_up(worker))
             self._on_acknowledged()
         elif version > self.table.version:
             worker.asked = True
             writer.write(b'{"tell":true}\n')
         return worker
+
+    def _outbid(self, version: int) -> None:
+        """A worker serves by a newer table than we know of, and was too late to tell it. It would
+        take nothing of ours until we are ahead of it."""
+        log.warning("a worker has a newer routing table", version=version)
+        table = RoutingTable(version + 1, self.table.endpoints, self.table.keys)
+        self._file.replace(encode_table(table), table.version)
+        self.table = table
+        for worker in self._workers.values():
+            self._begin(self._bring_up(worker))
 
     def _was_told(self, worker: Worker, told: object) -> None:
         worker.asked = False

@@ -1,0 +1,341 @@
+"""What a change costs, however many endpoints there are; and what is never told to a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from inservice.clock import SystemClock
+from inservice.controller.gateways import Gateways
+from inservice.controller.instances import Instances
+from inservice.controller.launches import Launches
+from inservice.controller.observe import Observer
+from inservice.controller.tables import Tables
+from inservice.gateway.routes import Routes
+from inservice.routing import EndpointRoute, FleetRoute, InstanceRoute, KeyRoute
+from inservice.runtimes.base import LaunchSpec
+from inservice.testing.runtime import FakeHost, FakeRuntime
+from inservice.transport import table_file
+from inservice.transport.tables import encode_table
+
+ACCOUNT, REGION = "0" * 12, "us-east-1"
+
+
+def key(number: int) -> tuple[str, str, str]:
+    return (ACCOUNT, REGION, f"e{number}")
+
+
+def route(number: int, life: int = 0) -> EndpointRoute:
+    fleet = f"g{number}-1-v"
+    instances = (InstanceRoute(f"{fleet}/0", f"unix:/{number}/{life}"),)
+    return EndpointRoute(
+        *key(number), (FleetRoute(fleet, "v", "c", 10_000, "RANDOM", instances),), str(life)
+    )
+
+
+@dataclass
+class Listener:
+    """A worker that counts what it is sent."""
+
+    place: Path
+    pid: int
+    routes: Routes
+    received: int = 0
+    whole: int = 0
+    silent: bool = False
+
+    async def work(self) -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                reader, writer = await asyncio.open_unix_connection(
+                    self.place / "routes.sock", limit=1 << 26
+                )
+                hello = {"pid": self.pid, "index": 0, "version": self.routes.table.version}
+                writer.write(json.dumps({"hello": hello}).encode() + b"\n")
+                with contextlib.closing(writer):
+                    while line := await reader.readline():
+                        self.hear(line, writer)
+            await asyncio.sleep(0.01)
+
+    def hear(self, line: bytes, writer: asyncio.StreamWriter) -> None:
+        self.received += len(line)
+        message = json.loads(line)
+        word = "ack"
+        if "table" in message:
+            self.whole += 1
+            self.routes.offer(json.dumps(message["table"]).encode())
+        elif "change" in message:
+            word = "ack" if self.routes.change(json.dumps(message["change"]).encode()) else "missed"
+        elif "tell" in message:
+            writer.write(b'{"told":' + encode_table(self.routes.table) + b"}\n")
+            return
+        if not self.silent:
+            writer.write(json.dumps({word: self.routes.table.version}).encode() + b"\n")
+
+
+@dataclass
+class Plane:
+    """Control's half and workers, each an end of real channels."""
+
+    place: Path
+    gateways: Gateways
+    tables: Tables
+    workers: list[Listener]
+    news: list[list[Any]] = field(default_factory=list)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @classmethod
+    async def begun(cls, place: Path, workers: int = 1, serving: bool = False) -> Plane:
+        listeners = [
+            Listener(place, os.getpid() + n, Routes(place / "routes.json", lambda *_: None))
+            for n in range(workers)
+        ]
+        live(place, [one.pid for one in listeners])
+        it = await cls.control(place, listeners, serving)
+        it.tasks = [asyncio.create_task(one.work()) for one in listeners]
+        return it
+
+    @classmethod
+    async def control(cls, place: Path, workers: list[Listener], serving: bool) -> Plane:
+        news: list[list[Any]] = []
+        gateways = Gateways(
+            place,
+            SystemClock(),
+            on_acknowledged=lambda: news.append(tables.newly_agreed()),
+            on_metrics=lambda *_: None,
+        )
+        tables = Tables(gateways)
+        await gateways.start(serving=serving)
+        tables.adopt()
+        return cls(place, gateways, tables, workers, news)
+
+    async def agreed(self) -> None:
+        await until(lambda: self.gateways.acknowledged() == self.gateways.table.version)
+
+    async def end(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.gateways.close()
+
+
+def live(place: Path, pids: list[int]) -> None:
+    children = [{"name": f"gateway-{n}", "pid": pid} for n, pid in enumerate(pids)]
+    fresh = place / "processes.new"
+    fresh.write_text(json.dumps({"children": children}))
+    fresh.replace(place / "processes.json")
+
+
+async def until(question: Callable[[], Any]) -> None:
+    async with asyncio.timeout(20):
+        while not question():
+            await asyncio.sleep(0.005)
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(test())  # type: ignore[arg-type]
+
+
+# ── what a change costs ─────────────────────────────────────────────────────────────────────────
+def test_a_change_of_one_endpoint_is_as_small_among_thousands(tmp_path: Path) -> None:
+    async def cost(endpoints: int) -> tuple[int, int]:
+        place = tmp_path / str(endpoints)
+        place.mkdir()
+        it = await Plane.begun(place)
+        for number in range(endpoints):
+            it.tables.publish(key(number), route(number))
+        await it.agreed()
+        journal = place / "routes.journal"
+        sent, written = it.workers[0].received, journal.stat().st_size
+        snapshot = (place / "routes.json").stat()
+        it.tables.publish(key(7), route(7, life=1))
+        await it.agreed()
+        assert (place / "routes.json").stat().st_ino == snapshot.st_ino
+        assert it.workers[0].routes.table == it.gateways.table
+        await it.end()
+        return it.workers[0].received - sent, journal.stat().st_size - written
+
+    async def test() -> None:
+        few, many = await cost(10), await cost(2_000)
+        assert few == many
+
+    run(test)
+
+
+def test_an_acknowledgement_wakes_who_waits_for_it_and_nobody_else(tmp_path: Path) -> None:
+    async def test() -> None:
+        it = await Plane.begun(tmp_path, workers=2)
+        for number in range(50):
+            it.tables.publish(key(number), route(number))
+        await it.agreed()
+        it.tables.newly_agreed()
+        it.news.clear()
+        it.tables.publish(key(7), route(7, life=1))
+        await it.agreed()
+        assert [one for some in it.news for one in some] == [key(7)]
+        await it.end()
+
+    run(test)
+
+
+def test_a_worker_that_starts_wakes_only_whom_it_held_up(tmp_path: Path) -> None:
+    async def test() -> None:
+        it = await Plane.begun(tmp_path, workers=1)
+        for number in range(20):
+            it.tables.publish(key(number), route(number))
+        await it.agreed()
+        it.tables.newly_agreed()
+        live(tmp_path, [it.workers[0].pid, 1])  # another one, which has not called
+        assert not it.tables.agreed(key(3))
+        it.news.clear()
+        live(tmp_path, [it.workers[0].pid])  # and which ended without ever having called
+        await until(lambda: it.news)
+        assert [one for some in it.news for one in some] == [key(3)]
+        assert it.tables.agreed(key(3))
+        await it.end()
+
+    run(test)
+
+
+def test_a_turn_looks_at_the_fleets_of_its_own_endpoint(tmp_path: Path) -> None:
+    """Counted: the fleets that a look at one endpoint asks for, with many others beside it."""
+
+    class Counted(Instances):
+        asked: list[str]
+
+        def of_fleet(self, fleet: str) -> Any:
+            self.asked.append(fleet)
+            return super().of_fleet(fleet)
+
+        def fleets(self) -> set[str]:
+            raise AssertionError("a turn looks at every fleet there is")
+
+    async def test() -> None:
+        clock = SystemClock()
+        host = FakeHost(clock)
+        instances = Counted(FakeRuntime(host), clock, lambda _: None)
+        instances.asked = []
+        for number in range(300):
+            await instances.launch(spec(f"g{number}-1-v/0"))
+        await instances.launch(spec("g7-2-v/0"))
+        assert instances.fleets_of("g7") == {"g7-1-v", "g7-2-v"}
+        assert instances.fleets_of("g") == frozenset()
+        it = await Plane.begun(tmp_path)
+        launches = Launches(instances, None, clock, lambda _: None)  # type: ignore[arg-type]
+        observer = Observer(instances, launches, it.tables, lambda *_: {})
+        instances.asked.clear()
+        given = SimpleNamespace(generation="g7", account=ACCOUNT, region=REGION, name="e7")
+        given.fleets = given.previous_fleets = ()
+        observer.facts(given, SimpleNamespace(new=(), alarms=()), clock.now())  # type: ignore[arg-type]
+        assert set(instances.asked) == {"g7-1-v", "g7-2-v"}
+        await instances.close()
+        await it.end()
+
+    run(test)
+
+
+def spec(instance_id: str) -> LaunchSpec:
+    return LaunchSpec(instance_id, ACCOUNT, REGION, "e", "v", "image", "primary", None)
+
+
+# ── what is never told ──────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize("damage", ["lost", "half", "empty", "journal lost"])
+def test_a_control_that_lost_its_table_makes_no_worker_forget(tmp_path: Path, damage: str) -> None:
+    """It starts anew, knows no endpoint yet, and publishes: the workers go on with all of them."""
+
+    async def test() -> None:
+        it = await Plane.begun(tmp_path, workers=2)
+        for number in range(30):
+            it.tables.publish(key(number), route(number))
+        await it.agreed()
+        before = it.gateways.table
+        await it.gateways.close()
+        snapshot, journal = tmp_path / "routes.json", tmp_path / "routes.journal"
+        match damage:
+            case "lost":
+                snapshot.unlink()
+                journal.unlink()
+            case "half":
+                snapshot.write_bytes(snapshot.read_bytes()[:40])
+            case "empty":
+                snapshot.write_bytes(b"")
+                journal.write_bytes(b"")
+            case _:
+                journal.unlink()
+        again = await Plane.control(tmp_path, it.workers, serving=True)
+        again.tables.publish_keys({"k": KeyRoute("k", "s", ACCOUNT, "arn")})
+        await again.agreed()
+        for worker in it.workers:
+            assert worker.routes.table.endpoints == before.endpoints
+            assert worker.routes.table.keys.keys() == {"k"}
+        assert table_file.TableFile(snapshot).read() == again.gateways.table
+        again.tasks = it.tasks
+        await again.end()
+
+    run(test)
+
+
+def test_a_worker_that_missed_a_change_gets_the_whole_table(tmp_path: Path) -> None:
+    async def test() -> None:
+        it = await Plane.begun(tmp_path)
+        it.tables.publish(key(1), route(1))
+        await it.agreed()
+        (worker,) = it.workers
+        worker.routes = Routes(tmp_path / "nothing.json", lambda *_: None)  # it has lost its mind
+        it.tables.publish(key(2), route(2))
+        await it.agreed()
+        assert worker.routes.table == it.gateways.table
+        await it.end()
+
+    run(test)
+
+
+def test_a_silent_worker_is_waited_for(tmp_path: Path) -> None:
+    """What every fleet's end depends on: sent is not acknowledged."""
+
+    async def test() -> None:
+        it = await Plane.begun(tmp_path, workers=2)
+        it.tables.publish(key(1), route(1))
+        await it.agreed()
+        it.workers[1].silent = True
+        it.tables.publish(key(1), None)
+        await until(lambda: it.workers[0].routes.table == it.gateways.table)
+        await until(lambda: it.workers[1].routes.table == it.gateways.table)
+        assert not it.tables.agreed(key(1))
+        assert it.tables.routed(key(1)) == {"g1-1-v/0"}
+        live(tmp_path, [it.workers[0].pid])
+        assert it.tables.agreed(key(1))
+        assert it.tables.routed(key(1)) == frozenset()
+        await it.end()
+
+    run(test)
+
+
+def test_the_journal_is_folded_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_file, "JOURNAL_BYTES", 2_000)
+
+    async def test() -> None:
+        it = await Plane.begun(tmp_path)
+        largest = 0
+        for number in range(400):
+            it.tables.publish(key(number % 5), route(number % 5, life=number))
+            assert table_file.TableFile(tmp_path / "routes.json").read() == it.gateways.table
+            largest = max(largest, (tmp_path / "routes.journal").stat().st_size)
+            await asyncio.sleep(0)
+        await it.agreed()
+        assert it.workers[0].routes.table == it.gateways.table
+        assert largest < 100_000
+        await it.end()
+
+    run(test)
