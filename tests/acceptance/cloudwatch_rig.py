@@ -52,6 +52,9 @@ class Rig:
     def processes(self) -> tuple[ProcessSeen, ...]:
         return ()
 
+    def served(self) -> tuple[str, ...]:
+        return ()
+
     def instances_seen(self) -> tuple[InstanceSeen, ...]:
         return ()
 

@@ -315,3 +315,39 @@ def test_a_lost_routing_table_and_a_killed_control_lose_no_endpoint(
             wait_until(lambda: server.describe(name)["EndpointStatus"] == "InService")
             wait_until((run_dir / "routes.json").exists)
     assert crowd.failures == []
+
+
+SLOW_TO_LOAD = """
+import json, time
+def model_fn(model_dir):
+    time.sleep(2.0)
+def transform_fn(model, data, content_type, accept):
+    return json.dumps({"model": "loaded"}), "application/json"
+"""
+
+
+def test_up_waits_until_the_endpoints_serve(start_server: Start, tmp_path: Path) -> None:
+    server = start_server()
+    url = archive(tmp_path / "slow.tar.gz", {"code/inference.py": SLOW_TO_LOAD})
+    name = serving(server, url)
+    server.stop()
+    impatient = run_cli(
+        *("up", "--detach", "--port=0", "--wait-ready", "--timeout=0.5"), data_dir=server.data_dir
+    )
+    assert impatient.returncode == 1, impatient.stdout
+    assert "ep (0 of 2)" in impatient.stdout
+    assert "Not within" in impatient.stdout
+    server.stop()
+    up = run_cli("up", "--detach", "--port=0", "--wait-ready", data_dir=server.data_dir)
+    assert up.returncode == 0, up.stderr
+    assert "ep (0 of 2)" in up.stdout
+    assert "All 1 endpoints serve." in up.stdout
+    again = Server(
+        server.data_dir,
+        json.loads((server.data_dir / "endpoint.json").read_text())["url"],
+        server.credentials,
+    )
+    with Crowd(again, name) as crowd:
+        wait_until(lambda: len(crowd.answers) > 20)
+    assert crowd.failures == [], "from the first request on"
+    assert len(instance_pids(again)) == 2

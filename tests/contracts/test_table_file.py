@@ -100,7 +100,7 @@ def test_a_full_disk_leaves_what_was_published(
     write = os.write
     with monkeypatch.context() as full:
         full.setattr(os, "write", lambda fd, content: write(fd, content[:20]))
-        with pytest.raises(OSError) as refused:
+        with pytest.raises(OSError, match="No space left") as refused:
             file.append(line, change.version, later)
     assert refused.value.errno == errno.ENOSPC
     assert TableFile(path).read() == table

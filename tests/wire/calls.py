@@ -36,6 +36,9 @@ class Quiet:
     def processes(self) -> tuple[()]:
         return ()
 
+    def served(self) -> tuple[str, ...]:
+        return ()
+
     def instances_seen(self) -> tuple[()]:
         return ()
 

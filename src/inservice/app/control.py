@@ -80,6 +80,7 @@ class Control:
             started_at=clock.now(),
             instances=self._instances,
             gateways=self._gateways,
+            tables=self._tables,
             metrics=self._metrics,
             logs=LogGroups(settings.log_dir / "endpoints"),
         )

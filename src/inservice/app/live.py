@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from inservice.config import Settings
 from inservice.controller import explain
 from inservice.controller.gateways import Gateways
 from inservice.controller.instances import Instances, Watched, fleet_of
+from inservice.controller.tables import Tables
 from inservice.logs.groups import LogGroups
 from inservice.metrics.names import VariantKey
 from inservice.metrics.opening import were_set_aside
@@ -29,6 +30,7 @@ class LiveServer:
     started_at: float  # epoch seconds: when control came up
     instances: Instances
     gateways: Gateways
+    tables: Tables
     metrics: Recorder
     logs: LogGroups
 
@@ -47,6 +49,10 @@ class LiveServer:
     def metrics_set_aside(self) -> Sequence[Path]:
         """On SQLite; PostgreSQL looks after its own."""
         return were_set_aside(self.settings.data_dir / "metrics.db")
+
+    def served(self) -> Collection[str]:
+        """As the workers have acknowledged."""
+        return self.tables.served()
 
     def variants(self) -> dict[str, VariantKey]:
         """Whose metrics an instance's or an invocation's are, by fleet, of all that serve."""

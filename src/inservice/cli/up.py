@@ -17,8 +17,13 @@ START_SECONDS = 60.0
 """A cold disk and a migration of an old database; a warm start takes about a second."""
 
 
+READY_SECONDS = 300.0
+"""Models that load for minutes are no rarity; for those that take longer there is --timeout."""
+
+
 def run(argv: list[str]) -> int:
-    """0 when it ran and was stopped (or, detached, when it answers); 1 when it could not start."""
+    """0 when it ran and was stopped (or, detached, when it answers, or its endpoints do); 1 when it
+    could not start, or the endpoints did not serve in time."""
     options = _parse(argv)
     try:
         settings = config.load(
@@ -37,7 +42,8 @@ def run(argv: list[str]) -> int:
             f"a server with pid {pid} already runs on {settings.data_dir}; see `inservice status`, "
             "stop it with `inservice down`, or choose another --data-dir"
         )
-    return _detached(settings) if options.detach else _attached(settings)
+    patience = options.timeout if options.wait_ready else None
+    return _detached(settings, patience) if options.detach else _attached(settings, patience)
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
@@ -49,6 +55,18 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--region", help="of `inservice env` and the CLI (default us-east-1)")
     parser.add_argument("--detach", action="store_true", help="return when the server answers")
     parser.add_argument(
+        "--wait-ready",
+        action="store_true",
+        help="say, and with --detach return, only when every endpoint on record serves again",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=READY_SECONDS,
+        metavar="SECONDS",
+        help=f"of --wait-ready (default {READY_SECONDS:.0f}); exit code 1 when it is over",
+    )
+    parser.add_argument(
         "--insecure-http",
         action="store_true",
         help="allow a --host that is not loopback although requests then travel unencrypted",
@@ -56,12 +74,12 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _attached(settings: Settings) -> int:
+def _attached(settings: Settings, patience: float | None) -> int:
     # Imported here: the detached form, and every refusal above, does without it.
     from inservice.supervision.files import why
     from inservice.supervision.supervisor import REFUSALS, Supervisor
 
-    waiting = threading.Thread(target=_greet, args=[settings], daemon=True)
+    waiting = threading.Thread(target=_greet, args=[settings, patience], daemon=True)
     waiting.start()
     try:
         return Supervisor(settings).run()
@@ -69,13 +87,14 @@ def _attached(settings: Settings) -> int:
         return _refuse(why(settings, refused))
 
 
-def _greet(settings: Settings) -> None:
+def _greet(settings: Settings, patience: float | None) -> None:
     running = server.wait_until_it_answers(settings, START_SECONDS, gone=lambda: False)
     if running is not None and running.pid == os.getpid():
         _introduce(settings, running, "Ctrl-C stops it.")
+        _await_endpoints(running, patience)
 
 
-def _detached(settings: Settings) -> int:
+def _detached(settings: Settings, patience: float | None) -> int:
     from inservice.supervision import files
 
     try:
@@ -105,7 +124,19 @@ def _detached(settings: Settings) -> int:
             sys.stderr.write(said.read().decode(errors="replace"))
         return _refuse(f"the server did not start; its log is {log}")
     _introduce(settings, running, "`inservice down` stops it.")
-    return 0
+    return _await_endpoints(running, patience)
+
+
+def _await_endpoints(running: Running, patience: float | None) -> int:
+    if patience is None:
+        return 0
+    from inservice.cli import ready
+
+    def say(text: str) -> None:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
+    return ready.wait(running, patience, say)
 
 
 def _introduce(settings: Settings, running: Running, how_to_stop: str) -> None:

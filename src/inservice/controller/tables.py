@@ -74,13 +74,17 @@ class Tables:
     def routed(self, key: EndpointKey) -> frozenset[str]:
         """Ids of the instances that some worker may still choose."""
         self._forget_superseded(key)
-        return frozenset(
-            instance.id
-            for _, route in self._published.get(key, ())
-            if route is not None
-            for fleet in route.fleets
-            for instance in fleet.instances
-        )
+        return frozenset().union(*(_ids(route) for _, route in self._published.get(key, ())))
+
+    def served(self) -> set[str]:
+        """Ids of the instances that every live worker may choose, of all endpoints."""
+        found: set[str] = set()
+        for key in self.keys():
+            self._forget_superseded(key)
+            history = self._published.get(key, [])
+            if history and self.gateways.acknowledged() >= history[0][0]:
+                found |= set.intersection(*(_ids(route) for _, route in history))
+        return found
 
     def _forget_superseded(self, key: EndpointKey) -> None:
         history = self._published.get(key)
@@ -92,3 +96,9 @@ class Tables:
         version, route = history[-1]
         if route is None and version <= seen:
             del self._published[key]  # out of the table, and everybody knows
+
+
+def _ids(route: EndpointRoute | None) -> set[str]:
+    if route is None:
+        return set()
+    return {instance.id for fleet in route.fleets for instance in fleet.instances}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -53,6 +53,10 @@ class Live(Protocol):
 
     def metrics_set_aside(self) -> Sequence[Path]:
         """Files of metrics that were damaged, as long as nobody removes them."""
+        ...
+
+    def served(self) -> Collection[str]:
+        """Ids of the instances that every gateway worker may choose now."""
         ...
 
     @property

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import inservice
+from inservice.hosting.endpoint import EndpointStatus
 from inservice.operations.registry import Call, Document, operation
 
 
@@ -14,6 +16,7 @@ def describe_server(call: Call) -> Document:
     with call.store.reading() as records:
         found = [records.find_endpoint(key) for key in records.endpoint_keys()]
         aside = records.set_aside()
+    served = Counter(one.partition("-")[0] for one in call.live.served())
     names = {record.endpoint.generation: record.endpoint.name for record in found if record}
     return {
         "Version": inservice.__version__,
@@ -22,6 +25,15 @@ def describe_server(call: Call) -> Document:
         "Processes": [
             {"Name": process.name, "Pid": process.pid, "StartedAt": process.started_at}
             for process in call.live.processes()
+        ],
+        "Endpoints": [
+            {
+                "EndpointName": endpoint.name,
+                "DesiredInstanceCount": sum(fleet.size for fleet in endpoint.fleets),
+                "ServingInstanceCount": served[endpoint.generation],
+            }
+            for endpoint in (record.endpoint for record in found if record)
+            if endpoint.fleets and endpoint.status is not EndpointStatus.DELETING
         ],
         "Instances": [
             {

@@ -27,6 +27,9 @@ class NothingRuns:
     def processes(self) -> tuple[ProcessSeen, ...]:
         return ()
 
+    def served(self) -> tuple[str, ...]:
+        return ()
+
     def instances_seen(self) -> tuple[InstanceSeen, ...]:
         return ()
 
