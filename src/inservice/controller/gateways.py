@@ -90,6 +90,7 @@ class Gateways:
         self._on_acknowledged = on_acknowledged
         self._on_metrics = on_metrics
         self._threads = Threads("counts")
+        self._encoding = Threads("tables")
         self._workers: dict[int, Worker] = {}
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -163,7 +164,7 @@ class Gateways:
         self._folding = True
         try:
             table = self.table
-            encoded = await asyncio.to_thread(encode_table, table)
+            encoded = await self._encoding.run(encode_table, table)
             self._file.replace(encoded, table.version)
         except OSError as full:
             log.warning("the routing table's journal stays long", why=str(full))
@@ -307,7 +308,7 @@ class Gateways:
                     worker.sent = self.table.version
                     continue
                 table = self.table
-                encoded = await asyncio.to_thread(encode_table, table)
+                encoded = await self._encoding.run(encode_table, table)
                 worker.writer.write(b'{"table":' + encoded + b"}\n")
                 worker.sent = table.version
         finally:
