@@ -25,6 +25,7 @@ import psutil
 import pytest
 
 import inservice
+from inservice.store.tables import REVISION
 from tests.acceptance.clients import Crowd
 from tests.acceptance.server import Server, archive, run_cli, variant, wait_until
 
@@ -37,20 +38,20 @@ import json, pathlib, time
 def model_fn(model_dir):
     return None
 def transform_fn(model, data, content_type, accept):
-    pathlib.Path(data).touch()
+    pathlib.Path(data.decode()).touch()
     time.sleep(3.0)
     return json.dumps("slept well"), "application/json"
 """
 
-MIGRATION = '''"""What a later version changes.
+MIGRATION = f'''"""What a later version changes.
 
-Revision: 0002
+Revision: later
 """
 
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "later"
+down_revision = "{REVISION}"
 
 
 def upgrade() -> None:
@@ -285,9 +286,9 @@ def test_a_migration_that_fails_leaves_the_old_control_serving(
     """And one that succeeds changes the records while the old workers serve on."""
     name = installed.serve(echo("records"))
     before = installed.told()
-    later = installed.package / "store" / "migrations" / "versions" / "0002_later.py"
+    later = installed.package / "store" / "migrations" / "versions" / "later.py"
     later.write_text(MIGRATION + '    raise RuntimeError("this migration fails")\n')
-    installed.change("store/tables.py", 'REVISION = "0001"', 'REVISION = "0002"')
+    installed.change("store/tables.py", f'REVISION = "{REVISION}"', 'REVISION = "later"')
     with Crowd(installed.server, name) as crowd, Callers(installed.server, name) as callers:
         failed = installed.cli("restart")
         known = callers.answers

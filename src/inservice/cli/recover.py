@@ -35,11 +35,11 @@ def run(argv: list[str]) -> int:
         where = "PostgreSQL" if settings.database_url else f"{settings.data_dir}: no such directory"
         sys.stderr.write(f"inservice recover: nothing to look at in {where}.\n")
         return 1
-    from inservice import supervisor
+    from inservice.supervision import files
 
     try:
-        lock = supervisor.hold(settings.data_dir)
-    except (supervisor.AlreadyRunning, OSError) as running:
+        lock = files.hold(settings.data_dir)
+    except (files.AlreadyRunning, OSError) as running:
         sys.stderr.write(f"inservice recover: {running}\n")
         return 1
     try:

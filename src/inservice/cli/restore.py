@@ -18,17 +18,17 @@ def run(argv: list[str]) -> int:
     parser.add_argument("file", type=Path, metavar="FILE", help="what `inservice backup` wrote")
     options = parser.parse_args(argv)
     data_dir = server.settings_of(options).data_dir
-    from inservice import supervisor
+    from inservice.supervision import files
     from inservice.store.backup import BackupRefused, restore
 
-    supervisor.private_directory(data_dir)
+    files.private_directory(data_dir)
     try:
-        lock = supervisor.hold(data_dir)
+        lock = files.hold(data_dir)
         try:
             manifest = restore(options.file, data_dir)
         finally:
             os.close(lock)
-    except (BackupRefused, supervisor.AlreadyRunning, OSError) as refused:
+    except (BackupRefused, files.AlreadyRunning, OSError) as refused:
         sys.stderr.write(f"inservice restore: {refused}\n")
         return 1
     made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(float(str(manifest["made_at"]))))
