@@ -18,8 +18,8 @@ def run(argv: list[str]) -> int:
     parser.add_argument("file", type=Path, metavar="FILE", help="what `inservice backup` wrote")
     options = parser.parse_args(argv)
     data_dir = server.settings_of(options).data_dir
-    from inservice.supervision import files
     from inservice.store.backup import BackupRefused, restore
+    from inservice.supervision import files
 
     files.private_directory(data_dir)
     try:
