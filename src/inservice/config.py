@@ -44,6 +44,7 @@ class Settings:
     account_id: str = "000000000000"  # of the root key; 12 digits
     region: str = "us-east-1"  # of `inservice env` and the CLI; a request's own counts
     database_url: str = ""  # empty: SQLite in the data directory
+    backups_kept: int = 0  # of `inservice backup DIRECTORY`: the newest so many; 0: all of them
     body_bytes_max: int = 25 * 1024 * 1024  # AWS's guide: 25 MB for real-time endpoints
     drain_seconds: float = 30.0  # between SIGTERM and SIGKILL of an instance, as on AWS
     insecure_http: bool = False  # allows a bind that is not loopback, without TLS
@@ -144,6 +145,8 @@ def _checked(settings: Settings) -> Settings:
             f"host {settings.host} is not a loopback address, and requests would cross the network "
             "unencrypted: put a TLS proxy in front of a loopback bind, or say --insecure-http"
         )
+    if settings.backups_kept < 0:
+        raise BadSetting(f"backups kept {settings.backups_kept} is below 0")
     if not 1 <= settings.workers <= 64:
         raise BadSetting(f"workers {settings.workers} is outside 1…64")
     if len(settings.account_id) != 12 or not settings.account_id.isdecimal():

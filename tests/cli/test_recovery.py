@@ -161,6 +161,25 @@ def test_a_backup_that_is_none_is_refused_and_changes_nothing(
     assert not (again / KEY).exists()
 
 
+def test_a_directory_of_backups_keeps_as_many_as_the_setting_says(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "backups"
+    place.mkdir()
+    old = [f"inservice-2020010{day}T000000Z.tar.gz" for day in (1, 2, 3)]
+    for name in (*old, "mine.tar.gz"):
+        (place / name).write_bytes(b"")
+    assert inservice("backup", place, "--data-dir", data_dir).returncode == 0
+    assert len(list(place.iterdir())) == 5, "all are kept unless somebody asks"
+    monkeypatch.setenv("INSERVICE_BACKUPS_KEPT", "2")
+    time.sleep(1.0 - time.time() % 1.0)  # the name is of a second
+    assert inservice("backup", place, "--data-dir", data_dir).returncode == 0
+    there = sorted(path.name for path in place.iterdir())
+    assert "mine.tar.gz" in there, "what it did not name is not its own"
+    assert len(there) == 3
+    assert not set(there) & set(old)
+
+
 def test_neither_overwrites_anything(data_dir: Path, tmp_path: Path) -> None:
     backup = tmp_path / "b.gz"
     assert inservice("backup", backup, "--data-dir", data_dir).returncode == 0
@@ -226,9 +245,9 @@ def test_a_damaged_database_makes_place_and_what_can_be_read_is_exported(
 
 
 def test_a_server_that_runs_is_left_alone(data_dir: Path) -> None:
-    from inservice import supervisor
+    from inservice.supervision import files
 
-    lock = supervisor.hold(data_dir)
+    lock = files.hold(data_dir)
     try:
         for words in (("recover",), ("restore", "b.gz")):
             refused = inservice(*words, "--data-dir", data_dir)

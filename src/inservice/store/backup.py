@@ -15,6 +15,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import sqlite3
 import tarfile
 import tempfile
@@ -33,6 +34,7 @@ KEY = "secrets.key"
 MANIFEST = "manifest.json"
 _FORMAT = 1
 _RESTORING = "restoring"
+_NAMED = re.compile(r"inservice-\d{8}T\d{6}Z\.tar\.gz")
 _BYTES_AT_ONCE = 1024 * 1024
 
 
@@ -67,6 +69,18 @@ def back_up(data_dir: Path, target: Path) -> int:
         Path(draft).unlink(missing_ok=True)
     _sync(target.parent)
     return target.stat().st_size
+
+
+def name_at(now: float) -> str:
+    """How a backup in a directory of backups is called."""
+    return f"inservice-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}.tar.gz"
+
+
+def forget_older(directory: Path, kept: int) -> None:
+    """Remove all but the newest `kept` backups of a directory, by name; 0 keeps all."""
+    found = sorted(p for p in directory.iterdir() if _NAMED.fullmatch(p.name))
+    for older in found[:-kept] if kept else ():
+        older.unlink()
 
 
 def restore(source: Path, data_dir: Path) -> dict[str, object]:
