@@ -17,7 +17,7 @@ MARKS: Final = ("inservice.db", "secrets.key")
 OURS: Final = (
     *("inservice.db", "metrics.db", "secrets.key", "credentials.json", "metrics.token"),
     *("endpoint.json", "deployment-webhook.json", "records.mark", "metrics.mark"),
-    *("lock", "artifacts", "logs", "run"),
+    *("lock", "artifacts", "logs", "run", "lost"),
 )
 """What a server makes; what belongs to a file, or becomes it, has its name and an ending."""
 
