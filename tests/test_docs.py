@@ -232,7 +232,7 @@ def _aws_options(*words: str) -> Iterator[str]:
 RUNNING = [page for page in PAGES if any(b.runs for b in blocks(page) if b.language == "bash")]
 
 SAYS = {
-    "README.md": ("'setosa'", "Stopped the server"),
+    "README.md": ("setosa", "Stopped the server"),
     "tutorial.md": (
         "model.tar.gz would work",
         "[0]",
