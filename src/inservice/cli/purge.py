@@ -17,7 +17,7 @@ MARKS: Final = ("inservice.db", "secrets.key")
 OURS: Final = (
     *("inservice.db", "metrics.db", "secrets.key", "credentials.json", "metrics.token"),
     *("endpoint.json", "deployment-webhook.json", "records.mark", "metrics.mark"),
-    *("lock", "artifacts", "logs", "run", "lost"),
+    *("lock", "artifacts", "logs", "run"),
 )
 """What a server makes; what belongs to a file, or becomes it, has its name and an ending."""
 
@@ -30,7 +30,7 @@ def is_agreed(settings: Settings, *, asking: bool) -> bool:
         return _refuse("the records are in a database of their own, which is not removed here")
     if not data_dir.exists():
         return True  # nothing is left to remove
-    strange = sorted(entry.name for entry in data_dir.iterdir() if not _is_ours(entry.name))
+    strange = sorted(entry.name for entry in data_dir.iterdir() if not is_ours(entry.name))
     if not any((data_dir / mark).exists() for mark in MARKS) or data_dir.is_symlink():
         return _refuse(f"{data_dir} is no data directory of InService")
     if strange:
@@ -61,7 +61,7 @@ def remove(settings: Settings) -> int:
     try:
         shutil.rmtree(settings.run_dir, ignore_errors=True)
         # What makes it a data directory goes last: what was interrupted can be begun again.
-        names = [entry.name for entry in settings.data_dir.iterdir() if _is_ours(entry.name)]
+        names = [entry.name for entry in settings.data_dir.iterdir() if is_ours(entry.name)]
         for name in sorted(names, key=lambda name: (name == "lock", name in MARKS)):
             _remove(settings.data_dir / name)
         settings.data_dir.rmdir()
@@ -74,8 +74,12 @@ def remove(settings: Settings) -> int:
     return 0
 
 
-def _is_ours(name: str) -> bool:
-    return name in OURS or any(name.startswith((f"{own}-", f"{own}.")) for own in OURS)
+def is_ours(name: str) -> bool:
+    """Whether a server has made what has this name in its data directory."""
+    if name in OURS:
+        return True
+    beside = [own for own in OURS if own.endswith((".db", ".json", ".token", ".mark", ".key"))]
+    return name.startswith("lost-") or any(name.startswith((f"{o}-", f"{o}.")) for o in beside)
 
 
 def _remove(path: Path) -> None:
