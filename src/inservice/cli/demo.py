@@ -86,7 +86,7 @@ def _show(story: Story, place: Path, data_dir: Path) -> int:
     stopped = _stop(story, server)
     if failure or not stopped:
         return 1
-    program = _this_program()
+    program = this_program()
     story.good(f'It works. Next: {program} up, then eval "$({program} env)", and deploy your own.')
     return 0
 
@@ -152,7 +152,7 @@ def _stop(story: Story, server: DemoServer) -> bool:
         return not left
 
 
-def _this_program() -> str:
+def this_program() -> str:
     """How this shell can call InService: after `make demo` its environment is not on the PATH."""
     if shutil.which("inservice"):
         return "inservice"
