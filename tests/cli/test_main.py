@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 import inservice as package
-from inservice import config, supervisor
 from inservice.cli import demo, down
 from inservice.cli import server as server_of
 from inservice.cli.main import COMMANDS, SERVICES
