@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import inservice as package
+from inservice import config
 from inservice.cli import demo, down
 from inservice.cli import server as server_of
 from inservice.cli.main import COMMANDS, SERVICES
@@ -146,7 +147,6 @@ def test_a_stop_is_waited_for_as_long_as_the_server_itself_may_take(
     settings.settings_file.write_text(json.dumps(config.to_document(started_with)))
     assert server_of.drain_seconds(settings) == 300.0
     assert down.STAGE_SECONDS >= replacing.LAST_WORDS_SECONDS
-    assert down.STAGE_SECONDS >= supervisor.LAST_WORDS_SECONDS
 
 
 def test_the_demo_names_a_program_that_this_shell_can_call(
