@@ -1,13 +1,14 @@
 """The documentation, held against the code: what is documented exists, what exists is documented.
 
-The tutorial is run, block by block as it is written. Blocks of other pages are not: their Python
-has to compile, and their commands and options have to exist.
+Every page is followed as it stands, from an empty directory, and then once more in the same one. A
+block that cannot be run says why in a comment above it.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -24,12 +25,13 @@ from botocore.exceptions import ClientError, UnknownServiceError
 from inservice import config
 from inservice.cli.aws.globals import GLOBAL_OPTIONS
 from inservice.cli.main import COMMANDS, SERVICES
+from inservice.cli.server import supervisor_pid
 from inservice.hosting.fields import SHAPES, Standing
 from inservice.metrics.names import METRICS
 from inservice.operations import registry
 from tests.acceptance.server import Server
 from tests.cli.reference import NOUNS, verbs_of
-from tests.docs_blocks import Block, as_script, blocks, commands
+from tests.docs_blocks import Block, as_script, blocks, commands, written_by
 from tests.docs_pages import REFUSED_BY_CODE, ROOT, error_classes, options_of, pages
 
 DOCS = ROOT / "docs"
@@ -227,40 +229,110 @@ def _aws_options(*words: str) -> Iterator[str]:
 
 
 # ── against a server ────────────────────────────────────────────────────────────────────────────
-def test_the_tutorial_works_as_written(tmp_path: Path) -> None:
-    """One shell, from `up` to `down`. It ends with what its last steps say that they show."""
-    finished = subprocess.run(
-        ["bash", "-c", as_script(DOCS / "tutorial.md")],
-        cwd=tmp_path,
-        env=_environment(tmp_path / "data"),
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
+RUNNING = [page for page in PAGES if any(b.runs for b in blocks(page) if b.language == "bash")]
+
+SAYS = {
+    "README.md": ("setosa", "Stopped the server"),
+    "tutorial.md": (
+        "model.tar.gz would work",
+        "[0]",
+        "Update succeeded.",
+        "exit code 3",
+        'alarm "digits-3-errors" is in ALARM',
+        "Stopped the server",
+    ),
+    "write-a-model.md": ('["welt", "?"]',),
+    "curl.md": ("[0]", "200"),
+    "openai.md": ("hello world", "data: [DONE]"),
+    "behind-a-proxy.md": ("[0]", "InService"),
+    "run-in-ci.md": ("1 passed",),
+}
+"""What pages promise that one sees."""
+
+
+@pytest.mark.parametrize("page", RUNNING, ids=name_of)
+def test_a_page_works_as_written_and_once_more(page: Path, tmp_path: Path) -> None:
+    if page.name == "behind-a-proxy.md" and not shutil.which("nginx", path=_PROGRAMS):
+        pytest.skip("nginx is not installed")
+    home = tmp_path / "home"
+    home.mkdir()
+    for time in ("the first time", "the second time"):
+        said = followed(page, home, tmp_path / "data")
+        assert not [promised for promised in SAYS.get(page.name, ()) if promised not in said], time
+    assert _running_on(tmp_path / "data") == []
+
+
+_PROGRAMS = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}{os.pathsep}/usr/sbin"
+
+
+def followed(page: Path, home: Path, data_dir: Path) -> str:
+    """What a page shows to whoever follows it in one shell."""
+    try:
+        finished = subprocess.run(
+            ["bash", "-c", as_script(page)],
+            cwd=home,
+            env=_environment(home, data_dir),
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+    finally:
+        if _running_on(data_dir):  # it stopped half-way
+            subprocess.run(["inservice", "down"], env=_environment(home, data_dir), check=False)
     said = f"{finished.stdout}\n{finished.stderr}"
-    if finished.returncode:
-        subprocess.run(["inservice", "down"], env=_environment(tmp_path / "data"), check=False)
     assert finished.returncode == 0, said
-    assert "model.tar.gz would work" in said
-    assert "[0]" in said
-    assert "Update succeeded." in said
-    assert "exit code 3" in said
-    assert 'alarm "digits-3-errors" is in ALARM' in said
-    assert "Stopped the server" in said
+    return said
 
 
-def _environment(data_dir: Path) -> dict[str, str]:
+def _running_on(data_dir: Path) -> list[int]:
+    pid = supervisor_pid(data_dir)
+    return [] if pid is None else [pid]
+
+
+def _environment(home: Path, data_dir: Path) -> dict[str, str]:
     """A user's shell in the venv that runs the tests, with nothing of AWS's or ours in it."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "INSERVICE_"))}
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{clean['PATH']}"
     return {
         **clean,
-        "PATH": programs,
-        "HOME": str(data_dir.parent),
+        "PATH": _PROGRAMS,
+        "HOME": str(home),
+        "AWS_EC2_METADATA_DISABLED": "true",
         "INSERVICE_DATA_DIR": str(data_dir),
         "INSERVICE_PORT": "0",
     }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_what_is_not_run_says_why(page: Path) -> None:
+    """Commands are run, and so is every file that a page has one write."""
+    shell = "\n".join(block.text for block in blocks(page) if block.language == "bash")
+    for block in blocks(page):
+        assert block.language not in ("", "sh", "shell", "console"), f"{block}: bash, or text"
+        if block.language == "python" and block.runs:
+            name = written_by(block)
+            assert name, f"{block}: neither a file nor a reason why it is not run"
+            used = name.removesuffix(".py") in shell or name in ("conftest.py", "test_hosting.py")
+            assert used, f"{block}: {name} is never used"
+
+
+def test_names_of_pages_do_not_collide() -> None:
+    """Who follows one page after another in one server meets no name that is taken."""
+    made: dict[str, set[str]] = {}
+    for page in RUNNING:
+        text = "\n".join(block.text for block in blocks(page) if block.runs)
+        names = re.findall(r"(?:ModelName|EndpointConfigName|EndpointName)=\"([\w-]+)\"", text)
+        names += re.findall(r"inservice (?:model|config|endpoint) create ([\w-]+)", text)
+        made[name_of(page)] = set(names)
+    for page, names in made.items():
+        for other, theirs in made.items():
+            if page < other and not _goes_on(page) and not _goes_on(other):
+                assert not names & theirs, f"{page} and {other}"
+
+
+def _goes_on(page: str) -> bool:
+    """Whether a page works on what another one has made."""
+    return "<!-- goes on after: " in (ROOT / page).read_text(encoding="utf-8")
 
 
 REFUSED: Mapping[tuple[str, str, str], dict[str, Any]] = {

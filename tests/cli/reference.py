@@ -44,7 +44,7 @@ colours (none with `NO_COLOR`), the live picture, and the next step, `→ inserv
 ## InService's own commands
 """
 
-NOUNS = ("endpoint", "config", "model")
+NOUNS = ("endpoint", "config", "model", "key")
 """Commands that have verbs."""
 
 EXIT_CODES = """\

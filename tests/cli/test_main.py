@@ -15,7 +15,7 @@ import pytest
 
 import inservice as package
 from inservice import config
-from inservice.cli import down
+from inservice.cli import demo, down
 from inservice.cli import server as server_of
 from inservice.cli.main import COMMANDS, SERVICES
 from inservice.supervision import replacing
@@ -147,3 +147,18 @@ def test_a_stop_is_waited_for_as_long_as_the_server_itself_may_take(
     settings.settings_file.write_text(json.dumps(config.to_document(started_with)))
     assert server_of.drain_seconds(settings) == 300.0
     assert down.STAGE_SECONDS >= replacing.LAST_WORDS_SECONDS
+
+
+def test_the_demo_names_a_program_that_this_shell_can_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After `make demo` the environment that it made is not on the PATH."""
+    beside = Path(sys.executable).with_name("inservice")
+    assert beside.exists(), "the tests run in an environment that has InService installed"
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.chdir(beside.parent.parent)
+    assert demo.this_program() == "bin/inservice"
+    monkeypatch.chdir(tmp_path)
+    assert demo.this_program() == str(beside)
+    monkeypatch.setenv("PATH", f"{beside.parent}:/usr/bin:/bin")
+    assert demo.this_program() == "inservice"

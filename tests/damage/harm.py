@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inservice.alarms.history import HistoryItem
-from inservice.controller.keys import ensure_root_key
 from inservice.errors import AwsError
 from inservice.hosting.arn import ResourceArn, ResourceKind
 from inservice.metrics import opening
@@ -28,6 +27,7 @@ from inservice.metrics.database import open_metrics
 from inservice.metrics.datapoints import Sample
 from inservice.metrics.names import Metric
 from inservice.metrics.recorder import Recorder
+from inservice.operations.access_keys import ensure_root_key
 from inservice.store.base import AlarmQuery, ListQuery, Reading, Store, StoreRefused
 from inservice.store.database import open_store
 from tests.contracts.store_records import (

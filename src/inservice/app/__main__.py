@@ -27,13 +27,12 @@ import uvloop
 
 from inservice import config
 from inservice.app.control import Control, process_runtime
+from inservice.app.whereabouts import Whereabouts
 from inservice.config import Settings
-from inservice.controller.keys import ensure_root_key
 from inservice.metrics.base import MetricsRefused
 from inservice.store.base import Store, StoreInUse, StoreRefused
 from inservice.store.database import open_store
 from inservice.supervision.children import RECORDS_REFUSED
-from inservice.supervision.files import write_private
 from inservice.supervision.process import TELLING_SIGNALS
 from inservice.transport.heartbeat import Heartbeat
 from inservice.transport.server import serve
@@ -95,10 +94,11 @@ async def run(settings: Settings, listening: socket.socket, heartbeat: Heartbeat
     while True:
         store = await open_when_free(settings)
         try:
-            control = await _begin(settings, store)
+            whereabouts = Whereabouts(store, settings)
+            control = await _begin(settings, store, whereabouts)
             # Only now: a SIGTERM before it could not have stopped what is not known yet.
             told = told or Told(parent)
-            await _serve(settings, control, listening, heartbeat, told)
+            await _serve(whereabouts, control, listening, heartbeat, told)
         finally:
             store.close()
         if told.to_stop.is_set() or not told.to_step_aside.is_set():
@@ -111,16 +111,16 @@ async def run(settings: Settings, listening: socket.socket, heartbeat: Heartbeat
         log.info("going on: the newer control did not serve")
 
 
-async def _begin(settings: Settings, store: Store) -> Control:
+async def _begin(settings: Settings, store: Store, whereabouts: Whereabouts) -> Control:
     """Control, with everything that runs found."""
-    write_credentials(store, settings)
+    whereabouts.tell_the_key()
     control = Control(settings, store)
     await control.start()
     return control
 
 
 async def _serve(
-    settings: Settings,
+    whereabouts: Whereabouts,
     control: Control,
     listening: socket.socket,
     heartbeat: Heartbeat,
@@ -128,12 +128,17 @@ async def _serve(
 ) -> None:
     """Answer requests until there is a reason not to."""
     server = await serve(control.answer(), sockets=[listening.dup()])
-    say_where(settings)
+    whereabouts.say_where()
+    control.on_commit(whereabouts.heed)
     heartbeat.up()
-    watching = asyncio.create_task(control.watch())
+    watching = [
+        asyncio.create_task(control.watch()),
+        asyncio.create_task(whereabouts.keep_true()),
+    ]
     await told.one_of(told.to_stop, told.to_step_aside)
-    watching.cancel()
-    await asyncio.gather(watching, return_exceptions=True)
+    for task in watching:
+        task.cancel()
+    await asyncio.gather(*watching, return_exceptions=True)
     await server.drain(deadline_seconds=5.0)
     await control.stop(instances_too=told.to_stop.is_set())
 
@@ -152,27 +157,6 @@ async def open_when_free(settings: Settings) -> Store:
             if time.monotonic() > deadline:
                 raise
         await asyncio.sleep(0.05)
-
-
-def write_credentials(store: Store, settings: Settings) -> None:
-    """Write the root access key down, mode 0600, for people and for `inservice env`. The store is
-    the authority; the file can be lost."""
-    key = ensure_root_key(store, settings.account_id)
-    document = {"access_key_id": key.id, "secret_access_key": key.secret}
-    write_private(settings.credentials_file, document)
-
-
-def say_where(settings: Settings) -> None:
-    """Write down where the server answers: from now on it does."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    endpoint = {
-        "pid": os.getppid(),
-        "url": f"http://{host}:{settings.port}",
-        "region": settings.region,
-        "account_id": settings.account_id,
-    }
-    write_private(settings.endpoint_file, endpoint)
-    log.info("serving", **endpoint)
 
 
 def main(argv: list[str] | None = None) -> int:

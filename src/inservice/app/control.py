@@ -159,8 +159,7 @@ class Control:
         self._tables.adopt()
         self._keys.read()
         await self._instances.adopt()
-        loop = asyncio.get_running_loop()
-        self._store.on_commit(lambda commit: _later(loop, self._heed, commit))
+        self.on_commit(self._heed)
         generations = self._generations()
         with self._store.reading() as reading:
             told = reading.set_aside()
@@ -172,6 +171,11 @@ class Control:
             self._actor.forget(key)
         self._outcomes.recover()
         self._reconciler.wake_each(generations)
+
+    def on_commit(self, listener: Callable[[Commit], None]) -> None:
+        """Have `listener` called in the loop after each commit, in the order of the commits."""
+        loop = asyncio.get_running_loop()
+        self._store.on_commit(lambda commit: _later(loop, listener, commit))
 
     def answer(self) -> Answer:
         """What answers requests: AWS's APIs, InService's own, and Prometheus."""

@@ -86,7 +86,8 @@ def _show(story: Story, place: Path, data_dir: Path) -> int:
     stopped = _stop(story, server)
     if failure or not stopped:
         return 1
-    story.good('It works. Next: inservice up, then eval "$(inservice env)", and deploy your own.')
+    program = this_program()
+    story.good(f'It works. Next: {program} up, then eval "$({program} env)", and deploy your own.')
     return 0
 
 
@@ -149,6 +150,17 @@ def _stop(story: Story, server: DemoServer) -> bool:
             gone = f"all {started} processes are gone" if started else "nothing was running"
             step.tell(f"inservice down: {gone}", timed=True)
         return not left
+
+
+def this_program() -> str:
+    """How this shell can call InService: after `make demo` its environment is not on the PATH."""
+    if shutil.which("inservice"):
+        return "inservice"
+    beside = Path(sys.executable).with_name("inservice")
+    if not beside.exists():
+        return f"{sys.executable} -m inservice.cli.main"
+    here = Path.cwd()
+    return str(beside.relative_to(here) if beside.is_relative_to(here) else beside)
 
 
 class _Wrong(Exception):

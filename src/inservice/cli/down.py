@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 
-from inservice.cli import server
+from inservice.cli import purge, server
 from inservice.config import Settings
 
 STAGES = 3
@@ -19,9 +19,23 @@ STAGE_SECONDS = 10.0
 
 
 def run(argv: list[str]) -> int:
-    """0 when nothing runs any more; 1 when it would not stop."""
+    """0 when nothing runs any more; 1 when it would not stop, or a purge was refused."""
     parser = server.arguments("down", "Stop the server; its records stay for the next `up`.")
-    settings = server.settings_of(parser.parse_args(argv))
+    parser.add_argument(
+        "--purge", action="store_true", help="then remove the data directory and all that is in it"
+    )
+    parser.add_argument("--yes", action="store_true", help="purge without asking")
+    options = parser.parse_args(argv)
+    if options.yes and not options.purge:
+        parser.error("--yes is for --purge; nothing else is asked")
+    settings = server.settings_of(options)
+    if options.purge and not purge.is_agreed(settings, asking=not options.yes):
+        return 1
+    code = _stop(settings)
+    return purge.remove(settings) if options.purge and code == 0 else code
+
+
+def _stop(settings: Settings) -> int:
     pid = server.supervisor_pid(settings.data_dir)
     if pid is None:
         return _stop_what_is_left(settings)

@@ -45,11 +45,12 @@ COMMANDS: Final[dict[str, Command]] = {
     "backup": Command("inservice.cli.backup", "Write everything that matters to one file."),
     "restore": Command("inservice.cli.restore", "Make a data directory of a backup."),
     "recover": Command("inservice.cli.recover", "What to do where the records are refused."),
-    "env": Command("inservice.cli.env", "Print the exports that make boto3 and aws talk to it."),
+    "env": Command("inservice.cli.env", "Print what points boto3 and aws at it."),
     "demo": Command("inservice.cli.demo", "Train a model, deploy it, invoke it, clean up."),
     "endpoint": Command("inservice.cli.endpoint", "Create, update, watch and invoke endpoints."),
     "config": Command("inservice.cli.config", "Create, list, show and delete endpoint configs."),
     "model": Command("inservice.cli.model", "Create, list, show, delete and look into models."),
+    "key": Command("inservice.cli.key", "Replace the root access key."),
     "completion": Command("inservice.cli.completion", "Print a completion script for a shell."),
     "version": Command("inservice.cli.version", "Print the version."),
 }

@@ -26,6 +26,7 @@ class Running(Target):
 
     pid: int  # of the supervisor
     account_id: str
+    host: str = ""  # what it listens on; empty: as in the URL
 
 
 def arguments(command: str, summary: str) -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ import threading
 
 from inservice import config
 from inservice.cli import server
+from inservice.cli.addresses import url_from_elsewhere
 from inservice.cli.server import Running
 from inservice.config import BadSetting, Settings
 
@@ -141,9 +142,11 @@ def _await_endpoints(running: Running, patience: float | None) -> int:
 
 def _introduce(settings: Settings, running: Running, how_to_stop: str) -> None:
     option = "" if settings.data_dir == config.default_data_dir() else _option(settings)
+    away = url_from_elsewhere(running.url, running.host)
+    elsewhere = "" if away == running.url else f"From other machines: {away}\n"
     sys.stdout.write(
         f"InService answers at {running.url} (account {running.account_id}, pid {running.pid}).\n"
-        f"Records: {settings.data_dir}\n"
+        f"{elsewhere}Records: {settings.data_dir}\n"
         f'Point boto3 and the AWS CLI at it:  eval "$(inservice env{option})"\n'
         f"{how_to_stop}\n"
     )

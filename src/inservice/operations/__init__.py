@@ -1,6 +1,7 @@
 """One typed function for each AWS operation. Importing the package fills the registry."""
 
 from inservice.operations import (
+    access_keys,
     cloudwatch_alarms,
     cloudwatch_dashboards,
     cloudwatch_describe,
@@ -19,6 +20,7 @@ from inservice.operations import (
 )
 
 __all__ = [
+    "access_keys",
     "cloudwatch_alarms",
     "cloudwatch_dashboards",
     "cloudwatch_describe",

@@ -1,0 +1,91 @@
+"""The two files by which people and the command line find a running server, kept true.
+
+`endpoint.json` says where it answers, `credentials.json` with which key. They are copies: the
+settings and the store are what counts. So they are compared with those twice a second and written
+anew when somebody removed or changed them, and at once when the root key was replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from inservice.config import Settings
+from inservice.errors import AwsError
+from inservice.operations.access_keys import ensure_root_key
+from inservice.store.base import Commit, Store, StoreRefused
+from inservice.supervision import files
+from inservice.threads import Threads
+
+log = structlog.get_logger()
+
+LOOK_SECONDS = 0.5
+
+
+class Whereabouts:
+    """The files of one server. Makes the root access key at the very first start."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+        self._key = ensure_root_key(store, settings.account_id)
+        self._key_changed = asyncio.Event()
+        self._threads = Threads("whereabouts")
+        self._endpoint = {
+            "pid": os.getppid(),  # of the supervisor, now: an orphan has another
+            "url": f"http://{for_this_host(settings.host)}:{settings.port}",
+            "host": settings.host,
+            "region": settings.region,
+            "account_id": settings.account_id,
+        }
+
+    def tell_the_key(self) -> None:
+        """Write the root access key down, for people and for `inservice env`."""
+        document = {"access_key_id": self._key.id, "secret_access_key": self._key.secret}
+        _keep(self._settings.credentials_file, document)
+
+    def say_where(self) -> None:
+        """Write down where the server answers: from now on it does."""
+        _keep(self._settings.endpoint_file, self._endpoint)
+        log.info("serving", **self._endpoint)
+
+    def heed(self, commit: Commit) -> None:
+        """Something was committed."""
+        if commit.access_keys:
+            self._key_changed.set()
+
+    async def keep_true(self) -> None:
+        """Write anew what is gone or wrong, until cancelled."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._key_changed.wait(), LOOK_SECONDS)
+            # A full disk, or a store out of reach: it is tried again.
+            with contextlib.suppress(OSError, AwsError, StoreRefused):
+                await self._threads.run(self._write_what_is_wrong)
+
+    def _write_what_is_wrong(self) -> None:
+        if self._key_changed.is_set():
+            self._key_changed.clear()  # before it is read: what changes meanwhile is read again
+            self._key = ensure_root_key(self._store, self._settings.account_id)
+        self.tell_the_key()
+        _keep(self._settings.endpoint_file, self._endpoint)
+
+
+def _keep(path: Path, document: object) -> None:
+    """Write the file unless it says so already, for us alone."""
+    with contextlib.suppress(FileNotFoundError):
+        said = path.read_bytes() == msgspec.json.encode(document)
+        if said and path.stat().st_mode & 0o077 == 0:
+            return
+    files.write_private(path, document)
+
+
+def for_this_host(host: str) -> str:
+    """Where those on this host find a server that listens there, as URLs have it."""
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - no bind
+    return f"[{address}]" if ":" in address else address
