@@ -1,5 +1,5 @@
 # The two commands of the README are `make demo` and `make test`; both set up all they need.
-.PHONY: demo test test-compiled check run wheel soak damage golden docs clean
+.PHONY: demo test test-all test-compiled check run wheel soak damage golden docs clean
 PYTHON ?= python3
 VENV := .venv
 COMPILED := .venv-compiled
@@ -9,7 +9,11 @@ demo: $(VENV)/.runs
 	$(BIN)/inservice demo
 
 test: $(VENV)/.tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not long"
+
+# What takes long beside it: every page of the docs as it stands, twice, and restarts under load.
+test-all: test
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m long
 
 check: $(VENV)/.tests
 	$(BIN)/ruff format --check src tests benchmarks

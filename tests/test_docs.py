@@ -250,6 +250,7 @@ SAYS = {
 """What pages promise that one sees."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", RUNNING, ids=name_of)
 def test_a_page_works_as_written_and_once_more(page: Path, tmp_path: Path) -> None:
     if page.name == "behind-a-proxy.md" and not shutil.which("nginx", path=_PROGRAMS):

@@ -25,11 +25,14 @@ import psutil
 import pytest
 
 import inservice
+from inservice.config import load
 from inservice.store.tables import REVISION
 from tests.acceptance.clients import Crowd
 from tests.acceptance.server import Server, archive, run_cli, variant, wait_until
 
 Echo = Callable[[str], str]
+
+pytestmark = pytest.mark.long
 
 COMMAND = [sys.executable, "-m", "inservice.cli.main"]
 
@@ -97,7 +100,8 @@ class Installed:
 
     def told(self) -> dict[str, int]:
         """Who runs, by what the supervisor tells."""
-        document = json.loads((self.server.data_dir / "run" / "processes.json").read_bytes())
+        run_dir = load(data_dir=self.server.data_dir).run_dir  # elsewhere where a path is long
+        document = json.loads((run_dir / "processes.json").read_bytes())
         children = {child["name"]: child["pid"] for child in document["children"]}
         return {"supervisor": document["pid"], **children}
 
