@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -218,7 +219,9 @@ def test_a_reload_returns_when_the_old_workers_are_gone(
     url = archive(tmp_path / "sleeper.tar.gz", {"code/inference.py": SLEEPER})
     name = installed.serve(url)
     before = installed.told()
-    asleep, answers = tmp_path / "asleep", []
+    place = Path(tempfile.mkdtemp(prefix="is-"))
+    place.chmod(0o777)  # for the model, who is another user
+    asleep, answers = place / "asleep", []
     client = threading.Thread(
         target=lambda: answers.append(installed.server.invoke(name, str(asleep)))
     )

@@ -9,7 +9,9 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -44,7 +46,8 @@ def silent_store() -> Iterator[str]:
 def _s3(url: str) -> Callable[[], Any]:
     config = Config(read_timeout=5, retries={"total_max_attempts": 1}, max_pool_connections=64)
     keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret"}
-    return lambda: boto3.client("s3", endpoint_url=url, region_name=REGION, config=config, **keys)
+    client = partial(boto3.client, "s3", endpoint_url=url, region_name=REGION, config=config)
+    return lambda: SimpleNamespace(client=client(**keys), name=url, key_id="key", passed_over="")
 
 
 def _endpoint(number: int, *, artifact: bool = True) -> tuple[Endpoint, Fleet]:
