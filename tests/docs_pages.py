@@ -24,21 +24,21 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import inservice
 from inservice import config
-from inservice.alarms import configuration
 from inservice.api import models
 from inservice.api.application import SERVICES
 from inservice.artifacts.limits import GIB, MIB, Limits
 from inservice.aws.service_model import Service, Shape
 from inservice.cli import main as cli
 from inservice.cli.aws import served
+from inservice.cloudwatch.alarms import configuration
 from inservice.errors import AwsError, ValidationError
 from inservice.gateway.requests import FIELDS, model_request, read_target
 from inservice.hosting.fields import SHAPES, Field, Standing
-from inservice.metrics.base import TIERS
-from inservice.metrics.happenings import Happenings
-from inservice.metrics.names import METRICS, ZEROES
-from inservice.metrics.prometheus import Scrape, Totals, render
 from inservice.operations import registry
+from inservice.telemetry.base import TIERS
+from inservice.telemetry.happenings import Happenings
+from inservice.telemetry.names import METRICS, ZEROES
+from inservice.telemetry.prometheus import Scrape, Totals, render
 from inservice.transport.messages import Request
 
 ROOT = Path(__file__).parents[1]

@@ -27,8 +27,8 @@ from inservice.cli.aws.globals import GLOBAL_OPTIONS
 from inservice.cli.main import COMMANDS, SERVICES
 from inservice.cli.server import supervisor_pid
 from inservice.hosting.fields import SHAPES, Standing
-from inservice.metrics.names import METRICS
 from inservice.operations import registry
+from inservice.telemetry.names import METRICS
 from tests.acceptance.server import Server
 from tests.cli.reference import NOUNS, verbs_of
 from tests.docs_blocks import Block, as_script, blocks, commands, written_by

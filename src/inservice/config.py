@@ -26,7 +26,7 @@ UNIX_PATH_BYTES_MAX = 107
 """`sun_path` of Linux less its terminating NUL."""
 
 LONGEST_SOCKET_NAME = "instances/0123456789abcdef0123.sock"
-"""As `runtimes.records` names the socket of an instance."""
+"""As `runtimes.process.records` names the socket of an instance."""
 
 
 class BadSetting(Exception):

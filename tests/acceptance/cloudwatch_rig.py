@@ -17,18 +17,18 @@ from botocore.config import Config
 import inservice.operations  # noqa: F401 - fills the registry
 from inservice.api.application import create_application
 from inservice.clock import SystemClock
-from inservice.controller.alarms import AlarmEvaluator
-from inservice.controller.posting import Poster
-from inservice.controller.receivers import Networks
-from inservice.controller.webhooks import Webhooks
+from inservice.controller.alarms.evaluating import AlarmEvaluator
+from inservice.controller.alarms.webhooks import Webhooks
+from inservice.controller.kit.posting import Poster
+from inservice.controller.kit.receivers import Networks
 from inservice.identity.principal import AccessKey, Account
-from inservice.logs.groups import LogGroups
-from inservice.metrics.database import open_metrics
-from inservice.metrics.happenings import Happenings
-from inservice.metrics.recorder import Recorder
+from inservice.instance_logs.groups import LogGroups
 from inservice.operations.live import InstanceSeen, ProcessSeen
 from inservice.store.base import Store
 from inservice.store.database import open_store
+from inservice.telemetry.database import open_metrics
+from inservice.telemetry.happenings import Happenings
+from inservice.telemetry.recorder import Recorder
 from inservice.threads import Threads
 from inservice.transport.server import serve
 

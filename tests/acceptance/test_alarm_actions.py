@@ -13,14 +13,14 @@ from typing import Any, cast
 import pytest
 import uvloop
 
-from inservice.alarms.alarm import AlarmState, StateValue
-from inservice.alarms.record import OWED_MAX, AlarmRecord, Owed, put
-from inservice.controller import posting
-from inservice.controller.alarm_actions import DROPPED
-from inservice.controller.alarms import AlarmEvaluator
+from inservice.cloudwatch.alarms.alarm import AlarmState, StateValue
+from inservice.cloudwatch.alarms.record import OWED_MAX, AlarmRecord, Owed, put
+from inservice.controller.alarms.actions import DROPPED
+from inservice.controller.alarms.evaluating import AlarmEvaluator
+from inservice.controller.kit import posting
 from inservice.errors import ServiceUnavailable
-from inservice.metrics.base import AlarmKey
 from inservice.store.base import Store
+from inservice.telemetry.base import AlarmKey
 from tests.acceptance.cloudwatch_rig import ACCOUNT, REGION, Rig, cloudwatch
 from tests.acceptance.receivers import Received, Receivers, receivers
 
@@ -185,7 +185,7 @@ def test_the_outcome_of_a_deleted_alarm_s_action_is_in_its_history(
 def test_an_outcome_that_could_not_be_written_is_not_posted_again(
     rig: Rig, there: Receivers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inservice.controller.alarm_actions.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("inservice.controller.alarms.actions.RETRY_SECONDS", 0.01)
     client = put_alarm(rig, AlarmActions=[there.url("200")])
     set_state(client, "ALARM")
     [delivery] = rig.evaluator.turn(time.time())

@@ -13,13 +13,13 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
-from inservice.controller.alarms import AlarmEvaluator
-from inservice.controller.posting import Poster
-from inservice.controller.receivers import Networks
-from inservice.controller.webhooks import Webhooks
+from inservice.controller.alarms.evaluating import AlarmEvaluator
+from inservice.controller.alarms.webhooks import Webhooks
+from inservice.controller.kit.posting import Poster
+from inservice.controller.kit.receivers import Networks
 from inservice.errors import ServiceUnavailable
-from inservice.metrics.happenings import Happenings
 from inservice.store.base import Store, Transaction
+from inservice.telemetry.happenings import Happenings
 from tests.acceptance.cloudwatch_rig import Rig, cloudwatch
 from tests.acceptance.receivers import Receivers, receivers
 
@@ -112,7 +112,7 @@ def test_an_alarm_follows_its_metric_and_tells_about_it(rig: Rig, there: Receive
 def test_a_receiver_that_fails_is_tried_again_and_then_given_up(
     rig: Rig, there: Receivers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inservice.controller.posting.FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("inservice.controller.kit.posting.FIRST_PAUSE_SECONDS", 0.001)
     client, now = rig.client(), minute()
     put_alarm(client, AlarmActions=[there.url("503")])
     put_errors(client, now + 1)

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from inservice.operations.log_groups import RETENTIONS
-from inservice.runtimes.records import quoted
+from inservice.operations.logs.groups import RETENTIONS
+from inservice.runtimes.process.records import quoted
 from tests.acceptance.cloudwatch_rig import ACCOUNT, KEY, REGION, Rig, cloudwatch
 from tests.acceptance.server import Server, wait_until
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from inservice.metrics import datapoints
+from inservice.telemetry import datapoints
 from tests.acceptance.cloudwatch_rig import Rig, cloudwatch
 
 

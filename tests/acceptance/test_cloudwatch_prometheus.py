@@ -17,8 +17,8 @@ import pytest
 from botocore.exceptions import BotoCoreError
 from prometheus_client.parser import text_string_to_metric_families
 
-from inservice.metrics.happenings import Happenings
-from inservice.metrics.prometheus import Scrape, Totals, render
+from inservice.telemetry.happenings import Happenings
+from inservice.telemetry.prometheus import Scrape, Totals, render
 from tests.acceptance.server import Server, archive, variant, wait_until
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from inservice.operations.access_keys import ensure_root_key
+from inservice.operations.own.access_keys import ensure_root_key
 from inservice.store.backup import DATABASE, KEY
 from inservice.store.base import ListQuery, Store
 from inservice.store.database import open_store

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from inservice.runtimes.base import Handle, LaunchSpec, Sight, WatchedRuntime
-from inservice.runtimes.process import ProcessRuntime
+from inservice.runtimes.process.runtime import ProcessRuntime
 from inservice.testing.runtime import FakeHost, FakeRuntime, Script
 
 PATIENCE_SECONDS = 20.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from inservice.deployment.begin import begin_create
+from inservice.deployment.calls.begin import begin_create
 from inservice.deployment.state import Decision, Phase
 from inservice.hosting.arn import ResourceArn, ResourceKind
 from inservice.hosting.endpoint_config import EndpointConfig

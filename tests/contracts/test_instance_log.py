@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inservice.runtimes import instance_log
-from inservice.runtimes.instance_log import Collector
-from inservice.runtimes.lines import LINE_BYTES_MAX, MARK_BYTES_MAX, LineCutter
-from inservice.runtimes.output import LossyOutput
+from inservice.instance_logs import writer
+from inservice.instance_logs.lines import LINE_BYTES_MAX, MARK_BYTES_MAX, LineCutter
+from inservice.instance_logs.writer import Collector
+from inservice.runtimes.process.output import LossyOutput
 
 LOST = 5_000_000
 CONFESSION = b"\n[inservice] dropped %d bytes of output\n" % LOST
@@ -44,7 +44,7 @@ class Pipe:
     def flood(self) -> int:
         """Use up what may be kept at once. Bytes said."""
         block = (b"x" * 1023 + b"\n") * (READ_BYTES // 1024)
-        count = instance_log.KEPT_BURST_BYTES // READ_BYTES + 8
+        count = writer.KEPT_BURST_BYTES // READ_BYTES + 8
         return sum(self.say(block) for _ in range(count))
 
     def ended(self) -> list[bytes]:
@@ -237,7 +237,7 @@ def test_of_a_progress_bar_the_last_state_is_kept_and_one_now_and_then(
     pipe.say(b"loading weights\n")
     for percent in range(100):
         pipe.say(b"\r%3d%%|" % percent + b"#" * percent)
-        now[0] += instance_log.PROGRESS_SECONDS / 50.5
+        now[0] += writer.PROGRESS_SECONDS / 50.5
     pipe.say(b"\r100%|done\nready\n")
     texts = pipe.ended()
     assert texts[0] == b"loading weights"
@@ -248,7 +248,7 @@ def test_of_a_progress_bar_the_last_state_is_kept_and_one_now_and_then(
 def test_a_progress_bar_that_hangs_shows_where(pipe: Pipe) -> None:
     for percent in (b"10", b"20"):
         pipe.say(b"\r%s%%" % percent)
-    assert instance_log.tail(pipe.log, 1) == ("10%",)
+    assert writer.tail(pipe.log, 1) == ("10%",)
     assert pipe.ended() == [b"10%", b"20%"]
 
 
@@ -273,7 +273,7 @@ def test_lines_that_end_as_on_windows_have_no_carriage_return(pipe: Pipe, split:
 )
 def test_what_is_shown_of_a_line_is_harmless(pipe: Pipe, written: bytes, shown: str) -> None:
     pipe.say(written + b"\n")
-    assert instance_log.tail(pipe.log, 1) == (shown,)
+    assert writer.tail(pipe.log, 1) == (shown,)
     assert pipe.ended() == [written], "and kept as it was written"
 
 

@@ -14,25 +14,25 @@ import msgspec
 import pytest
 from sqlalchemy import create_engine, make_url
 
-from inservice.alarms.errors import BadValue
-from inservice.alarms.history import HistoryItem
-from inservice.metrics import datapoints, opening, tables
-from inservice.metrics.aggregates import Aggregate
-from inservice.metrics.base import (
+from inservice.cloudwatch.alarms.errors import BadValue
+from inservice.cloudwatch.alarms.history import HistoryItem
+from inservice.cloudwatch.metrics.aggregates import Aggregate
+from inservice.cloudwatch.metrics.sketches import bin_of
+from inservice.cloudwatch.metrics.statistics import parse
+from inservice.telemetry import datapoints, opening, tables
+from inservice.telemetry.base import (
     DEPLOYMENTS_KEPT,
     AlarmKey,
     HistoryQuery,
     MetricsDamaged,
     MetricsRefused,
 )
-from inservice.metrics.database import MetricsDatabase, open_metrics
-from inservice.metrics.datapoints import Datapoints, Sample
-from inservice.metrics.names import Metric, VariantKey
-from inservice.metrics.recorder import Recorder
-from inservice.metrics.rows import GatewayRow
-from inservice.metrics.sketches import bin_of
-from inservice.metrics.statistics import parse
-from inservice.metrics.step_counts import StepCount
+from inservice.telemetry.database import MetricsDatabase, open_metrics
+from inservice.telemetry.datapoints import Datapoints, Sample
+from inservice.telemetry.names import Metric, VariantKey
+from inservice.telemetry.recorder import Recorder
+from inservice.telemetry.rows import GatewayRow
+from inservice.telemetry.step_counts import StepCount
 from inservice.transport.tables import InvocationRow
 from tests.contracts import postgresql
 

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from inservice.metrics.names import VariantKey
-from inservice.metrics.utilization import RunningInstance, Utilization
+from inservice.telemetry.names import VariantKey
+from inservice.telemetry.utilization import RunningInstance, Utilization
 
 VARIANT = VariantKey("000000000000", "us-east-1", "e", "AllTraffic", "c")
 BUSY = """

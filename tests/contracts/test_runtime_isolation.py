@@ -23,8 +23,8 @@ import msgspec
 import pytest
 from sklearn.dummy import DummyClassifier
 
-from inservice.runtimes import isolation, protocol, records
 from inservice.runtimes.base import Handle, InstanceState, LaunchFailed
+from inservice.runtimes.process import isolation, protocol, records
 from tests.contracts.runtime_stages import ProcessStage, process_stage, until
 from tests.modelserver.unix_http import call
 

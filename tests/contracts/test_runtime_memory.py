@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from inservice.runtimes import memory, records
 from inservice.runtimes.base import InstanceState, Sight
-from inservice.runtimes.memory import OomKills
+from inservice.runtimes.process import memory, records
+from inservice.runtimes.process.memory import OomKills
 from tests.contracts.runtime_stages import ProcessStage, process_stage, until
 
 LIMIT_BYTES = 192 * 1024 * 1024

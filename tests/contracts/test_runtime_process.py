@@ -23,10 +23,11 @@ import msgspec
 import psutil
 import pytest
 
-from inservice.runtimes import instance_log, protocol, records
+from inservice.instance_logs import writer
 from inservice.runtimes.base import Handle, ImageNotRunnable, InstanceState, LaunchFailed
 from inservice.runtimes.images import image_for
-from inservice.runtimes.process import ProcessRuntime
+from inservice.runtimes.process import protocol, records
+from inservice.runtimes.process.runtime import ProcessRuntime
 from tests.contracts.runtime_stages import PATIENCE_SECONDS, ProcessStage, process_stage, until
 from tests.modelserver.unix_http import call
 
@@ -528,7 +529,7 @@ def test_output_is_kept_line_by_line_with_its_time(stage: ProcessStage) -> None:
             "no end",
         ]
         assert all(began <= float(stamp) <= time.time() * 1000 for stamp in stamps)
-        shown = instance_log.tail(handle.log_path, 2)
+        shown = writer.tail(handle.log_path, 2)
         assert shown == ("f\ufffdur", "no end"), "shown without control characters"
         assert oct(handle.log_path.stat().st_mode)[-3:] == "600"
 
@@ -547,8 +548,8 @@ def test_a_flood_is_cut_counted_and_bounded_and_does_not_slow_the_model(
         assert handle.log_path is not None
         files = sorted(handle.log_path.parent.glob(f"{handle.log_path.name}*"))
         kept = sum(file.stat().st_size for file in files)
-        assert kept <= instance_log.FILE_BYTES_MAX * instance_log.FILES
-        assert kept <= instance_log.KEPT_BURST_BYTES * 1.1 + seconds * 2**20 + 2**20
+        assert kept <= writer.FILE_BYTES_MAX * writer.FILES
+        assert kept <= writer.KEPT_BURST_BYTES * 1.1 + seconds * 2**20 + 2**20
         dropped = [
             int(line.split(b"dropped ")[1].split()[0])
             for file in files

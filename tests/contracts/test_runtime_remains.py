@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from inservice.runtimes import records, remains
 from inservice.runtimes.base import Handle, InstanceState
+from inservice.runtimes.process import records, remains
 from tests.contracts.runtime_stages import PATIENCE_SECONDS, ProcessStage, process_stage, until
 
 STARTING, READY, _, GONE = InstanceState

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from inservice.runtimes.watch import Watch
-from inservice.runtimes.zygotes import Zygotes
+from inservice.runtimes.process.watch import Watch
+from inservice.runtimes.process.zygotes import Zygotes
 from tests.contracts.runtime_stages import PATIENCE_SECONDS
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Table
 
-from inservice.deployment.begin import begin_delete
+from inservice.deployment.calls.begin import begin_delete
 from inservice.deployment.set_aside import UNREADABLE, is_set_aside
 from inservice.errors import AwsError
 from inservice.hosting.arn import ResourceArn, ResourceKind
 from inservice.mark import Mark, Progress
-from inservice.operations.access_keys import ensure_root_key
+from inservice.operations.own.access_keys import ensure_root_key
 from inservice.seals import seals_of
 from inservice.store import tables
 from inservice.store.base import AlarmQuery, ListQuery, RecordDamaged, Store, StoreDamaged

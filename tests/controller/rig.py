@@ -18,13 +18,13 @@ from typing import Any
 
 from inservice.artifacts.store import ArtifactStore
 from inservice.clock import SystemClock
-from inservice.controller.act import Actor
+from inservice.controller.endpoints.act import Actor
+from inservice.controller.endpoints.instances import Instances
+from inservice.controller.endpoints.launches import Launches
+from inservice.controller.endpoints.observe import Observer
+from inservice.controller.endpoints.reconciler import Reconciler
 from inservice.controller.gateways import Gateways
-from inservice.controller.instances import Instances
-from inservice.controller.launches import Launches
-from inservice.controller.observe import Observer
-from inservice.controller.reconciler import Reconciler
-from inservice.controller.tables import Tables
+from inservice.controller.kit.tables import Tables
 from inservice.operations.registry import Call, find
 from inservice.routing import RoutingTable
 from inservice.store.base import EndpointRecord, Store

@@ -11,7 +11,8 @@ import pytest
 
 import inservice.operations  # noqa: F401 - fills the registry
 from inservice.clock import SystemClock
-from inservice.controller import act, crash, reconciler
+from inservice.controller.endpoints import act, reconciler
+from inservice.controller.kit import crash
 from inservice.testing.runtime import FakeHost, Script
 from tests.controller.rig import Controller, Crash, CrashAgainAndAgain, FakeWorker
 

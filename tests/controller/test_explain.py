@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inservice.controller.explain import (
+from inservice.controller.endpoints.explain import (
     BRIEF_CHARACTERS_MAX,
     REASON_CHARACTERS_MAX,
     briefly,

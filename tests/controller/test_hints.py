@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from inservice.controller import said
-from inservice.controller.explain import did_not_become_ready, died, waiting
-from inservice.controller.hints import SHAPES, hint
+from inservice.controller.endpoints import said
+from inservice.controller.endpoints.explain import did_not_become_ready, died, waiting
+from inservice.controller.endpoints.hints import SHAPES, hint
 from inservice.runtimes.base import InstanceState, LaunchSpec, Sight
 from tests.contracts.runtime_stages import ProcessStage, process_stage, until
 from tests.modelserver.unix_http import call

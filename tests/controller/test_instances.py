@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from inservice.clock import SystemClock
-from inservice.controller.instances import STEADY_LOOK_SECONDS, Instances
+from inservice.controller.endpoints.instances import STEADY_LOOK_SECONDS, Instances
 from inservice.runtimes.base import InstanceState, LaunchSpec
 from inservice.testing.runtime import FakeHost, FakeRuntime
 

@@ -20,9 +20,9 @@ from botocore.config import Config
 
 from inservice.artifacts.store import ArtifactStore
 from inservice.clock import SystemClock
-from inservice.controller.instances import Instances
-from inservice.controller.launches import Launches
-from inservice.controller.shortages import PAUSE_SECONDS_MAX, pause, shortage
+from inservice.controller.endpoints.instances import Instances
+from inservice.controller.endpoints.launches import Launches
+from inservice.controller.endpoints.shortages import PAUSE_SECONDS_MAX, pause, shortage
 from inservice.hosting.endpoint import Endpoint, EndpointStatus
 from inservice.hosting.endpoint_config import EndpointConfig
 from inservice.hosting.fleet import Fleet

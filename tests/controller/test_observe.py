@@ -10,9 +10,9 @@ from typing import Any
 
 import inservice.operations  # noqa: F401 - fills the registry
 from inservice.clock import SystemClock
-from inservice.controller.observe import Observer
-from inservice.deployment.describe import describe
+from inservice.controller.endpoints.observe import Observer
 from inservice.deployment.facts import Facts, FleetFacts
+from inservice.deployment.views.describe import describe
 from inservice.testing.runtime import FakeHost, Script
 from tests.controller.rig import Controller, FakeWorker
 

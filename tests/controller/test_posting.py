@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from inservice.clock import SystemClock
-from inservice.controller import posting
-from inservice.controller.posting import Poster
-from inservice.controller.receivers import Networks
+from inservice.controller.kit import posting
+from inservice.controller.kit.posting import Poster
+from inservice.controller.kit.receivers import Networks
 from tests.acceptance.receivers import Receivers, receivers
 
 BODY = b'{"text": "hello"}'

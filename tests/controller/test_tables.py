@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from inservice.clock import SystemClock
+from inservice.controller.endpoints.instances import Instances
+from inservice.controller.endpoints.launches import Launches
+from inservice.controller.endpoints.observe import Observer
 from inservice.controller.gateways import Gateways
-from inservice.controller.instances import Instances
-from inservice.controller.launches import Launches
-from inservice.controller.observe import Observer
-from inservice.controller.tables import Tables
+from inservice.controller.kit.tables import Tables
 from inservice.gateway.routes import Routes
 from inservice.routing import EndpointRoute, FleetRoute, InstanceRoute, KeyRoute
 from inservice.runtimes.base import LaunchSpec

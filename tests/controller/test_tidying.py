@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from inservice.controller.tidying import cut_log, forget_logs
+from inservice.controller.upkeep.tidying import cut_log, forget_logs
 
 NOW = 2_000_000_000.0
 

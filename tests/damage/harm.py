@@ -17,19 +17,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from inservice.alarms.history import HistoryItem
+from inservice.cloudwatch.alarms.history import HistoryItem
+from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.errors import AwsError
 from inservice.hosting.arn import ResourceArn, ResourceKind
-from inservice.metrics import opening
-from inservice.metrics.aggregates import Aggregate
-from inservice.metrics.base import AlarmKey, HistoryQuery, MetricsRefused
-from inservice.metrics.database import open_metrics
-from inservice.metrics.datapoints import Sample
-from inservice.metrics.names import Metric
-from inservice.metrics.recorder import Recorder
-from inservice.operations.access_keys import ensure_root_key
+from inservice.operations.own.access_keys import ensure_root_key
 from inservice.store.base import AlarmQuery, ListQuery, Reading, Store, StoreRefused
 from inservice.store.database import open_store
+from inservice.telemetry import opening
+from inservice.telemetry.base import AlarmKey, HistoryQuery, MetricsRefused
+from inservice.telemetry.database import open_metrics
+from inservice.telemetry.datapoints import Sample
+from inservice.telemetry.names import Metric
+from inservice.telemetry.recorder import Recorder
 from tests.contracts.store_records import (
     ACCOUNT,
     REGION,

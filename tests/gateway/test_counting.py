@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from inservice.gateway.counting import Counting, Tally
-from inservice.metrics.rows import GatewayRow, samples_of, step_counts_of
+from inservice.telemetry.rows import GatewayRow, samples_of, step_counts_of
 from tests.gateway.rig import fleet, table_of
 
 ROUTE = next(iter(table_of(fleet("f", "unix:/a", "unix:/b"), step="g-2/1").endpoints.values()))

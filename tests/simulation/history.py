@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from inservice.deployment import controls
 from inservice.deployment.actions import Route
 from inservice.deployment.advance import advance
-from inservice.deployment.begin import (
+from inservice.deployment.calls import controls
+from inservice.deployment.calls.begin import (
     begin_create,
     begin_delete,
     begin_update,

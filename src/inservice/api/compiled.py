@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from inservice.alarms.errors import BadValue, MissingValue
 from inservice.api.identify import Protocol, Target
 from inservice.aws import aws_json, aws_query, rpc_v2_cbor
 from inservice.aws.constraints import Violations, compile_check
 from inservice.aws.service_model import Service
 from inservice.aws.wire import Reply
+from inservice.cloudwatch.alarms.errors import BadValue, MissingValue
 from inservice.errors import (
     InvalidParameterException,
     NotImplementedYet,

@@ -29,11 +29,11 @@ from inservice import config
 from inservice.app.control import Control, process_runtime
 from inservice.app.whereabouts import Whereabouts
 from inservice.config import Settings
-from inservice.metrics.base import MetricsRefused
 from inservice.store.base import Store, StoreInUse, StoreRefused
 from inservice.store.database import open_store
 from inservice.supervision.children import RECORDS_REFUSED
 from inservice.supervision.process import TELLING_SIGNALS
+from inservice.telemetry.base import MetricsRefused
 from inservice.transport.heartbeat import Heartbeat
 from inservice.transport.server import serve
 

@@ -14,32 +14,32 @@ from inservice.artifacts.s3_client import OwnServer, Storage, s3_client
 from inservice.artifacts.store import ArtifactStore
 from inservice.clock import SystemClock
 from inservice.config import Settings
-from inservice.controller.act import Actor
-from inservice.controller.crash import CrashPoints
+from inservice.controller.endpoints.act import Actor
+from inservice.controller.endpoints.instances import Instances
+from inservice.controller.endpoints.launches import Launches
+from inservice.controller.endpoints.observe import Observer
+from inservice.controller.endpoints.outcomes import Outcomes
+from inservice.controller.endpoints.preparing import Preparing
+from inservice.controller.endpoints.reconciler import Reconciler
 from inservice.controller.gateways import Gateways
-from inservice.controller.happened import counted_endings, counted_restarts
-from inservice.controller.instances import Instances
 from inservice.controller.keys import Keys
-from inservice.controller.launches import Launches
-from inservice.controller.monitoring import Monitoring
-from inservice.controller.observe import Observer
-from inservice.controller.outcomes import Outcomes
-from inservice.controller.posting import Poster
-from inservice.controller.preparing import Preparing
-from inservice.controller.receivers import Networks
-from inservice.controller.reconciler import Reconciler
-from inservice.controller.scraping import Scraping, scrape_token
-from inservice.controller.tables import Tables
-from inservice.controller.tidying import Tidying
+from inservice.controller.kit.crash import CrashPoints
+from inservice.controller.kit.happened import counted_endings, counted_restarts
+from inservice.controller.kit.posting import Poster
+from inservice.controller.kit.receivers import Networks
+from inservice.controller.kit.tables import Tables
+from inservice.controller.upkeep.monitoring import Monitoring
+from inservice.controller.upkeep.scraping import Scraping, scrape_token
+from inservice.controller.upkeep.tidying import Tidying
 from inservice.deployment.state import Deployment
-from inservice.logs.groups import LogGroups
-from inservice.metrics.database import open_metrics
-from inservice.metrics.gpus import find_gpus
-from inservice.metrics.happenings import Happenings
-from inservice.metrics.recorder import Recorder
+from inservice.instance_logs.groups import LogGroups
 from inservice.routing import EndpointKey
-from inservice.runtimes.process import ProcessRuntime
+from inservice.runtimes.process.runtime import ProcessRuntime
 from inservice.store.base import Commit, Store
+from inservice.telemetry.database import open_metrics
+from inservice.telemetry.gpus import find_gpus
+from inservice.telemetry.happenings import Happenings
+from inservice.telemetry.recorder import Recorder
 from inservice.threads import Threads
 from inservice.transport.server import Answer
 

@@ -9,17 +9,17 @@ from pathlib import Path
 import msgspec
 
 from inservice.config import Settings
-from inservice.controller import explain
+from inservice.controller.endpoints import explain
+from inservice.controller.endpoints.instances import Instances, Watched, fleet_of
 from inservice.controller.gateways import Gateways
-from inservice.controller.instances import Instances, Watched, fleet_of
-from inservice.controller.tables import Tables
-from inservice.logs.groups import LogGroups
-from inservice.metrics.names import VariantKey
-from inservice.metrics.opening import were_set_aside
-from inservice.metrics.recorder import Recorder
-from inservice.metrics.utilization import RunningInstance
+from inservice.controller.kit.tables import Tables
+from inservice.instance_logs.groups import LogGroups
 from inservice.operations.live import InstanceSeen, ProcessSeen
 from inservice.runtimes.base import InstanceState, Sight
+from inservice.telemetry.names import VariantKey
+from inservice.telemetry.opening import were_set_aside
+from inservice.telemetry.recorder import Recorder
+from inservice.telemetry.utilization import RunningInstance
 
 
 @dataclass(frozen=True, slots=True)

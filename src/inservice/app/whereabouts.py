@@ -17,7 +17,7 @@ import structlog
 
 from inservice.config import Settings
 from inservice.errors import AwsError
-from inservice.operations.access_keys import ensure_root_key
+from inservice.operations.own.access_keys import ensure_root_key
 from inservice.store.base import Commit, Store, StoreRefused
 from inservice.supervision import files
 from inservice.threads import Threads

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from inservice.controller.tables import Tables
+from inservice.controller.kit.tables import Tables
 from inservice.identity.principal import AccessKey
 from inservice.routing import KeyRoute
 from inservice.store.base import Store

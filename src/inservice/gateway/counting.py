@@ -12,7 +12,7 @@ import math
 import time
 from collections import Counter, deque
 
-from inservice.metrics.sketches import bin_of
+from inservice.cloudwatch.metrics.sketches import bin_of
 from inservice.routing import EndpointRoute, FleetRoute
 from inservice.transport.tables import NO_VALUES, InvocationRow, Values, encode_counts
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from inservice.logs.groups import LogGroups
-from inservice.metrics.recorder import Recorder
+from inservice.instance_logs.groups import LogGroups
+from inservice.telemetry.recorder import Recorder
 
 
 @dataclass(frozen=True, slots=True)

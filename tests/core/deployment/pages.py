@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from tests.core.deployment.makers import fleet_of
 from tests.core.deployment.tables import table_of
 
-from inservice.deployment.picture import hold_seconds, peak_instances, steps
 from inservice.deployment.plan import (
     Change,
     Plan,
@@ -18,6 +17,7 @@ from inservice.deployment.plan import (
     way_back,
 )
 from inservice.deployment.policy import CapacitySize, CapacitySizeType
+from inservice.deployment.views.picture import hold_seconds, peak_instances, steps
 from inservice.hosting.endpoint import MOVES
 
 CHANGE = Change((fleet_of("old", 4),), (fleet_of("new", 4),))

@@ -26,18 +26,18 @@ from tests.core.deployment.makers import config_of, models_of
 from tests.core.deployment.tables import table_of
 from tests.simulation.world import NEVER, Nature, Worker, World
 
-from inservice.deployment import controls
 from inservice.deployment.actions import Action, Launch, Retire, Route
 from inservice.deployment.advance import advance
-from inservice.deployment.begin import (
+from inservice.deployment.calls import controls
+from inservice.deployment.calls.begin import (
     begin_create,
     begin_delete,
     begin_update,
     begin_update_weights_and_capacities,
 )
-from inservice.deployment.describe import describe
 from inservice.deployment.events import Event
 from inservice.deployment.state import Decision, Deployment
+from inservice.deployment.views.describe import describe
 from inservice.errors import ValidationException
 from inservice.hosting.endpoint import Endpoint, check_move
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from inservice.deployment.picture import steps
 from inservice.deployment.plan import Plan
+from inservice.deployment.views.picture import steps
 
 
 def table_of(plan: Plan, new: Iterable[str]) -> Iterator[str]:

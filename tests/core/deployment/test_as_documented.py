@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.core.deployment.makers import config_of, models_of
 
-from inservice.deployment.begin import (
+from inservice.deployment.calls.begin import (
     INSTANCES_MAX,
     begin_create,
     begin_delete,

@@ -8,11 +8,11 @@ from typing import Any
 
 from tests.core.deployment.stage import Stage
 
-from inservice.deployment.describe import describe
 from inservice.deployment.events import as_eventbridge, upper_snake
 from inservice.deployment.facts import Facts, FleetFacts
 from inservice.deployment.plan import Doing
 from inservice.deployment.state import Deployment, Phase
+from inservice.deployment.views.describe import describe
 from inservice.hosting.endpoint import FAILURE_REASON_LENGTH_MAX, Endpoint
 from inservice.store.records import Codec
 

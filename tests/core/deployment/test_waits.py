@@ -8,10 +8,10 @@ import pytest
 from tests.core.deployment.stage import Stage
 
 from inservice.deployment.advance import advance
-from inservice.deployment.describe import describe
 from inservice.deployment.facts import Facts, FleetFacts, Gone
 from inservice.deployment.state import Attempts, Phase
 from inservice.deployment.trouble import SERVED_SECONDS, START_ATTEMPTS, cannot_start, count_deaths
+from inservice.deployment.views.describe import describe
 from inservice.deployment.waits import TOLD_AFTER_SECONDS
 
 

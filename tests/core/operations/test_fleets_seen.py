@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from inservice.deployment.facts import FleetFacts
 from inservice.deployment.state import Attempts, Deployment, Kind, Phase
-from inservice.operations.fleets_seen import instances_of
 from inservice.operations.live import InstanceSeen
+from inservice.operations.own.fleets_seen import instances_of
 
 DEPLOYMENT = Deployment("a1-2", 2, Kind.UPDATE, "canary", Phase.UPDATING, (), 0.0, 0.0, 0.0)
 READY = InstanceSeen("a1-2-v/0", "a1-2-v", 70, "Ready", 5.0)

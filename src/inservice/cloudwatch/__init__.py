@@ -1,0 +1,1 @@
+"""CloudWatch's pure half: metrics, alarms and logs, as values and decisions."""

@@ -1,0 +1,1 @@
+"""CloudWatch metrics, the pure half: statistics, math, queries."""

@@ -1,0 +1,1 @@
+"""The room of alarms: evaluated on time, their actions run."""

@@ -1,0 +1,107 @@
+"""Look: everything that one turn is decided from, as it is now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from uuid import uuid4
+
+from inservice.controller.endpoints import explain, sightings
+from inservice.controller.endpoints.instances import Instances, ordinal_of
+from inservice.controller.endpoints.launches import Launches
+from inservice.controller.kit.tables import Tables
+from inservice.deployment.facts import Facts, FleetFacts, Gone
+from inservice.deployment.state import Deployment
+from inservice.hosting.endpoint import Endpoint
+from inservice.hosting.fleet import Fleet
+from inservice.routing import EndpointKey
+from inservice.runtimes.base import InstanceState
+
+Tripped = Callable[[str, str, Iterable[str]], Mapping[str, str]]
+"""(account, region, alarm names) → those that are not quiet, with what is wrong with them."""
+
+
+def key_of(endpoint: Endpoint) -> EndpointKey:
+    """How gateways and the store know an endpoint."""
+    return (endpoint.account, endpoint.region, endpoint.name)
+
+
+def fleets_of(endpoint: Endpoint, deployment: Deployment) -> dict[str, Fleet]:
+    """Every fleet that the endpoint has, had, or is to have, by id."""
+    return {f.id: f for f in (*endpoint.previous_fleets, *endpoint.fleets, *deployment.new)}
+
+
+class Observer:
+    """Sees for the reconciler."""
+
+    def __init__(
+        self, instances: Instances, launches: Launches, tables: Tables, tripped: Tripped
+    ) -> None:
+        self._instances = instances
+        self._launches = launches
+        self._tables = tables
+        self._tripped = tripped
+        self._watcher = uuid4().hex  # time counts between two looks of one control only
+
+    def facts(self, endpoint: Endpoint, deployment: Deployment, now: float) -> Facts:
+        """What is."""
+        key = key_of(endpoint)
+        known = fleets_of(endpoint, deployment)
+        own = self._instances.fleets_of(endpoint.generation)
+        routed = self._tables.routed(key)
+        fleets = {
+            fleet: self._fleet(fleet, known.get(fleet), routed, now) for fleet in own | known.keys()
+        }
+        return Facts(
+            fleets={fleet: facts for fleet, facts in fleets.items() if facts != FleetFacts()},
+            shares=self._shares(key),
+            tripped=self._tripped(endpoint.account, endpoint.region, deployment.alarms)
+            if deployment.alarms
+            else {},
+            watcher=self._watcher,
+        )
+
+    def _shares(self, key: EndpointKey) -> Mapping[str, int] | None:
+        if not self._tables.agreed(key):
+            return None
+        route = self._tables.current(key)
+        return {fleet.fleet: fleet.share for fleet in route.fleets} if route else {}
+
+    def _fleet(
+        self, fleet: str, known: Fleet | None, routed: frozenset[str], now: float
+    ) -> FleetFacts:
+        ready, draining = set(), set()
+        starting: dict[int, float] = dict.fromkeys(self._launches.under_way(fleet), 0.0)
+        unhealthy: dict[int, float] = {}
+        gone: dict[int, Gone] = {}
+        waits = self._launches.waits_for(fleet)
+        notes: dict[int, str] = dict.fromkeys(starting, waits) if waits else {}
+        late: dict[int, str] = {}
+        for watched in self._instances.of_fleet(fleet):
+            ordinal = ordinal_of(watched.handle.instance_id)
+            match watched.sight.state:
+                case _ if watched.retiring:
+                    draining.add(ordinal)
+                case InstanceState.READY:
+                    ready.add(ordinal)
+                case InstanceState.STARTING:
+                    starting[ordinal] = max(0.0, now - watched.handle.started_at)
+                    if note := explain.waiting(watched.sight):
+                        notes[ordinal] = note
+                    if reason := sightings.late(watched, known, now):
+                        late[ordinal] = reason
+                case InstanceState.UNHEALTHY:
+                    unhealthy[ordinal] = max(0.0, now - watched.since)
+                    notes[ordinal] = explain.ill(watched.sight)
+                case InstanceState.GONE if ordinal not in starting:
+                    gone[ordinal] = sightings.gone(watched, known, now)
+        return FleetFacts(
+            ready=frozenset(ready),
+            starting=starting,
+            unhealthy=unhealthy,
+            gone=gone,
+            draining=frozenset(draining),
+            routed=frozenset(ordinal_of(i) for i in routed if i.rpartition("/")[0] == fleet),
+            notes=notes,
+            late=late,
+            failure=self._launches.failure(fleet),
+        )

@@ -1,0 +1,127 @@
+"""What Prometheus is told, gathered at the moment it asks; and the token it asks with."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from inservice.clock import Clock
+from inservice.controller.alarms.evaluating import AlarmEvaluator
+from inservice.controller.endpoints.observe import fleets_of
+from inservice.routing import WHOLE, EndpointKey, EndpointRoute, RoutingTable
+from inservice.store.base import EndpointRecord, Store
+from inservice.telemetry.happenings import Happenings
+from inservice.telemetry.prometheus import EndpointSeen, FleetLabels, FleetSeen, Scrape, render
+from inservice.telemetry.recorder import Recorder
+
+InstanceStates = Callable[[], Sequence[tuple[str, str]]]
+"""(fleet, state) of every instance."""
+
+
+class Scraping:
+    """Renders the page."""
+
+    def __init__(
+        self,
+        store: Store,
+        recorder: Recorder,
+        happenings: Happenings,
+        clock: Clock,
+        alarms: AlarmEvaluator,
+        table: Callable[[], RoutingTable],
+        instances: InstanceStates,
+        workers: Callable[[], Collection[int]],
+    ) -> None:
+        """`workers` tells the process ids of the gateway workers that live, or of more."""
+        self._store = store
+        self._recorder = recorder
+        self._happenings = happenings
+        self._clock = clock
+        self._alarms = alarms
+        self._table = table
+        self._instances = instances
+        self._workers = workers
+
+    def page(self) -> bytes:
+        """The page as of now. Reads the store, so not for the event loop."""
+        routes = self._table().endpoints
+        instances = self._instances()
+        records = self._records()
+        scrape = Scrape(
+            endpoints=_endpoints(records, routes),
+            fleets=list(_fleets(records, routes, instances)),
+            alarms=[
+                (key.account, key.region, key.name, state.value)
+                for key, state in self._alarms.states()
+            ],
+            workers=frozenset(self._workers()),
+            set_aside=self._set_aside(),
+            at=self._clock.now(),
+        )
+        return render(self._recorder.totals, self._happenings, scrape)
+
+    def _set_aside(self) -> int:
+        with self._store.reading() as reading:
+            return len(reading.set_aside())
+
+    def _records(self) -> list[EndpointRecord]:
+        with self._store.reading() as reading:
+            records = [reading.find_endpoint(key) for key in reading.endpoint_keys()]
+        return [record for record in records if record is not None]
+
+
+def _endpoints(
+    records: Iterable[EndpointRecord], routes: Mapping[EndpointKey, EndpointRoute]
+) -> list[EndpointSeen]:
+    return [
+        EndpointSeen(
+            *record.key,
+            status=record.endpoint.status.value,
+            config=record.endpoint.config.name,
+            step=_row(routes[record.key].step) if record.key in routes else None,
+        )
+        for record in records
+    ]
+
+
+def _row(step: str) -> int | None:
+    """The row in "<deployment id>/<row>"."""
+    row = step.rpartition("/")[2]
+    return int(row) if row.isdecimal() else None
+
+
+def _fleets(
+    records: Iterable[EndpointRecord],
+    routes: Mapping[EndpointKey, EndpointRoute],
+    instances: Sequence[tuple[str, str]],
+) -> Iterator[FleetSeen]:
+    """Every fleet that has traffic, instances, or a part in what the deployment leads to."""
+    states: dict[str, Counter[str]] = defaultdict(Counter)
+    for of, state in instances:
+        states[of][state] += 1
+    for record in records:
+        route = routes.get(record.key)
+        current = {fleet.fleet: fleet.share for fleet in route.fleets} if route else {}
+        desired = record.deployment.plan[-1].shares
+        for name, fleet in fleets_of(record.endpoint, record.deployment).items():
+            if name in current or name in desired or name in states:
+                yield FleetSeen(
+                    FleetLabels(*record.key, fleet.variant.name, fleet.config_name, name),
+                    share=current[name] / WHOLE if name in current else None,
+                    desired=desired[name] / WHOLE if name in desired else None,
+                    instances=states[name],
+                )
+
+
+def scrape_token(path: Path) -> str:
+    """The token in the file, which is made, mode 0600, when there is none."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(descriptor, "w") as file:
+        file.write(token := secrets.token_urlsafe(32))
+    return token

@@ -1,0 +1,113 @@
+"""What nobody needs any more is let go: artifacts, reports of deployments, old logs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import structlog
+
+from inservice.artifacts.store import ArtifactStore
+from inservice.clock import Clock
+from inservice.controller.endpoints.launches import pins_of
+from inservice.hosting.fleet import Fleet
+from inservice.store.base import EndpointRecord, Store
+from inservice.telemetry.recorder import Recorder
+from inservice.threads import Threads
+
+TIDY_SECONDS = 300.0
+
+LOG_SECONDS = 14 * 86_400
+"""How long the log of an instance that is gone stays. Each is at most 32 MiB (see
+`instance_logs.writer`), and an endpoint that is updated daily leaves one per instance a day."""
+
+SERVER_LOG_BYTES_MAX = 32 * 1024 * 1024
+"""A quiet server writes a line per change of an instance; this is months of them."""
+
+log = structlog.get_logger()
+
+
+class Tidying:
+    """Takes a turn every few minutes."""
+
+    def __init__(
+        self,
+        store: Store,
+        artifacts: ArtifactStore,
+        metrics: Recorder,
+        clock: Clock,
+        *,
+        log_dir: Path,
+        logs_in_use: Callable[[], Iterable[Path]],
+    ) -> None:
+        """`log_dir` holds `server.log` and, in `endpoints/`, what instances wrote; `logs_in_use`
+        are the files of instances on record, and is asked in the event loop."""
+        self._store = store
+        self._artifacts = artifacts
+        self._metrics = metrics
+        self._clock = clock
+        self._log_dir = log_dir
+        self._logs_in_use = logs_in_use
+        self._threads = Threads("tidying")
+
+    async def run(self) -> None:
+        """Tidy until cancelled. A turn that fails is logged, and the next one is taken."""
+        while True:
+            await self._clock.sleep(TIDY_SECONDS)
+            try:
+                in_use = frozenset(self._logs_in_use())
+                await self._threads.run(self.turn, self._clock.now(), in_use)
+            except Exception:
+                log.exception("not tidied")
+
+    def turn(self, now: float, logs_in_use: frozenset[Path]) -> None:
+        """Let go of everything that is due."""
+        # First which reports there are, then which endpoints: none of a newer one is forgotten.
+        counted = self._metrics.counted_generations()
+        records = self._records()
+        self._metrics.forget_step_counts(counted - {r.endpoint.generation for r in records})
+        self._artifacts.release({pin for fleet in _fleets(records) for pin in pins_of(fleet)})
+        with self._store.transaction() as tx:
+            tx.client_logs.expire(round(now * 1_000))
+        forget_logs(self._log_dir / "endpoints", now - LOG_SECONDS, logs_in_use)
+        cut_log(self._log_dir / "server.log", SERVER_LOG_BYTES_MAX)
+
+    def _records(self) -> list[EndpointRecord]:
+        with self._store.reading() as reading:
+            found = [reading.find_endpoint(key) for key in reading.endpoint_keys()]
+        return [record for record in found if record is not None]
+
+
+def forget_logs(directory: Path, before: float, in_use: frozenset[Path]) -> None:
+    """Remove logs last written before an instant, and the directories that are empty then."""
+    for place, _, names in os.walk(directory, topdown=False):
+        for path in map(Path(place).joinpath, names):
+            with contextlib.suppress(FileNotFoundError):
+                if path not in in_use and path.stat().st_mtime < before:
+                    path.unlink()
+        if Path(place) != directory:
+            with contextlib.suppress(OSError):  # not empty: somebody still writes here
+                Path(place).rmdir()
+
+
+def cut_log(path: Path, bytes_max: int) -> None:
+    """Begin a log anew that has grown too long, keeping what it was as `<name>.1`.
+
+    Its writers hold it open for appending, so it is copied and emptied, not renamed; a line that is
+    written in between is lost.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_size > bytes_max:
+            shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+            os.truncate(path, 0)
+
+
+def _fleets(records: Iterable[EndpointRecord]) -> Iterator[Fleet]:
+    """Every fleet that may still be launched, by the deployment or by undoing it."""
+    for record in records:
+        yield from record.endpoint.fleets
+        yield from record.endpoint.previous_fleets
+        yield from record.deployment.new

@@ -1,0 +1,1 @@
+"""What a call on an endpoint begins."""

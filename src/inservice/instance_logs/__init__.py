@@ -1,0 +1,1 @@
+"""The logs of instances: one writer and one reader of their layout."""

@@ -1,0 +1,1 @@
+"""InService's own operations, beside AWS's."""

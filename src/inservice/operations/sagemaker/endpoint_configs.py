@@ -1,0 +1,123 @@
+"""CreateEndpointConfig, DescribeEndpointConfig, ListEndpointConfigs, DeleteEndpointConfig."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from inservice.hosting.arn import ResourceArn, ResourceKind
+from inservice.hosting.endpoint_config import EndpointConfig
+from inservice.hosting.tags import with_tags
+from inservice.operations.registry import Call, Document, given, operation
+from inservice.operations.sagemaker.listing import PAGE_SIZE, Listing
+
+if TYPE_CHECKING:
+    from types_boto3_sagemaker.literals import EndpointConfigSortKeyType, OrderKeyType
+    from types_boto3_sagemaker.type_defs import (
+        AsyncInferenceConfigTypeDef,
+        DataCaptureConfigTypeDef,
+        ExplainerConfigTypeDef,
+        MetricsConfigTypeDef,
+        ProductionVariantTypeDef,
+        TagTypeDef,
+        VpcConfigTypeDef,
+    )
+
+
+@operation("sagemaker", "CreateEndpointConfig")
+def create_endpoint_config(
+    call: Call,
+    *,
+    endpoint_config_name: str,
+    production_variants: Sequence[ProductionVariantTypeDef],
+    data_capture_config: DataCaptureConfigTypeDef | None = None,
+    tags: Sequence[TagTypeDef] = (),
+    kms_key_id: str | None = None,
+    async_inference_config: AsyncInferenceConfigTypeDef | None = None,
+    explainer_config: ExplainerConfigTypeDef | None = None,
+    shadow_production_variants: Sequence[ProductionVariantTypeDef] | None = None,
+    execution_role_arn: str | None = None,
+    vpc_config: VpcConfigTypeDef | None = None,
+    enable_network_isolation: bool | None = None,
+    metrics_config: MetricsConfigTypeDef | None = None,
+    cross_region_traffic_config: Document | None = None,
+) -> Document:
+    """Record which models an endpoint would serve. They must exist now, not for ever."""
+    document = given(
+        EndpointConfigName=endpoint_config_name,
+        ProductionVariants=production_variants,
+        DataCaptureConfig=data_capture_config,
+        KmsKeyId=kms_key_id,
+        AsyncInferenceConfig=async_inference_config,
+        ExplainerConfig=explainer_config,
+        ShadowProductionVariants=shadow_production_variants,
+        ExecutionRoleArn=execution_role_arn,
+        VpcConfig=vpc_config,
+        EnableNetworkIsolation=enable_network_isolation,
+        MetricsConfig=metrics_config,
+        CrossRegionTrafficConfig=cross_region_traffic_config,
+    )
+    account, region = call.account, call.region
+    config = EndpointConfig.from_document(document, account=account, region=region, now=call.now)
+    arn = ResourceArn(ResourceKind.ENDPOINT_CONFIG, account, region, endpoint_config_name)
+    with call.store.transaction() as tx:
+        for variant in config.variants:
+            tx.model(account, region, variant.model_name)  # raises AWS's not-found
+        tx.add_endpoint_config(config)
+        tx.set_tags(arn, with_tags({}, tags))
+    return {"EndpointConfigArn": config.arn}
+
+
+@operation("sagemaker", "DescribeEndpointConfig")
+def describe_endpoint_config(call: Call, *, endpoint_config_name: str) -> Document:
+    """An endpoint config as it was created, without its tags."""
+    with call.store.reading() as records:
+        config = records.endpoint_config(call.account, call.region, endpoint_config_name)
+    return {
+        **config.document,
+        "EndpointConfigArn": config.arn,
+        "CreationTime": config.created_at,
+    }
+
+
+@operation("sagemaker", "ListEndpointConfigs")
+def list_endpoint_configs(
+    call: Call,
+    *,
+    sort_by: EndpointConfigSortKeyType = "CreationTime",
+    sort_order: OrderKeyType = "Descending",
+    next_token: str | None = None,
+    max_results: int = PAGE_SIZE,
+    name_contains: str | None = None,
+    creation_time_before: float | None = None,
+    creation_time_after: float | None = None,
+) -> Document:
+    """Endpoint configs of the account and region, page by page."""
+    listing = Listing.of(
+        call,
+        "ListEndpointConfigs",
+        sort_by=sort_by,
+        sort_order=sort_order,
+        max_results=max_results,
+        name_contains=name_contains,
+        creation_time_before=creation_time_before,
+        creation_time_after=creation_time_after,
+    )
+    with call.store.reading() as records:
+        page = records.endpoint_configs(listing.from_token(next_token))
+    lines = [
+        {
+            "EndpointConfigName": line.name,
+            "EndpointConfigArn": line.arn,
+            "CreationTime": line.created_at,
+        }
+        for line in page.lines
+    ]
+    return listing.answer("EndpointConfigs", lines, page)
+
+
+@operation("sagemaker", "DeleteEndpointConfig")
+def delete_endpoint_config(call: Call, *, endpoint_config_name: str) -> None:
+    """Forget an endpoint config, in use or not: endpoints keep their own copy."""
+    with call.store.transaction() as tx:
+        tx.delete_endpoint_config(call.account, call.region, endpoint_config_name)

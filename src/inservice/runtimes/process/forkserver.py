@@ -1,0 +1,502 @@
+"""The parent of every instance on this host: starts them, keeps their output, sees how they end.
+
+It outlives control, so that killing control neither ends a model nor loses an exit code or a line
+of log; and a new fork server adopts what an old one left, so that ending it is harmless as well
+(only the exit codes of what it adopts are beyond it: they belong to the parent).
+
+One process, one thread, one loop over file descriptors, and nothing imported that it can do
+without: it is there as long as InService is, 12 MB of it. It never imports a framework; zygotes do.
+
+A launch:  control ─Launch─▶ fork server ─descriptors─▶ zygote ─fork─▶ newborn
+           control ◀─Reply── fork server ◀───pid (gate)─────────────── newborn
+                             fork server ── record on disk, then Life ─▶ newborn: runs
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from inservice.instance_logs.writer import Collector
+from inservice.runtimes.process import records, remains
+from inservice.runtimes.process.confinement import Confinement
+from inservice.runtimes.process.endings import Endings
+from inservice.runtimes.process.isolation import Isolation
+from inservice.runtimes.process.protocol import (
+    LINE_BYTES_MAX,
+    Command,
+    Hello,
+    Launch,
+    Life,
+    Newborn,
+    Prepare,
+    Reply,
+    Retire,
+    ShutDown,
+)
+from inservice.runtimes.process.records import Places, Record
+from inservice.runtimes.process.watch import Watch
+from inservice.runtimes.process.zygotes import SINGLE_THREADED, Zygotes
+
+ZYGOTE_IDLE_SECONDS = 600.0
+"""For how long a host without instances keeps its zygotes. One that has scikit-learn imported is
+some 120 MB; ten minutes are enough to delete an endpoint and create the next."""
+
+
+ABANDONED_SECONDS = 10.0
+"""How often it is made sure that the run directory is still there."""
+
+ABANDONED_GRACE_SECONDS = 5.0
+
+
+@dataclass(slots=True, eq=False)
+class _Birth:
+    """An instance between the request and its record."""
+
+    launch: Launch
+    cookie: str
+    gate: socket.socket
+    asked_at: float  # monotonic seconds
+    waiting: list[socket.socket]
+    forked: bool  # by a zygote, whose failure is mended by a new interpreter
+    confinement: Confinement | None
+
+
+@dataclass(slots=True, eq=False)
+class _Instance:
+    """An instance that runs."""
+
+    record: Record
+    collector: Collector
+    pidfd: int
+    adopted: bool  # another fork server was its parent
+    waiting: list[socket.socket] = field(default_factory=list)  # for its end
+    retired: bool = False  # to be forgotten when it has ended
+    kill_at: float | None = None
+    killed: bool = False
+
+
+class ForkServer:
+    """The loop and everything it knows."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._watch = Watch()
+        self._births: dict[str, _Birth] = {}
+        self._instances: dict[str, _Instance] = {}
+        self._zygotes = Zygotes(self._watch)
+        self._endings = Endings()
+        self._isolation = Isolation(places)
+        self._shutting_down: list[socket.socket] | None = None
+        self._used_at = time.monotonic()
+        self._listen()
+        self._watch.on_signals(self._signalled, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
+        self._adopt()
+        self._watch.after(ZYGOTE_IDLE_SECONDS, self._rest)
+        self._watch.after(ABANDONED_SECONDS, self._look_around)
+
+    def run(self) -> None:
+        """Serve until told to stop. Instances are left as they are."""
+        self._watch.run()
+        if self._is_found():
+            self._places.fork_server_socket.unlink()
+
+    def _rest(self) -> None:
+        """Keep no zygote for a host that has had no instance for long."""
+        if self._instances or self._births:
+            self._used_at = time.monotonic()
+        elif time.monotonic() - self._used_at >= ZYGOTE_IDLE_SECONDS:
+            self._zygotes.end()
+        self._watch.after(ZYGOTE_IDLE_SECONDS, self._rest)
+
+    # ── control's commands ───────────────────────────────────────────────────────────────────
+
+    def _listen(self) -> None:
+        path = self._places.fork_server_socket
+        path.unlink(missing_ok=True)  # a dead one's: the lock says that we are the only one
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(path))
+        self._inode = path.stat().st_ino
+        self._listener.listen(64)
+        self._listener.setblocking(False)
+        self._await_clients()
+
+    def _await_clients(self) -> None:
+        self._watch.readable(self._listener.fileno(), self._accept)
+
+    def _accept(self) -> None:
+        try:
+            client, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionError):
+            return
+        except OSError:  # out of descriptors: come back, instead of being called in a circle
+            self._watch.forget(self._listener.fileno())
+            self._watch.after(0.1, self._await_clients)
+            return
+        client.setblocking(False)
+        received = bytearray()
+        self._watch.readable(client.fileno(), lambda: self._receive(client, received))
+
+    def _receive(self, client: socket.socket, received: bytearray) -> None:
+        try:
+            chunk = client.recv(LINE_BYTES_MAX)
+        except (BlockingIOError, InterruptedError):
+            return
+        except ConnectionError:
+            chunk = b""
+        received += chunk
+        if chunk and len(received) <= LINE_BYTES_MAX and not received.endswith(b"\n"):
+            return
+        self._watch.forget(client.fileno())
+        if not received.endswith(b"\n"):
+            client.close()
+            return
+        try:
+            command: Command = msgspec.json.decode(received, type=Command)
+            self._obey(command, client)
+        except (msgspec.MsgspecError, OSError) as error:
+            self._answer_failure([client], error)
+
+    def _obey(self, command: Command, client: socket.socket) -> None:
+        match command:
+            case Hello():
+                self._answer([client])
+            case Prepare(preimports=preimports):
+                self._used_at = time.monotonic()
+                self._zygotes.prepare(preimports, lambda error: self._answer([client], error=error))
+            case Launch():
+                self._launch(command, client)
+            case Retire():
+                self._retire(command, client)
+            case ShutDown(grace_seconds=grace_seconds):
+                self._shut_down(grace_seconds, [client])
+
+    def _answer(
+        self,
+        clients: list[socket.socket],
+        *,
+        record: Record | None = None,
+        error: str | None = None,
+        errno: int | None = None,
+    ) -> None:
+        why = self._isolation.unprotected
+        reply = Reply(pid=os.getpid(), record=record, error=error, errno=errno, unprotected=why)
+        line = msgspec.json.encode(reply) + b"\n"
+        for client in clients:
+            with client, contextlib.suppress(OSError):  # it may have died; the deed is done
+                client.sendall(line)
+        clients.clear()
+
+    def _answer_failure(self, clients: list[socket.socket], error: Exception) -> None:
+        number = error.errno if isinstance(error, OSError) else None
+        self._answer(clients, error=f"{type(error).__name__}: {error}", errno=number)
+
+    # ── birth ────────────────────────────────────────────────────────────────────────────────
+
+    def _launch(self, launch: Launch, client: socket.socket) -> None:
+        if (instance := self._find(launch.instance_id)) is not None:
+            self._answer([client], record=instance.record)
+        elif (birth := self._births.get(launch.instance_id)) is not None:
+            birth.waiting.append(client)
+        elif self._shutting_down is not None:
+            self._answer([client], error="the fork server is shutting down")
+        else:
+            self._conceive(launch, [client], time.monotonic(), forked=not launch.fresh)
+
+    def _find(self, instance_id: str) -> _Instance | None:
+        """The running instance of this id, also one that could not be adopted until now."""
+        if (instance := self._instances.get(instance_id)) is not None:
+            return instance
+        record = records.read(self._places.record(instance_id), Record)
+        if record is None or not records.is_alive(record):
+            return None
+        return self._attend(record, adopted=True)
+
+    def _conceive(
+        self, launch: Launch, waiting: list[socket.socket], asked_at: float, *, forked: bool
+    ) -> None:
+        self._used_at = time.monotonic()
+        places, instance_id = self._places, launch.instance_id
+        records.remove(places.exit(instance_id))
+        records.remove(places.ready(instance_id))
+        records.remove(places.socket(instance_id))
+        records.remove(places.output(instance_id))  # it may hold what a dead one wrote
+        places.scratch(instance_id).mkdir(exist_ok=True)
+        os.mkfifo(places.output(instance_id), 0o600)
+        confinement = self._isolation.confinement(launch)
+        # For reading too, so that a write never finds a pipe without a reader and gets SIGPIPE;
+        # without blocking, which the descriptors made from it inherit.
+        output = os.open(places.output(instance_id), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        birth = _Birth(launch, secrets.token_hex(8), ours, asked_at, waiting, forked, confinement)
+        try:
+            with theirs:
+                if not (forked and self._zygotes.fork(launch.preimports, theirs, output)):
+                    birth.forked = False
+                    self._start_interpreter(birth, theirs, output)
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            os.close(output)
+        self._births[instance_id] = birth
+        self._watch.readable(ours.fileno(), lambda: self._gate(birth))
+
+    def _start_interpreter(self, birth: _Birth, gate: socket.socket, output: int) -> None:
+        gate.set_inheritable(True)
+        title = self._title(birth)
+        os.posix_spawn(
+            sys.executable,
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "inservice.runtimes.process.instance",
+                str(gate.fileno()),
+                title,
+            ],
+            # Not the model's own: this is still us, and PYTHONPATH and LD_PRELOAD are orders.
+            {**os.environ, **SINGLE_THREADED},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
+                (os.POSIX_SPAWN_DUP2, output, 1),
+                (os.POSIX_SPAWN_DUP2, output, 2),
+            ],
+            setsid=True,
+            setsigdef=[signal.SIGPIPE],
+        )
+
+    def _gate(self, birth: _Birth) -> None:
+        """A newborn says who it is, or will never say it."""
+        try:
+            said = birth.gate.recv(4096)
+        except (BlockingIOError, InterruptedError):
+            return
+        except ConnectionError:
+            said = b""
+        self._watch.forget(birth.gate.fileno())
+        del self._births[birth.launch.instance_id]
+        with birth.gate:
+            try:
+                if said:
+                    newborn = msgspec.json.decode(said, type=Newborn)
+                    self._let_in(birth, newborn.pid)
+                elif birth.forked:
+                    self._conceive(birth.launch, birth.waiting, birth.asked_at, forked=False)
+                else:
+                    self._answer(birth.waiting, error="the process ended before it could begin")
+            except OSError as error:
+                self._answer_failure(birth.waiting, error)
+
+    def _let_in(self, birth: _Birth, pid: int) -> None:
+        """Put the newborn on record; only then may it run."""
+        launch, places = birth.launch, self._places
+        ticks = records.start_ticks(pid)
+        if ticks is None:
+            raise ProcessLookupError(f"process {pid} ended before it could begin")
+        record = Record(
+            instance_id=launch.instance_id,
+            pid=pid,
+            start_ticks=ticks,
+            boot_id=records.boot_id(),
+            cookie=birth.cookie,
+            started_at=time.time(),
+            fork_seconds=time.monotonic() - birth.asked_at,
+            address=f"unix:{places.socket(launch.instance_id)}",
+            log_path=launch.log_path,
+        )
+        instance = self._attend(record, adopted=False)
+        remains.mark(pid, record.cookie)
+        records.write(places.record(launch.instance_id), record)
+        life = Life(
+            title=self._title(birth),
+            entry=launch.entry,
+            socket_path=str(places.socket(launch.instance_id)),
+            scratch_dir=str(places.scratch(launch.instance_id)),
+            model_dir=launch.model_dir,
+            environment=self._environment(birth),
+            network_isolation=launch.network_isolation,
+            fresh=launch.fresh,
+            confinement=birth.confinement,
+        )
+        birth.gate.setblocking(True)  # at most LINE_BYTES_MAX, to a process that only reads
+        with contextlib.suppress(ConnectionError):  # it died just now: its exit will tell
+            birth.gate.sendall(msgspec.json.encode(life) + b"\n")
+        self._answer(birth.waiting, record=instance.record)
+
+    def _title(self, birth: _Birth) -> str:
+        return f"{records.TITLE} {birth.cookie} {birth.launch.instance_id}"
+
+    def _environment(self, birth: _Birth) -> dict[str, str]:
+        """The fork server's own, which is clean, a home that is nobody's, then the model's."""
+        scratch = str(self._places.scratch(birth.launch.instance_id))
+        ours = {**os.environ, **SINGLE_THREADED, "HOME": scratch, "TMPDIR": scratch}
+        user = birth.confinement.environment if birth.confinement else {}
+        return ours | user | birth.launch.environment
+
+    # ── life and death ───────────────────────────────────────────────────────────────────────
+
+    def _attend(self, record: Record, *, adopted: bool) -> _Instance:
+        """Begin to keep its output and to watch for its end."""
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(self._places.output(record.instance_id), 0o600)
+        pidfd = os.pidfd_open(record.pid)
+        try:
+            collector = Collector(self._places.output(record.instance_id), Path(record.log_path))
+        except OSError:
+            os.close(pidfd)
+            raise
+        instance = _Instance(record, collector, pidfd, adopted)
+        self._instances[record.instance_id] = instance
+        self._watch.readable(collector.fd, lambda: self._collect(instance))
+        if adopted:  # a child's end comes as SIGCHLD, and only with it the exit code
+            self._watch.readable(pidfd, lambda: self._ended(instance, None))
+        return instance
+
+    def _adopt(self) -> None:
+        """Take over what an earlier fork server started and left alive, and end what is left of
+        those that have died since."""
+        dead = []
+        for record in self._places.records():
+            if records.is_alive(record):
+                with contextlib.suppress(OSError):  # it ended between the two looks
+                    self._attend(record, adopted=True)
+            elif record.boot_id == records.boot_id():
+                dead.append(record)
+        self._endings.clear(dead, self._living())
+
+    def _collect(self, instance: _Instance) -> None:
+        if (pause := instance.collector.collect()) > 0:
+            self._watch.forget(instance.collector.fd)
+            self._watch.after(pause, lambda: self._collect_again(instance))
+
+    def _collect_again(self, instance: _Instance) -> None:
+        if self._instances.get(instance.record.instance_id) is instance:
+            self._watch.readable(instance.collector.fd, lambda: self._collect(instance))
+
+    def _shut_down(self, grace_seconds: float, clients: list[socket.socket]) -> None:
+        self._shutting_down = [*(self._shutting_down or ()), *clients]
+        for birth in (*self._births.values(),):
+            self._cancel(birth)
+        for instance in self._instances.values():
+            self._end_within(grace_seconds, instance)
+        self._stop_if_empty()
+
+    def _look_around(self) -> None:
+        """A run directory that was deleted, or made anew for another fork server, leaves us and
+        our instances where nobody can find us again: end, rather than stay for ever."""
+        self._endings.look_around(self._living())
+        if self._is_found():
+            self._watch.after(ABANDONED_SECONDS, self._look_around)
+        elif self._shutting_down is None:
+            self._shut_down(ABANDONED_GRACE_SECONDS, [])
+
+    def _is_found(self) -> bool:
+        """Whether the socket in the run directory is ours."""
+        try:
+            return self._places.fork_server_socket.stat().st_ino == self._inode
+        except OSError:
+            return False
+
+    def _cancel(self, birth: _Birth) -> None:
+        """A newborn whose gate closes ends at once."""
+        del self._births[birth.launch.instance_id]
+        self._watch.forget(birth.gate.fileno())
+        birth.gate.close()
+        self._answer(birth.waiting, error="the fork server is shutting down")
+
+    def _retire(self, command: Retire, client: socket.socket) -> None:
+        record = records.read(self._places.record(command.instance_id), Record)
+        if record is None or record.cookie != command.cookie:
+            self._answer([client])
+        elif (instance := self._find(command.instance_id)) is None:
+            self._forget(record)
+            self._answer([client])
+        else:
+            instance.waiting.append(client)
+            instance.retired = True
+            self._end_within(command.grace_seconds, instance)
+
+    def _forget(self, record: Record) -> None:
+        """Remove every trace but the log. The record goes last: until then it can be retried."""
+        places, instance_id = self._places, record.instance_id
+        with contextlib.suppress(OSError):
+            places.scratch(instance_id).rename(places.abandoned(instance_id, record.cookie))
+        for path in (
+            places.socket(instance_id),
+            places.output(instance_id),
+            places.ready(instance_id),
+            places.exit(instance_id),
+            places.record(instance_id),
+        ):
+            records.remove(path)
+
+    def _end_within(self, grace_seconds: float, instance: _Instance) -> None:
+        deadline = time.monotonic() + grace_seconds
+        if instance.kill_at is None:
+            # Its children are not told: a model that drains may still need its workers.
+            records.send(instance.pidfd, signal.SIGTERM)
+        if instance.kill_at is None or deadline < instance.kill_at:
+            instance.kill_at = deadline
+            self._watch.after(grace_seconds, lambda: self._kill(instance))
+
+    def _kill(self, instance: _Instance) -> None:
+        if self._instances.get(instance.record.instance_id) is instance:
+            instance.killed = True
+            records.send(instance.pidfd, signal.SIGKILL)
+
+    def _ended(self, instance: _Instance, dead: os.waitid_result | None) -> None:
+        """What an instance leaves: nothing running, its last lines, how it ended."""
+        asked, killed = instance.kill_at is not None, instance.killed
+        end = self._endings.how(instance.record, dead, asked=asked, killed=killed)
+        instance_id = instance.record.instance_id
+        del self._instances[instance_id]
+        self._watch.forget(instance.pidfd)
+        self._watch.forget(instance.collector.fd)
+        self._endings.clear([instance.record], self._living())
+        instance.collector.finish()
+        os.close(instance.pidfd)
+        with contextlib.suppress(OSError):  # a full disk must not keep anybody waiting
+            records.write(self._places.exit(instance_id), end)
+        if instance.retired:
+            self._forget(instance.record)
+        self._answer(instance.waiting)
+        self._stop_if_empty()
+
+    def _living(self) -> list[Record]:
+        return [instance.record for instance in self._instances.values()]
+
+    def _stop_if_empty(self) -> None:
+        if self._shutting_down is not None and not self._instances:
+            self._answer(self._shutting_down)
+            self._watch.stop()
+
+    def _reap(self) -> None:
+        """Look at each dead child before its pid is given back, then give it back."""
+        by_pid = {instance.record.pid: instance for instance in self._instances.values()}
+        while True:
+            try:
+                dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if dead is None:
+                return
+            instance = by_pid.get(dead.si_pid)
+            if instance is not None and not instance.adopted:
+                self._ended(instance, dead)
+            os.waitpid(dead.si_pid, 0)
+
+    def _signalled(self, numbers: bytes) -> None:
+        if signal.SIGTERM in numbers or signal.SIGINT in numbers:
+            self._watch.stop()
+        self._reap()

@@ -1,0 +1,425 @@
+"""Instances as operating-system processes of this host, forked from a pre-imported process.
+
+This is control's side: it reads the records that the fork server writes and asks it to launch and
+to retire. It holds nothing that matters in memory, so a ProcessRuntime that is thrown away and made
+anew, in another process or after a crash, knows every instance again.
+
+    runtime = ProcessRuntime(run_dir, log_dir)
+    handle = await runtime.launch(spec)
+    sight = await runtime.look(handle)       # Starting … Ready
+    await runtime.retire(handle, grace_seconds=30)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from inservice.instance_logs import writer
+from inservice.runtimes.base import (
+    Handle,
+    InstanceState,
+    LaunchFailed,
+    LaunchSpec,
+    Probe,
+    Sight,
+)
+from inservice.runtimes.images import image_for
+from inservice.runtimes.ping import ping
+from inservice.runtimes.process import daemon, records, remains
+from inservice.runtimes.process.protocol import (
+    Command,
+    Hello,
+    Launch,
+    Prepare,
+    Reply,
+    Retire,
+    ShutDown,
+)
+from inservice.runtimes.process.records import Exit, Places, Ready, Record
+from inservice.threads import Threads
+
+ENTRY = "inservice.modelserver.main:run"
+"""What an instance runs. Named, not imported: only the new process ever loads the model server."""
+
+KEPT_FROM_HOST = frozenset(
+    {"PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV"}
+)
+"""What of control's environment the fork server, and so every model, may see. Everything else, AWS
+credentials and our own settings above all, stays with control."""
+
+_FRESH = re.compile(
+    r"(LD|MALLOC|GLIBC|GOMP|OMP|OPENBLAS|GOTO|MKL|KMP|BLIS|NPY|NUMPY|SCIPY|SKLEARN|JOBLIB|LOKY)_.*"
+    r"|PYTHON(?!UNBUFFERED$|DONTWRITEBYTECODE$).*"
+)
+"""Variables that are obeyed once, when a process or a library starts. A fork is past that, so a
+model whose Environment has one gets a new interpreter: a second slower, and it means what it says.
+Of Python's own, unbuffered output is what every instance has anyway."""
+
+_log = logging.getLogger(__name__)
+
+PROBES_KEPT = 8
+LINES_SHOWN = 120
+"""A traceback through a framework has a hundred lines, and the user's own is among the first."""
+
+_FORK_SERVER_SECONDS = 20.0
+"""A new fork server listens after 0.1 s; this is for a host that is busy or cold."""
+
+_FORK_SERVERS_ASKED = 4
+"""The first may not be there, and the next two be killed before they answer."""
+
+_LAUNCH_SECONDS = 60.0
+"""A launch waits for the zygote's imports if it is the first: 1 s for scikit-learn with warm files,
+several without .pyc files."""
+
+_HELLO_SECONDS = 2.0
+"""What a look waits for the fork server: as long as for the instance itself."""
+
+_EXIT_SECONDS = 5.0
+"""From the fork server's last answer until it is gone."""
+
+_EXIT_RECORD_SECONDS = 1.0
+"""Between the end of a process and its record: the fork server first drains its output."""
+
+_SEEN_SECONDS = 5.0
+"""How often `look` makes sure that a fork server is there to keep the instances' output."""
+
+
+_ERRNO = re.compile(r"\[Errno (\d{1,3})\]")
+"""What a fork server that could not begin says of it on its last line, if it was the system."""
+
+
+class _NotStartedError(Exception):
+    """A fork server that was started has ended before it listened."""
+
+
+class ProcessRuntime:
+    """Runs instances as processes. Implements `runtimes.base.WatchedRuntime`.
+
+    `run_dir` holds sockets and records and must be short (ValueError otherwise); `log_dir` holds
+    output, in `<account>/<region>/<endpoint>/<variant>/<instance id, quoted>.log`.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        log_dir: Path,
+        *,
+        entry: str = ENTRY,
+        user: str = "",
+        hidden: Sequence[Path] = (),
+    ) -> None:
+        """`user` is who models run as, see `isolation`; `hidden` are directories beside the run
+        directory that they must not see."""
+        self._places = Places(run_dir.absolute())
+        self._log_dir = log_dir.absolute()
+        self._entry = entry
+        self._user = user
+        self._hidden = tuple(str(path.absolute()) for path in hidden)
+        self.unprotected = ""
+        """Why models run with all the rights of this server; empty if they do not, or if none was
+        launched yet."""
+        self._probes: dict[str, deque[Probe]] = {}
+        self._starting = asyncio.Lock()
+        self._threads = Threads("instances", 2)
+        self._seen_at = float("-inf")
+
+    # ── the four verbs, and handles ──────────────────────────────────────────────────────────
+
+    async def launch(self, spec: LaunchSpec) -> Handle:
+        """Start the instance, or find it running.
+
+        Raises ImageNotRunnable, and LaunchFailed when this host cannot start a process now.
+        """
+        image = image_for(spec.image)
+        reply = await self._tell(
+            Launch(
+                instance_id=spec.instance_id,
+                entry=self._entry,
+                preimports=image.preimports,
+                log_path=str(self.log_path(spec)),
+                model_dir=None if spec.model_dir is None else str(spec.model_dir),
+                environment=_environment(spec),
+                network_isolation=spec.network_isolation,
+                fresh=any(_FRESH.fullmatch(name) for name in spec.environment),
+                user=self._user,
+                hidden=self._hidden,
+                code_dir=None if spec.code_dir is None else str(spec.code_dir),
+            ),
+            _LAUNCH_SECONDS,
+        )
+        if reply.record is None:
+            words = f"Instance '{spec.instance_id}' could not start: {reply.error}"
+            raise LaunchFailed(words) from _cause(reply)
+        return records.handle_of(reply.record)
+
+    async def handles(self) -> Sequence[Handle]:
+        """Every instance on record, alive or not yet retired."""
+        return [records.handle_of(record) for record in self._places.records()]
+
+    async def recover(self, handle: Handle) -> Handle | None:
+        """The same instance if its process is still the one we started."""
+        record = self._record(handle)
+        return handle if record is not None and records.is_alive(record) else None
+
+    async def look(self, handle: Handle) -> Sight:
+        """Whether the process lives, and what it answers to GET /ping within 2 s."""
+        await self._be_kept()
+        record = self._record(handle)
+        if record is None:
+            return Sight(InstanceState.GONE)
+        if not records.is_alive(record):
+            return await self._post_mortem(record)
+        probes = self._probes.setdefault(record.instance_id, deque(maxlen=PROBES_KEPT))
+        answer = await ping(record.address)
+        probes.extend(probes.pop().before(answer.probe) if probes else (answer.probe,))
+        if answer.probe.outcome != "200" and not records.is_alive(record):
+            return await self._post_mortem(record)
+        ready = records.read(self._places.ready(record.instance_id), Ready)
+        no_lines: tuple[str, ...] = ()
+        if answer.probe.outcome == "200":
+            ready = ready or self._first_ready(record, answer.phases)
+            state, lines = InstanceState.READY, no_lines
+        else:
+            state = InstanceState.STARTING if ready is None else InstanceState.UNHEALTHY
+            lines = _last_lines(record)
+        return Sight(
+            state,
+            ready_at=ready.at if ready else None,
+            last_lines=lines,
+            probes=tuple(probes),
+            phases=ready.phases if ready else {"fork": record.fork_seconds},
+        )
+
+    async def ended(self, handle: Handle) -> None:
+        """Return when its process has ended. The kernel tells; nothing is asked again and again."""
+        record = self._record(handle)
+        pidfd = None if record is None else records.open_process(record)
+        if pidfd is None:
+            return
+        loop, end = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(pidfd, end.set)
+        try:
+            await end.wait()
+        finally:
+            loop.remove_reader(pidfd)
+            os.close(pidfd)
+
+    async def retire(self, handle: Handle, grace_seconds: float) -> None:
+        """End it, then forget it. Its log stays.
+
+        An instance of the same id that was launched since is another one, and is left alone.
+        """
+        record = self._record(handle)
+        if record is None:
+            return
+        command = Retire(
+            instance_id=record.instance_id, cookie=record.cookie, grace_seconds=grace_seconds
+        )
+        reply = await self._tell(command, grace_seconds + _LAUNCH_SECONDS)
+        if reply.error is not None:
+            words = f"Instance '{record.instance_id}' could not be ended: {reply.error}"
+            raise LaunchFailed(words) from _cause(reply)
+        self._probes.pop(record.instance_id, None)
+        abandoned = self._places.abandoned(record.instance_id, record.cookie)
+        await self._threads.run(shutil.rmtree, abandoned, ignore_errors=True)
+
+    # ── the fork server ──────────────────────────────────────────────────────────────────────
+
+    async def prepare(self, image: str | None = None) -> None:
+        """Have the fork server running and, for an image, what it needs imported.
+
+        Worth calling in the background when a model is created: it takes the second that importing
+        scikit-learn costs out of the first launch. Raises ImageNotRunnable.
+        """
+        command = Hello() if image is None else Prepare(preimports=image_for(image).preimports)
+        reply = await self._tell(command, _LAUNCH_SECONDS)
+        if reply.error is not None:
+            raise LaunchFailed(reply.error) from _cause(reply)
+
+    async def shut_down(self, grace_seconds: float) -> None:
+        """End every instance and the fork server itself; nothing of this runtime is left running.
+
+        Records of instances stay, as those of instances that are gone. If the fork server died and
+        left instances, or what they had started, a new one is started to end them.
+        """
+        command = ShutDown(grace_seconds=grace_seconds)
+        seconds = grace_seconds + _LAUNCH_SECONDS
+        known = list(self._places.records())
+        if any(map(records.is_alive, known)) or remains.are_left(known):
+            reply = await self._tell(command, seconds)
+        else:
+            try:
+                reply = await self._ask(command, seconds)
+            except (FileNotFoundError, ConnectionRefusedError, EOFError):
+                return
+        deadline = time.monotonic() + _EXIT_SECONDS
+        while records.start_ticks(reply.pid) is not None:
+            if time.monotonic() > deadline:
+                raise LaunchFailed(f"The fork server, process {reply.pid}, does not end.")
+            await asyncio.sleep(0.005)
+
+    def fork_server_pid(self) -> int | None:
+        """The pid of the fork server that was started last in the run directory."""
+        try:
+            return int(self._places.fork_server_lock.read_text())
+        except (OSError, ValueError):
+            return None
+
+    async def _tell(self, command: Command, seconds: float) -> Reply:
+        """Have a command carried out, starting the fork server if there is none.
+
+        Commands are safe to repeat, so when a fork server dies under one, the next is asked. Each
+        may be killed from outside; a command that itself is the death of it comes to an end.
+        """
+        gone: Exception | None = None
+        for _ in range(_FORK_SERVERS_ASKED):
+            try:
+                if gone is not None:
+                    await self._start_fork_server()
+                return await self._ask(command, seconds)
+            except (OSError, EOFError, _NotStartedError) as error:
+                gone = error
+        raise LaunchFailed(f"The fork server does not answer: {gone}") from gone
+
+    async def _ask(self, command: Command, seconds: float) -> Reply:
+        """Raises OSError or EOFError when there is no fork server, or no longer; LaunchFailed when
+        there is one and it is stuck."""
+        try:
+            async with asyncio.timeout(seconds):
+                reader, writer = await asyncio.open_unix_connection(self._places.fork_server_socket)
+                with contextlib.closing(writer):
+                    writer.write(msgspec.json.encode(command) + b"\n")
+                    line = await reader.readline()
+        except TimeoutError as error:
+            words = f"The fork server did not answer within {seconds:g} seconds."
+            raise LaunchFailed(words) from error
+        if not line:
+            raise EOFError("the fork server ended before it answered")
+        self._seen_at = time.monotonic()
+        reply = msgspec.json.decode(line, type=Reply)
+        if reply.unprotected not in ("", self.unprotected):
+            _log.warning(
+                "models run with all the rights of this server, because %s", reply.unprotected
+            )
+        self.unprotected = reply.unprotected
+        return reply
+
+    async def _start_fork_server(self) -> None:
+        async with self._starting:
+            with contextlib.suppress(OSError, EOFError):
+                await self._ask(Hello(), _FORK_SERVER_SECONDS)
+                return  # another task was here first
+            await self._threads.run(self._spawn_fork_server)
+
+    def _spawn_fork_server(self) -> None:
+        for abandoned in self._places.instances.glob("*.gone"):
+            shutil.rmtree(abandoned, ignore_errors=True)
+        kept = {name: value for name, value in os.environ.items() if name in KEPT_FROM_HOST}
+        command = [sys.executable, "-I", "-m", daemon.__name__, str(self._places.run_dir)]
+        try:
+            started = subprocess.run(  # noqa: S603  # our own interpreter and module
+                command,
+                env=kept,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_FORK_SERVER_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as late:
+            words = f"it did not start within {_FORK_SERVER_SECONDS:g} seconds"
+            raise _NotStartedError(words) from TimeoutError(str(late))
+        if started.returncode not in (0, daemon.ALREADY_RUNNING):
+            last = started.stderr.decode(errors="replace").strip().splitlines()[-1:]
+            number = _ERRNO.search(" ".join(last))
+            cause = OSError(int(number[1]), os.strerror(int(number[1]))) if number else None
+            raise _NotStartedError(" ".join(["it did not start", *last])) from cause
+
+    async def _be_kept(self) -> None:
+        """Have a fork server that keeps the instances' output, or go on without one.
+
+        One look in a while asks; if the fork server is stuck, no other look waits for it.
+        """
+        now = time.monotonic()
+        if now - self._seen_at > _SEEN_SECONDS:
+            self._seen_at = now
+            try:
+                await self._tell(Hello(), _HELLO_SECONDS)
+            except LaunchFailed as error:
+                _log.warning("output of instances is not kept: %s", error)
+
+    # ── what is on disk ──────────────────────────────────────────────────────────────────────
+
+    def log_path(self, spec: LaunchSpec) -> Path:
+        """Where the output of an instance goes."""
+        names = (spec.account, spec.region, spec.endpoint, spec.variant, spec.instance_id)
+        *directories, file = map(records.quoted, names)
+        return self._log_dir.joinpath(*directories, f"{file}.log")
+
+    def _record(self, handle: Handle) -> Record | None:
+        """The record of the handle's own incarnation."""
+        record = records.read(self._places.record(handle.instance_id), Record)
+        return record if record is not None and records.is_same(handle, record) else None
+
+    def _first_ready(self, record: Record, phases: dict[str, float]) -> Ready:
+        at = time.time()
+        known = {"fork": record.fork_seconds, **phases}
+        rest = at - record.started_at - sum(phases.values())
+        ready = Ready(at=at, phases={**known, "ping": max(0.0, rest)})
+        records.write(self._places.ready(record.instance_id), ready)
+        return ready
+
+    async def _post_mortem(self, record: Record) -> Sight:
+        end = await self._exit(record)
+        ready = records.read(self._places.ready(record.instance_id), Ready)
+        lines = _last_lines(record)
+        return Sight(
+            InstanceState.GONE,
+            ready_at=ready.at if ready else None,
+            exit_code=end.exit_code,
+            signal=end.signal,
+            out_of_memory=end.out_of_memory or any("MemoryError" in line for line in lines[-1:]),
+            last_lines=lines,
+            probes=tuple(self._probes.get(record.instance_id, ())),
+            phases=ready.phases if ready else {"fork": record.fork_seconds},
+        )
+
+    async def _exit(self, record: Record) -> Exit:
+        """How it ended; waits a moment for the fork server to write it down."""
+        deadline = time.monotonic() + _EXIT_RECORD_SECONDS
+        while (end := records.read(self._places.exit(record.instance_id), Exit)) is None:
+            if record.boot_id != records.boot_id() or time.monotonic() > deadline:
+                return Exit(at=time.time())
+            await asyncio.sleep(0.005)
+        return end
+
+
+def _cause(reply: Reply) -> OSError | None:
+    return None if reply.errno is None else OSError(reply.errno, os.strerror(reply.errno))
+
+
+def _environment(spec: LaunchSpec) -> dict[str, str]:
+    """What the service sets for a container here, then the model's own, which wins.
+
+    AWS sets no SAGEMAKER_* variable for a single container: those come from the user's Environment.
+    """
+    region = {"AWS_REGION": spec.region, "AWS_DEFAULT_REGION": spec.region}
+    model = {} if spec.model_dir is None else {"SM_MODEL_DIR": str(spec.model_dir)}
+    return {**region, **model, **spec.environment}
+
+
+def _last_lines(record: Record) -> tuple[str, ...]:
+    """Of this incarnation only: the log is that of the id."""
+    return writer.tail(Path(record.log_path), LINES_SHOWN, since=record.started_at)
