@@ -31,11 +31,11 @@ from inservice.aws.service_model import Service, Shape
 from inservice.cli import main as cli
 from inservice.cli.aws import served
 from inservice.cloudwatch.alarms import configuration
+from inservice.cloudwatch.metrics.metric import TIERS
 from inservice.errors import AwsError, ValidationError
 from inservice.gateway.requests import FIELDS, model_request, read_target
 from inservice.hosting.fields import SHAPES, Field, Standing
 from inservice.operations import registry
-from inservice.telemetry.base import TIERS
 from inservice.telemetry.happenings import Happenings
 from inservice.telemetry.names import METRICS, ZEROES
 from inservice.telemetry.prometheus import Scrape, Totals, render
@@ -417,7 +417,7 @@ def _limits() -> str:
 PUBLISHED = """\
 # Metrics
 
-*Written by `make docs` from `src/inservice/metrics/`. Do not edit.*
+*Written by `make docs` from `src/inservice/telemetry/`. Do not edit.*
 
 ## CloudWatch
 

@@ -17,6 +17,7 @@ from sqlalchemy import create_engine, make_url
 from inservice.cloudwatch.alarms.errors import BadValue
 from inservice.cloudwatch.alarms.history import HistoryItem
 from inservice.cloudwatch.metrics.aggregates import Aggregate
+from inservice.cloudwatch.metrics.metric import Metric
 from inservice.cloudwatch.metrics.sketches import bin_of
 from inservice.cloudwatch.metrics.statistics import parse
 from inservice.telemetry import datapoints, opening, tables
@@ -29,7 +30,7 @@ from inservice.telemetry.base import (
 )
 from inservice.telemetry.database import MetricsDatabase, open_metrics
 from inservice.telemetry.datapoints import Datapoints, Sample
-from inservice.telemetry.names import Metric, VariantKey
+from inservice.telemetry.names import VariantKey
 from inservice.telemetry.recorder import Recorder
 from inservice.telemetry.rows import GatewayRow
 from inservice.telemetry.step_counts import StepCount

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from inservice.cloudwatch.alarms.history import HistoryItem
 from inservice.cloudwatch.metrics.aggregates import Aggregate
+from inservice.cloudwatch.metrics.metric import Metric
 from inservice.errors import AwsError
 from inservice.hosting.arn import ResourceArn, ResourceKind
 from inservice.operations.own.access_keys import ensure_root_key
@@ -28,7 +29,6 @@ from inservice.telemetry import opening
 from inservice.telemetry.base import AlarmKey, HistoryQuery, MetricsRefused
 from inservice.telemetry.database import open_metrics
 from inservice.telemetry.datapoints import Sample
-from inservice.telemetry.names import Metric
 from inservice.telemetry.recorder import Recorder
 from tests.contracts.store_records import (
     ACCOUNT,

@@ -1,1 +1,7 @@
-"""The logs of instances: one writer and one reader of their layout."""
+"""The log files of instances: one writer and one reader of their layout, and what both know of it.
+
+writer  the fork server's end: bounded, rotated, never in a model's way
+lines   cutting lines that are too long
+groups  endpoints as log groups, instances as streams, lines as events
+search  the events of a group that fit an answer, a page of work at a time
+"""

@@ -15,12 +15,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from inservice.cloudwatch.alarms.history import HistoryItem
+from inservice.cloudwatch.metrics.metric import Metric
 from inservice.errors import InternalFailure
-from inservice.telemetry.names import Metric
 from inservice.telemetry.step_counts import StepCount
-
-TIERS: Mapping[int, int] = {1: 3 * 3_600, 60: 15 * 86_400, 300: 63 * 86_400, 3_600: 455 * 86_400}
-"""Seconds of a bucket → seconds it is kept. CloudWatch's retention table."""
 
 CHUNK_BUCKETS = 60
 """Buckets in a chunk, the unit of reading and writing: a minute of seconds, an hour of minutes. A

@@ -43,13 +43,13 @@ from inservice.cloudwatch.alarms.history import (
     HISTORY_TYPES,
     HistoryItem,
 )
+from inservice.cloudwatch.metrics.metric import TIERS, Metric
 from inservice.errors import ServiceUnavailable
 from inservice.seals import broken_seals, sealed
 from inservice.telemetry import opening, tables
 from inservice.telemetry.base import (
     CHUNK_BUCKETS,
     DEPLOYMENTS_KEPT,
-    TIERS,
     AlarmKey,
     ChunkKey,
     Fold,
@@ -57,7 +57,6 @@ from inservice.telemetry.base import (
     MetricsDamaged,
     SeriesRow,
 )
-from inservice.telemetry.names import Metric
 from inservice.telemetry.step_counts import StepCount
 
 BUSY_SECONDS = 5

@@ -17,8 +17,8 @@ import msgspec
 
 from inservice.cloudwatch.alarms.errors import BadValue
 from inservice.cloudwatch.metrics.aggregates import Aggregate
-from inservice.telemetry.base import CHUNK_BUCKETS, TIERS, ChunkKey, Fold, MetricStorage, SeriesRow
-from inservice.telemetry.names import Metric
+from inservice.cloudwatch.metrics.metric import TIERS, Metric
+from inservice.telemetry.base import CHUNK_BUCKETS, ChunkKey, Fold, MetricStorage, SeriesRow
 
 SERIES_MAX = 10_000
 """Series of one account and region that PutMetricData may make. Each costs about 1 kB for ever."""

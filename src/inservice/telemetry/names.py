@@ -11,22 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from inservice.cloudwatch.metrics.metric import Metric
+
 INVOCATIONS_NAMESPACE = "AWS/SageMaker"
 INSTANCES_NAMESPACE = "/aws/sagemaker/Endpoints"
-
-Dimensions = tuple[tuple[str, str], ...]
-"""((name, value), …) in the order of the names. Part of a metric's identity."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Metric:
-    """What tells one series from another, but for the unit."""
-
-    account: str
-    region: str
-    namespace: str
-    name: str
-    dimensions: Dimensions = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 
 from inservice.cloudwatch.metrics.aggregates import Aggregate
+from inservice.cloudwatch.metrics.metric import Metric
 from inservice.telemetry.alarm_history import AlarmHistory
 from inservice.telemetry.base import MetricStorage
 from inservice.telemetry.datapoints import Datapoints, Sample, Series
-from inservice.telemetry.names import METRICS, ZEROES, Metric, VariantKey
+from inservice.telemetry.names import METRICS, ZEROES, VariantKey
 from inservice.telemetry.prometheus import Totals
 from inservice.telemetry.recent import RecentTraffic
 from inservice.telemetry.rows import GatewayRow, samples_of, step_counts_of

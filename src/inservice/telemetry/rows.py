@@ -1,7 +1,8 @@
 """What a gateway worker tells control about once a second, and the samples it means.
 
 A row is what one worker counted of one fleet at one step of a deployment. Latencies are sketches
-(`cloudwatch.metrics.sketches`): what the workers counted apart adds up to what one of them would have counted.
+(`cloudwatch.metrics.sketches`): what the workers counted apart adds up to what one of them would
+have counted.
 The row's members are those of `transport.tables.InvocationRow`, which is the worker's end of it.
 """
 

@@ -17,7 +17,8 @@ from inservice.routing import WHOLE, EndpointKey, EndpointRoute, KeyRoute, Routi
 
 Values = tuple[float, float, float, float, list[int]]
 """(count, sum, smallest, largest, bins) of many values; bins are an alternating flat list of bin
-number and count, in the bins of `cloudwatch.metrics.sketches`. It is what `cloudwatch.metrics.aggregates` stores."""
+number and count, in the bins of `cloudwatch.metrics.sketches`; `cloudwatch.metrics.aggregates`
+stores the same."""
 
 NO_VALUES: Values = (0, 0.0, 0.0, 0.0, [])
 

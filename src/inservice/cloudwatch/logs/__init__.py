@@ -1,10 +1,9 @@
-"""Logs: what instances wrote, as CloudWatch Logs serves it.
+"""Logs, the pure half: which events FilterLogEvents gives, and what finding them costs.
 
-groups         endpoints as log groups, instances as streams, lines as events
-written        streams that clients write, and what retention and deletion leave of any
 patterns       filter patterns: terms, space-delimited fields, JSON
 conditions     the comparisons that fields and JSON share
 json_patterns  { $.level = "ERROR" && $.ms > 100 }
 expressions    %regular expressions%, matched in linear time
+work           what looking at events costs, counted
 errors         what can be wrong with a request
 """

@@ -27,10 +27,9 @@ from inservice.cloudwatch.metrics.math import (
     Value,
     evaluate,
 )
+from inservice.cloudwatch.metrics.metric import TIERS, Metric
 from inservice.cloudwatch.metrics.statistics import BadStatistic, Statistic
 from inservice.errors import NotImplementedYet
-from inservice.telemetry.base import TIERS
-from inservice.telemetry.names import Metric
 
 QUERIES_MAX = 500
 PERIODS_MAX = 1_008_000

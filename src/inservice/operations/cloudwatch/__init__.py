@@ -1,1 +1,5 @@
-"""CloudWatch's operations."""
+"""CloudWatch's operations: alarms, metrics, dashboards."""
+
+from inservice.operations.cloudwatch import alarms, dashboards, describe, metrics
+
+__all__ = ["alarms", "dashboards", "describe", "metrics"]

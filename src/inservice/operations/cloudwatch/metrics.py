@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from inservice.cloudwatch.alarms.errors import BadCombination, BadToken, BadValue, MissingValue
 from inservice.cloudwatch.metrics.datum import aggregate_of
+from inservice.cloudwatch.metrics.metric import Metric
 from inservice.cloudwatch.metrics.query import (
     Result,
     answer,
@@ -23,7 +24,7 @@ from inservice.operations.cloudwatch.pages import next_token as token_for
 from inservice.operations.cloudwatch.pages import position_of
 from inservice.operations.registry import Call, Document, operation
 from inservice.telemetry.datapoints import Sample
-from inservice.telemetry.names import INSTANCES_NAMESPACE, Metric
+from inservice.telemetry.names import INSTANCES_NAMESPACE
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch.literals import (

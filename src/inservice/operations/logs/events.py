@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from inservice.cloudwatch.logs.errors import LogsNotFound, LogsParameterRefused
 from inservice.errors import NotImplementedYet, SenderError
-from inservice.instance_logs.written import EVENT_BYTES, Kept, packed
 from inservice.operations.logs.places import known_group, now_ms, there
+from inservice.operations.logs.written import EVENT_BYTES, Kept, packed
 from inservice.operations.registry import Call, Document, operation
 from inservice.store.base import Reading
 from inservice.store.client_logs import StreamKey

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from inservice.cloudwatch.logs.errors import LogsNotFound
 from inservice.instance_logs.groups import LogStream
-from inservice.instance_logs.written import Batch, LeftStream, WrittenStream
+from inservice.operations.logs.written import Batch, LeftStream, WrittenStream
 from inservice.operations.registry import Call
 from inservice.partitions import partition_of
 from inservice.store.base import Reading

@@ -1,7 +1,8 @@
 """CreateEndpoint, DescribeEndpoint, ListEndpoints, UpdateEndpoint,
 UpdateEndpointWeightsAndCapacities, DeleteEndpoint.
 
-Each change is decided by `deployment.calls.begin` and kept; the controller hears of the commit and acts.
+Each change is decided by `deployment.calls.begin` and kept; the controller hears of the commit and
+acts.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ ALREADY_RUNNING = 3
 
 
 def main() -> None:
-    """`python -m inservice.runtimes.process.daemon <run dir>`: returns when the fork server listens.
+    """`python -m inservice.runtimes.process.daemon <run dir>`: returns when it listens.
 
     The one that was started ends at once and the one that serves is an orphan in a session of its
     own: no terminal, no parent that would have to wait for it, no Ctrl-C.

@@ -1,10 +1,10 @@
 """From a bare new process to a model server: what happens between birth and the model's first line.
 
 Reached in two ways that meet in `live`: a fork of a zygote, in milliseconds, or a new interpreter
-(`python -m inservice.runtimes.process.instance`) for the models whose Environment holds variables that only
-a new interpreter obeys. Either way the process announces itself through its gate, and waits there
-until the fork server has it on record; a gate that closes instead means nobody would ever find this
-process again, so it ends.
+(`python -m inservice.runtimes.process.instance`) for the models whose Environment holds variables
+that only a new interpreter obeys. Either way the process announces itself through its gate, and
+waits there until the fork server has it on record; a gate that closes instead means nobody would
+ever find this process again, so it ends.
 """
 
 from __future__ import annotations

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inservice.instance_logs.groups import LogEvent, LogStream, Place
-from inservice.instance_logs.written import Batch, Kept, LeftStream, WrittenStream, packed, unpacked
+from inservice.operations.logs.written import (
+    Batch,
+    Kept,
+    LeftStream,
+    WrittenStream,
+    packed,
+    unpacked,
+)
 
 TIMES = st.integers(0, 30) | st.integers(0, 10_000_000)
 BATCHES = st.lists(st.lists(TIMES, min_size=1, max_size=8).map(sorted), max_size=8)
