@@ -12,33 +12,44 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "inservice"
 
-CORE = ("errors", "partitions", "hosting", "deployment", "routing", "alarms", "identity")
-SEAM_BASES = ("clock", "store.base", "runtimes.base", "metrics", "logs", "artifacts", "transport")
+CORE = ("errors", "partitions", "ids", "hosting", "deployment", "routing", "cloudwatch", "identity")
+SEAM_BASES = (
+    "clock",
+    "store.base",
+    "runtimes.base",
+    "telemetry",
+    "instance_logs",
+    "artifacts",
+    "transport",
+)
 
 ALLOWED: dict[str, tuple[str, ...]] = {
-    # core
+    # ground
     "errors": (),
     "partitions": (),
-    "routing": (),
-    "identity": ("errors",),
-    "alarms": ("errors", "partitions"),
-    "hosting": ("errors", "partitions"),
-    "deployment": ("errors", "hosting", "routing"),
-    # seams
+    "ids": (),
     "clock": (),
     "threads": (),
     "seals": (),
     "mark": (),
+    "linux": (),
     "config": (),
+    # core
+    "routing": ("ids",),
+    "identity": ("errors",),
+    "cloudwatch": ("errors", "partitions"),
+    "hosting": ("errors", "partitions", "ids"),
+    "deployment": ("errors", "ids", "hosting", "routing"),
+    # seams
     "store": (*CORE, "seals", "mark"),
-    "runtimes": (*CORE, "threads"),
+    "runtimes": (*CORE, "threads", "linux", "instance_logs"),
     "artifacts": CORE,
-    "metrics": (*CORE, "seals", "mark"),
-    "logs": CORE,
+    "telemetry": (*CORE, "seals", "mark"),
+    "instance_logs": CORE,
     "transport": CORE,
     # the wire, and what AWS can ask
     "aws": ("errors",),
-    "operations": (*CORE, "store.base", "store.client_logs", "metrics", "logs"),
+    "operations": (*CORE, "store.base", "store.client_logs", "telemetry", "instance_logs"),
     # processes
     "api": (
         *CORE,
@@ -48,16 +59,18 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "store.base",
         "clock",
         "threads",
-        "metrics",
-        "logs",
+        "telemetry",
+        "instance_logs",
     ),
     "controller": (*CORE, *SEAM_BASES, "threads"),
     "gateway": (
         "partitions",
+        "ids",
         "routing",
         "identity",
         "transport",
-        "metrics",
+        "cloudwatch.metrics",
+        "telemetry",
         "errors",
         "clock",
         "threads",
@@ -71,6 +84,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "app": ("",),
 }
 """Package or module of `inservice` → what of `inservice` it may import, itself always included."""
+
+ROOMS = ("endpoints", "alarms", "keys", "upkeep")
+"""Of the controller: each sees the kit that lies beneath them, and no other room."""
 
 IMPURE = {"asyncio", "time", "random", "os", "logging", "sqlite3", "threading", "socket", "secrets"}
 """What the core may not import: it decides, it neither acts nor reads a clock."""
@@ -137,6 +153,20 @@ def test_imports_point_in_one_direction(path: Path) -> None:
         and name != "__version__"
     ]
     assert not wrong, f"{here} may not import {wrong}"
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in modules() if dotted(p).startswith("controller.")], ids=dotted
+)
+def test_rooms_of_the_controller_do_not_know_each_other(path: Path) -> None:
+    room = dotted(path).split(".")[1]
+    others = {f"controller.{other}" for other in ROOMS if other != room}
+    wrong = [
+        name
+        for target in imports(ast.parse(path.read_text()))
+        if (name := ours(target)) and any(within(name, other) for other in others)
+    ]
+    assert not wrong
 
 
 @pytest.mark.parametrize(

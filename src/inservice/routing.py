@@ -12,11 +12,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from inservice.ids import EndpointKey
+
 WHOLE: Final = 10_000
 """All of an endpoint's traffic, in basis points."""
-
-EndpointKey = tuple[str, str, str]
-"""(account, region, endpoint name). The name is matched exactly: the runtime is case-sensitive."""
 
 
 @dataclass(frozen=True, slots=True)

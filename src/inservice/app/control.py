@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import TypeVar
 
 from inservice.api.application import create_application
 from inservice.api.exposition import with_metrics
@@ -14,6 +15,8 @@ from inservice.artifacts.s3_client import OwnServer, Storage, s3_client
 from inservice.artifacts.store import ArtifactStore
 from inservice.clock import SystemClock
 from inservice.config import Settings
+from inservice.controller.alarms.evaluating import AlarmEvaluator
+from inservice.controller.alarms.webhooks import Webhooks
 from inservice.controller.endpoints.act import Actor
 from inservice.controller.endpoints.instances import Instances
 from inservice.controller.endpoints.launches import Launches
@@ -28,14 +31,15 @@ from inservice.controller.kit.happened import counted_endings, counted_restarts
 from inservice.controller.kit.posting import Poster
 from inservice.controller.kit.receivers import Networks
 from inservice.controller.kit.tables import Tables
-from inservice.controller.upkeep.monitoring import Monitoring
+from inservice.controller.upkeep.measuring import Measuring
 from inservice.controller.upkeep.scraping import Scraping, scrape_token
 from inservice.controller.upkeep.tidying import Tidying
 from inservice.deployment.state import Deployment
+from inservice.ids import EndpointKey, generation_of
 from inservice.instance_logs.groups import LogGroups
-from inservice.routing import EndpointKey
 from inservice.runtimes.process.runtime import ProcessRuntime
 from inservice.store.base import Commit, Store
+from inservice.telemetry.base import AlarmKey
 from inservice.telemetry.database import open_metrics
 from inservice.telemetry.gpus import find_gpus
 from inservice.telemetry.happenings import Happenings
@@ -51,12 +55,16 @@ READING_THREADS = 2
 more would not be faster; a second lets a short read pass a long one."""
 
 
+_Told = TypeVar("_Told")
+
+
 class Control:
     """The parts of control and how they are joined."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
         self._store = store
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._clock = clock = SystemClock()
         self._metrics = Recorder(open_metrics(settings.database), clock.now())
         self._happenings = Happenings()
@@ -94,8 +102,14 @@ class Control:
         self._outcomes = Outcomes(
             store, poster, self._happenings, clock, settings.deployment_webhook, settings.data_dir
         )
-        self._monitoring = Monitoring(
-            store=store,
+        self._alarms = AlarmEvaluator(
+            store,
+            self._metrics,
+            clock,
+            Webhooks(poster, self._happenings),
+            on_change=self._alarms_changed,
+        )
+        self._measuring = Measuring(
             recorder=self._metrics,
             happenings=self._happenings,
             clock=clock,
@@ -103,8 +117,6 @@ class Control:
             gpus=find_gpus(),
             in_service=lambda: list(self._live.variants().values()),
             running=self._live.running,
-            poster=poster,
-            on_alarm=self._alarms_changed,
         )
         self._decide_and_act()
         self._tidying = Tidying(
@@ -134,9 +146,7 @@ class Control:
         self._actor = Actor(
             self._instances, self._launches, self._tables, settings.drain_seconds, crash_point
         )
-        observer = Observer(
-            self._instances, self._launches, self._tables, self._monitoring.alarms.tripped
-        )
+        observer = Observer(self._instances, self._launches, self._tables, self._alarms.tripped)
         self._reconciler = Reconciler(
             self._store,
             observer,
@@ -154,6 +164,7 @@ class Control:
     # ── life ────────────────────────────────────────────────────────────────────────────────────
     async def start(self) -> None:
         """Find what runs, then begin to decide."""
+        self._loop = asyncio.get_running_loop()
         self._preparing.begin(None)
         await self._gateways.start(serving=bool(self._generations()))
         self._tables.adopt()
@@ -192,7 +203,7 @@ class Control:
             self._metrics,
             self._happenings,
             self._clock,
-            self._monitoring.alarms,
+            self._alarms.states,
             table=lambda: self._gateways.table,
             instances=lambda: [(seen.fleet, seen.state) for seen in self._live.instances_seen()],
             workers=lambda: [process.pid for process in self._live.processes()],
@@ -208,7 +219,8 @@ class Control:
         """Evaluate alarms, measure, tidy and tell of outcomes until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tidying.run())
-            tasks.create_task(self._monitoring.run())
+            tasks.create_task(self._alarms.run())
+            tasks.create_task(self._measuring.run())
             tasks.create_task(self._outcomes.run())
 
     async def stop(self, *, instances_too: bool) -> None:
@@ -232,16 +244,14 @@ class Control:
         self._reconciler.wake_each(commit.endpoints)
         self._preparing.begin(*commit.images)
 
-    def _alarms_changed(self, endpoints: Collection[EndpointKey] | None) -> None:
-        """Alarms changed that deployments of these endpoints watch; None: of any."""
-        if endpoints is None:
-            self._reconciler.wake_all()
-        else:
-            self._reconciler.wake_each(endpoints)
+    def _alarms_changed(self, alarms: Collection[AlarmKey]) -> None:
+        """From the evaluator's thread into the loop."""
+        if self._loop is not None:
+            _later(self._loop, self._reconciler.wake_watching, alarms)
 
     def _wake_fleet(self, fleet: str) -> None:
         """An instance changed: its endpoint is due."""
-        self._reconciler.wake_generation(fleet.partition("-")[0])
+        self._reconciler.wake_generation(generation_of(fleet))
 
     def _generations(self) -> dict[EndpointKey, str]:
         """The present incarnation of every endpoint."""
@@ -260,7 +270,7 @@ def process_runtime(settings: Settings) -> ProcessRuntime:
     )
 
 
-def _later(loop: asyncio.AbstractEventLoop, call: Callable[[Commit], None], commit: Commit) -> None:
-    """From the thread that committed into the loop; a loop that has ended needs no telling."""
+def _later(loop: asyncio.AbstractEventLoop, call: Callable[[_Told], None], told: _Told) -> None:
+    """From another thread into the loop; a loop that has ended needs no telling."""
     with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(call, commit)
+        loop.call_soon_threadsafe(call, told)

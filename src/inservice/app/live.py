@@ -10,9 +10,10 @@ import msgspec
 
 from inservice.config import Settings
 from inservice.controller.endpoints import explain
-from inservice.controller.endpoints.instances import Instances, Watched, fleet_of
+from inservice.controller.endpoints.instances import Instances, Watched
 from inservice.controller.gateways import Gateways
 from inservice.controller.kit.tables import Tables
+from inservice.ids import fleet_of
 from inservice.instance_logs.groups import LogGroups
 from inservice.operations.live import InstanceSeen, ProcessSeen
 from inservice.runtimes.base import InstanceState, Sight

@@ -33,7 +33,8 @@ import structlog
 
 from inservice.clock import Clock
 from inservice.errors import ServiceUnavailable
-from inservice.routing import EndpointKey, EndpointRoute, KeyRoute, RoutingTable
+from inservice.ids import EndpointKey
+from inservice.routing import EndpointRoute, KeyRoute, RoutingTable
 from inservice.threads import Threads
 from inservice.transport.table_file import TableFile
 from inservice.transport.tables import (

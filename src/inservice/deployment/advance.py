@@ -49,6 +49,7 @@ from inservice.deployment.trouble import count_deaths, held_back, trouble
 from inservice.deployment.waits import delays, note_waits, replacements
 from inservice.hosting.endpoint import FAILURE_REASON_LENGTH_MAX, Endpoint
 from inservice.hosting.fleet import Fleet
+from inservice.ids import fleet_of, ordinal_of
 
 LOOK_SECONDS = 5.0
 """The longest sleep of a deployment that is under way. Alarms are looked at on every turn; AWS is
@@ -96,8 +97,7 @@ def _deaths(before: Deployment, after: Deployment, facts: Facts, now: float) -> 
     for instance, attempts in after.attempts.items():
         if before.attempts.get(instance) == attempts:
             continue
-        fleet, _, ordinal = instance.rpartition("/")
-        gone = facts.of(fleet).gone.get(int(ordinal))
+        gone = facts.of(fleet_of(instance)).gone.get(ordinal_of(instance))
         why = f": {gone.how}" if gone else ""
         seconds = attempts.launch_at - now
         when = f"launching it again in {seconds:.0f} s" if seconds > 0 else "launching it again"

@@ -162,3 +162,8 @@ class Decision:
     """What the table must say about this endpoint from now on, whether or not it says so yet.
     None: leave it as it is."""
     gone: bool = False  # a deletion is complete: remove both records instead of saving them
+
+
+def fleets_of(endpoint: Endpoint, deployment: Deployment) -> dict[str, Fleet]:
+    """Every fleet that the endpoint has, had, or is to have, by id."""
+    return {f.id: f for f in (*endpoint.previous_fleets, *endpoint.fleets, *deployment.new)}

@@ -13,6 +13,7 @@ from enum import StrEnum
 from inservice.hosting.endpoint_config import EndpointConfig
 from inservice.hosting.fleet import Fleet
 from inservice.hosting.model import Document
+from inservice.ids import EndpointKey
 
 FAILURE_REASON_LENGTH_MAX = 1024
 """AWS's limit of FailureReason, in characters."""
@@ -84,6 +85,11 @@ class Endpoint:
     last_deployment_config: Document | None = None  # the latest one given, successful or not
     previous_config: EndpointConfig | None = None  # what the last successful update replaced
     previous_fleets: tuple[Fleet, ...] = ()  # the fleets of `previous_config`, as `undo` needs them
+
+    @property
+    def key(self) -> EndpointKey:
+        """How gateways and the store know it."""
+        return self.account, self.region, self.name
 
     @property
     def in_progress(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from inservice import ids
 from inservice.hosting.endpoint_config import ProductionVariant
 from inservice.hosting.model import Model
 
@@ -26,9 +27,9 @@ class Fleet:
 
     def instance_id(self, ordinal: int) -> str:
         """The id by which runtimes, logs and gateways know one instance."""
-        return f"{self.id}/{ordinal}"
+        return ids.instance_id(self.id, ordinal)
 
-
-def fleet_id(generation: str, deployment_number: int, variant_name: str) -> str:
-    """The id of the fleet that a deployment makes for a variant."""
-    return f"{generation}-{deployment_number}-{variant_name}"
+    @property
+    def pins(self) -> tuple[str, str]:
+        """Under which names the artifact store keeps its model and its code."""
+        return self.id, f"{self.id}+code"

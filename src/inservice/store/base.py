@@ -26,7 +26,7 @@ from inservice.hosting.endpoint import Endpoint
 from inservice.hosting.endpoint_config import EndpointConfig
 from inservice.hosting.model import Model
 from inservice.identity.principal import AccessKey
-from inservice.routing import EndpointKey
+from inservice.ids import EndpointKey
 from inservice.store.client_logs import ClientLogsReading, ClientLogsWriting
 
 
@@ -153,7 +153,7 @@ class EndpointRecord:
     @property
     def key(self) -> EndpointKey:
         """(account, region, exact name)."""
-        return self.endpoint.account, self.endpoint.region, self.endpoint.name
+        return self.endpoint.key
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from inservice.errors import ServiceUnavailable
 from inservice.hosting.endpoint_config import EndpointConfig
 from inservice.hosting.model import Model
-from inservice.routing import EndpointKey
+from inservice.ids import EndpointKey
 from inservice.store import tables
 from inservice.store.base import Commit, EndpointRecord, Reading, StoreInUse, Transaction
 from inservice.store.cache import Cache

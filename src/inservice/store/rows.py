@@ -27,7 +27,7 @@ from inservice.hosting.endpoint import Endpoint, check_move
 from inservice.hosting.endpoint_config import EndpointConfig
 from inservice.hosting.model import Model
 from inservice.identity.principal import AccessKey, Principal
-from inservice.routing import EndpointKey
+from inservice.ids import EndpointKey
 from inservice.seals import key_text, sealed
 from inservice.store import tables
 from inservice.store.base import (

@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from inservice.routing import WHOLE, EndpointKey, EndpointRoute, KeyRoute, RoutingTable
+from inservice.ids import EndpointKey
+from inservice.routing import WHOLE, EndpointRoute, KeyRoute, RoutingTable
 
 Values = tuple[float, float, float, float, list[int]]
 """(count, sum, smallest, largest, bins) of many values; bins are an alternating flat list of bin

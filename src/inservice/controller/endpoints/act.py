@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from inservice.controller.endpoints.instances import Instances, ordinal_of
+from inservice.controller.endpoints.instances import Instances
 from inservice.controller.endpoints.launches import Launches
-from inservice.controller.endpoints.observe import fleets_of, key_of
 from inservice.controller.kit.tables import Tables
 from inservice.deployment.actions import Launch, Retire, Route
-from inservice.deployment.state import Decision
+from inservice.deployment.state import Decision, fleets_of
 from inservice.hosting.endpoint import Endpoint
 from inservice.hosting.fleet import Fleet
-from inservice.routing import EndpointKey, EndpointRoute, FleetRoute, InstanceRoute
+from inservice.ids import EndpointKey, instance_id, ordinal_of
+from inservice.routing import EndpointRoute, FleetRoute, InstanceRoute
 from inservice.runtimes.base import InstanceState
 
 log = structlog.get_logger()
@@ -50,12 +50,12 @@ class Actor:
                     self.crash_point("before-retire")
                     self.launches.give_up(fleet)
                     for ordinal in ordinals:
-                        self._retire(f"{fleet}/{ordinal}")
+                        self._retire(instance_id(fleet, ordinal))
                     self.crash_point("after-retire")
 
     def _route(self, endpoint: Endpoint, fleets: dict[str, Fleet], route: Route) -> None:
         """Put the endpoint into the table with the instances that are ready now."""
-        key = key_of(endpoint)
+        key = endpoint.key
         if not route.shares:
             self.tables.publish(key, None)
             return

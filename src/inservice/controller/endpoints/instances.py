@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from inservice.clock import Clock
+from inservice.ids import fleet_of, generation_of
 from inservice.runtimes.base import Handle, InstanceState, LaunchSpec, Sight, WatchedRuntime
 
 FIRST_LOOK_SECONDS = 0.01
@@ -42,21 +43,6 @@ class Watched:
     retiring: bool = False
     restarts: int = 0  # launches in place of a dead one that this process has seen
     death: Sight | None = None  # how the instance was seen last that this one replaces
-
-
-def fleet_of(instance_id: str) -> str:
-    """`<fleet id>/<ordinal>` → the fleet id."""
-    return instance_id.rpartition("/")[0]
-
-
-def generation_of(fleet: str) -> str:
-    """`<generation>-<deployment number>-<variant>` → the generation of the endpoint."""
-    return fleet.partition("-")[0]
-
-
-def ordinal_of(instance_id: str) -> int:
-    """`<fleet id>/<ordinal>` → the ordinal."""
-    return int(instance_id.rpartition("/")[2])
 
 
 @dataclass

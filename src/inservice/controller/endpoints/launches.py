@@ -182,7 +182,7 @@ class Launches:
         if fleet.model is None:
             raise ImageNotRunnable(f"Fleet {fleet.id} has no model to run.")
         container = fleet.model.containers[0]
-        model_pin, code_pin = pins_of(fleet)
+        model_pin, code_pin = fleet.pins
         model_dir = code_dir = None
         if container.artifact is not None:
             model_dir = await self._fetch(container.artifact, model_pin, fleet, launch)
@@ -224,11 +224,6 @@ class Launches:
             cancelled=launch.cancelled,
         )
         return (await self._threads.run(fetch)).path
-
-
-def pins_of(fleet: Fleet) -> tuple[str, str]:
-    """Under which names the artifact store keeps a fleet's model and its code."""
-    return fleet.id, f"{fleet.id}+code"
 
 
 def _spec(

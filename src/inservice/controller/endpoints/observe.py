@@ -6,28 +6,18 @@ from collections.abc import Callable, Iterable, Mapping
 from uuid import uuid4
 
 from inservice.controller.endpoints import explain, sightings
-from inservice.controller.endpoints.instances import Instances, ordinal_of
+from inservice.controller.endpoints.instances import Instances
 from inservice.controller.endpoints.launches import Launches
 from inservice.controller.kit.tables import Tables
 from inservice.deployment.facts import Facts, FleetFacts, Gone
-from inservice.deployment.state import Deployment
+from inservice.deployment.state import Deployment, fleets_of
 from inservice.hosting.endpoint import Endpoint
 from inservice.hosting.fleet import Fleet
-from inservice.routing import EndpointKey
+from inservice.ids import EndpointKey, fleet_of, ordinal_of
 from inservice.runtimes.base import InstanceState
 
 Tripped = Callable[[str, str, Iterable[str]], Mapping[str, str]]
 """(account, region, alarm names) → those that are not quiet, with what is wrong with them."""
-
-
-def key_of(endpoint: Endpoint) -> EndpointKey:
-    """How gateways and the store know an endpoint."""
-    return (endpoint.account, endpoint.region, endpoint.name)
-
-
-def fleets_of(endpoint: Endpoint, deployment: Deployment) -> dict[str, Fleet]:
-    """Every fleet that the endpoint has, had, or is to have, by id."""
-    return {f.id: f for f in (*endpoint.previous_fleets, *endpoint.fleets, *deployment.new)}
 
 
 class Observer:
@@ -44,7 +34,7 @@ class Observer:
 
     def facts(self, endpoint: Endpoint, deployment: Deployment, now: float) -> Facts:
         """What is."""
-        key = key_of(endpoint)
+        key = endpoint.key
         known = fleets_of(endpoint, deployment)
         own = self._instances.fleets_of(endpoint.generation)
         routed = self._tables.routed(key)
@@ -100,7 +90,7 @@ class Observer:
             unhealthy=unhealthy,
             gone=gone,
             draining=frozenset(draining),
-            routed=frozenset(ordinal_of(i) for i in routed if i.rpartition("/")[0] == fleet),
+            routed=frozenset(ordinal_of(i) for i in routed if fleet_of(i) == fleet),
             notes=notes,
             late=late,
             failure=self._launches.failure(fleet),

@@ -29,7 +29,7 @@ from inservice.deployment.facts import Facts
 from inservice.deployment.state import Deployment
 from inservice.deployment.views.picture import outcome, picture
 from inservice.errors import AwsError
-from inservice.routing import EndpointKey
+from inservice.ids import EndpointKey
 from inservice.store.base import EndpointRecord, Store
 from inservice.telemetry.happenings import Happenings, Posted
 from inservice.threads import Threads

@@ -24,8 +24,9 @@ from inservice.controller.endpoints.observe import Observer
 from inservice.deployment.advance import advance
 from inservice.deployment.facts import Facts
 from inservice.deployment.state import Decision, Deployment
-from inservice.routing import EndpointKey
+from inservice.ids import EndpointKey
 from inservice.store.base import EndpointRecord, StaleDecision, Store
+from inservice.telemetry.base import AlarmKey
 from inservice.threads import Threads
 
 RETRY_SECONDS = 1.0
@@ -48,6 +49,7 @@ class _Turns:
     """The task that takes an endpoint's turns, and what wakes it."""
 
     due: asyncio.Event = field(default_factory=asyncio.Event)
+    alarms: frozenset[AlarmKey] = frozenset()  # that the deployment watches
     task: asyncio.Task[None] | None = None
 
 
@@ -71,6 +73,7 @@ class Reconciler:
         self._on_ended = on_ended
         self._turns: dict[EndpointKey, _Turns] = {}
         self._generations: dict[str, EndpointKey] = {}
+        self._watching: dict[AlarmKey, set[EndpointKey]] = {}
         self._threads = Threads("decisions")
 
     def wake(self, key: EndpointKey) -> None:
@@ -91,10 +94,10 @@ class Reconciler:
         for key in keys:
             self.wake(key)
 
-    def wake_all(self) -> None:
-        """Something changed that any endpoint may care about."""
-        for turns in self._turns.values():
-            turns.due.set()
+    def wake_watching(self, alarms: Iterable[AlarmKey]) -> None:
+        """These alarms changed: the endpoints whose deployments watch one of them are due."""
+        for alarm in alarms:
+            self.wake_each(tuple(self._watching.get(alarm, ())))
 
     async def close(self) -> None:
         """Take no more turns; one that is under way ends first at its next await."""
@@ -108,7 +111,7 @@ class Reconciler:
         while wake_at is not None:
             turns.due.clear()
             try:
-                wake_at = await self._turn(key)
+                wake_at = await self._turn(key, turns)
             except StaleDecision:
                 wake_at = self._clock.now()  # a newer wish was saved meanwhile: look again
             except Exception:
@@ -120,10 +123,23 @@ class Reconciler:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await turns.due.wait()
+        self._watch(key, turns, frozenset())
         self._turns.pop(key, None)
         self._generations = {g: k for g, k in self._generations.items() if k != key}
 
-    async def _turn(self, key: EndpointKey) -> float | None:
+    def _watch(self, key: EndpointKey, turns: _Turns, alarms: frozenset[AlarmKey]) -> None:
+        """These alarms wake the endpoint from now on, before they are looked at: so that none that
+        changes in between is missed."""
+        for alarm in turns.alarms - alarms:
+            watching = self._watching[alarm]
+            watching.discard(key)
+            if not watching:
+                del self._watching[alarm]
+        for alarm in alarms - turns.alarms:
+            self._watching.setdefault(alarm, set()).add(key)
+        turns.alarms = alarms
+
+    async def _turn(self, key: EndpointKey, turns: _Turns) -> float | None:
         """One turn. When to come back, at the latest; None when there is no endpoint any more."""
         with self._store.reading() as reading:
             record = reading.find_endpoint(key)
@@ -131,6 +147,9 @@ class Reconciler:
             self._actor.forget(key)
             return None
         self._generations[record.endpoint.generation] = key
+        account, region, _ = key
+        alarms = record.deployment.alarms
+        self._watch(key, turns, frozenset(AlarmKey(account, region, name) for name in alarms))
         now = self._clock.now()
         facts = self._observer.facts(record.endpoint, record.deployment, now)
         decision = advance(record.endpoint, record.deployment, facts, now)

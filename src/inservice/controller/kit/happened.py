@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from inservice.deployment.state import Deployment
 from inservice.deployment.views.picture import outcome
-from inservice.routing import EndpointKey
+from inservice.ids import EndpointKey
 from inservice.runtimes.base import LaunchSpec, Sight
 from inservice.telemetry.happenings import Ended, Happenings, Restarted
 

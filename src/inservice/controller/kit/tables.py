@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from inservice.controller.gateways import Gateways
-from inservice.routing import EndpointKey, EndpointRoute, KeyRoute
+from inservice.ids import EndpointKey
+from inservice.routing import EndpointRoute, KeyRoute
 
 
 @dataclass

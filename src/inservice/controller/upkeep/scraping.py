@@ -9,13 +9,18 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 
 from inservice.clock import Clock
-from inservice.controller.alarms.evaluating import AlarmEvaluator
-from inservice.controller.endpoints.observe import fleets_of
-from inservice.routing import WHOLE, EndpointKey, EndpointRoute, RoutingTable
+from inservice.cloudwatch.alarms.alarm import StateValue
+from inservice.deployment.state import fleets_of
+from inservice.ids import EndpointKey
+from inservice.routing import WHOLE, EndpointRoute, RoutingTable
 from inservice.store.base import EndpointRecord, Store
+from inservice.telemetry.base import AlarmKey
 from inservice.telemetry.happenings import Happenings
 from inservice.telemetry.prometheus import EndpointSeen, FleetLabels, FleetSeen, Scrape, render
 from inservice.telemetry.recorder import Recorder
+
+AlarmStates = Callable[[], Iterable[tuple[AlarmKey, StateValue]]]
+"""Every alarm and its state."""
 
 InstanceStates = Callable[[], Sequence[tuple[str, str]]]
 """(fleet, state) of every instance."""
@@ -30,7 +35,7 @@ class Scraping:
         recorder: Recorder,
         happenings: Happenings,
         clock: Clock,
-        alarms: AlarmEvaluator,
+        alarms: AlarmStates,
         table: Callable[[], RoutingTable],
         instances: InstanceStates,
         workers: Callable[[], Collection[int]],
@@ -54,8 +59,7 @@ class Scraping:
             endpoints=_endpoints(records, routes),
             fleets=list(_fleets(records, routes, instances)),
             alarms=[
-                (key.account, key.region, key.name, state.value)
-                for key, state in self._alarms.states()
+                (key.account, key.region, key.name, state.value) for key, state in self._alarms()
             ],
             workers=frozenset(self._workers()),
             set_aside=self._set_aside(),

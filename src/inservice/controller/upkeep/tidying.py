@@ -12,7 +12,6 @@ import structlog
 
 from inservice.artifacts.store import ArtifactStore
 from inservice.clock import Clock
-from inservice.controller.endpoints.launches import pins_of
 from inservice.hosting.fleet import Fleet
 from inservice.store.base import EndpointRecord, Store
 from inservice.telemetry.recorder import Recorder
@@ -69,7 +68,7 @@ class Tidying:
         counted = self._metrics.counted_generations()
         records = self._records()
         self._metrics.forget_step_counts(counted - {r.endpoint.generation for r in records})
-        self._artifacts.release({pin for fleet in _fleets(records) for pin in pins_of(fleet)})
+        self._artifacts.release({pin for fleet in _fleets(records) for pin in fleet.pins})
         with self._store.transaction() as tx:
             tx.client_logs.expire(round(now * 1_000))
         forget_logs(self._log_dir / "endpoints", now - LOG_SECONDS, logs_in_use)

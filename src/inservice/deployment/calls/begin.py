@@ -35,8 +35,9 @@ from inservice.deployment.state import Decision, Deployment, Kind, Phase
 from inservice.errors import NotImplementedYet, ResourceLimitExceeded, ValidationException
 from inservice.hosting.endpoint import Endpoint, EndpointStatus
 from inservice.hosting.endpoint_config import EndpointConfig, weight_of
-from inservice.hosting.fleet import Fleet, fleet_id
+from inservice.hosting.fleet import Fleet
 from inservice.hosting.model import Document, Model
+from inservice.ids import fleet_id, fleet_of
 
 INSTANCES_MAX = 500
 """Instances of one endpoint that a call may ask for. AWS has such a quota per account and instance
@@ -306,7 +307,7 @@ def _next(last: Deployment, kind: Kind, strategy: str, plan: Plan, now: float) -
         looked_at=now,
         shares=last.shares,
         sizes=last.sizes,
-        attempts={i: a for i, a in last.attempts.items() if i.rpartition("/")[0] in kept},
+        attempts={i: a for i, a in last.attempts.items() if fleet_of(i) in kept},
     )
 
 

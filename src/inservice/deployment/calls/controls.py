@@ -14,7 +14,8 @@ from inservice.deployment.policy import BlueGreen
 from inservice.deployment.state import Decision, Deployment, Kind, Phase
 from inservice.errors import ValidationException
 from inservice.hosting.endpoint import Endpoint, EndpointStatus
-from inservice.hosting.fleet import Fleet, fleet_id
+from inservice.hosting.fleet import Fleet
+from inservice.ids import fleet_id
 
 
 def pause(endpoint: Endpoint, deployment: Deployment, *, now: float) -> Decision:

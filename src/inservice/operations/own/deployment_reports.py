@@ -13,6 +13,7 @@ from itertools import groupby
 from inservice.deployment.events import DetailType, Event
 from inservice.deployment.state import OVER, Phase
 from inservice.errors import ValidationException
+from inservice.ids import number_of
 from inservice.operations.registry import Call, Document, operation
 from inservice.store.base import EVENTS_KEPT
 from inservice.telemetry.step_counts import StepCount
@@ -145,4 +146,4 @@ def _row(place: str) -> int:
 
 def _number(fleet: str) -> int:
     """The number of the deployment that made a fleet: "<generation>-<number>-<variant>"."""
-    return int(fleet.split("-", 2)[1])
+    return number_of(fleet)

@@ -11,6 +11,7 @@ from typing import Any
 
 from inservice.deployment.facts import FleetFacts
 from inservice.deployment.state import Deployment
+from inservice.ids import ordinal_of
 from inservice.operations.live import InstanceSeen
 from inservice.store.base import EndpointRecord
 from inservice.telemetry.recent import RecentTraffic
@@ -55,7 +56,7 @@ def instances_of(
     fleet: str, seen: Iterable[InstanceSeen], facts: FleetFacts, deployment: Deployment
 ) -> list[dict[str, Any]]:
     """The instances of a fleet by ordinal, those included that are only about to be launched."""
-    running = {int(instance.id.rpartition("/")[2]): instance for instance in seen}
+    running = {ordinal_of(instance.id): instance for instance in seen}
     return [
         _running(running[ordinal], deployment)
         if ordinal in running
@@ -83,7 +84,7 @@ def _launching(instance_id: str, facts: FleetFacts, deployment: Deployment) -> d
         "State": LAUNCHING,
         "Restarts": _deaths(instance_id, deployment),
     }
-    waits_for = facts.failure or facts.notes.get(int(instance_id.rpartition("/")[2]))
+    waits_for = facts.failure or facts.notes.get(ordinal_of(instance_id))
     return {**shown, "LastLine": waits_for} if waits_for else shown
 
 

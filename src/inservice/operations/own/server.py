@@ -7,6 +7,7 @@ from pathlib import Path
 
 import inservice
 from inservice.hosting.endpoint import EndpointStatus
+from inservice.ids import generation_of, variant_of
 from inservice.operations.registry import Call, Document, operation
 
 
@@ -16,7 +17,7 @@ def describe_server(call: Call) -> Document:
     with call.store.reading() as records:
         found = [records.find_endpoint(key) for key in records.endpoint_keys()]
         aside = records.set_aside()
-    served = Counter(one.partition("-")[0] for one in call.live.served())
+    served = Counter(generation_of(one) for one in call.live.served())
     names = {record.endpoint.generation: record.endpoint.name for record in found if record}
     return {
         "Version": inservice.__version__,
@@ -38,8 +39,8 @@ def describe_server(call: Call) -> Document:
         "Instances": [
             {
                 "InstanceId": instance.id,
-                "EndpointName": names.get(instance.fleet.split("-")[0], ""),
-                "VariantName": instance.fleet.split("-", 2)[-1],
+                "EndpointName": names.get(generation_of(instance.fleet), ""),
+                "VariantName": variant_of(instance.fleet),
                 "Pid": instance.pid,
                 "State": instance.state,
                 "StartedAt": instance.started_at,

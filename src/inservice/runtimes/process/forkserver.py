@@ -420,26 +420,12 @@ class ForkServer:
         if record is None or record.cookie != command.cookie:
             self._answer([client])
         elif (instance := self._find(command.instance_id)) is None:
-            self._forget(record)
+            records.forget(self._places, record)
             self._answer([client])
         else:
             instance.waiting.append(client)
             instance.retired = True
             self._end_within(command.grace_seconds, instance)
-
-    def _forget(self, record: Record) -> None:
-        """Remove every trace but the log. The record goes last: until then it can be retried."""
-        places, instance_id = self._places, record.instance_id
-        with contextlib.suppress(OSError):
-            places.scratch(instance_id).rename(places.abandoned(instance_id, record.cookie))
-        for path in (
-            places.socket(instance_id),
-            places.output(instance_id),
-            places.ready(instance_id),
-            places.exit(instance_id),
-            places.record(instance_id),
-        ):
-            records.remove(path)
 
     def _end_within(self, grace_seconds: float, instance: _Instance) -> None:
         deadline = time.monotonic() + grace_seconds
@@ -469,7 +455,7 @@ class ForkServer:
         with contextlib.suppress(OSError):  # a full disk must not keep anybody waiting
             records.write(self._places.exit(instance_id), end)
         if instance.retired:
-            self._forget(instance.record)
+            records.forget(self._places, instance.record)
         self._answer(instance.waiting)
         self._stop_if_empty()
 

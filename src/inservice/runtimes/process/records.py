@@ -16,6 +16,7 @@ boot id and the cookie that it shows on its command line agree with the record.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -258,3 +259,18 @@ def handle_of(record: Record) -> Handle:
 def is_same(handle: Handle, record: Record) -> bool:
     """Whether the handle speaks of this incarnation of the instance."""
     return handle.pid == record.pid and handle.identity == handle_of(record).identity
+
+
+def forget(places: Places, record: Record) -> None:
+    """Remove every trace but the log. The record goes last: until then it can be retried."""
+    instance_id = record.instance_id
+    with contextlib.suppress(OSError):
+        places.scratch(instance_id).rename(places.abandoned(instance_id, record.cookie))
+    for path in (
+        places.socket(instance_id),
+        places.output(instance_id),
+        places.ready(instance_id),
+        places.exit(instance_id),
+        places.record(instance_id),
+    ):
+        remove(path)
