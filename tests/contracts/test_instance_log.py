@@ -61,6 +61,13 @@ def pipe(tmp_path: Path) -> Pipe:
     return Pipe(tmp_path)
 
 
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time passes, so that what may be kept is used up and stays used up."""
+    moment = time.monotonic()
+    monkeypatch.setattr("time.monotonic", lambda: moment)
+
+
 def accounted(texts: list[bytes]) -> int:
     """Bytes that were kept, and those that the log says are missing."""
     count = 0
@@ -78,6 +85,7 @@ def beginning_with(text: bytes) -> bytes:
     return text.ljust(READ_BYTES - 1, b"x") + b"\n"
 
 
+@pytest.mark.usefixtures("still")
 @pytest.mark.parametrize("cut", [0, 1, 2, 11, 20, 21, 24, len(CONFESSION) - 1, len(CONFESSION)])
 def test_a_confession_that_is_dropped_too_counts_however_it_is_cut(pipe: Pipe, cut: int) -> None:
     said = pipe.flood()
@@ -88,6 +96,7 @@ def test_a_confession_that_is_dropped_too_counts_however_it_is_cut(pipe: Pipe, c
     assert accounted(texts) == pytest.approx(said + LOST, abs=2 * len(CONFESSION))
 
 
+@pytest.mark.usefixtures("still")
 @pytest.mark.parametrize(
     "line", [b"[inservice] drops a curtsy", b"[inservice] dropped " + b"9" * 99, b"[", b""]
 )

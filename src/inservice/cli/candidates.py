@@ -88,7 +88,7 @@ def _global_choices(option: str) -> list[str]:
 def _of_service(
     service: str, rest: list[str], words: list[str], current: str
 ) -> Iterable[Candidate]:
-    from inservice.cli.aws.driver import operations_of, waiters_of
+    from inservice.cli.aws.commands import operations_of, waiters_of
     from inservice.cli.aws.options import options_of
     from inservice.cli.aws.session import Session
 

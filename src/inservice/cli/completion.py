@@ -69,7 +69,7 @@ def run(argv: list[str]) -> int:
     if argv in (["--help"], ["-h"]):
         sys.stdout.write(usage)
         return DONE
-    from inservice.cli.verbs import USAGE_RC, did_you_mean
+    from inservice.cli.spelling import USAGE_RC, did_you_mean
 
     if argv:
         meant = did_you_mean(argv[0], SCRIPTS)

@@ -24,7 +24,7 @@ from inservice.cli.aws.failures import (
 )
 from inservice.cli.aws.globals import parse_globals
 from inservice.cli.aws.session import Session
-from inservice.cli.verbs import USAGE_RC, OwnParser
+from inservice.cli.spelling import USAGE_RC, OwnParser
 
 REFUSED: Final = 1
 

@@ -14,7 +14,7 @@ from types import FrameType
 
 import inservice
 from inservice.cli.server import supervisor_pid
-from inservice.cli.verbs import OwnParser
+from inservice.cli.spelling import OwnParser
 from inservice.demo import digits
 from inservice.demo.hosting import DeploymentFailed, Hosting
 from inservice.demo.server import DemoServer, ServerFailed, point_at

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inservice import config
+from inservice.cli.spelling import OwnParser
 from inservice.cli.target import Target, read_files
-from inservice.cli.verbs import OwnParser
 from inservice.config import BadSetting, Settings
 
 POLL_SECONDS = 0.02

@@ -14,10 +14,7 @@ import os
 import sys
 from importlib import import_module
 
-from botocore import xform_name
-from botocore.exceptions import DataNotFoundError
-from botocore.model import OperationModel
-
+from inservice.cli.aws.commands import TAIL, operation_named, operations_of, waiters_of
 from inservice.cli.aws.failures import (
     NOBODY_ANSWERS,
     PARAMETERS_RC,
@@ -34,12 +31,6 @@ from inservice.cli.main import COMMANDS, SERVICES, overview
 from inservice.cli.target import chosen_elsewhere
 
 _HELP = ("help", "--help")
-
-_TAIL = ("logs", "tail")
-"""AWS CLI's one addition to the models of our services."""
-
-_LEFT_OUT = {"sagemaker-runtime": ("invoke-endpoint-with-response-stream",)}
-"""Operations whose answer is a stream of events; a command line has no form for one."""
 
 
 def run(words: list[str]) -> int:
@@ -155,7 +146,7 @@ def _answer_service(service: str, words: list[str], options: Globals) -> int:
         from inservice.cli.aws.help import show_service
 
         return show_service(service, operations_of(service, session), session)
-    if words[:1] and (operation := _operation_named(words[0], service, session)):
+    if words[:1] and (operation := operation_named(words[0], service, session)):
         return run_operation(operation, words[1:], session, options)
     operations = operations_of(service, session)
     name, rest = choose("operation", words, [*operations, "help"])
@@ -163,7 +154,7 @@ def _answer_service(service: str, words: list[str], options: Globals) -> int:
         from inservice.cli.aws.help import show_service
 
         return show_service(service, operations, session)
-    if (service, name) == _TAIL:
+    if (service, name) == TAIL:
         from inservice.cli.aws.logs_tail import run_tail
 
         return run_tail(rest, session, options)
@@ -171,18 +162,6 @@ def _answer_service(service: str, words: list[str], options: Globals) -> int:
         return _answer_wait(service, rest, session, options)
     model = session.service_model(service).operation_model(operations[name])
     return run_operation(model, rest, session, options)
-
-
-def _operation_named(word: str, service: str, session: Session) -> OperationModel | None:
-    """The operation of that name, without naming the other four hundred: that takes 12 ms."""
-    if word in _LEFT_OUT.get(service, ()):
-        return None
-    model = session.service_model(service)
-    for name in model.operation_names:
-        if name.lower() == word.replace("-", "") and xform_name(name, "-") == word:
-            operation: OperationModel = model.operation_model(name)
-            return operation
-    return None
 
 
 def _names_an_endpoint(words: list[str], session: Session) -> bool:
@@ -195,28 +174,6 @@ def _names_an_endpoint(words: list[str], session: Session) -> bool:
         and not any(word in operations for word in words)
         and not any(name.startswith(plain[0]) for name in operations)
     )
-
-
-def operations_of(service: str, session: Session) -> dict[str, str]:
-    """The service's commands, each with the operation it calls; `wait` and `tail` have none."""
-    names = session.service_model(service).operation_names
-    operations = {xform_name(name, "-"): name for name in names}
-    for left_out in _LEFT_OUT.get(service, ()):
-        operations.pop(left_out, None)
-    if waiters_of(service, session):
-        operations["wait"] = ""
-    if service == _TAIL[0]:
-        operations[_TAIL[1]] = ""
-    return operations
-
-
-def waiters_of(service: str, session: Session) -> dict[str, str]:
-    """The service's waiters: command → the waiter's name."""
-    try:
-        names = session.waiter_model(service).waiter_names
-    except DataNotFoundError:
-        return {}
-    return {xform_name(name, "-"): name for name in names}
 
 
 def _answer_wait(service: str, words: list[str], session: Session, options: Globals) -> int:

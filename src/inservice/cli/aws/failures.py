@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, TextIO
 
+from inservice.cli.spelling import did_you_mean
+
 PROGRAM: Final = "inservice"
 
 USAGE: Final = (
@@ -65,8 +67,6 @@ class UnknownCommand(CommandLineError):
     """The first word is neither a service nor a command of ours."""
 
     def __init__(self, word: str, known: Sequence[str]) -> None:
-        from inservice.cli.verbs import did_you_mean
-
         super().__init__(
             f'{PROGRAM}: there is no command "{word}"{did_you_mean(word, known)}\n'
             f"See:  {PROGRAM} --help"

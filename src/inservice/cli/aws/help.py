@@ -14,7 +14,8 @@ from inservice.cli.aws.globals import GLOBAL_OPTIONS
 from inservice.cli.aws.served import served
 
 if TYPE_CHECKING:
-    from inservice.cli.aws.options import Option, OptionTable
+    from inservice.cli.aws.option_kinds import Option
+    from inservice.cli.aws.options import OptionTable
     from inservice.cli.aws.session import Session
 
 _WIDTH: Final = 79

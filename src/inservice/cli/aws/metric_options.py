@@ -15,7 +15,7 @@ from typing import Any, Final
 from botocore.model import Shape
 
 from inservice.cli.aws.failures import Refused
-from inservice.cli.aws.options import MemberOption, Option
+from inservice.cli.aws.option_kinds import MemberOption, Option
 from inservice.cli.aws.parsing import Parser
 
 _ONE_DATUM: Final = {

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 from botocore.paginate import PageIterator
 
 from inservice.cli.aws.pager import output_stream
+from inservice.cli.aws.selection import select
 
 if TYPE_CHECKING:
     from inservice.cli.aws.globals import Query
@@ -64,13 +65,6 @@ def write_answer(
         else:
             raise ValueError(f"Unknown output type: {output}")
     stream.flush()
-
-
-def select(answer: dict[str, Any], query: Query | None) -> Any:
-    """The part of an answer that is shown: without botocore's metadata, and what --query takes."""
-    if "Errors" not in answer:
-        answer.pop("ResponseMetadata", None)
-    return answer if query is None else query.search(answer)
 
 
 def write_json(value: Any, stream: IO[str]) -> None:

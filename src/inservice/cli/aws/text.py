@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 from botocore.paginate import PageIterator
 from botocore.utils import set_value_from_jmespath
 
-from inservice.cli.aws.output import select
+from inservice.cli.aws.selection import select
 
 if TYPE_CHECKING:
     from inservice.cli.aws.globals import Query

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from inservice.cli.printing import console
-from inservice.cli.verbs import OwnParser
+from inservice.cli.spelling import OwnParser
 
 if TYPE_CHECKING:
     from rich.console import Console
