@@ -15,7 +15,7 @@ import statistics
 import sys
 import time
 
-from inservice.gateway.counting import Counting
+from inservice.gateway.runtime.taps.counting import Counting
 from inservice.routing import WHOLE, EndpointRoute, FleetRoute
 
 GOAL_MICROSECONDS = 2.0
@@ -57,7 +57,7 @@ def counting(latencies: list[float], rate: int) -> float:
     counts = Counting()
     began = time.process_time()
     for number, latency in enumerate(latencies, 1):
-        tally = counts.tally(ROUTE, FLEET)
+        tally = counts.hear(ROUTE, FLEET)
         tally.begun(4)
         tally.answered(200, latency, latency * 0.1)
         if number % rate == 0:

@@ -33,7 +33,7 @@ from inservice.cli.aws import served
 from inservice.cloudwatch.alarms import configuration
 from inservice.cloudwatch.metrics.metric import TIERS
 from inservice.errors import AwsError, ValidationError
-from inservice.gateway.requests import FIELDS, model_request, read_target
+from inservice.gateway.runtime.requests import FIELDS, model_request, read_target
 from inservice.hosting.fields import SHAPES, Field, Standing
 from inservice.operations import registry
 from inservice.telemetry.happenings import Happenings

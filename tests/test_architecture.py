@@ -155,6 +155,28 @@ def test_imports_point_in_one_direction(path: Path) -> None:
     assert not wrong, f"{here} may not import {wrong}"
 
 
+WITHOUT_CIRCLES = ("gateway", "transport")
+"""Packages whose modules do not import each other in circles either."""
+
+
+def imported(path: Path, there: set[str]) -> set[str]:
+    """The modules of `there` that a module imports, wherever in it: for its types alone, or inside
+    a function, it cannot be understood without them either."""
+    names = {name for target in imports(ast.parse(path.read_text())) if (name := ours(target))}
+    return {name if name in there else name.rpartition(".")[0] for name in names} & there
+
+
+@pytest.mark.parametrize("package", WITHOUT_CIRCLES)
+def test_modules_of_a_package_do_not_import_in_circles(package: str) -> None:
+    paths = {dotted(path): path for path in modules() if within(dotted(path), package)}
+    left = {name: imported(path, set(paths)) - {name} for name, path in paths.items()}
+    while lowest := [name for name, needs in left.items() if not needs & left.keys()]:
+        for name in lowest:
+            del left[name]
+    circle = {name: sorted(needs & left.keys()) for name, needs in left.items()}
+    assert not circle, f"each of these imports, over others, itself: {circle}"
+
+
 @pytest.mark.parametrize(
     "path", [p for p in modules() if dotted(p).startswith("controller.")], ids=dotted
 )

@@ -27,8 +27,14 @@ from benchmarks.gateway.__main__ import json_body
 from benchmarks.gateway.contestants import ACCOUNT, KEY_ID, PATH, REGION, SECRET
 
 from inservice.clock import SystemClock
-from inservice.gateway.connection import Gateway, GatewayConnection
-from inservice.gateway.sessions import Sessions
+from inservice.gateway.answers import RequestIds
+from inservice.gateway.control import ControlPlane
+from inservice.gateway.front import GatewayConnection
+from inservice.gateway.runtime.plane import RuntimePlane
+from inservice.gateway.runtime.sessions import Sessions
+from inservice.gateway.runtime.shared import Gateway
+from inservice.gateway.runtime.taps.counting import Counting
+from inservice.gateway.unsigned import Readiness, UnsignedPlane
 from inservice.routing import (
     WHOLE,
     EndpointRoute,
@@ -90,7 +96,8 @@ def main() -> int:
 async def _measure(options: argparse.Namespace) -> None:
     contestant = wrk.Contestant("", "", "127.0.0.1:7420", [], PATH, json_body(512))
     request = wrk.signed_request(contestant, KEY_ID, SECRET, REGION)
-    connection, upstream = _put_together()
+    counting = Counting()
+    connection, upstream = _put_together(counting)
     client = cast("Transport", connection.transport)
 
     def invoke(count: int) -> None:
@@ -115,8 +122,8 @@ async def _measure(options: argparse.Namespace) -> None:
         began = time.process_time_ns()
         invoke(options.requests)
         rounds.append((time.process_time_ns() - began) / options.requests / 1_000)
-        connection.gateway.counting.flush(0.0)
-        connection.gateway.counting.confirm(sys.maxsize)
+        counting.flush(0.0)
+        counting.confirm(sys.maxsize)
     print(wrk.machine())
     print(
         f"{min(rounds):.2f} µs of Python an invocation (best), "
@@ -124,22 +131,22 @@ async def _measure(options: argparse.Namespace) -> None:
     )
 
 
-def _put_together() -> tuple[GatewayConnection, Upstream]:
+def _put_together(counting: Counting) -> tuple[GatewayConnection, Upstream]:
     """A gateway that knows one endpoint with one instance, and both of its connections."""
     fleet = FleetRoute("f", "AllTraffic", "c", WHOLE, "RANDOM", (InstanceRoute("f/0", ADDRESS),))
     route = EndpointRoute(ACCOUNT, REGION, "bench", (fleet,))
     key = KeyRoute(KEY_ID, SECRET, ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root")
     table = RoutingTable(1, {(ACCOUNT, REGION, "bench"): route}, {KEY_ID: key})
-    client = Client()
-    gateway = Gateway(
-        routes=SimpleNamespace(table=table),
-        client=client,
-        control=client.pool("unix:/control"),
-        clock=SystemClock(),
-        sessions=Sessions(Path("/nowhere")),
-    )
+    client, ids, routes = Client(), RequestIds(), SimpleNamespace(table=table)
+    sessions = Sessions(Path("/nowhere"))
+    gateway = Gateway(routes, client, SystemClock(), sessions, ids, tap=counting)
     server = Server(Limits())
-    connection = GatewayConnection(server, gateway)
+    planes = (
+        RuntimePlane(gateway, server.limits.body_bytes),
+        UnsignedPlane(Readiness(routes, client, gateway.instances), ids),
+        ControlPlane(client.pool("unix:/control"), ids),
+    )
+    connection = GatewayConnection(server, planes)
     connection.connection_made(Transport())
     pool = client.pool(ADDRESS)
     upstream = Upstream(pool)

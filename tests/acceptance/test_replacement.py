@@ -270,7 +270,7 @@ def test_two_restarts_at_once_are_carried_out_one_after_the_other(
 
 @pytest.mark.parametrize(
     "module",
-    ["supervision/handover.py", "app/control.py", "gateway/connection.py"],
+    ["supervision/handover.py", "app/control.py", "gateway/front.py"],
     ids=["supervisor", "control", "worker"],
 )
 def test_a_restart_onto_a_version_that_cannot_import_changes_nothing(

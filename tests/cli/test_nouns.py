@@ -15,7 +15,7 @@ from inservice.cli.endpoint import VERBS as ENDPOINT_VERBS
 from inservice.cli.endpoint import invoke
 from inservice.cli.main import COMMANDS, SERVICES
 from inservice.cli.model.linting import reads_the_same_files
-from inservice.gateway.invoke import INVOKE_SECONDS
+from inservice.gateway.runtime.invoke import INVOKE_SECONDS
 from tests.cli.conftest import Ran, Run
 from tests.cli.recorder import Recorder, Reply
 from tests.cli.reference import NOUNS, verbs_of

@@ -17,7 +17,7 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inservice.gateway.waiting import Waiting
+from inservice.gateway.balance.waiting import Waiting
 from inservice.transport import client as client_module
 from inservice.transport.client import Failure
 from inservice.transport.limits import Limits
@@ -230,7 +230,7 @@ class TestWhoeverIsWaitedFor:
     def test_who_waits_for_room_that_was_made_meanwhile_gets_it(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("inservice.gateway.waiting.QUEUE_SECONDS", 0.2)
+        monkeypatch.setattr("inservice.gateway.balance.waiting.QUEUE_SECONDS", 0.2)
 
         class Waiter:
             given_up = False

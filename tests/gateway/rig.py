@@ -22,9 +22,15 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 
 from inservice.clock import SystemClock
-from inservice.gateway.connection import Gateway, GatewayConnection
+from inservice.gateway.answers import RequestIds
+from inservice.gateway.control import ControlPlane
+from inservice.gateway.front import GatewayConnection, Plane
 from inservice.gateway.routes import Routes
-from inservice.gateway.sessions import Sessions
+from inservice.gateway.runtime.plane import RuntimePlane
+from inservice.gateway.runtime.sessions import Sessions
+from inservice.gateway.runtime.shared import Gateway
+from inservice.gateway.runtime.taps.counting import Counting
+from inservice.gateway.unsigned import Readiness, UnsignedPlane
 from inservice.routing import (
     WHOLE,
     EndpointRoute,
@@ -68,8 +74,11 @@ class Rig:
     directory: Path
     server: Server
     gateway: Gateway
+    counting: Counting
     routes: Routes
-    port: int
+    planes: tuple[Plane, ...]
+    """What new connections are served by, in the order in which they are asked."""
+    port: int = 0
     backends: list[Any] = field(default_factory=list)
 
     def serve_table(self, table: RoutingTable) -> None:
@@ -178,8 +187,8 @@ async def read_answer(
 
 def rows(rig: Rig) -> list[InvocationRow]:
     """What was counted until now, taken from the messages that control would get."""
-    rig.gateway.counting.flush(0.0)
-    messages = [msgspec.json.decode(line) for line in rig.gateway.counting.unconfirmed()]
+    rig.counting.flush(0.0)
+    messages = [msgspec.json.decode(line) for line in rig.counting.unconfirmed()]
     return [row for m in messages for row in rows_of(m["metrics"]["rows"])]
 
 
@@ -190,12 +199,18 @@ async def gateway(limits: Limits | None = None) -> AsyncIterator[Rig]:
     client = Client()
     routes = Routes(directory / "routes.json", lambda *_: None)
     control = client.pool(f"unix:{directory / 'control.sock'}")
+    ids, counting = RequestIds(), Counting()
     sessions = Sessions(directory / "sessions")
-    shared = Gateway(routes, client, control, SystemClock(), sessions)
+    shared = Gateway(routes, client, SystemClock(), sessions, ids, tap=counting)
     server = Server(limits or Limits())
     listening = socket.create_server(("127.0.0.1", 0))
-    await server.listen(lambda: GatewayConnection(server, shared), sockets=[listening])
-    rig = Rig(directory, server, shared, routes, listening.getsockname()[1])
+    planes: tuple[Plane, ...] = (
+        RuntimePlane(shared, server.limits.body_bytes),
+        UnsignedPlane(Readiness(routes, client, shared.instances), ids),
+        ControlPlane(control, ids),
+    )
+    rig = Rig(directory, server, shared, counting, routes, planes, listening.getsockname()[1])
+    await server.listen(lambda: GatewayConnection(server, rig.planes), sockets=[listening])
     try:
         yield rig
     finally:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import Coroutine
 from socket import SO_LINGER, SOL_SOCKET
 
 import pytest
 from botocore.exceptions import ClientError
 
-from inservice.gateway import health, instances, waiting
-from inservice.gateway.instances import Instances
+from inservice.gateway.balance import health, instances, waiting
+from inservice.gateway.balance.instances import Instances
 from inservice.transport.server import Request, Response
 
-from .rig import echo, fleet, gateway, read_answer, run, table_of
+from .rig import Rig, echo, fleet, gateway, read_answer, run, table_of
 
 
 class TestSessions:
@@ -172,6 +173,10 @@ class TestBounds:
         run(test)
 
 
+def watched(rig: Rig) -> Coroutine[None, None, None]:
+    return health.watch(rig.gateway.client, rig.routes, rig.gateway.instances)
+
+
 class TestEjection:
     def test_five_failures_in_a_row_eject_and_a_ping_readmits(
         self, monkeypatch: pytest.MonkeyPatch
@@ -191,7 +196,7 @@ class TestEjection:
             async with gateway() as rig:
                 well, ill = await rig.model(echo), await rig.model(model)
                 rig.serve_table(table_of(fleet("f", well, ill)))
-                watching = asyncio.create_task(health.watch(rig.gateway))
+                watching = asyncio.create_task(watched(rig))
                 reader, writer = await rig.connect()
                 statuses = []
                 for _ in range(60):
@@ -224,7 +229,7 @@ class TestEjection:
                 rig.serve_table(
                     table_of(fleet("f", await rig.model(echo), await rig.scripted(silent)))
                 )
-                watching = asyncio.create_task(health.watch(rig.gateway))
+                watching = asyncio.create_task(watched(rig))
                 stuck = []
                 async with asyncio.timeout(15):
                     while not rig.gateway.instances.ejected:

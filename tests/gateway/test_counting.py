@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from inservice.gateway.counting import Counting, Tally
+from inservice.gateway.runtime.taps.counting import Counting, Tally
 from inservice.telemetry.rows import GatewayRow, samples_of, step_counts_of
 from tests.gateway.rig import fleet, table_of
 
@@ -12,7 +12,7 @@ ROUTE = next(iter(table_of(fleet("f", "unix:/a", "unix:/b"), step="g-2/1").endpo
 
 
 def tally_of(counting: Counting) -> Tally:
-    return counting.tally(ROUTE, ROUTE.fleets[0])
+    return counting.hear(ROUTE, ROUTE.fleets[0])
 
 
 def told(counting: Counting) -> list[GatewayRow]:

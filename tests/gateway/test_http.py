@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from inservice.transport.limits import Limits
+from inservice.transport.limits import MIB, Limits
 from inservice.transport.server import Request, Response, serve
 
 from .corpus import STREAMS, Stream, get, post
-from .rig import Rig, gateway, read_answer, run
+from .rig import Rig, echo, gateway, read_answer, run, table_of
 
 
 async def play(rig: Rig, stream: Stream, *, step: int) -> bytes:
@@ -185,7 +185,9 @@ class TestExpect:
         async def test() -> None:
             async with gateway(Limits(body_bytes=100)) as rig:
                 reader, writer = await rig.connect()
-                writer.write(post(b"", b"Expect: 100-continue", b"Content-Length: 101"))
+                target = b"/endpoints/e/invocations"
+                lines = (b"Expect: 100-continue", b"Content-Length: 101")
+                writer.write(post(b"", *lines, target=target))
                 status, headers, body = await read_answer(reader)
                 assert status == 413
                 assert headers[b"connection"] == b"close"
@@ -201,7 +203,8 @@ class TestLimits:
         async def test() -> None:
             async with gateway(Limits(body_bytes=1_000)) as rig:
                 reader, writer = await rig.connect()
-                writer.write(post(b"x" * 5_000_000, b"Content-Length: 5000000"))
+                target = b"/endpoints/e/invocations"
+                writer.write(post(b"x" * 5_000_000, b"Content-Length: 5000000", target=target))
                 assert (await read_answer(reader))[0] == 413
                 writer.close()
 
@@ -210,10 +213,11 @@ class TestLimits:
     def test_chunks_that_add_up_are_refused(self) -> None:
         async def test() -> None:
             async with gateway(Limits(body_bytes=1_000)) as rig:
+                rig.serve_table(table_of())
                 reader, writer = await rig.connect()
-                writer.write(
-                    post(b"", b"Transfer-Encoding: chunked") + b"64\r\n%b\r\n" % (b"x" * 100) * 11
-                )
+                head, _, _ = rig.signed().partition(b"\r\n\r\n")
+                head = head.replace(b"Content-Length: 2", b"Transfer-Encoding: chunked")
+                writer.write(head + b"\r\n\r\n" + b"64\r\n%b\r\n" % (b"x" * 100) * 11)
                 assert (await read_answer(reader))[0] == 413
                 assert rig.server.requests == 0
                 writer.close()
@@ -272,6 +276,10 @@ class TestStrangers:
     ) -> None:
         async def test() -> None:
             async with gateway() as rig:
+                control = await serve(
+                    echo, path=rig.directory / "control.sock", limits=Limits(body_bytes=4 * MIB)
+                )
+                rig.backends.append(control)
                 reader, writer = await rig.connect()
                 writer.write(head + b" HTTP/1.1\r\nHost: a\r\nContent-Length: 5000000\r\n\r\n")
                 got, headers, _ = await read_answer(reader)
@@ -320,7 +328,7 @@ class TestPipelining:
 
 class TestControlAway:
     def test_its_clients_are_told_503(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("inservice.gateway.proxy.PATIENCE_SECONDS", 0.2)
+        monkeypatch.setattr("inservice.gateway.carried.PATIENCE_SECONDS", 0.2)
 
         async def test() -> None:
             async with gateway() as rig:

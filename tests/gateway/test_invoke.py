@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from inservice.clock import SystemClock
-from inservice.gateway.requests import Api, read_target
+from inservice.gateway.runtime.requests import Api, read_target
 from inservice.transport.server import Request, Response
 
 from .rig import (

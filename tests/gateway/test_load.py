@@ -18,7 +18,7 @@ import pytest
 from benchmarks.load import Load
 from botocore.credentials import Credentials
 
-from inservice.gateway import instances, waiting
+from inservice.gateway.balance import instances, waiting
 from inservice.transport.census import strike_out
 from inservice.transport.server import Request, Response, serve
 

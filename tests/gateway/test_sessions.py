@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from inservice.errors import ValidationError
-from inservice.gateway.sessions import Session, Sessions
+from inservice.gateway.runtime.sessions import Session, Sessions
 
 ENDPOINT = ("000000000000", "us-east-1", "e")
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from inservice.gateway import waiting
-from inservice.gateway.waiting import Waiting
+from inservice.gateway.balance import waiting
+from inservice.gateway.balance.waiting import Waiting
 
 KEY = ("000000000000", "us-east-1", "e")
 

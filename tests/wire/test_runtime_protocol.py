@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from inservice.aws import eventstream, rest_json
 from inservice.aws.constraints import Violations
 from inservice.errors import AwsError, SerializationException
-from inservice.gateway.requests import FIELDS
+from inservice.gateway.runtime.requests import FIELDS
 from tests.wire.values import ours, theirs
 
 OPERATIONS = ("InvokeEndpoint", "InvokeEndpointAsync", "InvokeEndpointWithResponseStream")

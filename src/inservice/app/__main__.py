@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -35,6 +36,7 @@ from inservice.supervision.children import RECORDS_REFUSED
 from inservice.supervision.process import TELLING_SIGNALS
 from inservice.telemetry.base import MetricsRefused
 from inservice.transport.heartbeat import Heartbeat
+from inservice.transport.limits import BEHIND_GATEWAY, MIB
 from inservice.transport.server import serve
 
 log = structlog.get_logger()
@@ -46,6 +48,10 @@ server could not open the store."""
 FREE_SECONDS = 30.0
 """How long the control before this one may take to close the records. An orphaned one has half a
 second to notice; then five to drain, and what closing takes on a busy machine."""
+
+BODY_BYTES_MAX = 4 * MIB
+"""Of a request, all of which is in memory before its signature can be verified. The largest that
+there are, PutMetricData and PutLogEvents, are 1 MB."""
 
 STEPPED_ASIDE = 75
 """Exit code of a control that was told to go while it stood aside: the instances are not its to
@@ -127,7 +133,8 @@ async def _serve(
     told: Told,
 ) -> None:
     """Answer requests until there is a reason not to."""
-    server = await serve(control.answer(), sockets=[listening.dup()])
+    limits = replace(BEHIND_GATEWAY, body_bytes=BODY_BYTES_MAX)
+    server = await serve(control.answer(), sockets=[listening.dup()], limits=limits)
     whereabouts.say_where()
     control.on_commit(whereabouts.heed)
     heartbeat.up()

@@ -1,96 +1,198 @@
-"""What the gateway tells anybody, without a signature. These three and nothing else:
+"""A client's connection to the gateway, and the planes that serve what comes on it.
 
-    GET /ping    200: this worker is alive
-    GET /ready   200: it serves all that it should; 503: not yet, not any more, or not everything
-    GET /        what this is and where its documentation is, for a person with a browser
+    the head of a request ──▶ the first plane that claims it ──▶ an exchange ──▶ the answer
 
-Load balancers cannot sign. What they are told has no name, no number and no version in it: a
-stranger learns that InService is here, which its other answers give away as well.
+What a worker serves is a table of planes, asked in order. A plane claims a request by its head
+alone: it opens an exchange, which answers that one request, and says how long a body it takes. So
+the connection knows of endpoints, of control and of what may come beside them nothing at all.
+
+A request that came in one piece, as small ones do, is opened when it is whole and begins at once.
+Any other is opened at its head, and hears of its body as it comes: an exchange keeps it until it is
+whole, or passes it on and holds the client up while whoever gets it is behind.
+
+This module is at the bottom of the gateway: planes and exchanges import it, it imports none of
+them. Both are classes and not protocols, since what is compiled calls a method of a class by its
+place in a table and one of a protocol by its name (docs/designs/0007).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import logging
+from typing import Final
 
-from inservice.transport.messages import STATUS_LINES, Request
+from inservice.errors import AwsError, InternalFailure
+from inservice.gateway.answers import error_answer, error_body
+from inservice.transport.connection import BODY, Connection
+from inservice.transport.framing import BLANK_LINE
+from inservice.transport.listening import Server
+from inservice.transport.messages import Refusal, Request
 
-if TYPE_CHECKING:
-    from inservice.gateway.connection import Gateway
+_log = logging.getLogger(__name__)
 
-_TEXT: Final = b"text/plain; charset=utf-8"
-
-_PAGE: Final = b"""\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>InService</title>
-<style>body { font: 1rem/1.5 system-ui, sans-serif; max-width: 40rem; margin: 4rem auto }</style>
-<h1>InService</h1>
-<p>Amazon SageMaker's model hosting, self-hosted. This address is for programs: AWS's SDKs and
-command line speak to it with <code>--endpoint-url</code> and an access key of this server.</p>
-<p>To begin, on the machine that it runs on: <code>inservice env</code> prints what a client needs,
-and <code>inservice help</code> what there is to do. The documentation is in the folder
-<code>docs</code> of the source, from <code>docs/README.md</code> on.</p>
-<p>Load balancers ask <a href="/ping"><code>/ping</code></a> and
-<a href="/ready"><code>/ready</code></a>.</p>
-</html>
-"""
-
-_STRICT: Final = (
-    b"content-security-policy: default-src 'none'; style-src 'unsafe-inline'; "
-    b"frame-ancestors 'none'\r\nx-content-type-options: nosniff\r\nreferrer-policy: no-referrer\r\n"
-)
-"""The page has no script and fetches nothing, and nobody may frame it or make it do so."""
+_UNCLAIMED: Final = "the last plane claims everything"
+_BUG: Final = "An internal error occurred. It is in this server's log."
 
 
-class Readiness:
-    """Whether a worker serves what it should; looked up at most as often as its sweep goes by, for
-    anybody may ask."""
+class Plane:
+    """One of the things that are served on the port."""
 
-    __slots__ = ("_known", "_looked_at", "_version")
+    body_bytes_max: int
+    """Of a request: beyond, the client is told 413."""
 
-    def __init__(self) -> None:
-        self._known = False
-        self._looked_at = -1.0
-        self._version = -1
+    def claim(self, connection: GatewayConnection, request: Request) -> Exchange | None:
+        """Who answers the request, if by its head it is this plane's and no later one's; else None.
 
-    def of(self, gateway: Gateway) -> bool:
-        """It has a table, and for each endpoint in it an instance that is not known to be gone."""
-        now, version = gateway.client.now, gateway.routes.table.version
-        if (now, version) != (self._looked_at, self._version):
-            self._looked_at, self._version = now, version
-            gone = gateway.instances.unreachable(now)
-            self._known = version >= 0 and all(
-                any(
-                    instance.id not in gone
-                    for fleet in route.fleets
-                    for instance in fleet.instances
-                )
-                for route in gateway.routes.table.endpoints.values()
-            )
-        return self._known
+        Raises nothing: what is wrong with a request is said when it begins.
+        """
+        raise AssertionError(f"nobody claims {request.method} on {connection}")
 
 
-def open_answer(request: Request, gateway: Gateway, draining: bool) -> tuple[bytes, bytes] | None:
-    """(head but for its last lines, body) for who has not signed; None if it must be signed."""
-    if request.method not in ("GET", "HEAD"):
-        return None
-    target = request.target
-    if target == b"/ping":
-        return _said(200, _TEXT, b"alive\n")
-    if target == b"/ready":
-        if draining or not gateway.readiness.of(gateway):
-            return _said(503, _TEXT, b"not ready\n")
-        return _said(200, _TEXT, b"ready\n")
-    fields = request.fields
-    if target == b"/" and b"text/html" in fields.get(b"accept", b"").lower():
-        return (
-            None if b"authorization" in fields else _said(200, b"text/html; charset=utf-8", _PAGE)
-        )
-    return None
+class Exchange:
+    """One request and its answer, as the client's connection sees it.
+
+    Called in this order, the first two only for a request that did not come in one piece:
+    `body_begins`, `body_part`…, `begin`. It ends with the first of `GatewayConnection.answered_by`,
+    `GatewayConnection.answer_error` and `give_up`.
+    """
+
+    # Defaults live on the class: an exchange that meets no trouble sets none of them, and making
+    # it costs half of what it would with slots.
+    given_up = False
+    """The client has left, or was refused."""
+    passing = False
+    """The head of the answer is out, parts go out as they come."""
+
+    def __init__(self, connection: GatewayConnection, request: Request, request_id: bytes) -> None:
+        self.connection = connection
+        self.request = request
+        self.request_id = request_id
+        """What an error is told with."""
+
+    def body_begins(self, expects: bool) -> None:
+        """The head is there, the body has still to come. Raises AwsError to have none of it.
+
+        A client that `expects` it sends the body when it hears `say_continue`, or grows tired of
+        waiting.
+        """
+        if expects:
+            self.connection.say_continue()
+
+    def body_part(self, part: bytes) -> None:
+        """A part of the body. The default keeps it."""
+        self.request.parts.append(part)
+
+    def begin(self) -> None:
+        """The request is whole. Raises AwsError if that is the answer."""
+        raise AssertionError(f"nobody answers {self.request.method}")
+
+    def may_write(self) -> None:
+        """The client has caught up with an answer that is being passed on."""
+
+    def give_up(self) -> None:
+        """The client has left, or was refused: nobody is waiting any more."""
+        self.given_up = True
+
+    def error_body(self, error: AwsError) -> bytes:
+        """How an error is told in this API's form."""
+        return error_body(error)
 
 
-def _said(status: int, content_type: bytes, body: bytes) -> tuple[bytes, bytes]:
-    head = b"%bcontent-type: %b\r\ncache-control: no-store\r\n%bcontent-length: %d\r\n"
-    return head % (STATUS_LINES[status], content_type, _STRICT, len(body)), body
+class GatewayConnection(Connection):
+    """Each of its requests is answered by an exchange of the first plane that claims it."""
+
+    __slots__ = ("_exchange", "_planes")
+
+    def __init__(self, server: Server, planes: tuple[Plane, ...]) -> None:
+        """`planes` in the order in which they are asked; the last one claims whatever is left."""
+        super().__init__(server)
+        self._planes = planes
+        self._exchange: Exchange | None = None
+
+    # ── the request ────────────────────────────────────────────────────────────────────────────
+
+    def body_limit(self, request: Request) -> int:
+        """The plane's. Its exchange is there from now on."""
+        for plane in self._planes:
+            exchange = plane.claim(self, request)
+            if exchange is not None:
+                self._exchange = exchange
+                return plane.body_bytes_max
+        raise AssertionError(_UNCLAIMED)
+
+    def body_begins(self, request: Request, expects: bool) -> None:  # noqa: ARG002 - it has it
+        """It is not taken from just anybody: the exchange may want none of it. Raises Refusal."""
+        exchange = self._exchange
+        assert exchange is not None
+        try:
+            exchange.body_begins(expects)
+        except AwsError as error:
+            raise Refusal(error.status, error.code, error.message) from None
+
+    def part_received(self, request: Request, part: bytes) -> None:
+        """Keep what came with its head; what comes later is the exchange's."""
+        if self._exchange is None:
+            request.parts.append(part)
+        else:
+            self._exchange.body_part(part)
+
+    def request_received(self, request: Request) -> None:
+        """It is whole: answer it."""
+        exchange = self._exchange
+        if exchange is None:
+            for plane in self._planes:
+                claimed = plane.claim(self, request)
+                if claimed is not None:
+                    exchange = self._exchange = claimed
+                    break
+            assert exchange is not None, _UNCLAIMED
+        try:
+            exchange.begin()
+        except AwsError as error:
+            self.answer_error(error, exchange.request_id)
+        except Exception:  # noqa: BLE001 - a bug costs one request, and is logged
+            _log.exception("a request failed")
+            self.answer_error(InternalFailure(_BUG), exchange.request_id)
+
+    # ── the client ─────────────────────────────────────────────────────────────────────────────
+
+    def may_write(self) -> None:
+        """The client has caught up with an answer that is being passed on."""
+        if self._exchange is not None:
+            self._exchange.may_write()
+
+    def client_left(self) -> None:
+        """Nobody is waiting any more."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.give_up()
+
+    def refusing(self) -> bool:
+        """Nobody is waiting any more either; there may be half an answer that they have got."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is None:
+            return True
+        exchange.give_up()
+        return not exchange.passing
+
+    # ── the answer ─────────────────────────────────────────────────────────────────────────────
+
+    def answered_by(self, exchange: Exchange, request: Request) -> None:
+        """`exchange` has written the whole answer to `request`."""
+        if self._exchange is exchange and self.request is request:
+            self._exchange = None
+            self.answered()
+
+    def answer_error(self, error: AwsError, request_id: bytes, headers: bytes = b"") -> None:
+        """Answer the request in hand with an error."""
+        request, exchange = self.request, self._exchange
+        if request is None or exchange is None:
+            return
+        self._exchange = None
+        if self.state == BODY:
+            request.keep_alive = False  # nobody reads the rest of it
+        ending = headers + self.server.date + self.closing_header(request)
+        answer = error_answer(error, exchange.error_body(error), request_id, ending)
+        if request.method == "HEAD":
+            answer = answer[: answer.index(BLANK_LINE) + len(BLANK_LINE)]
+        self.write(answer)
+        self.answered()

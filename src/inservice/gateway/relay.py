@@ -7,17 +7,12 @@ not read while the client is behind: the memory of one answer is bounded whateve
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-import msgspec
-
-from inservice.errors import AwsError
-from inservice.transport.client import Failure, Upstream
+from inservice.gateway.front import Exchange, GatewayConnection
 from inservice.transport.framing import ResponseHead
 from inservice.transport.messages import Request
-
-if TYPE_CHECKING:
-    from inservice.gateway.connection import GatewayConnection
+from inservice.transport.upstream import Failure, Upstream
 
 COLLECT_BYTES: Final = 256 * 1024
 """Answers up to here are collected. Four times the watermark of a connection: below it a client
@@ -29,13 +24,10 @@ PASSING_SECONDS: Final = 480.0
 uplink of 1 Mbit/s take 200 s. A client that takes nothing at all is cut off much sooner."""
 
 
-class Relay:
-    """An exchange whose answer goes to a client. Subclasses say what the client's head is."""
+class Relay(Exchange):
+    """An exchange with a client whose answer comes from an upstream, so that it is an exchange with
+    that one too. Subclasses say what the client's head is."""
 
-    # Defaults live on the class: an invocation that meets no trouble sets none of them, and making
-    # it costs half of what it would with slots.
-    given_up = False
-    """The client has left."""
     token_line = b""
     """What the upstream is to say back."""
     upstream: Upstream | None = None
@@ -44,14 +36,11 @@ class Relay:
     """Of the body as the client gets it; None: only its end tells."""
     size = 0
     """Bytes of body received so far."""
-    passing = False
-    """The head is out, parts go out as they come."""
     paused = False
     """The upstream is not read, since the client is behind."""
 
-    def __init__(self, connection: GatewayConnection, request: Request) -> None:
-        self.connection = connection
-        self.request = request
+    def __init__(self, connection: GatewayConnection, request: Request, request_id: bytes) -> None:
+        super().__init__(connection, request, request_id)
         self.parts: list[bytes] = []
         """What was collected and not sent yet."""
 
@@ -69,11 +58,7 @@ class Relay:
         """The status that the client gets has no body, and so no length of one."""
         return head.status in (204, 304)
 
-    def error_body(self, error: AwsError) -> bytes:
-        """How an error is told in this API's form."""
-        return msgspec.json.encode({"Message": error.message, **error.members})
-
-    # ── Exchange ───────────────────────────────────────────────────────────────────────────────
+    # ── the upstream's side ────────────────────────────────────────────────────────────────────
 
     def answer_begins(self, head: ResponseHead) -> None:
         """Keep the head until it is known how the body will be framed."""
@@ -91,7 +76,11 @@ class Relay:
             self.begin_passing()
 
     def answer_ended(self) -> None:
-        """Send what was collected, or finish what was passed on."""
+        """The upstream has said all."""
+        self.finish()
+
+    def finish(self) -> None:
+        """Send what was collected, or end what was passed on."""
         connection, request = self.connection, self.request
         if not self.passing:
             self._send_whole()
@@ -142,7 +131,7 @@ class Relay:
         assert head is not None
         self.passing = True
         if self.upstream is not None:
-            self.upstream.deadline = connection.gateway.client.deadline(PASSING_SECONDS)
+            self.upstream.wait(PASSING_SECONDS)
         if self.length is not None:
             framing = b"content-length: %d\r\n" % self.length
         elif self._chunked:

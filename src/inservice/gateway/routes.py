@@ -20,7 +20,7 @@ from typing import Protocol
 import msgspec
 
 from inservice.clock import Clock
-from inservice.gateway.counting import Counting
+from inservice.gateway.runtime.taps.counting import Counting
 from inservice.routing import EndpointRoute, RoutingTable
 from inservice.transport.table_file import TableFile
 from inservice.transport.tables import (

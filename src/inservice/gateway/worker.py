@@ -26,12 +26,17 @@ import msgspec
 import uvloop
 
 from inservice.clock import Clock, SystemClock
-from inservice.gateway import health
-from inservice.gateway.connection import Gateway, GatewayConnection
-from inservice.gateway.counting import Counting
-from inservice.gateway.instances import Instances
+from inservice.gateway.answers import RequestIds
+from inservice.gateway.balance import health
+from inservice.gateway.balance.instances import Instances
+from inservice.gateway.control import ControlPlane
+from inservice.gateway.front import GatewayConnection, Plane
 from inservice.gateway.routes import Channel, Routes
-from inservice.gateway.sessions import Sessions
+from inservice.gateway.runtime.plane import RuntimePlane
+from inservice.gateway.runtime.sessions import Sessions
+from inservice.gateway.runtime.shared import Gateway
+from inservice.gateway.runtime.taps.counting import Counting
+from inservice.gateway.unsigned import Readiness, UnsignedPlane
 from inservice.threads import Threads
 from inservice.transport.census import Census
 from inservice.transport.client import Client
@@ -140,12 +145,18 @@ async def _run(options: argparse.Namespace, heartbeat: Heartbeat) -> None:
 
     routes = Routes(options.routes, forget_absent)
     routes.load()
-    control = client.pool(f"unix:{options.control}")
     sessions = Sessions(options.routes.with_name("sessions"))
-    gateway = Gateway(routes, client, control, clock, sessions, counting, instances)
+    ids = RequestIds()
+    gateway = Gateway(routes, client, clock, sessions, ids, tap=counting, instances=instances)
+    # In the order in which they are asked: whose request cannot wait comes first.
+    planes: tuple[Plane, ...] = (
+        RuntimePlane(gateway, options.body_bytes_max),
+        UnsignedPlane(Readiness(routes, client, instances), ids),
+        ControlPlane(client.pool(f"unix:{options.control}"), ids),
+    )
     server = Server(replace(Limits(), body_bytes=options.body_bytes_max, connections_max=_room()))
     server.share(
-        lambda: GatewayConnection(server, gateway),
+        lambda: GatewayConnection(server, planes),
         [socket.socket(fileno=fd) for fd in options.listen_fd],
         None if options.census_fd is None else Census(options.census_fd, options.index),
     )
@@ -153,7 +164,7 @@ async def _run(options: argparse.Namespace, heartbeat: Heartbeat) -> None:
     following = [
         asyncio.create_task(channel.follow()),
         asyncio.create_task(channel.report()),
-        asyncio.create_task(health.watch(gateway)),
+        asyncio.create_task(health.watch(client, routes, instances)),
         asyncio.create_task(_tidy(sessions, clock)),
     ]
     heartbeat.up()

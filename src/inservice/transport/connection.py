@@ -7,6 +7,12 @@ At most one request of a connection is being answered. What a client sends meanw
 stays unread bytes: reading stops with the first such segment, so a client can make us keep one
 segment and no more, however many requests it pipelines.
 
+A body is kept until it is whole, or passed on as it comes, which is the subclass's to choose: who
+passes it on says how long it may be (`body_limit`), and holds it up while whoever gets it is behind
+(`hold_body`). Then nothing is read, and the client, whose bytes nobody takes, waits. An answer may
+come before such a body has ended. It is sent, and then the connection is closed: what would be read
+next is the rest of the body.
+
 No timer and no task belongs to a connection. The server looks at all connections once a second and
 closes those whose deadline has passed: a timer per request cost 0.8 µs and a task 4.5,
 the look costs 0.1 µs per connection and second.
@@ -15,7 +21,7 @@ the look costs 0.1 µs per connection and second.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 from inservice.transport.framing import (
     BLANK_LINE,
@@ -24,10 +30,8 @@ from inservice.transport.framing import (
     refuse_unfinished_head,
     too_large,
 )
+from inservice.transport.listening import NEVER, Peer, Server
 from inservice.transport.messages import Refusal, Request, encode_head, error_body, malformed
-
-if TYPE_CHECKING:
-    from inservice.transport.server import Server
 
 IDLE: Final = 0
 HEAD: Final = 1
@@ -35,14 +39,12 @@ BODY: Final = 2
 ANSWERING: Final = 3
 LINGERING: Final = 4
 
-NEVER: Final = float("inf")
-
 _PARTS_MAX: Final = 8
 """Of one segment of a chunked body; more are joined. Kept one by one, chunks of two bytes took 28
 times the memory of the body that they are."""
 
 
-class Connection:
+class Connection(Peer):
     """What a server's connection does whoever answers. Subclasses answer in `request_received`.
 
     The hooks are called from `data_received` itself, with no task in between; a subclass that
@@ -59,37 +61,52 @@ class Connection:
         "_buffer",
         "_chunks",
         "_heads",
+        "_held",
         "_left",
+        "_limit",
+        "_paced",
         "_reading",
-        "deadline",
         "request",
         "server",
-        "stalled_since",
         "state",
-        "transport",
     )
 
     def __init__(self, server: Server) -> None:
+        super().__init__()
         self.server = server
         self.state = IDLE
-        self.deadline = NEVER
-        """When the server's sweep calls `deadline_passed`, in the time that it watched."""
-        self.stalled_since = NEVER
-        """Since when the client has not taken what we wrote, or NEVER."""
         self.request: Request | None = None
         self._heads: RequestHeads | None = None  # made with the first byte: idle costs 1.3 KB
         self._chunks: Chunks | None = None
         self._buffer = b""
         self._at = 0  # where in the buffer the unread bytes begin
         self._left = 0  # bytes of a counted body still to come
-        self._began = 0.0  # when the body began
+        self._limit = 0  # bytes that the body may have
+        self._began = 0.0  # when the body began, for its pace
+        self._paced = 0  # bytes of the body that had come by then
+        self._held = False  # whoever gets the body is behind
         self._reading = True
         self._advancing = False
 
+    @property
+    def idle(self) -> bool:
+        """Nothing of a request has come since the last answer."""
+        return self.state == IDLE
+
     # ── hooks ──────────────────────────────────────────────────────────────────────────────────
 
-    def body_begins(self, request: Request) -> None:
-        """The head is accepted and its body has not all come yet. May raise Refusal."""
+    def body_limit(self, request: Request) -> int:  # noqa: ARG002 - the same for all of them
+        """How many bytes of body this request may have. Asked before `body_begins`."""
+        return self.server.limits.body_bytes
+
+    def body_begins(self, request: Request, expects: bool) -> None:  # noqa: ARG002 - a subclass's
+        """The head is accepted and its body has not all come yet. May raise Refusal.
+
+        A client that `expects` it waits for a word before it sends the body: `say_continue`, now or
+        later.
+        """
+        if expects:
+            self.say_continue()
 
     def part_received(self, request: Request, part: bytes) -> None:
         """A part of the body arrived. The default keeps it."""
@@ -101,6 +118,11 @@ class Connection:
 
     def client_left(self) -> None:
         """The connection is gone, perhaps while its request was being answered."""
+
+    def refusing(self) -> bool:
+        """The request in hand, whose body was still coming, is about to be refused by us. False if
+        its answer has begun, so that nothing else can be said any more."""
+        return True
 
     def may_write(self) -> None:
         """The client has taken enough of what was written to go on."""
@@ -126,9 +148,34 @@ class Connection:
         """False while the client is slow to take what was written."""
         return self.stalled_since == NEVER
 
+    def say_continue(self) -> None:
+        """Tell a client that waits for it to send the body of its request."""
+        if self.state == BODY:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def hold_body(self) -> None:
+        """Whoever gets the body is behind: read no more of it. What was read already is told."""
+        if self.state == BODY and not self._held:
+            self._held = True
+            self.deadline = NEVER  # the client is not to blame for this wait
+            self._pause()
+
+    def release_body(self) -> None:
+        """Go on reading the body."""
+        if not self._held:
+            return
+        self._held = False
+        if self.state == BODY:
+            self._begin_pace()
+            if not self._advancing:
+                self._advance()
+
     def answered(self) -> None:
         """The answer has been written to its end: on to the next request, or close."""
         request, self.request = self.request, None
+        if self.state == BODY:
+            self._answered_early()
+            return
         self.state = IDLE
         self.deadline = self.server.now + self.server.limits.idle_seconds
         if request is None or not request.keep_alive or self.server.draining:
@@ -141,9 +188,12 @@ class Connection:
     def refuse(self, refusal: Refusal) -> None:
         """Answer with an error of the transport, and close: nothing after it can be trusted."""
         opening = b"" if self.request is None else self.opening()
+        self.server.refused += 1
+        if self.request is not None and not self.refusing():
+            self.transport.abort()
+            return
         self.state, self.request = LINGERING, None
         self._buffer, self._at = b"", 0
-        self.server.refused += 1
         body = error_body(refusal.code, refusal.message)
         headers = (
             (b"content-type", b"application/json"),
@@ -156,7 +206,7 @@ class Connection:
 
     def linger(self) -> None:
         """Close our half and discard what comes, until the client closes or the linger ends."""
-        self.state = LINGERING
+        self.state, self._held = LINGERING, False
         self.deadline = self.server.now + self.server.limits.linger_seconds
         if not self._reading:
             self._resume()
@@ -166,6 +216,11 @@ class Connection:
     def close(self) -> None:
         """Send what was written, then close."""
         self.transport.close()
+
+    def _answered_early(self) -> None:
+        """The body is still coming, and nobody wants it any more."""
+        self._buffer, self._at, self._chunks = b"", 0, None
+        self.linger()
 
     # ── receiving ──────────────────────────────────────────────────────────────────────────────
 
@@ -192,9 +247,9 @@ class Connection:
     def resume_writing(self) -> None:
         """asyncio: the client has taken what was over the watermark."""
         self.stalled_since = NEVER
-        if self.state == ANSWERING:
+        if BODY <= self.state <= ANSWERING:
             self.may_write()
-        elif self._buffer and self.state == IDLE and not self._advancing:
+        if self._buffer and self.state < ANSWERING and not self._advancing:
             self._advance()
 
     def eof_received(self) -> bool:
@@ -242,7 +297,7 @@ class Connection:
             self._advancing = False
         if self._buffer and (self.state == ANSWERING or self.stalled_since != NEVER):
             self._pause()
-        elif not self._reading and self.state < ANSWERING:
+        elif not self._reading and self.state < ANSWERING and not self._held:
             self._resume()
 
     def _read_head(self) -> bool:
@@ -267,7 +322,7 @@ class Connection:
         request = heads.read(data[start:end])
         self.request, self._at = request, end
         length = request.length
-        if not request.chunked and len(data) - end >= length:
+        if not request.chunked and len(data) - end >= length and length <= limits.body_bytes:
             if length:  # it came with its head, as small ones do
                 part = data[end : end + length]
                 heads.skip_body(part)
@@ -278,10 +333,12 @@ class Connection:
         self.state, self._left = BODY, length
         if request.chunked:
             self._chunks = Chunks(limits)
-        self._began = server.now
-        self.deadline = server.now + limits.body_seconds
-        self.body_begins(request)
-        self._expect(request)
+        self._begin_pace()
+        self._limit = self.body_limit(request)
+        if length > self._limit:
+            raise too_large(self._limit)
+        expects = b"expect" in request.fields and request.version == 1
+        self.body_begins(request, expects and end == len(data))
         if end == len(data):
             self._buffer, self._at = b"", 0
         return True
@@ -293,11 +350,6 @@ class Connection:
             start += 2
         raise malformed("Blank lines instead of a request.")
 
-    def _expect(self, request: Request) -> None:
-        """Answer `Expect: 100-continue` once, unless the body has begun to come already."""
-        if b"expect" in request.fields and self._at == len(self._buffer) and request.version == 1:
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
     def _read_body(self) -> None:
         request, data, start = self.request, self._buffer, self._at
         assert request is not None
@@ -306,13 +358,14 @@ class Connection:
             parts, used = self._chunks.feed(data, start)
             if len(parts) > _PARTS_MAX:
                 parts = [b"".join(parts)]
+            done, self._at = self._chunks.done, used
             for part in parts:
                 request.length += len(part)
-                if request.length > self.server.limits.body_bytes:
-                    raise too_large(self.server.limits)
+                if request.length > self._limit:
+                    raise too_large(self._limit)
                 self.part_received(request, part)
-            self._at = used
-            done = self._chunks.done
+                if self.request is not request:
+                    return  # answered already
             if done:
                 self._chunks = None
                 self._heads.start_over()
@@ -323,11 +376,16 @@ class Connection:
             self._left -= len(part)
             self._at = start + len(part)
             self.part_received(request, part)
+            if self.request is not request:
+                return
             done = self._left == 0
         if self._at == len(data):
             self._buffer, self._at = b"", 0
         if done:
+            self._held = False  # not read on, it could not be seen that the client leaves
             self._whole(request)
+            if not self._reading and not self._buffer:
+                self._resume()
 
     def _whole(self, request: Request) -> None:
         self.state, self.deadline = ANSWERING, NEVER
@@ -336,11 +394,27 @@ class Connection:
         self.server.requests += 1
         self.request_received(request)
 
-    def _judge_pace(self, now: float) -> None:
-        """Give a body that keeps its pace the seconds it has earned, refuse any other."""
-        request, limits = self.request, self.server.limits
+    @property
+    def _received(self) -> int:
+        """Bytes of body so far."""
+        request = self.request
         assert request is not None
-        received = request.length if request.chunked else request.length - self._left
+        return request.length if request.chunked else request.length - self._left
+
+    def _begin_pace(self) -> None:
+        self._began, self._paced = self.server.now, self._received
+        self.deadline = self._began + self.server.limits.body_seconds
+
+    def _judge_pace(self, now: float) -> None:
+        """Give a body that keeps its pace the seconds it has earned, refuse any other.
+
+        One that is longer than a body that is kept may be is paced as several of those: nobody can
+        earn hours of silence by sending quickly for a minute.
+        """
+        limits, received = self.server.limits, self._received - self._paced
+        if received > limits.body_bytes:
+            self._begin_pace()
+            return
         earned = limits.body_seconds + received / limits.body_bytes_per_second_min
         if now < self._began + earned:
             self.deadline = self._began + earned

@@ -63,6 +63,9 @@ offer of another protocol, which is ignored."""
 _DIGITS_MAX: Final = 15
 """Of a Content-Length: a petabyte, and far below what a 64-bit reader would wrap around at."""
 
+LENGTH_MAX: Final = 10**_DIGITS_MAX - 1
+"""The longest body that can be announced: the limit of who has none."""
+
 
 _LOWER: Final = {
     written: name
@@ -172,17 +175,12 @@ class RequestHeads:
             if not length.isdigit() or len(length) > _DIGITS_MAX:
                 raise malformed("Content-Length is not a number.")
             request.length = int(length)
-            if request.length > self._limits.body_bytes:
-                raise too_large(self._limits)
 
 
-def too_large(limits: Limits) -> Refusal:
-    """The body is over the limit; the words are those that SageMaker's front answers with."""
-    return Refusal(
-        413,
-        "RequestEntityTooLargeException",
-        f"HTTP content length exceeded {limits.body_bytes} bytes.",
-    )
+def too_large(bytes_max: int) -> Refusal:
+    """The body is over its limit; the words are those that SageMaker's front answers with."""
+    words = f"HTTP content length exceeded {bytes_max} bytes."
+    return Refusal(413, "RequestEntityTooLargeException", words)
 
 
 def too_long(limits: Limits) -> Refusal:

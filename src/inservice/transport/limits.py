@@ -32,8 +32,9 @@ class Limits:
     """All header lines together: what one unauthenticated peer may make us keep. Beyond: 431."""
 
     body_bytes: int = 25 * MIB
-    """A whole body. SageMaker's guide names 25 MB for real-time payloads. Beyond: 413, by
-    Content-Length before the first byte is read, by chunks as soon as they add up."""
+    """A body that is kept until it is whole. SageMaker's guide names 25 MB for real-time payloads.
+    Beyond: 413, by Content-Length before the first byte is read, by chunks as soon as they add up.
+    Who passes a body on as it comes says itself how long it may be."""
 
     leading_crlfs_max: int = 2
     """Blank lines before a request line. RFC 9112 2.2 asks to forgive at least one; old clients

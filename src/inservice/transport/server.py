@@ -14,19 +14,15 @@ then the request costs no task. The gateway goes one level lower and subclasses 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import email.utils
 import logging
 import socket
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
-from inservice.transport.acceptor import Acceptor
-from inservice.transport.census import Census
-from inservice.transport.connection import ANSWERING, IDLE, NEVER, Connection
+from inservice.transport.connection import ANSWERING, IDLE, Connection
 from inservice.transport.limits import BEHIND_GATEWAY, Limits
+from inservice.transport.listening import NEVER, Server
 from inservice.transport.messages import (
     Later,
     Refusal,
@@ -35,7 +31,6 @@ from inservice.transport.messages import (
     encode_head,
     error_response,
 )
-from inservice.transport.patience import Watch, within
 from inservice.transport.tokens import EXCHANGE
 
 Answer = Callable[[Request], Response | Later | Awaitable[Response]]
@@ -44,136 +39,8 @@ bug, logged here and answered InternalFailure 500."""
 
 _log = logging.getLogger(__name__)
 
-_SWEEP_SECONDS: Final = 1.0
-"""How often deadlines are looked at: all of them are seconds long."""
-
 _ONE_WRITE_BYTES: Final = 64 * 1024
 """Up to this size copying a body behind its head is cheaper than a second buffer for the kernel."""
-
-
-class Server:
-    """Listening sockets and their connections."""
-
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self.draining = False
-        self.connections: set[Connection] = set()
-        self.requests = 0
-        """Whole requests that were given to be answered."""
-        self.refused = 0
-        """Requests that the transport refused itself."""
-        self.turned_away = 0
-        """Connections closed at once because there were too many."""
-        self.date = b""
-        """The Date header line, renewed with each sweep."""
-        self._loop = asyncio.get_running_loop()
-        self._watch = Watch(self._loop, _SWEEP_SECONDS)
-        self.now = self._watch.now
-        """The time that was watched, as of the last sweep: exact enough for deadlines of whole
-        seconds, and free, where asking costs 0.1 µs at a dozen places."""
-        self._listeners: list[asyncio.AbstractServer | Acceptor] = []
-        self._acceptors: list[Acceptor] = []
-        self._emptied = asyncio.Event()
-        self._emptied.set()
-        self._sweep()
-
-    async def listen(
-        self,
-        protocol: Callable[[], Connection],
-        *,
-        sockets: list[socket.socket] | None = None,
-        path: str | Path | None = None,
-        backlog: int = 2048,
-    ) -> None:
-        """Accept connections on inherited listening sockets, on a UNIX socket's path, or both."""
-        make, loop = cast("Callable[[], asyncio.Protocol]", protocol), self._loop
-        for listening in sockets or ():
-            if listening.family == socket.AF_UNIX:
-                server = await loop.create_unix_server(make, sock=listening, backlog=backlog)
-            else:
-                server = await loop.create_server(make, sock=listening, backlog=backlog)
-            self._listeners.append(server)
-        if path is not None:
-            self._listeners.append(await loop.create_unix_server(make, str(path), backlog=backlog))
-
-    def share(
-        self,
-        protocol: Callable[[], Connection],
-        sockets: list[socket.socket],
-        census: Census | None = None,
-    ) -> None:
-        """Accept on sockets that other processes accept on too, each to have its part."""
-        make = cast("Callable[[], asyncio.Protocol]", protocol)
-        self._acceptors = [
-            Acceptor(self._loop, listening, make, self.connections, census) for listening in sockets
-        ]
-        self._listeners += self._acceptors
-
-    @property
-    def addresses(self) -> list[tuple[str, int] | str]:
-        """Where this server listens."""
-        return [
-            listening.getsockname()[:2]
-            if listening.family != socket.AF_UNIX
-            else listening.getsockname()
-            for server in self._listeners
-            for listening in getattr(server, "sockets", ())
-        ]
-
-    def add(self, connection: Connection) -> None:
-        """A connection is made."""
-        self.connections.add(connection)
-        self._emptied.clear()
-        if len(self.connections) > self.limits.connections_max:
-            self.turned_away += 1
-            connection.transport.abort()
-
-    def remove(self, connection: Connection) -> None:
-        """A connection is gone."""
-        self.connections.discard(connection)
-        if not self.connections:
-            self._emptied.set()
-
-    async def drain(self, deadline_seconds: float = 30.0, idle_seconds: float = 1.0) -> None:
-        """Accept nothing new, finish what is in flight, then close.
-
-        Every answer from now on says `Connection: close`. Idle connections are left open for
-        `idle_seconds`, since a request may already be on its way on one of them; whatever is still
-        in flight after `deadline_seconds` is cut off.
-        """
-        self.draining = True
-        for listener in self._listeners:
-            listener.close()
-        began = self._loop.time()
-        with contextlib.suppress(TimeoutError):
-            await within(min(idle_seconds, deadline_seconds), self._emptied.wait())
-        for connection in tuple(self.connections):
-            if connection.state == IDLE:
-                connection.close()
-        await self._wait_until_empty(began + deadline_seconds - self._loop.time())
-        for connection in tuple(self.connections):
-            connection.transport.abort()
-        await self._wait_until_empty(_SWEEP_SECONDS)
-        self._timer.cancel()
-
-    async def _wait_until_empty(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._emptied.wait(), max(seconds, 0.0))
-
-    def _sweep(self) -> None:
-        """Close what has outstayed a deadline; renew the time and the Date header."""
-        now = self._watch.look()
-        self.now = self._watch.now
-        stalled_before = now - self.limits.write_stall_seconds
-        for connection in tuple(self.connections):
-            if connection.stalled_since < stalled_before:
-                connection.transport.abort()
-            elif connection.deadline < now:
-                connection.deadline_passed(now)
-        for acceptor in self._acceptors:
-            acceptor.count()
-        self.date = b"date: %b\r\n" % email.utils.formatdate(time.time(), usegmt=True).encode()
-        self._timer = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 
 
 class AnsweringConnection(Connection):

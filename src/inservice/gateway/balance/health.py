@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from inservice.gateway.balance.instances import Instances
+from inservice.gateway.routed import Routed
 from inservice.routing import FleetRoute, InstanceRoute, RoutingTable
-from inservice.transport.client import Failure, Pool, Upstream
+from inservice.transport.client import Client, Failure, Pool, Upstream
 from inservice.transport.framing import ResponseHead
-
-if TYPE_CHECKING:
-    from inservice.gateway.connection import Gateway
 
 EVERY_SECONDS = 1.0
 
@@ -63,26 +61,26 @@ async def ping(pool: Pool) -> bool:
     return await exchange.ok
 
 
-async def watch(gateway: Gateway) -> None:
+async def watch(client: Client, routes: Routed, instances: Instances) -> None:
     """Ping who needs it once a second, until cancelled."""
+
+    async def look(instance: InstanceRoute, fleet: FleetRoute) -> None:
+        if await ping(client.pool(instance.address)):
+            instances.readmit(instance.id)
+        else:
+            instances.ping_failed(instance, fleet)
+
     while True:
         await asyncio.sleep(EVERY_SECONDS)
-        suspects = set(gateway.instances.silent(gateway.client.now))
-        ejected = gateway.instances.ejected
+        suspects = set(instances.silent(client.now))
+        ejected = instances.ejected
         if suspects or ejected:
             asked = [
                 (instance, fleet)
-                for instance, fleet in _instances(gateway.routes.table)
+                for instance, fleet in _instances(routes.table)
                 if instance.id in suspects or instance.id in ejected
             ]
-            await asyncio.gather(*(_look(gateway, *one) for one in asked))
-
-
-async def _look(gateway: Gateway, instance: InstanceRoute, fleet: FleetRoute) -> None:
-    if await ping(gateway.client.pool(instance.address)):
-        gateway.instances.readmit(instance.id)
-    else:
-        gateway.instances.ping_failed(instance, fleet)
+            await asyncio.gather(*(look(*one) for one in asked))
 
 
 def _instances(table: RoutingTable) -> Iterator[tuple[InstanceRoute, FleetRoute]]:

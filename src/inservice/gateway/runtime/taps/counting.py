@@ -13,6 +13,7 @@ import time
 from collections import Counter, deque
 
 from inservice.cloudwatch.metrics.sketches import bin_of
+from inservice.gateway.runtime.taps.tap import Hearing, Tap
 from inservice.routing import EndpointRoute, FleetRoute
 from inservice.transport.tables import NO_VALUES, InvocationRow, Values, encode_counts
 
@@ -29,7 +30,7 @@ TallyKey = tuple[str, str, str, str, str, str, str]
 """(account, region, endpoint, variant, fleet, config, step)."""
 
 
-class Tally:
+class Tally(Hearing):
     """The sums of one fleet at one deployment step since the last row."""
 
     __slots__ = (
@@ -86,6 +87,14 @@ class Tally:
         self.invocations -= 1
         self.concurrent -= 1
         self.retried += 1
+
+    def first_part(self, seconds: float) -> None:
+        """A stream has begun, so late."""
+        self.first_chunks.append(seconds)
+
+    def broken_off(self) -> None:
+        """A stream has begun and broken."""
+        self.mid_stream_errors += 1
 
     def answered(self, status: int, model_seconds: float, overhead_seconds: float) -> None:
         """The model answered with `status`; 0 if it did not, or not in HTTP."""
@@ -145,7 +154,7 @@ class Tally:
         )
 
 
-class Counting:
+class Counting(Tap):
     """All tallies of a worker, and what control has not yet confirmed."""
 
     def __init__(self) -> None:
@@ -154,7 +163,11 @@ class Counting:
         # A worker's numbers must exceed those of an earlier worker that had its pid.
         self._seq = time.time_ns() // 1_000_000
 
-    def tally(self, route: EndpointRoute, fleet: FleetRoute) -> Tally:
+    def refused(self, route: EndpointRoute, fleet: FleetRoute) -> None:
+        """Counted as the gateway's error."""
+        self.hear(route, fleet).gateway_errors += 1
+
+    def hear(self, route: EndpointRoute, fleet: FleetRoute) -> Tally:
         """The tally of a fleet, at the deployment step that the route belongs to."""
         key = (
             route.account,

@@ -18,8 +18,6 @@ import binascii
 import re
 from base64 import b64decode
 from functools import lru_cache
-from hashlib import sha256
-from time import perf_counter
 from typing import Final
 
 import msgspec
@@ -30,14 +28,15 @@ from inservice.errors import (
     UnknownOperationException,
     ValidationError,
 )
-from inservice.gateway.invoke import SERVICES, Invocation
 from inservice.gateway.relay import Relay
-from inservice.gateway.streaming import STREAM_SECONDS
+from inservice.gateway.runtime.dialects.response_stream import STREAM_SECONDS
+from inservice.gateway.runtime.invoke import SERVICES, Asked, Dialect, Invocation
+from inservice.gateway.runtime.requests import Target
+from inservice.gateway.runtime.shared import Gateway
 from inservice.identity.sigv4 import EMPTY_SHA256, Claim, claim
 from inservice.routing import KeyRoute
-from inservice.transport.client import Failure
 from inservice.transport.framing import ResponseHead
-from inservice.transport.messages import STATUS_LINES
+from inservice.transport.messages import STATUS_LINES, Request
 
 KEY_SECONDS_MAX: Final = 12 * 3600
 """The longest life of a bearer key."""
@@ -65,21 +64,23 @@ def read_bearer(authorization: bytes) -> tuple[bytes, bytes] | None:
     return presigned[1], presigned[2]
 
 
-class OpenAiInvocation(Invocation):
-    """An invocation in OpenAI's dialect."""
+class OpenAi(Dialect):
+    """OpenAI's way: the model's own words, and errors as OpenAI's clients expect them."""
 
     seconds_max = STREAM_SECONDS
+    verbatim = True
 
-    def claim(self) -> Claim[KeyRoute]:
+    def authenticate(
+        self, request: Request, target: Target, gateway: Gateway, body_sha256: str | None
+    ) -> Claim[KeyRoute]:
         """A signature, or a bearer key."""
-        if not self._has_bearer:
-            return Invocation.claim(self)
-        bearer = read_bearer(self.request.fields[b"authorization"])
+        if request.fields.get(b"authorization", b"")[:7].lower() != b"bearer ":
+            return Dialect.authenticate(self, request, target, gateway, body_sha256)
+        bearer = read_bearer(request.fields[b"authorization"])
         if bearer is None:
             raise IncompleteSignature("The bearer token is not a SageMaker API key.")
         host, query = bearer
-        gateway = self.connection.gateway
-        return claim(
+        claimed = claim(
             "POST",
             b"/",
             query,
@@ -89,42 +90,20 @@ class OpenAiInvocation(Invocation):
             services=SERVICES,
             expires_seconds_max=KEY_SECONDS_MAX,
         )
+        if body_sha256 is not None:  # the key was signed without a body, so it says nothing of it
+            claimed.verify(EMPTY_SHA256)
+        return claimed
 
-    def verify(self, body_sha256: str) -> tuple[str, str]:
-        """A bearer key was signed without a body, so it says nothing about this one."""
-        return Invocation.verify(self, EMPTY_SHA256 if self._has_bearer else body_sha256)
-
-    @property
-    def _has_bearer(self) -> bool:
-        return self.request.fields.get(b"authorization", b"")[:7].lower() == b"bearer "
-
-    def answer_begins(self, head: ResponseHead) -> None:
-        """Whatever the model says, it says it itself. Its head is out before its first token."""
-        self.head = head
-        self.length = head.length
-        if head.length is None:
-            self.begin_passing()
-
-    def part_received(self, part: bytes) -> None:
+    def part_received(self, invocation: Invocation, part: bytes) -> None:
         """Pass it on, or collect it with a length."""
-        if not self.size and self.tally is not None:
-            self.tally.first_chunks.append(perf_counter() - self.sent_at)
-        Relay.part_received(self, part)
+        if not invocation.size:
+            invocation.stream_begins()
+        Relay.part_received(invocation, part)
 
-    def answer_failed(self, failure: Failure, why: str) -> None:
-        """After the first byte it is an error of the stream as well."""
-        if self.size and self.length is None and self.tally is not None:
-            self.tally.mid_stream_errors += 1
-        Invocation.answer_failed(self, failure, why)
-
-    def bodiless(self, head: ResponseHead) -> bool:
-        """Here the model's status is the client's."""
-        return Relay.bodiless(self, head)
-
-    def client_head(self, head: ResponseHead) -> bytes:
+    def client_head(self, invocation: Invocation, head: ResponseHead) -> bytes:
         """The model's status and type."""
         content_type = head.fields.get(b"content-type", b"application/json")
-        lines = self.head_lines(content_type) + self.model_lines(head)
+        lines = invocation.head_lines(head, content_type)
         return STATUS_LINES[head.status] + lines[len(STATUS_LINES[200]) :]
 
     def error_body(self, error: AwsError) -> bytes:
@@ -135,17 +114,17 @@ class OpenAiInvocation(Invocation):
         )
 
 
-class OpenAiQuestion(OpenAiInvocation):
+class Question(Asked):
     """What is not POSTed. To OpenAI's clients an endpoint is one model, of the endpoint's name."""
 
-    def begin(self, body_sha256: str | None) -> None:
+    def begin(self) -> None:
         """Answer from the table. Raises AwsError for all that is not there."""
         request, target, connection = self.request, self.target, self.connection
-        account, region = self.verify(body_sha256 or sha256(request.body).hexdigest())
+        account, region = self.verify()
         name, asked = target.endpoint, target.model_path
         if request.method != "GET" or not (asked + b"/").startswith(_MODELS + b"/"):
             raise UnknownOperationException("No operation has this method and path.")
-        if (account, region, name) not in connection.gateway.routes.table.endpoints:
+        if (account, region, name) not in self.gateway.routes.table.endpoints:
             raise ValidationError(f"Endpoint {name} of account {account} not found.")
         model = {"id": name, "object": "model", "created": 0, "owned_by": account}
         if asked == _MODELS:

@@ -40,8 +40,12 @@ class Target:
     api: Api
     path: bytes
     query: bytes
-    model_path: bytes = b""
+    model_path: bytes
     """For OPENAI: what follows /openai/ in the path, for example `v1/chat/completions`."""
+    action: str
+    """IAM's name of it. Of a path that leads nowhere those alone hear who may invoke."""
+    resource: str
+    """What it is done to, as it ends the ARN: `endpoint/digits`."""
 
 
 _PATH: Final = re.compile(
@@ -69,12 +73,18 @@ def _read_target(target: bytes) -> Target:
     path, _, query = target.partition(b"?")
     match = _PATH.fullmatch(path)
     if match is None:
-        return Target("", Api.UNKNOWN, path, query)
+        return _target("", Api.UNKNOWN, path, query, b"")
     name = unquote_to_bytes(match[1]).decode("latin-1")
     api = _APIS.get(match[2], Api.UNKNOWN)
     if (api is Api.OPENAI) != (match[3] is not None):
         api = Api.UNKNOWN
-    return Target(name, api, path, query, match[3] or b"")
+    return _target(name, api, path, query, match[3] or b"")
+
+
+def _target(endpoint: str, api: Api, path: bytes, query: bytes, model_path: bytes) -> Target:
+    called = Api.INVOKE if api in (Api.OPENAI, Api.UNKNOWN) else api
+    action, resource = f"sagemaker:{called.value}", f"endpoint/{endpoint}"
+    return Target(endpoint, api, path, query, model_path, action, resource)
 
 
 _known_target = lru_cache(maxsize=4096)(_read_target)

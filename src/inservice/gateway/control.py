@@ -1,0 +1,40 @@
+"""The control plane: everything that no other plane claims, carried to control.
+
+Bodies are streamed, and how long one may be is control's to say: a 413 of its own comes back before
+the body has left.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from inservice.gateway.answers import RequestIds
+from inservice.gateway.carried import Carried, Places
+from inservice.gateway.front import Exchange, GatewayConnection, Plane
+from inservice.transport.client import Pool
+from inservice.transport.framing import LENGTH_MAX
+from inservice.transport.messages import Request
+
+_AWAY: Final = "The control plane is not available just now."
+
+
+PLACES: Final = 32
+"""Bodies that one worker streams to control at once: control has a thousand descriptors for the
+streams of all workers, and for all that it does itself. Honest ones are a megabyte, so that even 32
+clients on a slow line let the next go on within seconds."""
+
+
+class ControlPlane(Plane):
+    """The APIs of AWS, and our own."""
+
+    body_bytes_max = LENGTH_MAX
+
+    def __init__(self, pool: Pool, request_ids: RequestIds) -> None:
+        self._pool = pool
+        self._request_ids = request_ids
+        self._places = Places(PLACES)
+
+    def claim(self, connection: GatewayConnection, request: Request) -> Exchange:
+        """Whatever it is: this plane is asked last."""
+        request_id = self._request_ids.next()
+        return Carried(connection, request, request_id, self._pool, self._places, _AWAY)

@@ -1,0 +1,1 @@
+"""How clients speak: a file for each way, `invoke.Dialect` says what they have in common."""

@@ -1,0 +1,1 @@
+"""Who listens: a file for each, `tap` says what they hear."""
