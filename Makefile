@@ -1,5 +1,5 @@
 # The two commands of the README are `make demo` and `make test`; both set up all they need.
-.PHONY: demo test test-all test-compiled check run wheel soak damage golden docs clean
+.PHONY: demo test test-all test-compiled test-sdks check run wheel soak damage golden docs clean
 PYTHON ?= python3
 VENV := .venv
 COMPILED := .venv-compiled
@@ -30,6 +30,18 @@ test-compiled: $(COMPILED)/.tests
 	$(COMPILED)/bin/python -m pytest -n 2 --dist worksteal -q tests/core/identity tests/gateway \
 	    tests/modelserver tests/contracts/test_transport.py tests/acceptance/test_guardrails.py \
 	    tests/acceptance/test_hosting.py tests/acceptance/test_survival.py
+
+# The programs of docs/howto/sdk.md with both SageMaker SDKs, which are a gigabyte of packages and have
+# environments of their own.
+test-sdks: $(VENV)/.tests .venv-sdk2/.made .venv-sdk3/.made
+	SAGEMAKER_SDK2_PYTHON=$(CURDIR)/.venv-sdk2/bin/python \
+	SAGEMAKER_SDK3_PYTHON=$(CURDIR)/.venv-sdk3/bin/python \
+	    $(BIN)/python -m pytest -q tests/acceptance/test_sdks.py
+
+.venv-sdk%/.made:
+	$(PYTHON) -m venv --clear .venv-sdk$*
+	.venv-sdk$*/bin/python -m pip install --quiet --disable-pip-version-check 'sagemaker==$*.*'
+	touch $@
 
 run: $(VENV)/.runs
 	$(BIN)/inservice up
@@ -74,5 +86,5 @@ $(COMPILED)/.tests: dist/.compiled
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(COMPILED) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(COMPILED) .venv-sdk* dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

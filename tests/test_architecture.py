@@ -33,6 +33,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "seals": (),
     "mark": (),
     "linux": (),
+    "contract": (),
     "config": (),
     # core
     "routing": ("ids",),
@@ -43,7 +44,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # seams
     "store": (*CORE, "seals", "mark"),
     "runtimes": (*CORE, "threads", "linux", "instance_logs"),
-    "artifacts": CORE,
+    "artifacts": (*CORE, "contract"),
     "telemetry": (*CORE, "seals", "mark"),
     "instance_logs": CORE,
     "transport": CORE,
@@ -76,7 +77,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "threads",
         "aws.eventstream",
     ),
-    "modelserver": ("transport",),
+    "modelserver": ("transport", "contract"),
     "cli": ("config", "supervision", "artifacts", "demo", "store.backup", "store.recovery"),
     "demo": (),
     "supervision": ("config", "transport.census", "transport.heartbeat"),

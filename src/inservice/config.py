@@ -46,7 +46,7 @@ class Settings:
     database_url: str = ""  # empty: SQLite in the data directory
     backups_kept: int = 0  # of `inservice backup DIRECTORY`: the newest so many; 0: all of them
     body_bytes_max: int = 25 * 1024 * 1024  # AWS's guide: 25 MB for real-time endpoints
-    drain_seconds: float = 30.0  # between SIGTERM and SIGKILL of an instance, as on AWS
+    drain_seconds: float = 30.0  # from SIGTERM to SIGKILL of an instance; a stop has it in all
     insecure_http: bool = False  # allows a bind that is not loopback, without TLS
     webhook_allow: str = ""  # networks that webhooks may post to; empty: all but metadata services
     deployment_webhook: str = ""  # URL that is posted the outcome of each deployment

@@ -149,6 +149,19 @@ class IncompleteSignature(AuthenticationError):
     code = "IncompleteSignatureException"
 
 
+class OutdatedSignature(AuthenticationError):
+    """Signature Version 2, in S3's code, status and words: its younger regions never took it."""
+
+    code = "InvalidRequest"
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The authorization mechanism you have provided is not supported. "
+            "Please use AWS4-HMAC-SHA256."
+        )
+
+
 class UnrecognizedClient(AuthenticationError):
     """An access key or session token that nobody was given."""
 

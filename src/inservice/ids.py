@@ -47,3 +47,8 @@ def fleet_of(instance: str) -> str:
 def ordinal_of(instance: str) -> int:
     """Which of its fleet's instances it is."""
     return int(instance.rpartition("/")[2])
+
+
+def pins_of(fleet: str) -> tuple[str, str]:
+    """Under which names the artifact store keeps the model and the code of a fleet."""
+    return fleet, f"{fleet}+code"

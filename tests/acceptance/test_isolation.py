@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.server import IMAGE, Server, archive, variant, wait_until
+from tests.acceptance.server import IMAGE, Server, archive, run_cli, variant, wait_until
 from tests.acceptance.test_survival import kill_control
 
 PROBE = """
@@ -51,6 +51,14 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         pytest.skip("this host grants no namespaces; the server's log says why")
     yield server
     server.stop()
+
+
+def test_status_says_as_whom_models_run(attacked: Server) -> None:
+    assert attacked.status()["model_isolation"] == {"level": "OwnUser", "reason": None}
+    shown = run_cli("status", data_dir=attacked.data_dir).stdout
+    assert "Each instance runs as a user of its own and sees none of the server's files." in shown
+    kill_control(attacked)  # the next one has launched nothing itself
+    wait_until(lambda: attacked.status()["model_isolation"]["level"] == "OwnUser")
 
 
 def attempt(server: Server, name: str, code: str) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import botocore.session
 import pytest
+from botocore import UNSIGNED
 from botocore.exceptions import ClientError
 
 from inservice.api.application import SERVICES
@@ -178,6 +179,92 @@ def test_a_presigned_request_for_an_object(rig: Rig) -> None:
             urllib.request.urlopen(sent)
         assert caught.value.code == status
         assert says in caught.value.read().decode()
+
+
+OBJECTS: list[tuple[str, dict[str, Any]]] = [
+    ("list_buckets", {}),
+    ("list_objects_v2", {"Bucket": "bucket", "Prefix": "a b/é"}),
+    ("get_object", {"Bucket": "bucket", "Key": "a//b c"}),
+    ("put_object", {"Bucket": "bucket", "Key": "k", "Body": b"x" * 9}),
+    ("delete_object", {"Bucket": "bucket", "Key": "k"}),
+    ("create_bucket", {"Bucket": "bucket"}),
+]
+
+
+@pytest.mark.parametrize(("operation", "arguments"), OBJECTS, ids=[name for name, _ in OBJECTS])
+@pytest.mark.parametrize("style", ["path", "virtual"])
+def test_s3_without_a_signature_and_with_an_old_one(
+    rig: Rig, operation: str, arguments: dict[str, Any], style: str
+) -> None:
+    """Both in the form that its clients read; anything else is a "ResponseParserError" to them."""
+    ways = {UNSIGNED: ("AccessDenied", 403), "s3": ("InvalidRequest", 400)}
+    for version, (code, status) in ways.items():
+        client = rig.client(
+            "s3", retries=PATIENT[1], signature_version=version, s3={"addressing_style": style}
+        )
+        if style == "virtual":  # the bucket is a host name, which leads nowhere here
+            client.meta.events.register("before-send", _to_this_server(rig.url))
+        refused = Refused(client, operation, **arguments)
+        assert (refused.code, refused.status) == (code, status)
+        assert refused.tries == 1
+
+
+def _to_this_server(url: str) -> Callable[..., None]:
+    place = url.partition("://")[2]
+
+    def send(request: Any, **_: Any) -> None:
+        host, _, path = request.url.partition("://")[2].partition("/")
+        request.headers["Host"] = host
+        request.url = f"http://{place}/{path}"
+
+    return send
+
+
+def test_s3_as_curl_and_old_urls_ask(rig: Rig) -> None:
+    client = rig.client("s3", signature_version="s3-query", s3={"addressing_style": "path"})
+    old = client.generate_presigned_url("get_object", {"Bucket": "b", "Key": "k"})
+    assert "AWSAccessKeyId=" in old
+    form = urllib.request.Request(
+        f"{rig.url}/bucket",
+        data=b'--b\r\nContent-Disposition: form-data; name="key"\r\n\r\nk\r\n--b--\r\n',
+        headers={"Content-Type": "multipart/form-data; boundary=b"},
+    )
+    for sent, status, says in (
+        (old, 400, "<Code>InvalidRequest</Code>"),
+        (f"{rig.url}/bucket/key", 403, "<Code>AccessDenied</Code>"),
+        (form, 403, "<Code>AccessDenied</Code>"),
+    ):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(sent)
+        assert caught.value.code == status
+        assert says in caught.value.read().decode()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("POST", "/", {"X-Amz-Target": "SageMaker.ListModels"}),
+        ("POST", "/", {}),
+        ("GET", "/", {}),
+        ("GET", "/?Action=GetCallerIdentity&Version=2011-06-15", {"amz-sdk-request": "attempt=1"}),
+        (
+            "POST",
+            "/service/GraniteServiceVersion20100801/operation/ListMetrics",
+            {"smithy-protocol": "rpc-v2-cbor"},
+        ),
+        ("POST", "/nowhere", {}),
+    ],
+)
+def test_nothing_else_that_is_unsigned_is_taken_for_s3(
+    rig: Rig, method: str, path: str, headers: dict[str, str]
+) -> None:
+    request = urllib.request.Request(f"{rig.url}{path}", method=method, headers=headers)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    assert caught.value.code == 403
+    said = caught.value.read().decode("latin-1")
+    assert "MissingAuthenticationToken" in said
+    assert "<Resource>" not in said
 
 
 # ── fields ──────────────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from inservice.config import Settings, load
+from inservice.supervision import grace
 from inservice.supervision.children import HEARTBEAT_SECONDS
 from tests.acceptance.clients import Crowd
 from tests.acceptance.server import Server, archive, run_cli, variant, wait_until
@@ -146,6 +148,58 @@ def test_instances_that_served_come_back_at_once_however_often_they_are_killed(
     gone = [m for m in messages(server, name) if "is gone" in m]
     assert len(gone) == 6
     assert all(m.endswith("is gone: it was ended by SIGKILL; launching it again.") for m in gone)
+
+
+HANGS = """
+import pathlib, time
+def model_fn(model_dir):
+    return None
+def transform_fn(model, data, content_type, accept):
+    pathlib.Path(data.decode()).touch()
+    while True:
+        time.sleep(60)
+"""
+
+
+def test_down_gives_what_hangs_one_grace_and_says_so(start_server: Start, tmp_path: Path) -> None:
+    server = start_server("--workers=1", INSERVICE_DRAIN_SECONDS="5")
+    name = serving(server, archive(tmp_path / "hangs.tar.gz", {"code/inference.py": HANGS}), 1)
+    place = Path(tempfile.mkdtemp(prefix="is-"))
+    place.chmod(0o777)  # for the model, who is another user
+
+    def hang() -> None:
+        with contextlib.suppress(Exception):  # it is cut off, or answered with an error
+            server.invoke(name, str(place / "here"))
+
+    client = threading.Thread(target=hang)
+    client.start()
+    wait_until((place / "here").exists)
+    down = run_cli("down", data_dir=server.data_dir)
+    client.join()
+    assert down.returncode == 0, down.stderr
+    assert "What is under way has 5 s to end (INSERVICE_DRAIN_SECONDS)." in down.stdout
+    assert "What had not ended after 5 s was cut off." in down.stdout
+    assert "cut off 1 requests after 5 s of grace" in server.log()
+    wait_until(lambda: not server.pids(), 15)
+
+
+def test_the_stages_of_a_stop_share_one_grace(tmp_path: Path) -> None:
+    settings = Settings(tmp_path / "d", drain_seconds=1_000.0)
+    settings.run_dir.mkdir(parents=True)
+    assert grace.left(settings) == 1_000.0, "nobody has begun to stop"
+    began = time.monotonic()
+    by = grace.grant(settings)
+    assert by >= began + 1_000.0
+    assert grace.left(settings) <= by - began
+    file = settings.run_dir / "stop-by.json"
+    file.write_text(json.dumps({"by": time.monotonic() - 1.0}))
+    assert grace.left(settings) == grace.LEAST_SECONDS, "the first stage has used all of it"
+    for garbled in ("", "{}", '{"by": "soon"}', '{"by": null}'):
+        file.write_text(garbled)
+        assert grace.left(settings) == 1_000.0
+    grace.over(settings)
+    grace.over(settings)
+    assert grace.left(settings) == 1_000.0
 
 
 def test_a_killed_gateway_worker_is_started_again(start_server: Start, echo: Echo) -> None:

@@ -58,6 +58,23 @@ def model_of(path: Path) -> Reply:
 # ── model, config ──────────────────────────────────────────────────────────────────────────────
 
 
+def test_the_program_that_the_environment_names_is_linted(
+    ours: Any, inservice: Run, clean: Path
+) -> None:
+    packed = artifact(clean, GOOD)
+    named = ["--env", "SAGEMAKER_PROGRAM=serve.py"]
+    linted = inservice("model", "lint", str(packed), *named)
+    assert linted.code == 1
+    assert "SAGEMAKER_PROGRAM is 'serve.py', and there is no code/serve.py" in linted.out
+    made = ours("model", "create", "m", "--artifact", str(packed), *named, replies=[MADE])
+    assert made.code == 1
+    assert "would fail; nothing was begun" in made.err
+    (clean / "code" / "serve.py").write_text(GOOD)
+    packed = artifact(clean, "def broken(:")
+    assert inservice("model", "lint", str(packed), *named).code == 0
+    assert inservice("model", "lint", str(packed)).code == 1
+
+
 def test_a_model_from_an_archive(ours: Any, server: Recorder, clean: Path) -> None:
     packed = artifact(clean, GOOD)
     words = ["model", "create", "m", "--artifact", "model.tar.gz", "--env", "A=b=c", "--env", "D="]
@@ -227,6 +244,14 @@ def test_delete(noun: str, operation: str, ours: Any, server: Recorder) -> None:
 
 
 # ── wrong words ────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("line", ["upgrade", "update", "upgrade --yes"])
+def test_upgrading_is_said_to_be_two_commands(line: str, inservice: Run) -> None:
+    ran = inservice(*line.split())
+    assert (ran.code, ran.out) == (252, "")
+    assert "pip install --upgrade inservice" in ran.err
+    assert "inservice restart" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -164,10 +164,6 @@ def test_links_in_a_directory_are_found(tmp_path: Path) -> None:
         assert tar.getmember("link").isfile()
 
 
-def test_lint_and_the_model_server_know_the_same_handlers() -> None:
-    assert program.HANDLERS == modelserver_program.HANDLERS
-
-
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -206,3 +202,69 @@ def test_a_handler_that_is_no_plain_function_is_seen_and_not_judged(source: str)
     )
     assert "predict_fn" in found.handlers
     assert not any(trouble.fatal for trouble in found.troubles)
+
+
+# ── another program than code/inference.py ──────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("variables", "program"),
+    [
+        ({"SAGEMAKER_PROGRAM": "serve.py"}, "code/serve.py"),
+        ({"SAGEMAKER_PROGRAM": " serve "}, "code/serve.py"),
+        ({"SAGEMAKER_PROGRAM": "pkg.serve"}, "code/pkg/serve.py"),
+        ({"SAGEMAKER_PROGRAM": "pkg"}, "code/pkg/__init__.py"),
+        ({"SAGEMAKER_PROGRAM": "/opt/ml/model/code/a-b.c.py"}, "code/a-b.c.py"),
+        ({"SAGEMAKER_PROGRAM": "./sub/../serve.py"}, "code/serve.py"),
+        ({"SAGEMAKER_PROGRAM": "s", "SAGEMAKER_SUBMIT_DIRECTORY": "src"}, "src/s.py"),
+        ({"SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/src"}, "src/inference.py"),
+        ({"SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model"}, "inference.py"),
+        ({"SAGEMAKER_PROGRAM": "", "SAGEMAKER_SUBMIT_DIRECTORY": " "}, "code/inference.py"),
+    ],
+)
+def test_the_program_that_the_variables_name_is_looked_into(
+    tmp_path: Path, variables: dict[str, str], program: str
+) -> None:
+    decoy = {"code/inference.py": b"def broken(:"} if program != "code/inference.py" else {}
+    files = {**decoy, program: b"import beside_it\n" + GOOD}
+    files[str(Path(program).parent / "beside_it.py")] = b""
+    archive = tmp_path / "model.tar.gz"
+    archive.write_bytes(model_archive(files))
+    of_directory(tmp_path, files)
+    for place in (archive, tmp_path / "model"):
+        report = lint(place, environment=variables)
+        assert report.loader == f"model_fn of {program} (model_fn, predict_fn)"
+        assert report.deployable, report.findings
+
+
+def test_a_fault_in_a_named_program_is_found(tmp_path: Path) -> None:
+    of_directory(tmp_path, MODEL | {"code/serve.py": b"def model_fn(): ..."})
+    assert lint(tmp_path / "model").deployable, "nobody imports it"
+    report = lint(tmp_path / "model", environment={"SAGEMAKER_PROGRAM": "serve.py"})
+    assert [finding.where for finding in report.findings] == ["code/serve.py"]
+    assert not report.deployable
+
+
+@pytest.mark.parametrize("named", ["other.py", "/opt/ml/model/code/other.py", "pkg.other"])
+def test_a_named_program_that_is_not_there_fails(tmp_path: Path, named: str) -> None:
+    """The model server does not fall back either."""
+    of_directory(tmp_path, MODEL | {"code/inference.py": GOOD})
+    report = lint(tmp_path / "model", environment={"SAGEMAKER_PROGRAM": named})
+    assert not report.deployable
+    assert f"SAGEMAKER_PROGRAM is '{named}'" in report.findings[0].says
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"SAGEMAKER_SUBMIT_DIRECTORY": "s3://bucket/code.tar.gz", "SAGEMAKER_PROGRAM": "x.py"},
+        {"SAGEMAKER_SUBMIT_DIRECTORY": "file:///srv/code"},
+        {"SAGEMAKER_SUBMIT_DIRECTORY": "../elsewhere"},
+        {"SAGEMAKER_PROGRAM": "/srv/serve.py"},
+    ],
+)
+def test_code_that_is_elsewhere_is_not_judged(tmp_path: Path, variables: dict[str, str]) -> None:
+    of_directory(tmp_path, {"weights.bin": b"x"})
+    report = lint(tmp_path / "model", environment=variables)
+    assert report.deployable
+    assert "was not looked into" in report.findings[0].says

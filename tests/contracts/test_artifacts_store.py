@@ -28,7 +28,7 @@ from inservice.artifacts.errors import (
     UnsafeMember,
 )
 from inservice.artifacts.s3_client import s3_client
-from inservice.artifacts.shelf import SET_ASIDE_MAX
+from inservice.artifacts.shelf import SET_ASIDE_MAX, ChangedTree
 from inservice.artifacts.tree import Entry
 from tests.contracts.archives import model_archive
 from tests.contracts.scripted_s3 import Request, ScriptedS3
@@ -299,6 +299,22 @@ def test_a_tree_that_somebody_changed_is_handed_to_nobody(
     assert aside in caplog.text
     assert store.fetch(URI, pin="fleet").path == artifact.path
     assert names(tmp_path, "set-aside") == [aside]
+
+
+def test_whoever_began_with_a_changed_tree_is_named(tmp_path: Path, s3: ScriptedS3) -> None:
+    told: list[ChangedTree] = []
+    store = ArtifactStore(tmp_path / "store", s3=lambda: client_of(s3.url), on_changed=told.append)
+    s3.objects["other.tar.gz"] = model_archive({"other": b"other"})
+    first = store.fetch(URI, pin="one")
+    assert store.fetch(URI, pin="two").digest == first.digest
+    store.fetch("s3://bucket/other.tar.gz", pin="three")
+    assert told == []
+    rewrite(first.path)
+    store.fetch(URI, pin="four")
+    (changed,) = told
+    assert changed.digest == first.digest
+    assert changed.pins == {"one", "two"}
+    assert (changed.place / "model").is_dir()
 
 
 def test_a_changed_tree_whose_source_is_gone_is_not_served(tmp_path: Path, s3: ScriptedS3) -> None:

@@ -383,6 +383,7 @@ def test_a_server_may_run_models_as_itself() -> None:
         handle = await stage.runtime.launch(stage.spec(code=PROBE))
         await until(stage, handle, lambda s: s.state is InstanceState.READY)
         assert attempt(handle, "import os; got = os.getuid()") == {"got": os.getuid()}
+        assert stage.runtime.isolation == "None"
         refused_write = attempt(handle, "open(model_dir + '/new', 'w')")
         if not stage.runtime.unprotected:
             assert "Read-only" in str(refused_write), "what is done by mistake is refused still"
@@ -416,7 +417,7 @@ def test_a_host_that_grants_nothing_runs_models_as_before_and_says_so() -> None:
         cwd=Path(__file__).parents[2],
     )
     assert finished.returncode == 0, finished.stderr
-    assert "a mount namespace cannot be had" in finished.stdout
+    assert "None: a mount namespace cannot be had" in finished.stdout
     assert "models run with all the rights of this server, because" in finished.stderr
 
 
@@ -430,7 +431,7 @@ async def test(stage):
     handle = await stage.runtime.launch(stage.spec(code=PROBE))
     await until(stage, handle, lambda s: s.state is InstanceState.READY)
     assert attempt(handle, "import os; got = os.getuid()") == {"got": 0}
-    print(stage.runtime.unprotected)
+    print(f"{stage.runtime.isolation}: {stage.runtime.unprotected}")
 
 with process_stage() as stage:
     asyncio.run(test(stage))

@@ -166,6 +166,56 @@ def test_a_damaged_endpoint_is_failed_says_why_and_can_be_deleted(path: Path) ->
             assert records.set_aside() == []
 
 
+@pytest.mark.parametrize("table", ["models", "endpoint_configs", "endpoints"])
+@pytest.mark.parametrize(
+    ("column", "value"), [("name_key", "demo2"), ("account", "0"), ("region", "eu-west-9")]
+)
+def test_a_record_under_a_damaged_key_comes_back_under_its_own(
+    path: Path, table: str, column: str, value: str
+) -> None:
+    """Otherwise it would be on record under a name that nobody gave it, and what serves under its
+    own would be taken for an endpoint that is no more."""
+    fill(path)
+    with opened(path) as store:
+        before = answers(store)
+    change(path, f"UPDATE {table} SET {column} = '{value}' WHERE rowid = 1")
+    with opened(path) as store:
+        with store.reading() as records:
+            assert records.set_aside() == []
+        assert answers(store) == before
+
+
+def test_a_damaged_key_does_not_come_back_where_its_place_is_taken(path: Path) -> None:
+    fill(path)
+    copied = "account, region, 'm2', name, arn, created_at, body, line_seal, body_seal"
+    change(path, f"INSERT INTO models SELECT {copied} FROM models WHERE name = 'm'")
+    with opened(path) as store, store.reading() as records:
+        assert records.model(ACCOUNT, REGION, "m") == model("m")
+        assert [one.name for one in records.set_aside()] == [f"{ACCOUNT}/{REGION}/m2"]
+
+
+@pytest.mark.parametrize(
+    "damages",
+    [
+        "generation = 'g9'",
+        "generation = x'ff'",
+        "body = replace(body, 'g1', 'g9')",
+        "deployment = replace(deployment, 'g1', 'g9')",
+        "body = x'00', deployment = substr(deployment, 1, 9)",
+        "body = '', deployment = ''",
+    ],
+)
+def test_a_stand_in_knows_whose_instances_run_if_any_witness_is_left(
+    path: Path, damages: str
+) -> None:
+    fill(path)
+    change(path, f"UPDATE endpoints SET {damages} WHERE name = 'Demo'")
+    with opened(path) as store, store.reading() as records:
+        demo = records.endpoint(*DEMO)
+        assert is_set_aside(demo.deployment)
+        assert demo.endpoint.generation == "g1"
+
+
 def test_an_endpoint_comes_back_where_it_can_be_read_again(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

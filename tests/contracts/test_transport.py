@@ -210,10 +210,52 @@ class TestRequests:
 
         run(test)
 
-    def test_no_content_has_no_length(self, kind: str) -> None:
+    @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+    @pytest.mark.parametrize("status", [204, 205, 304])
+    def test_what_has_no_content_is_followed_by_the_next_answer(
+        self, kind: str, status: int, streamed: bool
+    ) -> None:
+        """Whatever body it was given: that would be read as the next answer."""
+
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"smuggled"
+
+        def answer(request: Request) -> Response:
+            if request.target == b"/next":
+                return Response(200, (), b"next")
+            return Response(status, (), parts() if streamed else b"smuggled")
+
         async def test() -> None:
-            async with listening(kind, lambda _: Response(204)) as it:
-                assert b"content-length" not in await it.ask(HEAD + CLOSE)
+            async with listening(kind, answer) as it:
+                asked = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+                got = await it.ask(asked + b"GET /next HTTP/1.1\r\nHost: h\r\n" + CLOSE)
+                first, _, rest = got.partition(b"\r\n\r\n")
+                assert first.startswith(b"HTTP/1.1 %d " % status)
+                assert b"transfer-encoding" not in first
+                assert (b"content-length: 0" in first) == (status == 205)
+                assert b"content-length" not in first or status == 205
+                assert rest.startswith(b"HTTP/1.1 200 OK\r\n")
+                assert tail(rest) == b"next"
+
+        run(test)
+
+    @pytest.mark.parametrize("status", [100, 101, 199, 600])
+    def test_an_answer_that_would_end_nothing_is_a_bug(self, kind: str, status: int) -> None:
+        async def test() -> None:
+            async with listening(kind, lambda _: Response(status)) as it:
+                assert (await it.ask(HEAD + CLOSE)).startswith(b"HTTP/1.1 500 ")
+
+        run(test)
+
+    def test_a_refused_head_has_no_body_either(self, kind: str) -> None:
+        async def test() -> None:
+            def answer(_: Request) -> Response:
+                raise Refusal(403, "Forbidden", "not from there")
+
+            async with listening(kind, answer) as it:
+                got = await it.ask(b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n")
+                assert got.startswith(b"HTTP/1.1 403 ")
+                assert tail(got) == b""
 
         run(test)
 

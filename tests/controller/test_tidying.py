@@ -5,7 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from inservice.controller.upkeep.tidying import cut_log, forget_logs
+from inservice.artifacts.limits import Limits
+from inservice.artifacts.store import ArtifactStore
+from inservice.clock import SystemClock
+from inservice.controller.upkeep.tidying import Tidying, cut_log, forget_logs
+from inservice.runtimes.base import Handle
+from inservice.store.database import open_store
+from inservice.telemetry.database import open_metrics
+from inservice.telemetry.recorder import Recorder
+from tests.acceptance.server import archive
 
 NOW = 2_000_000_000.0
 
@@ -31,6 +39,34 @@ def test_old_logs_go_and_their_directories_with_them(tmp_path: Path) -> None:
 def test_nothing_to_forget_is_nothing_to_do(tmp_path: Path) -> None:
     forget_logs(tmp_path / "absent", NOW, frozenset())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_runs_keeps_its_files_though_no_record_names_its_fleet(tmp_path: Path) -> None:
+    """The record of its endpoint was set aside, so nobody else knows of the fleet."""
+    url = f"sqlite:///{tmp_path / 'inservice.db'}"
+    store = open_store(url, key_file=tmp_path / "key")
+    artifacts = ArtifactStore(
+        tmp_path / "artifacts",
+        Limits(cache_bytes_max=1),
+        s3=lambda: None,
+        file_roots=[tmp_path],
+    )
+    recorder = Recorder(open_metrics(url), NOW)
+    tidying = Tidying(
+        store, artifacts, recorder, SystemClock(), log_dir=tmp_path / "logs", running=list
+    )
+    places = {}
+    for fleet in ("g1-1-v", "g2-1-v"):
+        source = archive(tmp_path / f"{fleet}.tar.gz", {"name.txt": fleet})
+        places[fleet] = artifacts.fetch(source, pin=fleet).path
+    for pin in (tmp_path / "artifacts" / "pins").iterdir():
+        os.utime(pin, (NOW - 1e9, NOW - 1e9))  # no longer so fresh that they are kept in any case
+    running = Handle("g1-1-v/0", "process", "unix:/s", 1, NOW, None)
+    tidying.turn(NOW, [running])
+    assert (places["g1-1-v"] / "name.txt").read_text() == "g1-1-v"
+    assert not places["g2-1-v"].exists()
+    recorder.close()
+    store.close()
 
 
 def test_a_long_log_begins_anew_for_those_who_hold_it_open(tmp_path: Path) -> None:

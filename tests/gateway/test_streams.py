@@ -92,16 +92,62 @@ class TestEventStream:
                 assert await asyncio.to_thread(call) == (b"hello", "ModelStreamError")
                 (row,) = rows(rig)
                 assert (row.model_errors, row.mid_stream_errors) == (1, 1)
+                assert row.server_errors == 0, "its status was sent, and was 200"
 
         run(test)
 
-    def test_a_whole_answer_that_breaks_off_is_a_model_error(self) -> None:
+    @pytest.mark.parametrize(
+        ("said", "status", "words"),
+        [
+            (b"200 OK", 500, "The container's answer broke off"),
+            (b"500 Internal Server Error", 500, "hello"),
+            (b"413 Too Large", 413, "hello"),
+        ],
+    )
+    def test_a_whole_answer_that_breaks_off_counts_as_it_would_have_at_its_beginning(
+        self, said: bytes, status: int, words: str
+    ) -> None:
+        async def breaks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            head = b"HTTP/1.1 %b\r\nTransfer-Encoding: chunked\r\n\r\n" % said
+            writer.write(head + b"5\r\nhello\r\n")
+            await writer.drain()
+            writer.close()
+
         async def test() -> None:
             async with gateway() as rig:
-                rig.serve_table(table_of(fleet("f", await rig.scripted(breaks_off))))
+                rig.serve_table(table_of(fleet("f", await rig.scripted(breaks))))
                 with pytest.raises(ClientError) as caught:
                     await rig.invoke()
-                assert caught.value.response["Error"]["Code"] == "ModelError"
+                answer = caught.value.response
+                assert answer["Error"]["Code"] == "ModelError"
+                assert answer["OriginalStatusCode"] == status
+                assert f"error ({status})" in answer["Error"]["Message"]
+                assert words in answer["OriginalMessage"]
+                (row,) = rows(rig)
+                counted = (row.model_errors, row.server_errors, row.client_errors)
+                assert counted == (1, int(status >= 500), int(status < 500))
+
+        run(test)
+
+    def test_a_large_answer_that_breaks_off_counts_as_500_too(self) -> None:
+        """Its head is out already, so the client sees a broken connection; the metrics see why."""
+
+        async def breaks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 600_000)
+            await writer.drain()
+            writer.close()
+
+        async def test() -> None:
+            async with gateway() as rig:
+                rig.serve_table(table_of(fleet("f", await rig.scripted(breaks))))
+                reader, writer = await rig.connect()
+                writer.write(rig.signed())
+                assert len(await reader.read(-1)) < 1_000_000
+                writer.close()
+                (row,) = rows(rig)
+                assert (row.model_errors, row.server_errors) == (1, 1)
 
         run(test)
 

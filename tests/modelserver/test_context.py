@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from inservice.contract import HANDLERS
 from inservice.modelserver.context import Context, Headers, kept_for
-from inservice.modelserver.program import HANDLERS, BadProgram, Program, checked
+from inservice.modelserver.program import BadProgram, Program, checked
 from tests.modelserver.conftest import Serve
 from tests.modelserver.test_what_code_raises import log_of
 from tests.modelserver.unix_http import call

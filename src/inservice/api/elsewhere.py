@@ -4,7 +4,8 @@ Code written for AWS asks for more than it deploys with: the SDK looks for a buc
 role, a notebook for an image. Whoever signed with a key of this server is answered NotImplemented
 with the name of the service and, where the request tells it, of the operation; whoever did not
 hears that the signature is wrong. Both in the error form that the service's clients read, which
-botocore's models name; so no list of services is kept here.
+botocore's models name; so no list of services is kept here. S3 alone is also asked without any
+signature, and then known by the shape of the request.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ _HINTS = {
     "endpoint_url, and tell the server of it in the same way; docs/howto/s3-artifacts.md says how",
 }
 """By service, what to do instead."""
+
+_READ_OR_WRITTEN = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS"))
+"""How objects and buckets are asked for; what is asked here is POSTed, or has an Action."""
 
 _REST = ("rest-json", "rest-xml")
 
@@ -72,7 +76,7 @@ def elsewhere(request: Request, here: Collection[str]) -> Elsewhere | None:
     says, which is not verified. `here` are botocore's names of the services that are answered."""
     signing_name = foreign.stated_service(request.headers, request.query)
     if signing_name is None:
-        return None
+        return _anonymous(request, here)
     known = by_signing_name(signing_name)
     away = [service for service in known if service.name not in here]
     if not away:
@@ -93,6 +97,27 @@ def elsewhere(request: Request, here: Collection[str]) -> Elsewhere | None:
         protocol = spoken.get(speaking, away[0].protocols[0])
         found = Elsewhere(away[0], protocol, "", request)
     return found
+
+
+def _anonymous(request: Request, here: Collection[str]) -> Elsewhere | None:
+    """S3, of what nobody signed: an object or a bucket by its path, or whatever AWS's SDKs GET."""
+    if "s3" in here or b"authorization" in request.fields or b"X-Amz-" in request.query:
+        return None
+    form = (request.header(b"content-type") or b"").startswith(b"multipart/form-data")
+    speaking = protocol_of(request)
+    if speaking is Protocol.CBOR or b"x-amz-target" in request.fields:
+        return None
+    if request.method not in _READ_OR_WRITTEN and not (request.method == "POST" and form):
+        return None
+    if request.path == b"/" and (
+        b"amz-sdk-request" not in request.fields or _action(request.query)[0]
+    ):
+        return None
+    service = next(known for known in by_signing_name("s3") if known.name == "s3")
+    path, query = request.path.decode("latin-1"), request.query.decode("latin-1")
+    headers = {name.decode("latin-1") for name in request.fields}
+    operation = service.operation_at(request.method, path, query, headers)
+    return Elsewhere(service, "rest-xml", operation, request)
 
 
 def _remote_call(

@@ -32,6 +32,7 @@ from inservice.app.whereabouts import Whereabouts
 from inservice.config import Settings
 from inservice.store.base import Store, StoreInUse, StoreRefused
 from inservice.store.database import open_store
+from inservice.supervision import grace
 from inservice.supervision.children import RECORDS_REFUSED
 from inservice.supervision.process import TELLING_SIGNALS
 from inservice.telemetry.base import MetricsRefused
@@ -104,7 +105,7 @@ async def run(settings: Settings, listening: socket.socket, heartbeat: Heartbeat
             control = await _begin(settings, store, whereabouts)
             # Only now: a SIGTERM before it could not have stopped what is not known yet.
             told = told or Told(parent)
-            await _serve(whereabouts, control, listening, heartbeat, told)
+            await _serve(settings, whereabouts, control, listening, heartbeat, told)
         finally:
             store.close()
         if told.to_stop.is_set() or not told.to_step_aside.is_set():
@@ -126,6 +127,7 @@ async def _begin(settings: Settings, store: Store, whereabouts: Whereabouts) -> 
 
 
 async def _serve(
+    settings: Settings,
     whereabouts: Whereabouts,
     control: Control,
     listening: socket.socket,
@@ -147,7 +149,10 @@ async def _serve(
         task.cancel()
     await asyncio.gather(*watching, return_exceptions=True)
     await server.drain(deadline_seconds=5.0)
-    await control.stop(instances_too=told.to_stop.is_set())
+    if told.to_stop.is_set():
+        await control.stop(grace_seconds=grace.left(settings))
+    else:
+        await control.step_aside()
 
 
 async def open_when_free(settings: Settings) -> Store:
@@ -180,7 +185,7 @@ def main(argv: list[str] | None = None) -> int:
     settings = config.from_document(msgspec.json.decode(options.settings.read_bytes()))
     configure_logging(heartbeat)
     if options.stop_instances:
-        asyncio.run(process_runtime(settings).shut_down(settings.drain_seconds))
+        asyncio.run(process_runtime(settings).shut_down(grace.left(settings)))
         return 0
     try:
         return uvloop.run(run(settings, socket.socket(fileno=options.listen_fd), heartbeat))

@@ -18,6 +18,7 @@ from inservice.config import Settings
 from inservice.controller.alarms.evaluating import AlarmEvaluator
 from inservice.controller.alarms.webhooks import Webhooks
 from inservice.controller.endpoints.act import Actor
+from inservice.controller.endpoints.changed_files import ChangedFiles
 from inservice.controller.endpoints.instances import Instances
 from inservice.controller.endpoints.launches import Launches
 from inservice.controller.endpoints.observe import Observer
@@ -91,12 +92,14 @@ class Control:
             tables=self._tables,
             metrics=self._metrics,
             logs=LogGroups(settings.log_dir / "endpoints"),
+            runtime=self._runtime,
         )
         self._artifacts = ArtifactStore(
             settings.data_dir / "artifacts",
             s3=self._s3_storage,
             file_roots=[Path("/")],
             private=[settings.data_dir, settings.run_dir],
+            on_changed=ChangedFiles(store, clock).tell,
         )
         poster = Poster(clock, Networks(settings.webhook_allow))
         self._outcomes = Outcomes(
@@ -125,9 +128,7 @@ class Control:
             self._metrics,
             clock,
             log_dir=settings.log_dir,
-            logs_in_use=lambda: [
-                seen.handle.log_path for seen in self._instances.all() if seen.handle.log_path
-            ],
+            running=lambda: [seen.handle for seen in self._instances.all()],
         )
 
     def _s3_storage(self) -> Storage:
@@ -223,15 +224,24 @@ class Control:
             tasks.create_task(self._measuring.run())
             tasks.create_task(self._outcomes.run())
 
-    async def stop(self, *, instances_too: bool) -> None:
-        """Decide nothing more; then, going down for good, stop what runs."""
+    async def stop(self, *, grace_seconds: float) -> None:
+        """Decide nothing more, and stop what runs: the server goes down for good."""
+        await self._decide_nothing_more()
+        await self._actor.stop_everything(grace_seconds)
+        await self._runtime.shut_down(grace_seconds)
+        await self._close()
+
+    async def step_aside(self) -> None:
+        """Decide nothing more; what runs serves on."""
+        await self._decide_nothing_more()
+        await self._launches.close()
+        await self._close()
+
+    async def _decide_nothing_more(self) -> None:
         await self._preparing.finish()
         await self._reconciler.close()
-        if instances_too:
-            await self._actor.stop_everything()
-            await self._runtime.shut_down(self._settings.drain_seconds)
-        else:
-            await self._launches.close()
+
+    async def _close(self) -> None:
         await self._instances.close()
         await self._gateways.close()
         await Threads("closing").run(self._metrics.close)

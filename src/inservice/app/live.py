@@ -17,6 +17,7 @@ from inservice.ids import fleet_of
 from inservice.instance_logs.groups import LogGroups
 from inservice.operations.live import InstanceSeen, ProcessSeen
 from inservice.runtimes.base import InstanceState, Sight
+from inservice.runtimes.process.runtime import ProcessRuntime
 from inservice.telemetry.names import VariantKey
 from inservice.telemetry.opening import were_set_aside
 from inservice.telemetry.recorder import Recorder
@@ -34,6 +35,11 @@ class LiveServer:
     tables: Tables
     metrics: Recorder
     logs: LogGroups
+    runtime: ProcessRuntime
+
+    def isolation(self) -> tuple[str, str]:
+        """As the latest launch found it."""
+        return self.runtime.isolation, self.runtime.unprotected
 
     def processes(self) -> Sequence[ProcessSeen]:
         """What the supervisor says that it keeps running."""

@@ -8,7 +8,8 @@ paths.py      tree.py     which names become paths, and how they are written
 unpack.py     a source and a listing become a tree
 shelf.py      trees on disk, by digest, and which fleet needs which
 store.py      ArtifactStore: fetch once for everybody, keep, release
-lint.py       what an artifact would do, without serving it; program.py reads its inference.py
+lint.py       what an artifact would do, without serving it; program.py reads its
+              program, code_place.py knows which that is
 errors.py     limits.py   why not, and how much
 """
 

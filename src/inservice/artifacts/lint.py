@@ -1,19 +1,20 @@
 """What an artifact would do, told before it is deployed: what is in it, what loads it, what fails.
 
 The archive is read by the reader that deployment uses and judged by the same rules, so what passes
-here is unpacked there. Nothing is written and none of the user's code is run: `inference.py` is
+here is unpacked there. Nothing is written and none of the user's code is run: the program is
 parsed, not imported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
+from inservice.artifacts.code_place import CodePlace, code_place
 from inservice.artifacts.errors import ArchiveRefused, ArtifactError, shown
 from inservice.artifacts.gunzip import Gunzip
 from inservice.artifacts.limits import Limits, Watch
@@ -28,8 +29,6 @@ from inservice.artifacts.program import inspect_program
 from inservice.artifacts.tar import Kind, TarReader
 from inservice.artifacts.unpack import refuse_unsafe
 
-PROGRAM = "code/inference.py"
-REQUIREMENTS = "code/requirements.txt"
 PICKLES = ("model.joblib", "model.pkl", "model.pickle")
 PICKLE_SUFFIXES = (".joblib", ".pkl", ".pickle")
 SOURCE_BYTES_MAX = 1024 * 1024
@@ -94,15 +93,17 @@ class Report:
 def lint(
     path: Path,
     *,
+    environment: Mapping[str, str] = {},
     limits: Limits | None = None,
     is_installed: Callable[[str], bool] = lambda name: find_spec(name) is not None,
 ) -> Report:
     """Judge a model.tar.gz, or the directory that would be packed into one.
 
-    `is_installed` says of a top-level module whether the model's environment has it; ours is what
-    the process runtime uses. Raises OSError for a path that cannot be read.
+    `environment` are the variables of the container, which may name another program than
+    code/inference.py. `is_installed` says of a top-level module whether the model's environment has
+    it; ours is what the process runtime uses. Raises OSError for a path that cannot be read.
     """
-    contents = _Contents(limits or Limits())
+    contents = _Contents(limits or Limits(), code_place(environment))
     if path.is_dir():
         contents.take_directory(path)
     else:
@@ -119,11 +120,13 @@ def lint(
 class _Contents:
     """The files of an artifact, and what made some of them unfit."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, code: CodePlace) -> None:
         self._limits = limits
+        self.code = code
         self._outline = Outline(limits)
         self.sizes: dict[str, int] = {}
-        self.program: bytes | None = None
+        self.sources: dict[str, bytes] = {}
+        """The text of what may be the program."""
         self.findings: list[Finding] = []
 
     def take_archive(self, path: Path) -> None:
@@ -150,15 +153,21 @@ class _Contents:
                     says = 'It is not a plain file. Pack it with "tar --dereference" (-h).'
                     self.findings.append(Finding(Severity.WARNING, name, says))
                 elif path.is_file():
-                    content = iter((path.read_bytes(),)) if name == PROGRAM else iter(())
+                    wanted = name in self.code.candidates
+                    content = iter((path.read_bytes(),) if wanted else ())
                     self._take(parts_of_key(name, name), path.stat().st_size, content)
 
     def _take(self, parts: Parts, size_bytes: int, content: Iterator[bytes]) -> None:
         self._outline.add_file(parts)
         name = "/".join(parts)
         self.sizes[name] = size_bytes
-        if name == PROGRAM and size_bytes <= SOURCE_BYTES_MAX:
-            self.program = b"".join(content)
+        if name in self.code.candidates and size_bytes <= SOURCE_BYTES_MAX:
+            self.sources[name] = b"".join(content)
+
+    @property
+    def program(self) -> str | None:
+        """The path of the program that would be imported; None if there is none."""
+        return next((name for name in self.code.candidates if name in self.sizes), None)
 
     @contextmanager
     def _judging(self, name: str) -> Iterator[None]:
@@ -174,25 +183,50 @@ def _loader(
 ) -> tuple[str, Iterable[Finding]]:
     """What loads the model, as the model server decides it, and what is wrong with that."""
     pickled, findings = _pickled(contents)
-    if PROGRAM not in contents.sizes:
+    code, program = contents.code, contents.program
+    if code.elsewhere:
+        says = "The code is not in the artifact, and was not looked into."
+        return f"the program in {code.elsewhere}", [Finding(Severity.NOTE, code.elsewhere, says)]
+    if program is None and code.named:
+        says = f"SAGEMAKER_PROGRAM is '{code.named}', and there is no {code.usual}."
+        return "", [Finding(Severity.ERROR, code.usual, says)]
+    if program is None:
         return (f"scikit-learn: joblib.load of {pickled}" if pickled else ""), findings
-    if contents.program is None:
-        return PROGRAM, [Finding(Severity.NOTE, PROGRAM, "It is too large to be inspected.")]
-    program = inspect_program(contents.program, beside=contents.sizes, is_installed=is_installed)
+    if program not in contents.sources:
+        return program, [Finding(Severity.NOTE, program, "It is too large to be inspected.")]
+    return _with_program(contents, program, pickled, findings, is_installed)
+
+
+def _with_program(
+    contents: _Contents,
+    path: str,
+    pickled: str,
+    findings: list[Finding],
+    is_installed: Callable[[str], bool],
+) -> tuple[str, Iterable[Finding]]:
+    """What loads the model where there is a program."""
+    places = {contents.code.directory, str(PurePosixPath(path).parent)}
+    program = inspect_program(
+        contents.sources[path],
+        path,
+        places=sorted(places),
+        beside=contents.sizes,
+        is_installed=is_installed,
+    )
     troubles = [
-        Finding(Severity.ERROR if trouble.fatal else Severity.WARNING, PROGRAM, trouble.says)
+        Finding(Severity.ERROR if trouble.fatal else Severity.WARNING, path, trouble.says)
         for trouble in program.troubles
     ]
     if "model_fn" in program.handlers:
-        return f"model_fn of {PROGRAM} ({', '.join(program.handlers)})", troubles
+        return f"model_fn of {path} ({', '.join(program.handlers)})", troubles
     if program.handlers and not pickled and program.may_do_without_model:
         says = "No model_fn and no model file: the handlers are given None as the model."
-        return f"{PROGRAM} ({', '.join(program.handlers)})", [
+        return f"{path} ({', '.join(program.handlers)})", [
             *troubles,
-            Finding(Severity.NOTE, PROGRAM, says),
+            Finding(Severity.NOTE, path, says),
         ]
     if pickled:
-        handlers = f", with {', '.join(program.handlers)} of {PROGRAM}" if program.handlers else ""
+        handlers = f", with {', '.join(program.handlers)} of {path}" if program.handlers else ""
         return f"scikit-learn: joblib.load of {pickled}{handlers}", [*troubles, *findings]
     return "", [*troubles, *findings]
 
@@ -210,12 +244,12 @@ def _pickled(contents: _Contents) -> tuple[str, list[Finding]]:
     if others:
         says = f"Which of {', '.join(others)} is the model? Name one {PICKLES[0]}."
         return "", [Finding(Severity.ERROR, "", says)]
-    return "", [Finding(Severity.ERROR, "", _why_nothing_loads(contents.sizes))]
+    return "", [Finding(Severity.ERROR, "", _why_nothing_loads(contents))]
 
 
-def _why_nothing_loads(sizes: Iterable[str]) -> str:
+def _why_nothing_loads(contents: _Contents) -> str:
     """The usual mistakes, by what is there instead."""
-    sizes = [name for name in sizes if not is_litter(name)]
+    sizes = [name for name in contents.sizes if not is_litter(name)]
     deeper = next((n for n in sizes if PurePosixPath(n).name in (*PICKLES, "inference.py")), None)
     if deeper == "inference.py":
         return "inference.py is beside code/, not in it. Move it to code/inference.py."
@@ -228,16 +262,17 @@ def _why_nothing_loads(sizes: Iterable[str]) -> str:
     kind = next((k for n in sizes if (k := _NEEDS_CODE.get(PurePosixPath(n).suffix))), None)
     model = f"The model looks like {kind}, which is loaded by code. " if kind else ""
     return (
-        f"{model}Nothing would load this: add {PROGRAM} with a model_fn, or name a scikit-learn "
-        f"model {PICKLES[0]}."
+        f"{model}Nothing would load this: add {contents.code.usual} with a model_fn, or name a "
+        f"scikit-learn model {PICKLES[0]}."
     )
 
 
 def _remarks(contents: _Contents) -> Iterator[Finding]:
-    if REQUIREMENTS in contents.sizes:
+    requirements = str(PurePosixPath(contents.code.directory, "requirements.txt"))
+    if requirements in contents.sizes:
         yield Finding(
             Severity.WARNING,
-            REQUIREMENTS,
+            requirements,
             "It is not installed by the process runtime: install what it names into the "
             "environment that InService runs in.",
         )

@@ -1,4 +1,4 @@
-"""A user's inference.py, read without being run: which handlers it defines, and what would fail."""
+"""A user's program, read without being run: which handlers it defines, and what would fail."""
 
 from __future__ import annotations
 
@@ -7,19 +7,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-HANDLERS = {
-    "pre_model_fn": 1,
-    "model_fn": 1,
-    "model_warmup_fn": 2,
-    "input_fn": 2,
-    "predict_fn": 2,
-    "output_fn": 2,
-    "transform_fn": 4,
-    "predict_batch_fn": 2,
-}
-"""SageMaker's handlers, and predict_batch_fn, with the arguments of each less the context."""
-
-_STEPS = ("input_fn", "predict_fn", "predict_batch_fn", "output_fn")
+from inservice.contract import HANDLERS, STEPS
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -47,11 +35,17 @@ class Inspected:
 
 
 def inspect_program(
-    source: bytes, *, beside: Collection[str], is_installed: Callable[[str], bool]
+    source: bytes,
+    path: str = "code/inference.py",
+    *,
+    places: Sequence[str] = ("code",),
+    beside: Collection[str],
+    is_installed: Callable[[str], bool],
 ) -> Inspected:
-    """Judge the text of code/inference.py; `beside` are the paths of the artifact."""
+    """Judge the text of the program at `path`; `places` are the directories from which it can
+    import, beside their `lib`, and `beside` are the paths of the artifact."""
     try:
-        tree = ast.parse(source, "code/inference.py")
+        tree = ast.parse(source, path)
     except (SyntaxError, ValueError) as error:
         line = f" in line {error.lineno}" if isinstance(error, SyntaxError) else ""
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
@@ -60,7 +54,7 @@ def inspect_program(
     handlers = tuple(name for name in HANDLERS if name in defined)
     troubles = [
         *_about_handlers(defined, handlers),
-        *_about_imports(tree, beside, is_installed),
+        *_about_imports(tree, places, beside, is_installed),
     ]
     return Inspected(handlers, tuple(troubles))
 
@@ -99,7 +93,7 @@ def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
 def _about_handlers(
     defined: dict[str, _Function | None], handlers: tuple[str, ...]
 ) -> Iterator[Trouble]:
-    steps = [name for name in _STEPS if name in handlers]
+    steps = [name for name in STEPS if name in handlers]
     if "transform_fn" in handlers and steps:
         yield Trouble(
             f"It defines transform_fn, which is all of an invocation, and also {', '.join(steps)}, "
@@ -134,8 +128,13 @@ def _takes(arguments: ast.arguments, count: int) -> bool:
 
 
 def _about_imports(
-    tree: ast.Module, beside: Collection[str], is_installed: Callable[[str], bool]
+    tree: ast.Module,
+    places: Sequence[str],
+    beside: Collection[str],
+    is_installed: Callable[[str], bool],
 ) -> Iterator[Trouble]:
+    roots_of = [f"{place}/" if place else "" for place in places]
+    importable = [*roots_of, *(f"{root}lib/" for root in roots_of)]
     for node in tree.body:  # imports inside try or functions are guarded, or may never run
         match node:
             case ast.Import():
@@ -146,9 +145,9 @@ def _about_imports(
                 continue
         for root in roots:
             own = any(
-                f"{place}/{root}.py" in beside
-                or any(path.startswith(f"{place}/{root}/") for path in beside)
-                for place in ("code", "code/lib")
+                f"{place}{root}.py" in beside
+                or any(path.startswith(f"{place}{root}/") for path in beside)
+                for place in importable
             )
             if not own and root not in sys.stdlib_module_names and not is_installed(root):
                 yield Trouble(

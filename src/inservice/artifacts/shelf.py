@@ -25,7 +25,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -57,6 +57,20 @@ class Tree:
     path: Path
     digest: str
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedTree:
+    """A tree that was found changed, and was set aside."""
+
+    digest: str  # of what it should have been
+    place: Path  # where it is kept now
+    pins: frozenset[str]
+    """Everybody who began with it, whoever found it changed."""
+
+
+OnChanged = Callable[[ChangedTree], None]
+"""Called in the thread that found a tree changed, before anything is fetched anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +111,9 @@ _Record = TypeVar("_Record")
 class Shelf:
     """The trees of one root, and who needs them. Safe to use from many threads of one process."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, on_changed: OnChanged = lambda _: None) -> None:
         """Make the directories, and sweep what a killed process left half written."""
+        self._on_changed = on_changed
         self._trees = root / "trees"
         self._sources = root / "sources"
         self._pins = root / "pins"
@@ -268,10 +283,13 @@ class Shelf:
                 place,
             )
             os.utime(place)
+            records = [_read(path, _Pin) for path in self._pins.iterdir()]
             kept = sorted(self._set_aside.iterdir(), key=lambda path: path.lstat().st_mtime)
         for doomed in kept[:-SET_ASIDE_MAX]:
             with contextlib.suppress(OSError):  # whoever changed it may have made it immutable
                 remove_tree(doomed)
+        pins = frozenset(record.pin for record in records if record and record.digest == digest)
+        self._on_changed(ChangedTree(digest, place, pins))
 
     def _write(self, path: Path, record: object) -> None:
         """Durable before it is visible: a pin that a crash forgets is a promise broken."""

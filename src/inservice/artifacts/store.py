@@ -22,7 +22,7 @@ from inservice.artifacts.errors import (
 )
 from inservice.artifacts.files import Allowed, FileSource
 from inservice.artifacts.limits import Limits, Watch
-from inservice.artifacts.shelf import Shelf, Tree, source_key
+from inservice.artifacts.shelf import OnChanged, Shelf, Tree, source_key
 from inservice.artifacts.sources import FileLocation, Listing, Progress, Request, Source, parse
 from inservice.artifacts.unpack import unpack
 
@@ -55,15 +55,17 @@ class ArtifactStore:
         s3: Callable[[], Any],
         file_roots: Sequence[Path] = (),
         private: Sequence[Path] = (),
+        on_changed: OnChanged = lambda _: None,
     ) -> None:
         """Sweep what a killed process left behind.
 
         `s3` makes the S3 client when one is first needed (see `artifacts.s3_client`);
         `file_roots` are the directories below which file:// may read: by default none; and
         `private` those in them that it never reads, whoever asks: the server's keys and records.
+        `on_changed` is told of files here that somebody changed, or the disk lost.
         """
         self._limits = limits or Limits()
-        self._shelf = Shelf(root)
+        self._shelf = Shelf(root, on_changed)
         self._allowed = Allowed(tuple(file_roots), tuple(private))
         self._make_s3 = s3
         self._s3: Any = None

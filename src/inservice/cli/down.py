@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 
 from inservice.cli import purge, server
 from inservice.config import Settings
@@ -15,7 +16,11 @@ STAGES = 3
 """Gateway workers drain, control stops the instances, a stand-in does it if control could not."""
 
 STAGE_SECONDS = 10.0
-"""Beyond the drain, until the supervisor kills what has not ended; more means a bug."""
+"""Of each beyond the grace, which they share, until the supervisor kills what has not ended; more
+means a bug."""
+
+SILENT_SECONDS = 2.0
+"""A server where nothing is under way has stopped by then."""
 
 
 def run(argv: list[str]) -> int:
@@ -46,8 +51,14 @@ def _stop(settings: Settings) -> int:
     except ProcessLookupError:
         sys.stdout.write("It had just stopped by itself.\n")
         return 0
-    patience = STAGES * (server.drain_seconds(settings) + STAGE_SECONDS)
-    ended, _, _ = select.select([process], [], [], patience)
+    grace = server.drain_seconds(settings)
+    patience = grace + STAGES * STAGE_SECONDS
+    began = time.monotonic()
+    ended, _, _ = select.select([process], [], [], SILENT_SECONDS)
+    if not ended:
+        sys.stdout.write(f"What is under way has {grace:g} s to end (INSERVICE_DRAIN_SECONDS).\n")
+        sys.stdout.flush()
+        ended, _, _ = select.select([process], [], [], patience)
     os.close(process)
     if not ended:
         sys.stderr.write(
@@ -55,6 +66,8 @@ def _stop(settings: Settings) -> int:
             f"its log is {settings.log_dir / 'server.log'}\n"
         )
         return 1
+    if time.monotonic() - began >= grace:
+        sys.stdout.write(f"What had not ended after {grace:g} s was cut off.\n")
     sys.stdout.write(f"Stopped the server (pid {pid}).\n")
     return 0
 

@@ -36,6 +36,14 @@ def run(argv: list[str]) -> int:
     return 0
 
 
+_ISOLATION = {
+    "OwnUser": "Each instance runs as a user of its own and sees none of the server's files.",
+    "SharedUser": "All models run as the one user of INSERVICE_MODEL_USER, unprotected from one "
+    "another.",
+    "Namespace": "Models run as this server's user, in a view without the server's files.",
+}
+
+
 def look(running: Running) -> dict[str, Any]:
     """Everything that `status` shows, ready for JSON; times are epoch seconds."""
     seen = ours.client(running).describe_server()
@@ -70,6 +78,10 @@ def look(running: Running) -> dict[str, Any]:
             }
             for instance in seen["Instances"]
         ],
+        "model_isolation": {
+            "level": seen.get("ModelIsolation", {}).get("Level"),
+            "reason": seen.get("ModelIsolation", {}).get("Reason") or None,
+        },
         "set_aside": [
             {
                 "record": each["Record"],
@@ -94,6 +106,8 @@ def _lines(picture: dict[str, Any]) -> list[str]:
         f"{p['name']:<12} {p['pid']:>8}  {spelled(now - p['started_at'])}"
         for p in picture["processes"]
     ]
+    if picture["model_isolation"]["level"]:
+        lines += ["", _isolation(**picture["model_isolation"])]
     if picture["set_aside"]:
         lines += ["", "SET ASIDE, because it cannot be read (docs/howto/recover.md)"]
         lines += [f"  {each['record']}: {each['why']}" for each in picture["set_aside"]]
@@ -110,3 +124,11 @@ def _lines(picture: dict[str, Any]) -> list[str]:
             if i["endpoint"] == endpoint["name"]
         ]
     return lines
+
+
+def _isolation(level: str, reason: str | None) -> str:
+    """As whom models run, in a sentence."""
+    if level == "None":
+        why = f"because {reason}" if reason else "as INSERVICE_MODEL_USER asks"
+        return f"Models run with all the rights of this server, {why} (docs/concepts/security.md)."
+    return _ISOLATION.get(level, f"Models run isolated: {level}.")

@@ -42,8 +42,8 @@ def stand_in(
         document={},
     )
     reason = (
-        f"The record of this endpoint cannot be read and was set aside: {why} Its instances serve "
-        "on. Restore the record from a backup, or delete the endpoint and create it again."
+        f"The record of this endpoint cannot be read and was set aside: {why} What runs of it "
+        "serves on. Restore the record from a backup, or delete the endpoint and create it again."
     )
     endpoint = Endpoint(
         account=account,

@@ -11,7 +11,7 @@ from typing import Final
 
 from inservice.gateway.front import Exchange, GatewayConnection
 from inservice.transport.framing import ResponseHead
-from inservice.transport.messages import Request
+from inservice.transport.messages import LENGTHLESS, Request
 from inservice.transport.upstream import Failure, Upstream
 
 COLLECT_BYTES: Final = 256 * 1024
@@ -56,7 +56,7 @@ class Relay(Exchange):
 
     def bodiless(self, head: ResponseHead) -> bool:
         """The status that the client gets has no body, and so no length of one."""
-        return head.status in (204, 304)
+        return head.status in LENGTHLESS
 
     # ── the upstream's side ────────────────────────────────────────────────────────────────────
 

@@ -28,8 +28,3 @@ class Fleet:
     def instance_id(self, ordinal: int) -> str:
         """The id by which runtimes, logs and gateways know one instance."""
         return ids.instance_id(self.id, ordinal)
-
-    @property
-    def pins(self) -> tuple[str, str]:
-        """Under which names the artifact store keeps its model and its code."""
-        return self.id, f"{self.id}+code"

@@ -7,6 +7,7 @@ take: parameters that repeat, headers that were left unsigned, bodies whose dige
 S3 is a dialect: its path is encoded once, and never tidied up; the digest that is signed is the
 value of `x-amz-content-sha256`, which may be `UNSIGNED-PAYLOAD` or one of the `STREAMING-…` marks
 of a body that comes in signed chunks. A presigned request leaves it out and means the former.
+Clients that are old, or told to, sign for it with Signature Version 2, which nobody else takes.
 
 No I/O and no clock. Instants are seconds since the epoch.
 """
@@ -28,6 +29,7 @@ from inservice.errors import (
     IncompleteSignature,
     InvalidSignature,
     MissingAuthenticationToken,
+    OutdatedSignature,
     UnrecognizedClient,
 )
 from inservice.identity.sigv4 import (
@@ -48,6 +50,7 @@ _CREDENTIAL: Final = re.compile(
     rb"([A-Za-z0-9_]{1,128})/([0-9]{8})/([a-z0-9-]{1,64})/([A-Za-z0-9._-]{1,64})/aws4_request"
 )
 _MARK: Final = re.compile(rb"UNSIGNED-PAYLOAD|STREAMING-[A-Z0-9-]{1,64}")
+_VERSION_2: Final = re.compile(rb"AWS [^\s:]{1,128}:\S{1,128}")
 _MISMATCH: Final = (
     "The request signature we calculated does not match the signature you provided. "
     "Check your key and signing method."
@@ -79,6 +82,8 @@ class _Stated:
 
 def stated_service(headers: Headers, query: bytes) -> str | None:
     """The signing name that a request claims in its scope, not verified; None if in none."""
+    if _is_version_2(headers, query):
+        return "s3"
     credential = b""
     for name, value in headers:
         if name == b"authorization" and value.startswith(_ALGORITHM):
@@ -94,9 +99,11 @@ def verify(
 ) -> SigningKey:
     """The key that a request was signed with, for whatever service its scope names.
 
-    Raises MissingAuthenticationToken, IncompleteSignature, InvalidSignature, UnrecognizedClient or
-    ExpiredToken.
+    Raises MissingAuthenticationToken, IncompleteSignature, InvalidSignature, UnrecognizedClient,
+    ExpiredToken or OutdatedSignature.
     """
+    if _is_version_2(request.headers, request.query):
+        raise OutdatedSignature
     fields = _joined(request.headers)
     pairs = _pairs(request.query)
     stated = _stated(fields, pairs)
@@ -134,6 +141,16 @@ def verify(
     if key.expires_at is not None and key.expires_at <= now:
         raise ExpiredToken
     return key
+
+
+def _is_version_2(headers: Headers, query: bytes) -> bool:
+    """In a header, or in a URL. (Query services had a version 2 too, which says so itself.)"""
+    if any(name == b"authorization" and _VERSION_2.fullmatch(value) for name, value in headers):
+        return True
+    if b"AWSAccessKeyId=" not in query:
+        return False
+    given = dict(_pairs(query)).keys()
+    return given >= {b"AWSAccessKeyId", b"Expires", b"Signature"} and b"Action" not in given
 
 
 def _stated(fields: Mapping[bytes, bytes], pairs: list[tuple[bytes, bytes]]) -> _Stated:

@@ -13,9 +13,7 @@ from typing import Any, NamedTuple
 from inservice.modelserver import encoding
 from inservice.modelserver.awaiting import Parts, streams
 from inservice.modelserver.context import RequestProcessor
-
-_BODILESS = (204, 304)
-"""Statuses whose answers end with their head: a body behind one would be the next answer."""
+from inservice.transport.messages import BODILESS
 
 _WHOLE = (bytes, str)
 """What most answers are, and nothing is to be found out about."""
@@ -60,7 +58,7 @@ def answer_of(returned: Any, accept: str, request: RequestProcessor | None) -> A
     body = _body_of(returned, content_type)
     lines = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
     lines.append(_content_type_line(content_type))
-    return Answer(status, lines, b"" if status in _BODILESS else body)
+    return Answer(status, lines, b"" if status in BODILESS else body)
 
 
 @lru_cache(maxsize=128)

@@ -8,8 +8,8 @@ import os
 import traceback
 from pathlib import Path
 
+from inservice.contract import MODEL_DIR
 from inservice.modelserver.encoding import Unacceptable
-from inservice.modelserver.settings import CONTAINER_MODEL_DIR
 from inservice.transport.messages import Response
 
 _log = logging.getLogger("inservice.modelserver")
@@ -68,10 +68,10 @@ def traceback_of(error: BaseException) -> str:
 
 def hint(text: str) -> str:
     """Code that names the container's directory meets this host's file system instead."""
-    if CONTAINER_MODEL_DIR not in text or Path(CONTAINER_MODEL_DIR).exists():
+    if MODEL_DIR not in text or Path(MODEL_DIR).exists():
         return ""
     return (
-        f" (There is no {CONTAINER_MODEL_DIR} here: use the model_dir that model_fn is given, "
+        f" (There is no {MODEL_DIR} here: use the model_dir that model_fn is given, "
         "which is SM_MODEL_DIR in the environment.)"
     )
 

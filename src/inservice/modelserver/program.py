@@ -12,28 +12,14 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from inservice.modelserver.settings import PROGRAM, Settings
-
-HANDLERS = {
-    "pre_model_fn": 1,
-    "model_fn": 1,
-    "model_warmup_fn": 2,
-    "input_fn": 2,
-    "predict_fn": 2,
-    "output_fn": 2,
-    "transform_fn": 4,
-    "predict_batch_fn": 2,
-}
-"""The handlers and how many arguments each takes without the context. `artifacts.program` has the
-same table: nothing but `transport` may be imported here, and a test holds the two together."""
-
-_STEPS = ("input_fn", "predict_fn", "predict_batch_fn", "output_fn")
+from inservice.contract import HANDLERS, PROGRAM, STEPS, program_spellings
+from inservice.modelserver.settings import Settings
 
 Handler = Callable[..., Any]
 
@@ -93,23 +79,10 @@ def _find(settings: Settings) -> Path | None:
     if named is None:
         path = settings.code_dir / PROGRAM
         return path if path.is_file() else None
-    for name in candidates(named):
+    for name in program_spellings(named):
         if (settings.code_dir / name).is_file():
             return settings.code_dir / name
     raise BadProgram(f"SAGEMAKER_PROGRAM is '{named}', which is not in {settings.code_dir}")
-
-
-def candidates(named: str) -> Iterator[str]:
-    """Which files a SAGEMAKER_PROGRAM may mean, the likeliest first. The toolkits take the name of
-    a module as well, without its `.py` and with dots for folders."""
-    if named.endswith(".py"):
-        yield named
-    else:
-        yield f"{named}.py"
-        yield f"{named}/__init__.py"
-    dotted = named.removesuffix(".py").replace(".", "/")
-    yield f"{dotted}.py"
-    yield f"{dotted}/__init__.py"
 
 
 def _make_importable(code_dir: Path, program: Path | None) -> None:
@@ -170,7 +143,7 @@ def checked(module: ModuleType, file: str) -> Program:
         handlers[name] = function
         if _takes_context(name, function, count):
             with_context.add(name)
-    overruled = [name for name in _STEPS if name in handlers]
+    overruled = [name for name in STEPS if name in handlers]
     if "transform_fn" in handlers and overruled:
         raise BadProgram(
             f"{file} defines transform_fn, which is all of an invocation, and also "

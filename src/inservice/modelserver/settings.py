@@ -8,11 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-CONTAINER_MODEL_DIR = "/opt/ml/model"
-"""Where a SageMaker container finds its artifact. User code that names it in a variable means the
-directory that the artifact is in here."""
-
-PROGRAM = "inference.py"
+from inservice.contract import CODE_DIRECTORY, MODEL_DIR
 
 
 class BadSetting(Exception):
@@ -45,7 +41,7 @@ def settings_from(environment: Mapping[str, str], model_dir: str | None) -> Sett
     """Read the variables; an empty one is not set. AWS's toolkits ignore what they cannot read; we
     say which one it is."""
     given = {name: value for name, value in environment.items() if value.strip()}
-    directory = Path(model_dir or given.get("SM_MODEL_DIR") or CONTAINER_MODEL_DIR)
+    directory = Path(model_dir or given.get("SM_MODEL_DIR") or MODEL_DIR)
     settings = Settings(
         model_dir=directory,
         code_dir=_code_dir(given.get("SAGEMAKER_SUBMIT_DIRECTORY"), directory),
@@ -93,7 +89,7 @@ def _program(named: str | None, model_dir: Path) -> str | None:
 
 def _code_dir(submit_directory: str | None, model_dir: Path) -> Path:
     if submit_directory is None:
-        return model_dir / "code"
+        return model_dir / CODE_DIRECTORY
     place = submit_directory.strip()
     if place.startswith("file://"):
         place = "/" + unquote(place.removeprefix("file://").partition("/")[2])
@@ -114,6 +110,6 @@ def _code_dir(submit_directory: str | None, model_dir: Path) -> Path:
 
 def _here(path: Path, model_dir: Path) -> Path:
     """A container's path as the one that it is here."""
-    if path.is_relative_to(CONTAINER_MODEL_DIR):
-        return model_dir / path.relative_to(CONTAINER_MODEL_DIR)
+    if path.is_relative_to(MODEL_DIR):
+        return model_dir / path.relative_to(MODEL_DIR)
     return path

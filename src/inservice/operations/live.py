@@ -55,6 +55,11 @@ class Live(Protocol):
         """Files of metrics that were damaged, as long as nobody removes them."""
         ...
 
+    def isolation(self) -> tuple[str, str]:
+        """As whom instances run, a level of `runtimes.process.isolation`, and why they run with all
+        the rights of this server if that is so. Both empty before the first launch."""
+        ...
+
     def served(self) -> Collection[str]:
         """Ids of the instances that every gateway worker may choose now."""
         ...

@@ -4,7 +4,8 @@ A row is bad when a seal in it does not hold or its record cannot be decoded. As
 kept in `set_aside`, and what becomes of its place depends on what it is:
 
     endpoint                 a stand-in that is Failed and says why (`deployment.set_aside`)
-    what was last seen of an endpoint, a line of a list whose record is sound
+    what was last seen of an endpoint, a line of a list whose record is sound, the key of a
+    record that is sound under the name which its line says
                              made anew: nothing is lost
     model, endpoint config   stays: it can be listed and deleted, and reading it is an error
     event, tag, alarm, access key
@@ -18,7 +19,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import re
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,7 +32,7 @@ from inservice.deployment.events import Event
 from inservice.deployment.facts import Facts
 from inservice.deployment.set_aside import is_set_aside, stand_in
 from inservice.deployment.state import Deployment
-from inservice.hosting.arn import ResourceArn, ResourceKind, name_key
+from inservice.hosting.arn import ResourceArn, ResourceKind, name_key, parse_arn
 from inservice.hosting.endpoint import Endpoint
 from inservice.hosting.endpoint_config import EndpointConfig
 from inservice.hosting.model import Model
@@ -50,6 +53,14 @@ _LATER = {("log_batches", "body"), ("log_batches", "body_seal")}
 """What is checked when it is read: clients may write gigabytes of logs."""
 
 _STAYS = (tables.models, tables.endpoint_configs)
+
+_KEY = ("account", "region", "name_key")
+
+_NAMED = {
+    "models": ResourceKind.MODEL,
+    "endpoint_configs": ResourceKind.ENDPOINT_CONFIG,
+    "endpoints": ResourceKind.ENDPOINT,
+}
 
 
 def inspect_rows(connection: Connection, now: float) -> Sequence[str]:
@@ -105,6 +116,8 @@ def _mended(connection: Connection, table: Table, row: Row) -> bool:
     """Make anew what can be told from the rest of the row. Whether that was all that was wrong."""
     codecs = _CODECS.get(table.name, {})
     broken = broken_seals(table, row)
+    if broken and _put_back(connection, table, row):
+        return True
     if not broken or not broken <= {"line_seal", "facts_seal"}:
         return False
     try:
@@ -126,6 +139,22 @@ def _mended(connection: Connection, table: Table, row: Row) -> bool:
     if "facts_seal" in broken:
         mended |= {"facts": codecs["facts"].encode(Facts())}
     connection.execute(update(table).where(*_is(table, row)).values(sealed(table, mended)))
+    return True
+
+
+def _put_back(connection: Connection, table: Table, row: Row) -> bool:
+    """Give a record back the key that its line says, if every seal holds under that. Whether it
+    was so: otherwise what serves under the name would be taken for an endpoint that is no more."""
+    if table.name not in _NAMED:
+        return False
+    named = parse_arn(_text(row["arn"]))
+    if named is None or named.kind is not _NAMED[table.name]:
+        return False
+    key = dict(zip(_KEY, (named.account, named.region, name_key(named.name)), strict=True))
+    is_there = select(table.c.name).where(*_is(table, key))
+    if damage(table, {**row, **key}) is not None or connection.execute(is_there).first():
+        return False
+    connection.execute(update(table).where(*_is(table, row)).values(key))
     return True
 
 
@@ -151,7 +180,7 @@ def _show(connection: Connection, table: Table, row: Row, now: float) -> None:
     """Have the record of a line that is damaged too be listed under its key."""
     if "line_seal" not in broken_seals(table, row):
         return
-    kind = ResourceKind.MODEL if table is tables.models else ResourceKind.ENDPOINT_CONFIG
+    kind = _NAMED[table.name]
     key = {column.name: row[column.name] for column in table.primary_key}
     line = {
         **key,
@@ -171,7 +200,7 @@ def _stand_in(connection: Connection, row: Row, why: str, now: float) -> None:
         account=row["account"],
         region=row["region"],
         name=name,
-        generation=str(row["generation"]).encode(errors="replace").decode(),
+        generation=_generation(row),
         created_at=_seconds(row["created_at"], now),
         why=why,
         now=now,
@@ -197,6 +226,22 @@ def _stand_in(connection: Connection, row: Row, why: str, now: float) -> None:
     connection.execute(
         insert(events).values(sealed(events, {**key, "number": last + 1, "body": body}))
     )
+
+
+def _generation(row: Row) -> str:
+    """Which incarnation of the endpoint the instances that run belong to. The row says it three
+    times, and what is damaged may be one of them: the word of most, or else of the column."""
+    said = [_text(row["generation"])]
+    for column, pattern in (("body", r'"generation":"([^"]+)"'), ("deployment", r'"id":"([^"-]+)')):
+        if found := re.search(pattern, _text(row[column])):
+            said.append(found[1])
+    return Counter(said).most_common(1)[0][0]
+
+
+def _text(value: object) -> str:
+    """Whatever stands in a column of text, as text that is."""
+    octets = value if isinstance(value, bytes) else str(value).encode(errors="surrogateescape")
+    return octets.decode(errors="replace")
 
 
 def _bring_back(connection: Connection) -> None:

@@ -27,6 +27,7 @@ from types import FrameType
 
 from inservice import config
 from inservice.config import Settings
+from inservice.supervision import grace
 from inservice.supervision import handover as handing
 from inservice.supervision import orders as asking
 from inservice.supervision.children import (
@@ -292,20 +293,22 @@ class Supervisor:
         if children is not None:
             control = next(c for c in children.by_name.values() if is_control(c))
             workers = [life.process for life in children.lives() if life is not control.life]
+            by = grace.grant(self.settings)
             for process in workers:
                 process.send(signal.SIGTERM)
             for process in workers:
-                process.end(self.settings.drain_seconds + LAST_WORDS_SECONDS)
+                process.end(max(0.0, by - time.monotonic()) + LAST_WORDS_SECONDS)
             if instances_too:
                 self._stop_control(control)
             for life in children.lives():
                 children.forget(life)
+        grace.over(self.settings)
         if self._sockets is not None:
             self._sockets.close()
 
     def _stop_control(self, control: Child) -> None:
         """Control stops the instances and then itself. One that could not is stood in for."""
-        patience = self.settings.drain_seconds + 10.0
+        patience = grace.left(self.settings) + 10.0
         if control.life is not None:
             control.life.process.send(signal.SIGTERM)
             control.life.process.end(patience)

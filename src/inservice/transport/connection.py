@@ -188,6 +188,7 @@ class Connection(Peer):
     def refuse(self, refusal: Refusal) -> None:
         """Answer with an error of the transport, and close: nothing after it can be trusted."""
         opening = b"" if self.request is None else self.opening()
+        asked_for_head = self.request is not None and self.request.method == "HEAD"
         self.server.refused += 1
         if self.request is not None and not self.refusing():
             self.transport.abort()
@@ -201,7 +202,7 @@ class Connection(Peer):
             (b"content-length", b"%d" % len(body)),
         )
         head = encode_head(refusal.status, headers, b"connection: close\r\n", opening)
-        self.transport.write(head + body)
+        self.transport.write(head if asked_for_head else head + body)
         self.linger()
 
     def linger(self) -> None:

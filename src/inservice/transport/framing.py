@@ -21,7 +21,7 @@ from typing import Final, Protocol
 import httptools
 
 from inservice.transport.limits import Limits
-from inservice.transport.messages import Refusal, Request, malformed
+from inservice.transport.messages import LENGTHLESS, Refusal, Request, malformed
 
 BLANK_LINE: Final = b"\r\n\r\n"
 
@@ -298,7 +298,7 @@ def _read_response_head(head: bytes) -> ResponseHead:
         if not length.isdigit() or len(length) > _DIGITS_MAX:
             raise malformed("a Content-Length that is not a number")
         size = int(length)
-    if status < 200 or status in (204, 304):
+    if status < 200 or status in LENGTHLESS:
         size, chunked = 0, False
     return ResponseHead(status, headers, fields, size, chunked, keep_alive)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import email.utils
+import logging
 import socket
 import time
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from inservice.transport.limits import Limits
 from inservice.transport.patience import Watch, within
 
 NEVER: Final = float("inf")
+
+_log = logging.getLogger(__name__)
 
 _SWEEP_SECONDS: Final = 1.0
 """How often deadlines are looked at: all of them are seconds long."""
@@ -156,6 +159,8 @@ class Server:
             if connection.idle:
                 connection.close()
         await self._wait_until_empty(began + deadline_seconds - self._loop.time())
+        if cut_off := sum(not connection.idle for connection in self.connections):
+            _log.warning("cut off %d requests after %g s of grace", cut_off, deadline_seconds)
         for connection in tuple(self.connections):
             connection.transport.abort()
         await self._wait_until_empty(_SWEEP_SECONDS)

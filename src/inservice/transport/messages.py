@@ -129,6 +129,13 @@ def malformed(message: str) -> Refusal:
 
 
 _PHRASES: Final = {status.value: status.phrase for status in http.HTTPStatus}
+LENGTHLESS: Final = frozenset((204, 304))
+"""Statuses whose answers end with their head, whatever length that says (RFC 9112, 6.3): a body
+behind one would be read as the next answer."""
+
+BODILESS: Final = LENGTHLESS | {205}
+"""Statuses that have no content. Of 205 some clients read the length all the same: it is zero."""
+
 STATUS_LINES: Final = {
     status: f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n".encode()
     for status in range(200, 600)

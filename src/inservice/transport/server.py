@@ -17,6 +17,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,8 @@ from inservice.transport.connection import ANSWERING, IDLE, Connection
 from inservice.transport.limits import BEHIND_GATEWAY, Limits
 from inservice.transport.listening import NEVER, Server
 from inservice.transport.messages import (
+    BODILESS,
+    LENGTHLESS,
     Later,
     Refusal,
     Request,
@@ -128,7 +131,9 @@ class AnsweringConnection(Connection):
         body = response.body
         assert isinstance(body, bytes)
         ending = self.server.date + self.closing_header(request)
-        if response.status >= 200 and response.status not in (204, 304):
+        if response.status in BODILESS:
+            body = b""
+        if response.status not in LENGTHLESS:
             ending = b"content-length: %d\r\n" % len(body) + ending
         head = encode_head(response.status, response.headers, ending, self._opening)
         if request.method == "HEAD":
@@ -143,6 +148,10 @@ class AnsweringConnection(Connection):
         self, request: Request, response: Response, body: AsyncIterator[bytes]
     ) -> None:
         """Send a body of unknown length: chunked, or to the end of the connection for HTTP/1.0."""
+        if response.status in BODILESS:
+            await _close_stream(body)
+            self._respond(request, replace(response, body=b""))
+            return
         ending = self.server.date + self.closing_header(request)
         if request.version:
             ending = b"transfer-encoding: chunked\r\n" + ending

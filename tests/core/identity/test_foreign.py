@@ -25,6 +25,7 @@ from inservice.errors import (
     IncompleteSignature,
     InvalidSignature,
     MissingAuthenticationToken,
+    OutdatedSignature,
     UnrecognizedClient,
 )
 from inservice.identity.foreign import ForeignRequest, stated_service, verify
@@ -169,13 +170,23 @@ def test_clocks_and_lifetimes() -> None:
         refused(request, InvalidSignature, now() - 305)
 
 
+def test_version_2_is_told_apart_and_is_s3_s_alone() -> None:
+    header = [(b"host", HOST.encode()), (b"authorization", b"AWS AKIA:c2ln=")]
+    presigned = b"AWSAccessKeyId=AKIA&Expires=1&Signature=c2ln"
+    for headers, query in ((header, b""), (header[:1], presigned)):
+        assert stated_service(headers, query) == "s3"
+        refused(ForeignRequest("GET", b"/b/k", query, headers, b""), OutdatedSignature)
+    for query in (b"", presigned + b"&Action=DescribeAlarms&SignatureVersion=2", b"Signature=c2ln"):
+        assert stated_service(header[:1], query) is None
+        refused(ForeignRequest("GET", b"/", query, header[:1], b""), MissingAuthenticationToken)
+
+
 def test_what_is_no_signature() -> None:
     bare = ForeignRequest("GET", b"/", b"", [(b"host", HOST.encode())], b"")
     refused(bare, MissingAuthenticationToken)
     assert stated_service(bare.headers, b"") is None
     good = dict(signed(SigV4Auth, "ecr").headers)
     for name, value in (
-        (b"authorization", b"AWS AKIA:sig"),
         (b"authorization", good[b"authorization"].replace(b"/aws4_request", b"/aws5_request")),
         (b"authorization", good[b"authorization"][:-1]),
         (b"x-amz-date", b"yesterday"),

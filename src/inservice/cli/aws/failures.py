@@ -42,6 +42,14 @@ NOBODY_ANSWERS: Final = (
 _SET_UP: Final = 'by running "aws configure".'
 
 
+_UPGRADE: Final = (
+    f"; install the newer version (pip install --upgrade inservice), then {PROGRAM} restart"
+)
+
+_ELSEWHERE: Final = {"upgrade": _UPGRADE, "update": _UPGRADE}
+"""What other programs have as a command. It would have to know how each of them was installed."""
+
+
 class CommandLineError(Exception):
     """Wrong before anything was sent."""
 
@@ -67,10 +75,8 @@ class UnknownCommand(CommandLineError):
     """The first word is neither a service nor a command of ours."""
 
     def __init__(self, word: str, known: Sequence[str]) -> None:
-        super().__init__(
-            f'{PROGRAM}: there is no command "{word}"{did_you_mean(word, known)}\n'
-            f"See:  {PROGRAM} --help"
-        )
+        meant = _ELSEWHERE.get(word) or did_you_mean(word, known)
+        super().__init__(f'{PROGRAM}: there is no command "{word}"{meant}\nSee:  {PROGRAM} --help')
 
 
 class BadParameter(CommandLineError):

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from inservice.cli.connection import client, parser_of
 from inservice.cli.hints import next_steps
+from inservice.cli.model.lint import variable
 from inservice.cli.model.linting import add_lint_option, check, reads_the_same_files
 
 _IMAGE: Final = "sklearn"
@@ -28,7 +29,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     options.add_argument(
         "--env",
         action="append",
-        type=_variable,
+        type=variable,
         default=[],
         metavar="NAME=VALUE",
         help="a variable of its environment; may be repeated",
@@ -61,7 +62,7 @@ def _look_into(options: argparse.Namespace, same_files: bool) -> None:
             f"{options.artifact} is on this machine; the server reads its own files.\n"
         )
     if (is_path or same_files) and not options.no_lint:
-        check([_uri(options.artifact)])
+        check([(_uri(options.artifact), dict(options.env))])
 
 
 def artifact_members(artifact: str | None) -> dict[str, Any]:
@@ -81,10 +82,3 @@ def _uri(artifact: str) -> str:
         return artifact
     path = Path(artifact).expanduser().resolve(strict=True)
     return path.as_uri() + ("/" if path.is_dir() else "")
-
-
-def _variable(written: str) -> tuple[str, str]:
-    name, mark, value = written.partition("=")
-    if not name or not mark:
-        raise argparse.ArgumentTypeError(f"{written!r} is not NAME=VALUE")
-    return name, value

@@ -34,6 +34,14 @@ def parser(prog: str) -> argparse.ArgumentParser:
     options.add_argument(
         "artifact", type=_local, help="a model.tar.gz or a directory; file:// may stand before it"
     )
+    options.add_argument(
+        "--env",
+        action="append",
+        type=variable,
+        default=[],
+        metavar="NAME=VALUE",
+        help="a variable of the model's environment: SAGEMAKER_PROGRAM names another program",
+    )
     options.add_argument("--output", choices=("text", "json"), default="text")
     return options
 
@@ -48,12 +56,20 @@ def _local(written: str) -> Path:
     return Path(rest if mark else written)
 
 
+def variable(written: str) -> tuple[str, str]:
+    """The name and value of `NAME=VALUE`."""
+    name, mark, value = written.partition("=")
+    if not name or not mark:
+        raise argparse.ArgumentTypeError(f"{written!r} is not NAME=VALUE")
+    return name, value
+
+
 def run(options: argparse.Namespace) -> int:
     """Print what was found."""
     from inservice.artifacts.lint import lint
 
     try:
-        report = lint(options.artifact)
+        report = lint(options.artifact, environment=dict(options.env))
     except OSError as error:
         sys.stderr.write(f"inservice model lint: {error}\n")
         return FOUND

@@ -40,19 +40,25 @@ def add_lint_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -
     )
 
 
-def check(uris: Iterable[str]) -> None:
+Artifact = tuple[str, Mapping[str, str]]
+"""The URI of one, and the variables of the container that loads it."""
+
+
+def check(artifacts: Iterable[Artifact]) -> None:
     """Say on stderr what was found in artifacts. Raises WouldFail."""
     from inservice.artifacts.lint import lint
 
-    for uri in dict.fromkeys(uris):
-        path = _here(uri)
+    done: list[Artifact] = []
+    for uri, environment in artifacts:
+        path = _here(uri) if (uri, environment) not in done else None
+        done.append((uri, environment))
         if path is None:
             continue
         if path.is_file() and path.stat().st_size > ARTIFACT_BYTES_MAX:
             sys.stderr.write(f"{path} is large and was not looked into: inservice model lint\n")
             continue
         try:
-            report = lint(path)
+            report = lint(path, environment=environment)
         except OSError as error:
             sys.stderr.write(f"{path} was not looked into: {error.strerror or error}\n")
             continue
@@ -68,17 +74,17 @@ def reads_the_same_files(client: Any) -> bool:
     return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d+){3}", host) is not None
 
 
-def artifacts_of_config(sagemaker: Any, config: str) -> list[str]:
+def artifacts_of_config(sagemaker: Any, config: str) -> list[Artifact]:
     """The artifacts that an endpoint config loads; none of what cannot be described."""
     try:
         described = sagemaker.describe_endpoint_config(EndpointConfigName=config)
     except (ClientError, BotoCoreError):
         return []  # whoever creates the endpoint is told so in AWS's words
     models = [variant.get("ModelName") for variant in described.get("ProductionVariants", ())]
-    return [uri for model in models if model for uri in artifacts_of_model(sagemaker, model)]
+    return [one for model in models if model for one in artifacts_of_model(sagemaker, model)]
 
 
-def artifacts_of_model(sagemaker: Any, model: str) -> list[str]:
+def artifacts_of_model(sagemaker: Any, model: str) -> list[Artifact]:
     """The artifacts that a model loads; none of one that cannot be described."""
     try:
         described: Mapping[str, Any] = sagemaker.describe_model(ModelName=model)
@@ -86,7 +92,11 @@ def artifacts_of_model(sagemaker: Any, model: str) -> list[str]:
         return []
     if "ModelName" not in described:
         return []
-    return [uri for container in containers_of(described) if (uri := artifact_of(container))]
+    return [
+        (uri, container.get("Environment", {}))
+        for container in containers_of(described)
+        if (uri := artifact_of(container))
+    ]
 
 
 def _here(uri: str) -> Path | None:

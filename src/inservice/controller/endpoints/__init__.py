@@ -1,1 +1,1 @@
-"""The room of endpoints: look, decide, remember, do."""
+"""What control does for endpoints."""

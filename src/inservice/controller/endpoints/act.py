@@ -83,10 +83,11 @@ class Actor:
         ]
         return tuple(sorted(ready, key=lambda instance: ordinal_of(instance.id)))
 
-    def _retire(self, instance_id: str) -> None:
+    def _retire(self, instance_id: str, grace_seconds: float | None = None) -> None:
         if instance_id in self._retiring:
             return
-        task = asyncio.create_task(self.instances.retire(instance_id, self.grace_seconds))
+        grace = self.grace_seconds if grace_seconds is None else grace_seconds
+        task = asyncio.create_task(self.instances.retire(instance_id, grace))
         self._retiring[instance_id] = task
         task.add_done_callback(lambda done: self._retired(instance_id, done))
 
@@ -108,9 +109,9 @@ class Actor:
                     log.warning("stray instance", instance=watched.handle.instance_id)
                     self._retire(watched.handle.instance_id)
 
-    async def stop_everything(self) -> None:
+    async def stop_everything(self, grace_seconds: float) -> None:
         """The server goes down: every instance is stopped, and its endpoint stays on record."""
         await self.launches.close()
         for watched in self.instances.all():
-            self._retire(watched.handle.instance_id)
+            self._retire(watched.handle.instance_id, grace_seconds)
         await asyncio.gather(*list(self._retiring.values()), return_exceptions=True)

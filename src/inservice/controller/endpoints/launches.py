@@ -31,6 +31,7 @@ from inservice.hosting.model import (
     ContainerDefinition,
     S3DataType,
 )
+from inservice.ids import pins_of
 from inservice.runtimes.base import ImageNotRunnable, LaunchFailed, LaunchSpec
 from inservice.threads import Threads
 
@@ -182,7 +183,7 @@ class Launches:
         if fleet.model is None:
             raise ImageNotRunnable(f"Fleet {fleet.id} has no model to run.")
         container = fleet.model.containers[0]
-        model_pin, code_pin = fleet.pins
+        model_pin, code_pin = pins_of(fleet.id)
         model_dir = code_dir = None
         if container.artifact is not None:
             model_dir = await self._fetch(container.artifact, model_pin, fleet, launch)

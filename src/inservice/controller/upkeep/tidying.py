@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import structlog
@@ -13,6 +13,8 @@ import structlog
 from inservice.artifacts.store import ArtifactStore
 from inservice.clock import Clock
 from inservice.hosting.fleet import Fleet
+from inservice.ids import fleet_of, pins_of
+from inservice.runtimes.base import Handle
 from inservice.store.base import EndpointRecord, Store
 from inservice.telemetry.recorder import Recorder
 from inservice.threads import Threads
@@ -40,16 +42,16 @@ class Tidying:
         clock: Clock,
         *,
         log_dir: Path,
-        logs_in_use: Callable[[], Iterable[Path]],
+        running: Callable[[], Sequence[Handle]],
     ) -> None:
-        """`log_dir` holds `server.log` and, in `endpoints/`, what instances wrote; `logs_in_use`
-        are the files of instances on record, and is asked in the event loop."""
+        """`log_dir` holds `server.log` and, in `endpoints/`, what instances wrote; `running` gives
+        the instances that there are, and is asked in the event loop."""
         self._store = store
         self._artifacts = artifacts
         self._metrics = metrics
         self._clock = clock
         self._log_dir = log_dir
-        self._logs_in_use = logs_in_use
+        self._running = running
         self._threads = Threads("tidying")
 
     async def run(self) -> None:
@@ -57,21 +59,24 @@ class Tidying:
         while True:
             await self._clock.sleep(TIDY_SECONDS)
             try:
-                in_use = frozenset(self._logs_in_use())
-                await self._threads.run(self.turn, self._clock.now(), in_use)
+                await self._threads.run(self.turn, self._clock.now(), self._running())
             except Exception:
                 log.exception("not tidied")
 
-    def turn(self, now: float, logs_in_use: frozenset[Path]) -> None:
+    def turn(self, now: float, running: Sequence[Handle]) -> None:
         """Let go of everything that is due."""
         # First which reports there are, then which endpoints: none of a newer one is forgotten.
         counted = self._metrics.counted_generations()
         records = self._records()
         self._metrics.forget_step_counts(counted - {r.endpoint.generation for r in records})
-        self._artifacts.release({pin for fleet in _fleets(records) for pin in fleet.pins})
+        # What runs keeps its files also where its record was set aside, which names no fleets.
+        fleets = {fleet.id for fleet in _fleets(records)}
+        fleets |= {fleet_of(handle.instance_id) for handle in running}
+        self._artifacts.release({pin for fleet in fleets for pin in pins_of(fleet)})
         with self._store.transaction() as tx:
             tx.client_logs.expire(round(now * 1_000))
-        forget_logs(self._log_dir / "endpoints", now - LOG_SECONDS, logs_in_use)
+        logs = frozenset(handle.log_path for handle in running if handle.log_path)
+        forget_logs(self._log_dir / "endpoints", now - LOG_SECONDS, logs)
         cut_log(self._log_dir / "server.log", SERVER_LOG_BYTES_MAX)
 
     def _records(self) -> list[EndpointRecord]:

@@ -312,8 +312,7 @@ class Invocation(Asked):
         if not self.failed:
             self.finish()
             return
-        said = b"".join(self.parts)[:_ERROR_KEPT_BYTES].decode("utf-8", "replace")
-        self.answer_model_error(head.status, said)
+        self.answer_model_error(head.status, self._said())
 
     def bodiless(self, head: ResponseHead) -> bool:
         """Only where the status is the model's: a 204 that becomes our 200 is an empty body."""
@@ -348,13 +347,31 @@ class Invocation(Asked):
             return
         if self.streaming and self.length is None and self.hearing is not None:
             self.hearing.broken_off()
-        self.count(0)
+            self.count(0)  # after the first byte it is an error of the stream, not of the status
+        status = self._status_of(failure)
+        self.count(status, whole=False)
         if self.passing:
             self.dialect.broken_off(self, failure)
         elif failure is Failure.TIMED_OUT:
-            self.answer_model_error(0, TIMED_OUT)
+            self.answer_model_error(status, TIMED_OUT)
+        elif self.failed:
+            self.answer_model_error(status, self._said())
+        elif self.head is not None:
+            self.answer_model_error(status, f"The container's answer broke off: {why}.")
         else:
-            self.answer_model_error(0, f"The container's answer was no answer: {why}.")
+            self.answer_model_error(status, f"The container's answer was no answer: {why}.")
+
+    def _status_of(self, failure: Failure) -> int:
+        """What an answer that is not whole counts as. A model that fails behind its first words
+        has failed like one that fails before them, whatever it said at first: 500. One that said
+        nothing, or is not done in time, has no status: 0, as on AWS."""
+        if self.head is None or failure is Failure.TIMED_OUT:
+            return 0
+        return self.head.status if self.failed else 500
+
+    def _said(self) -> str:
+        """What a model said of its error."""
+        return b"".join(self.parts)[:_ERROR_KEPT_BYTES].decode("utf-8", "replace")
 
     def give_up(self) -> None:
         """The client has left; the model, once asked, works on for nobody."""
@@ -373,8 +390,9 @@ class Invocation(Asked):
         self.tried = (*self.tried, instance.id)
         self.go_on()
 
-    def count(self, status: int, *, heard: bool = True) -> None:
-        """The model is done with the request, well or badly, or the client is."""
+    def count(self, status: int, *, heard: bool = True, whole: bool = True) -> None:
+        """The model is done with the request, well or badly, or the client is. An instance whose
+        answer is not whole may be ill, whatever the status that this counts as."""
         now = perf_counter()
         gateway, route = self.gateway, self.route
         instance, hearing = self.instance, self.hearing
@@ -383,7 +401,8 @@ class Invocation(Asked):
         self.hearing = None
         gateway.instances.ended(instance.id)
         if heard:
-            gateway.instances.heard(instance, self.fleet, status, gateway.client.now)
+            known = status if whole else 0
+            gateway.instances.heard(instance, self.fleet, known, gateway.client.now)
             hearing.answered(status, now - self.sent_at, self.sent_at - self.began)
         else:
             hearing.abandoned()

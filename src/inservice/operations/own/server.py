@@ -17,6 +17,7 @@ def describe_server(call: Call) -> Document:
     with call.store.reading() as records:
         found = [records.find_endpoint(key) for key in records.endpoint_keys()]
         aside = records.set_aside()
+    level, why = call.live.isolation()
     served = Counter(generation_of(one) for one in call.live.served())
     names = {record.endpoint.generation: record.endpoint.name for record in found if record}
     return {
@@ -47,6 +48,7 @@ def describe_server(call: Call) -> Document:
             }
             for instance in call.live.instances_seen()
         ],
+        **({"ModelIsolation": {"Level": level, "Reason": why}} if level else {}),
         "SetAside": [
             *(
                 {"Record": f"{each.table} {each.name}", "Why": each.why, "SetAsideAt": each.at}

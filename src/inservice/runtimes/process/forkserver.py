@@ -188,9 +188,9 @@ class ForkServer:
         error: str | None = None,
         errno: int | None = None,
     ) -> None:
-        why = self._isolation.unprotected
-        reply = Reply(pid=os.getpid(), record=record, error=error, errno=errno, unprotected=why)
-        line = msgspec.json.encode(reply) + b"\n"
+        why, level = self._isolation.unprotected, self._isolation.level or ""
+        reply = Reply(pid=os.getpid(), record=record, error=error, errno=errno, isolation=level)
+        line = msgspec.json.encode(msgspec.structs.replace(reply, unprotected=why)) + b"\n"
         for client in clients:
             with client, contextlib.suppress(OSError):  # it may have died; the deed is done
                 client.sendall(line)

@@ -29,6 +29,7 @@ import pwd
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -46,6 +47,15 @@ one that its id hashes to, so that two servers on one host rarely meet."""
 
 SPARE_IDS = range(40_000, 60_000)
 """Where only 65,536 ids exist, as in a container of a user namespace."""
+
+
+class Level(StrEnum):
+    """As whom instances run."""
+
+    OWN_USER = "OwnUser"  # each as a user of its own, without sight of the server's files
+    SHARED_USER = "SharedUser"  # all as one other user, not protected from one another
+    NAMESPACE = "Namespace"  # as the server's user, without sight of the server's files
+    NONE = "None"  # as the server itself
 
 
 class Unavailable(OSError):
@@ -68,6 +78,8 @@ class Isolation:
         self._tried: dict[_Asked, str] = {}  # why it does not work; empty if it does
         self.unprotected = ""
         """Why the instance of the latest launch has all the rights of the server; empty if not."""
+        self.level: Level | None = None
+        """Of the latest launch."""
 
     def confinement(self, launch: Launch) -> Confinement | None:
         """For one instance, whose scratch directory and pipe are there, and become its user's.
@@ -82,9 +94,9 @@ class Isolation:
         except Unavailable as why:
             if launch.user:
                 raise Unavailable(f"INSERVICE_MODEL_USER is '{launch.user}', and {why}") from why
-            self.unprotected = str(why)
+            self.unprotected, self.level = str(why), Level.NONE
             return None
-        self.unprotected = ""
+        self.unprotected, self.level = "", _level(launch, made)
         if made.is_another_user:
             for path in (self._places.scratch, self._places.output):
                 os.chown(path(launch.instance_id), made.uid, made.gid, follow_symlinks=False)
@@ -122,6 +134,12 @@ class Isolation:
             taken = {entry.stat(follow_symlinks=False).st_uid for entry in entries}
         chosen = private_id(f"{self._places.run_dir} {launch.instance_id}", ids, taken)
         return chosen, chosen
+
+
+def _level(launch: Launch, made: Confinement) -> Level:
+    if made.is_another_user:
+        return Level.SHARED_USER if launch.user else Level.OWN_USER
+    return Level.NONE if launch.user else Level.NAMESPACE
 
 
 def _named_code(environment: Mapping[str, str]) -> tuple[str, ...]:

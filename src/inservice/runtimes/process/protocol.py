@@ -69,6 +69,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pid: int  # the fork server's own
     record: Record | None = None
     unprotected: str = ""  # why instances run with all the rights of the server, if they do
+    isolation: str = ""  # of the latest launch, see `isolation.Level`; empty before the first
     error: str | None = None
     errno: int | None = None  # of the system call that failed, where it was one
 

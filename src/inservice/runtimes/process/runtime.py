@@ -131,6 +131,8 @@ class ProcessRuntime:
         self.unprotected = ""
         """Why models run with all the rights of this server; empty if they do not, or if none was
         launched yet."""
+        self.isolation = ""
+        """As whom the instance of the latest launch runs, an `isolation.Level`; empty before."""
         self._probes: dict[str, deque[Probe]] = {}
         self._starting = asyncio.Lock()
         self._threads = Threads("instances", 2)
@@ -314,7 +316,7 @@ class ProcessRuntime:
             _log.warning(
                 "models run with all the rights of this server, because %s", reply.unprotected
             )
-        self.unprotected = reply.unprotected
+        self.unprotected, self.isolation = reply.unprotected, reply.isolation
         return reply
 
     async def _start_fork_server(self) -> None:
