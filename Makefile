@@ -1,19 +1,29 @@
 # The two commands of the README are `make demo` and `make test`; both set up all they need.
-.PHONY: demo test test-all test-compiled test-sdks check run wheel soak damage golden docs clean
+.PHONY: demo test test-all test-compiled test-sdks starved check run wheel soak damage golden docs \
+    clean
 PYTHON ?= python3
 VENV := .venv
 COMPILED := .venv-compiled
 BIN := $(VENV)/bin
+# Most of the suite is waiting, so more workers than cores; tests/conftest.py says in which order.
+SHARED := -n 4 --dist loadfile --no-loadscope-reorder -q
+PYTEST := $(BIN)/python -m pytest $(SHARED)
+# Each of the hundreds of processes that the suite starts would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 demo: $(VENV)/.runs
 	$(BIN)/inservice demo
 
 test: $(VENV)/.tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not long"
+	$(PYTEST) -m "not long"
 
 # What takes long beside it: every page of the docs as it stands, twice, and restarts under load.
 test-all: test
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m long
+	$(PYTEST) -m long
+
+# The suite beside processes that take the machine's time, again and again; prints what failed when.
+starved: $(VENV)/.tests
+	$(BIN)/python -m tests.starved
 
 check: $(VENV)/.tests
 	$(BIN)/ruff format --check src tests benchmarks
@@ -27,7 +37,7 @@ wheel: dist/.compiled
 # The tests of what is compiled, and of whole servers, on that wheel.
 test-compiled: $(COMPILED)/.tests
 	$(COMPILED)/bin/inservice --version | grep -q compiled
-	$(COMPILED)/bin/python -m pytest -n 2 --dist worksteal -q tests/core/identity tests/gateway \
+	$(COMPILED)/bin/python -m pytest $(SHARED) tests/core/identity tests/gateway \
 	    tests/modelserver tests/contracts/test_transport.py tests/acceptance/test_guardrails.py \
 	    tests/acceptance/test_hosting.py tests/acceptance/test_survival.py
 

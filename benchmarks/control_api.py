@@ -29,7 +29,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError
 
-from closed_loop import Request, measure
+from closed_loop import Request, measure  # type: ignore[import-not-found]  # the file beside it
 from inservice.demo import digits
 from inservice.demo.hosting import NAME, Hosting
 from inservice.demo.server import DemoServer, point_at

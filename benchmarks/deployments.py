@@ -125,7 +125,7 @@ def main() -> int:
 
 def prepare(place: Path) -> None:
     """Two models that work and one that does not, and a config of each."""
-    sagemaker = boto3.client("sagemaker")
+    sagemaker: Any = boto3.client("sagemaker")
     for name, source in (("old", WORKING), ("new", WORKING), ("broken", BROKEN)):
         path = place / f"{name}.tar.gz"
         with tarfile.open(path, "w:gz") as archive:
@@ -145,7 +145,7 @@ def prepare(place: Path) -> None:
 
 def one_run(data_dir: Path, endpoint: str, strategy: str, way: str, rate: float) -> Run:
     """One endpoint, one update under load, control killed while it is under way."""
-    sagemaker = boto3.client("sagemaker")
+    sagemaker: Any = boto3.client("sagemaker")
     sagemaker.create_endpoint(EndpointName=endpoint, EndpointConfigName="old")
     settled(sagemaker, endpoint)
     running = server.find(Settings(data_dir))
@@ -181,7 +181,7 @@ def one_run(data_dir: Path, endpoint: str, strategy: str, way: str, rate: float)
 
 def without_waits() -> float:
     """Seconds of a linear deployment of four steps and no waits, on four instances."""
-    sagemaker = boto3.client("sagemaker")
+    sagemaker: Any = boto3.client("sagemaker")
     sagemaker.create_endpoint(EndpointName="quick", EndpointConfigName="old")
     settled(sagemaker, "quick")
     routing = {"Type": "LINEAR", "WaitIntervalInSeconds": 0, "LinearStepSize": sized(1)}

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import uvloop
 from benchmarks import wrk
@@ -79,7 +80,12 @@ async def _measure(address: str, options: argparse.Namespace) -> int:
 
     def load() -> Load:
         credentials = Credentials(KEY_ID, SECRET)
-        place = {"path": PATH, "body": BODY, "credentials": credentials, "region": REGION}
+        place: dict[str, Any] = {
+            "path": PATH,
+            "body": BODY,
+            "credentials": credentials,
+            "region": REGION,
+        }
         return Load(host, int(port), connections_max=4_000, **place)
 
     _show("capacity", rate, CALM_SECONDS, (await load().run(rate, CALM_SECONDS)).entries)

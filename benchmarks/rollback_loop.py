@@ -106,7 +106,7 @@ def main() -> int:
 
 def prepare(place: Path) -> None:
     """Two models, two configs, and an endpoint on the one that works."""
-    sagemaker = boto3.Session().client("sagemaker")
+    sagemaker: Any = boto3.Session().client("sagemaker")
     for name, code in (("working", WORKING), ("broken", BROKEN)):
         archive = place / f"{name}.tar.gz"
         with tarfile.open(archive, "w:gz") as tar:
@@ -135,7 +135,7 @@ def settled(sagemaker: Any) -> dict[str, Any]:
 
 
 def one_round(period: int) -> Round:
-    sagemaker = boto3.Session().client("sagemaker")
+    sagemaker: Any = boto3.Session().client("sagemaker")
     cloudwatch = boto3.Session().client("cloudwatch")
     watched = {"EndpointName": "loop", "VariantName": "AllTraffic", "EndpointConfigName": "broken"}
     name = f"errors-{time.time_ns()}"

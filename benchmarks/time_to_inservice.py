@@ -61,7 +61,7 @@ def one_server(data_dir: Path, archive: Path, endpoints: int) -> list[Run]:
     try:
         point_at(server.up())
         # Not boto3.client: its default session would keep the key of the server before.
-        sagemaker = boto3.Session().client("sagemaker")
+        sagemaker: Any = boto3.Session().client("sagemaker")
         sagemaker.create_model(
             ModelName="digits",
             PrimaryContainer={"Image": IMAGE, "ModelDataUrl": archive.as_uri()},

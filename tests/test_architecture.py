@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "inservice"
+TESTS = ROOT / "tests"
 
 CORE = ("errors", "partitions", "ids", "hosting", "deployment", "routing", "cloudwatch", "identity")
 SEAM_BASES = (
@@ -265,6 +266,44 @@ def test_everything_public_is_documented(path: Path) -> None:
         and not ast.get_docstring(node)
     ]
     assert not bare, f"public and without a docstring: {bare}"
+
+
+ASSERTS = {"raises", "warns", "fail"}
+"""Of pytest: what a test may assert with instead of `assert`."""
+
+
+def test_every_test_can_fail() -> None:
+    """By what it asserts, or what a function of the tests asserts for it. That something does not
+    raise is no assertion: say what it gives instead."""
+    asserting, tests = set(ASSERTS), dict[str, set[str]]()
+    callers: list[tuple[str, set[str]]] = []
+    for path in sorted(TESTS.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            if node.name.startswith("test_"):
+                tests[f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"] = _relies_on(node)
+            else:
+                callers.append((node.name, _relies_on(node)))
+    while more := {name for name, used in callers if used & asserting} - asserting:
+        asserting |= more
+    idle = [test for test, used in tests.items() if not used & asserting]
+    assert not idle
+
+
+def _relies_on(function: ast.AST) -> set[str]:
+    """The names of what a function calls; `fail`, where it asserts or raises by itself."""
+    used: set[str] = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.Raise) or (
+            isinstance(node, ast.Assert) and not isinstance(node.test, ast.Constant)
+        ):
+            used.add("fail")
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            used.add(node.func.attr)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            used.add(node.func.id)
+    return used
 
 
 SHARED_THREADS = {"to_thread", "run_in_executor", "set_default_executor", "getaddrinfo"}

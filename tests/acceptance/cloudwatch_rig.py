@@ -9,7 +9,7 @@ import threading
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import boto3
 from botocore.config import Config
@@ -23,7 +23,7 @@ from inservice.controller.kit.posting import Poster
 from inservice.controller.kit.receivers import Networks
 from inservice.identity.principal import AccessKey, Account
 from inservice.instance_logs.groups import LogGroups
-from inservice.operations.live import InstanceSeen, ProcessSeen
+from inservice.operations.live import InstanceSeen, Live, ProcessSeen
 from inservice.store.base import Store
 from inservice.store.database import open_store
 from inservice.telemetry.database import open_metrics
@@ -67,7 +67,8 @@ class Rig:
     ) -> Any:
         """A boto3 client of the root user, that tries once unless `config` says otherwise."""
         config = {"retries": {"total_max_attempts": 1}, "inject_host_prefix": False, **config}
-        return boto3.client(
+        made: Any = boto3.client  # the stubs know services by literal names
+        return made(
             service,
             endpoint_url=self.url,
             region_name=region,
@@ -111,7 +112,7 @@ def cloudwatch(
     loop = asyncio.new_event_loop()
     application = create_application(
         store=store,
-        live=rig,
+        live=cast(Live, rig),
         clock=clock,
         keys={KEY.id: KEY}.get,
         threads=Threads("api", 2),

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.server import ECHO, Server, archive, wait_until
+
+
+def _gone(server: Server) -> bool:
+    return not server.pids()
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +35,7 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     yield start
     for server in started:
         server.stop()
-        wait_until(lambda server=server: not server.pids(), 15.0)
+        wait_until(partial(_gone, server), 15.0)
 
 
 @pytest.fixture

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
 import json
 import os
 import subprocess
 import sys
 import tarfile
+import tempfile
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
 import botocore.session
 import psutil
 from botocore.config import Config
@@ -38,6 +41,44 @@ def transform_fn(model, data, content_type, accept):
     return json.dumps(answer), "application/json"
 """
 """A model that says who it is: the tests see by it which fleet answered."""
+
+
+_MAKING = threading.Lock()
+"""Held while a client is made: botocore's sessions are no thread's but one's."""
+
+
+@functools.cache
+def _session() -> botocore.session.Session:
+    """One for all clients: it keeps the models of AWS's services, megabytes of JSON."""
+    session = botocore.session.Session()
+    session.get_component("data_loader").search_paths.append(ours.service_models())
+    return session
+
+
+HELD = """
+import pathlib, time
+def model_fn(model_dir):
+    return None
+def transform_fn(model, data, content_type, accept):
+    leave = pathlib.Path(data.decode() if isinstance(data, bytes) else data)
+    while leave.parent.exists() and not leave.exists():
+        time.sleep(0.02)
+    return "answered", "text/plain"
+"""
+"""A model that answers a request when the file that it names is there: see `leave_to_answer`."""
+
+
+@contextlib.contextmanager
+def leave_to_answer() -> Iterator[Path]:
+    """The file that a HELD model waits for, where every user can see it. Who still waits at the end
+    waits no longer."""
+    with tempfile.TemporaryDirectory(prefix="held-") as name:
+        Path(name).chmod(0o755)  # the model is another user
+        leave = Path(name) / "answer"
+        try:
+            yield leave
+        finally:
+            leave.touch()
 
 
 def wait_until(question: Callable[[], Any], seconds: float = 30.0) -> Any:
@@ -86,16 +127,16 @@ class Server:
 
     def new_client(self, service: str, **options: Any) -> Any:
         """A client with connections of its own; of InService's own API too."""
-        session = botocore.session.Session()
-        session.get_component("data_loader").search_paths.append(ours.service_models())
-        return boto3.Session(botocore_session=session).client(
-            service,
-            endpoint_url=self.url,
-            region_name=self.region,
-            aws_access_key_id=self.credentials["access_key_id"],
-            aws_secret_access_key=self.credentials["secret_access_key"],
-            config=Config(retries={"total_max_attempts": 1}, **options),
-        )
+        with _MAKING:
+            make: Any = _session().create_client  # the stubs know services by literal names
+            return make(
+                service,
+                endpoint_url=self.url,
+                region_name=self.region,
+                aws_access_key_id=self.credentials["access_key_id"],
+                aws_secret_access_key=self.credentials["secret_access_key"],
+                config=Config(retries={"total_max_attempts": 1}, **options),
+            )
 
     def status(self) -> dict[str, Any]:
         finished = run_cli("status", "--output=json", data_dir=self.data_dir)
@@ -147,12 +188,11 @@ class Server:
         answer: dict[str, Any] = wait_until(settled, seconds)
         return answer
 
-    def invoke(self, name: str, body: str = "hello", **options: Any) -> dict[str, Any]:
+    def invoke(self, name: str, body: str = "hello", **options: Any) -> Any:
         answer = self.client("sagemaker-runtime").invoke_endpoint(
             EndpointName=name, Body=body.encode(), ContentType="text/plain", **options
         )
-        said: dict[str, Any] = json.loads(answer["Body"].read())
-        return said
+        return json.loads(answer["Body"].read())
 
 
 def variant(model: str, name: str = "AllTraffic", count: int = 1, **more: Any) -> dict[str, Any]:

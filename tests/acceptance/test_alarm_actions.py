@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import uvloop
@@ -19,7 +19,6 @@ from inservice.controller.alarms.actions import DROPPED
 from inservice.controller.alarms.evaluating import AlarmEvaluator
 from inservice.controller.kit import posting
 from inservice.errors import ServiceUnavailable
-from inservice.store.base import Store
 from inservice.telemetry.base import AlarmKey
 from tests.acceptance.cloudwatch_rig import ACCOUNT, REGION, Rig, cloudwatch
 from tests.acceptance.receivers import Received, Receivers, receivers
@@ -242,7 +241,7 @@ def test_what_a_change_costs_does_not_grow_with_the_number_of_alarms(rig: Rig) -
         put_alarm(rig, f"alarm-{number}")
     woken: list[set[AlarmKey]] = []
     evaluator = AlarmEvaluator(
-        cast(Store, rig.store),
+        rig.store,
         rig.metrics,
         rig.clock,
         rig.webhooks,
@@ -276,9 +275,12 @@ def test_describing_reads_the_page_and_not_the_table(
         put_alarm(rig, f"alarm-{number:03}", AlarmActions=[f"arn:aws:sns:r:1:t{number % 2}"])
     rows: list[Any] = []
     decode = AlarmRecord.from_kept
-    monkeypatch.setattr(
-        AlarmRecord, "from_kept", lambda facts: (rows.append(facts), decode(facts))[1]
-    )
+
+    def noted(facts: Any) -> AlarmRecord:
+        rows.append(facts)
+        return decode(facts)
+
+    monkeypatch.setattr(AlarmRecord, "from_kept", noted)
     client = rig.client()
 
     def read(count: int, **asked: Any) -> int:
@@ -310,10 +312,12 @@ def test_a_composite_far_up_follows_and_others_are_not_looked_at(rig: Rig) -> No
     rig.evaluator.turn(time.time())
     looked_at = []
     evaluate = rig.evaluator._evaluate_composite
-    rig.evaluator._evaluate_composite = lambda key, now: (  # type: ignore[method-assign]
-        looked_at.append(key.name),
-        evaluate(key, now),
-    )[1]
+
+    def noted(key: AlarmKey, now: float) -> Any:
+        looked_at.append(key.name)
+        return evaluate(key, now)
+
+    rig.evaluator._evaluate_composite = noted  # type: ignore[method-assign]
     set_state(client, "ALARM", "leaf")
     rig.evaluator.turn(time.time())
     assert looked_at == ["c1", "c2", "c3"]

@@ -124,7 +124,7 @@ def test_a_receiver_that_fails_is_tried_again_and_then_given_up(
 
 def test_every_field_comes_back(rig: Rig, there: Receivers) -> None:
     client = rig.client()
-    fields = {
+    fields: dict[str, Any] = {
         "AlarmDescription": "too slow",
         "ActionsEnabled": False,
         "AlarmActions": [there.url("200")],

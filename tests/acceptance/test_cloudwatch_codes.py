@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def test_what_is_no_number_is_an_invalid_value_in_every_protocol(
 ) -> None:
     client = client_of(rig, protocol, tmp_path)
     for number in NUMBERS:
-        for member, datum in (
+        wrong: tuple[tuple[str, dict[str, Any]], ...] = (
             ("Value", {"Value": number}),
             ("Values", {"Values": [1.0, number]}),
             ("Counts", {"Values": [1.0], "Counts": [number]}),
@@ -57,7 +58,8 @@ def test_what_is_no_number_is_an_invalid_value_in_every_protocol(
                 (f"StatisticValues.{name}", {"StatisticValues": {**SET, name: number}})
                 for name in SET
             ),
-        ):
+        )
+        for member, datum in wrong:
             data = [{"MetricName": "good", "Value": 1.0}, {"MetricName": "m", **datum}]
             code, message = refusal(client.put_metric_data, Namespace="App", MetricData=data)
             assert code == "InvalidParameterValue"
@@ -431,12 +433,12 @@ def test_tags_of_what_is_missing(rig: Rig, tmp_path: Path, protocol: str) -> Non
         "nonsense",
     ):
         for call in (
-            lambda arn=arn: client.tag_resource(ResourceARN=arn, Tags=[{"Key": "k", "Value": "v"}]),
-            lambda arn=arn: client.untag_resource(ResourceARN=arn, TagKeys=["k"]),
-            lambda arn=arn: client.list_tags_for_resource(ResourceARN=arn),
+            partial(client.tag_resource, Tags=[{"Key": "k", "Value": "v"}]),
+            partial(client.untag_resource, TagKeys=["k"]),
+            client.list_tags_for_resource,
         ):
             with pytest.raises(client.exceptions.ResourceNotFoundException) as caught:
-                call()
+                call(ResourceARN=arn)
             assert caught.value.response["Error"]["Code"] == "ResourceNotFoundException"
             assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
 

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from inservice.telemetry.happenings import Happenings
 from inservice.telemetry.prometheus import Scrape, Totals, render
-from tests.acceptance.server import Server, archive, variant, wait_until
+from tests.acceptance.server import HELD, Server, archive, leave_to_answer, variant, wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -135,24 +135,12 @@ def test_a_restart_and_a_cold_start_are_counted(server: Server, echo: Callable[[
     assert started >= 1.0
 
 
-SLOW = """
-import time
-
-def model_fn(model_dir):
-    return None
-
-def transform_fn(model, data, content_type, accept):
-    time.sleep(3.0)
-    return data
-"""
-
-
 def test_what_died_with_a_gateway_worker_is_dropped(
     start_server: Callable[..., Server], tmp_path: Path
 ) -> None:
     """Exactly the requests whose clients got no answer, and no other."""
     server, name = start_server(), "killed"
-    server.create_model(name, archive(tmp_path / "slow.tar.gz", {"code/inference.py": SLOW}))
+    server.create_model(name, archive(tmp_path / "held.tar.gz", {"code/inference.py": HELD}))
     server.create_config(name, variant(name, count=2))
     server.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=name)
     assert server.settled(name)["EndpointStatus"] == "InService"
@@ -162,16 +150,20 @@ def test_what_died_with_a_gateway_worker_is_dropped(
 
     def invoke(runtime: Any) -> bool:
         try:
-            return bool(runtime.invoke_endpoint(EndpointName=name, Body=b"slow"))
+            body = str(leave).encode()
+            return bool(
+                runtime.invoke_endpoint(EndpointName=name, Body=body, ContentType="text/plain")
+            )
         except BotoCoreError:
             return False
 
     runtimes = [server.new_client("sagemaker-runtime") for _ in range(6)]
-    with ThreadPoolExecutor(6) as clients:
+    (pid,) = [p["pid"] for p in server.status()["processes"] if p["name"] == "gateway-0"]
+    with leave_to_answer() as leave, ThreadPoolExecutor(6) as clients:
         answers = [clients.submit(invoke, runtime) for runtime in runtimes]
         wait_until(lambda: total("inservice_inflight_requests") == 6)
-        (pid,) = [p["pid"] for p in server.status()["processes"] if p["name"] == "gateway-0"]
         os.kill(pid, signal.SIGKILL)
+        leave.touch()
         lost = sum(not answer.result() for answer in answers)
     wait_until(lambda: total("inservice_dropped_requests_total") == lost)
     wait_until(lambda: total("inservice_request_duration_seconds_count") == 6 - lost)

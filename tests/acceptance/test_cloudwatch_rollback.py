@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def total(server: Server, endpoint: str, began: datetime, **config: str) -> floa
         Period=60,
         Statistics=["Sum"],
     )
-    return sum(point["Sum"] for point in found["Datapoints"])
+    return float(sum(point["Sum"] for point in found["Datapoints"]))
 
 
 def test_a_canary_of_a_broken_model_is_rolled_back_by_its_alarm(
@@ -134,7 +135,7 @@ def test_invocations_are_counted_exactly_though_control_is_killed(
         for _ in range(20):
             runtime.invoke_endpoint(EndpointName=name, Body=b"x")["Body"].read()
             sent += 1
-        wait_until(lambda pid=pid: _alive(control, pid))
+        wait_until(partial(_alive, control, pid))
     wait_until(lambda: total(server, name, began) >= sent, 15.0)
     for config in ({}, {"EndpointConfigName": name}):
         assert total(server, name, began, **config) == sent

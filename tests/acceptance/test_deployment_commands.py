@@ -17,7 +17,14 @@ from typing import Any
 from botocore.exceptions import BotoCoreError
 
 from tests.acceptance.clients import Crowd
-from tests.acceptance.server import ECHO, Server, archive, run_cli, wait_until
+from tests.acceptance.server import (
+    HELD,
+    Server,
+    archive,
+    leave_to_answer,
+    run_cli,
+    wait_until,
+)
 from tests.acceptance.test_guardrails import Echo, Pair
 from tests.docs_blocks import as_script
 
@@ -132,7 +139,7 @@ def test_what_a_killed_gateway_had_in_hand_is_reported_dropped(
 ) -> None:
     """Exactly the requests whose clients got no answer, and no other."""
     server = start_server()
-    files = {"name.txt": "slow", "code/inference.py": ECHO.replace("sleep(1.0)", "sleep(3.0)")}
+    files = {"code/inference.py": HELD}
     pair = Steered(server, lambda name: archive(tmp_path / f"{name}.tar.gz", files), count=2)
     own = server.client("inservice")
     pair.begin(*CANARY)
@@ -142,7 +149,11 @@ def test_what_a_killed_gateway_had_in_hand_is_reported_dropped(
 
     def invoke(runtime: Any) -> bool:
         try:
-            return bool(runtime.invoke_endpoint(EndpointName=pair.name, Body=b"slow"))
+            return bool(
+                runtime.invoke_endpoint(
+                    EndpointName=pair.name, Body=str(leave).encode(), ContentType="text/plain"
+                )
+            )
         except BotoCoreError:
             return False
 
@@ -150,12 +161,13 @@ def test_what_a_killed_gateway_had_in_hand_is_reported_dropped(
         answer: dict[str, Any] = own.describe_deployment_report(EndpointName=pair.name)
         return answer
 
-    with ThreadPoolExecutor(8) as clients:
+    (pid,) = [p["pid"] for p in server.status()["processes"] if p["name"] == "gateway-0"]
+    with leave_to_answer() as leave, ThreadPoolExecutor(8) as clients:
         answers = [clients.submit(invoke, runtime) for runtime in runtimes]
         wait_until(lambda: reported()["UnderWay"] == 8, 10)
         assert reported()["Dropped"] == 0
-        (pid,) = [p["pid"] for p in server.status()["processes"] if p["name"] == "gateway-0"]
         os.kill(pid, signal.SIGKILL)
+        leave.touch()
         lost = sum(not answer.result() for answer in answers)
     wait_until(lambda: reported()["UnderWay"] == 0, 10)
     report = reported()
@@ -174,7 +186,7 @@ def published(server: Server, endpoint: str) -> float:
         Period=60,
         Statistics=["Sum"],
     )
-    return sum(point["Sum"] for point in answer["Datapoints"])
+    return float(sum(point["Sum"] for point in answer["Datapoints"]))
 
 
 def test_the_howto_runs_as_written(tmp_path: Path) -> None:

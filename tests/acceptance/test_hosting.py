@@ -228,8 +228,9 @@ def test_handlers_see_headers_as_clients_write_them_and_may_raise_anything(
         with pytest.raises(ClientError) as failed:
             runtime.invoke_endpoint(EndpointName=name, Body=body, ContentType="a/b")
         assert failed.value.response["Error"]["Code"] == "ModelError"
-        assert failed.value.response["OriginalStatusCode"] == 500
-        assert failed.value.response["OriginalMessage"] == said
+        response: Any = failed.value.response
+        assert response["OriginalStatusCode"] == 500
+        assert response["OriginalMessage"] == said
     answer = runtime.invoke_endpoint(
         EndpointName=name,
         Body=b"x",

@@ -241,7 +241,9 @@ def test_only_who_chooses_the_profile_comes_here(
     assert ours.client("sagemaker").list_models()["Models"] == []
     theirs = boto3.Session(region_name="us-east-1")
     assert theirs.client("s3").meta.endpoint_url == "https://s3.amazonaws.com"
-    assert theirs.get_credentials().access_key == "THEIRS"
+    credentials = theirs.get_credentials()
+    assert credentials is not None
+    assert credentials.access_key == "THEIRS"
     again = run_cli("env", "--profile=default", data_dir=running.data_dir, HOME=str(tmp_path))
     assert again.returncode == 1
     assert "did not write" in again.stderr

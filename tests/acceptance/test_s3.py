@@ -31,7 +31,8 @@ def s3_url() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(s3_url: str) -> Any:
-    s3 = boto3.resource("s3", endpoint_url=s3_url, region_name="us-east-1", **KEY)
+    resource: Any = boto3.resource  # the stubs of S3 are not installed
+    s3 = resource("s3", endpoint_url=s3_url, region_name="us-east-1", **KEY)
     bucket = s3.Bucket("models")
     bucket.create()
     return bucket

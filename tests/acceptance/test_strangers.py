@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
@@ -43,7 +44,7 @@ def test_no_path_and_no_method_is_open_to_strangers(server: Server, authorizatio
                     f"{method} {path} HTTP/1.1\r\nHost: a\r\n{authorization}"
                     "Connection: close\r\n\r\n".encode()
                 )
-                answer = b"".join(iter(lambda wire=wire: wire.recv(65536), b""))
+                answer = b"".join(iter(partial(wire.recv, 65536), b""))
             status = int(answer.split()[1])
             reading = method in ("GET", "HEAD")
             if reading and path in OPEN:

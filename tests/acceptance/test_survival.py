@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -49,6 +50,19 @@ def control_pid(server: Server) -> int:
     return int(pid)
 
 
+def other_control(server: Server, than: int) -> bool:
+    return control_pid(server) != than
+
+
+def older_than_two_seconds(pid: int) -> bool:
+    return time.time() - psutil.Process(pid).create_time() > 2
+
+
+def two_others(server: Server, than: set[int]) -> bool:
+    now = instance_pids(server)
+    return now != than and len(now) == 2
+
+
 def instance_pids(server: Server) -> set[int]:
     return {i["pid"] for i in server.status()["instances"] if i["state"] == "Ready"}
 
@@ -63,7 +77,7 @@ def test_killing_control_fails_no_invocation_and_loses_no_instance(
         for _ in range(2):
             pid = control_pid(server)
             os.kill(pid, signal.SIGKILL)
-            wait_until(lambda pid=pid: control_pid(server) != pid)
+            wait_until(partial(other_control, server, pid))
             assert server.describe(name)["EndpointStatus"] == "InService"
     assert crowd.failures == []
     assert len(crowd.answers) > 10
@@ -140,9 +154,9 @@ def test_instances_that_served_come_back_at_once_however_often_they_are_killed(
         before = instance_pids(server)
         served = min(before)
         # A second of service is what tells a kill from a crash at the start.
-        wait_until(lambda pid=served: time.time() - psutil.Process(pid).create_time() > 2)
+        wait_until(partial(older_than_two_seconds, served))
         os.kill(served, signal.SIGKILL)
-        wait_until(lambda b=before: (p := instance_pids(server)) != b and len(p) == 2)
+        wait_until(partial(two_others, server, before))
     document = server.describe(name)
     assert document["EndpointStatus"] == "InService"
     gone = [m for m in messages(server, name) if "is gone" in m]

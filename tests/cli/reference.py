@@ -136,7 +136,7 @@ def _table(head: tuple[str, str], rows: dict[str, str]) -> Iterator[str]:
 def _help_of(prog: str, module: str) -> str:
     parser: ArgumentParser = import_module(module).parser(prog)
     # The page must not depend on the width of the terminal that it is written from.
-    parser.formatter_class = partial(HelpFormatter, width=96)  # type: ignore[assignment]
+    parser.formatter_class = partial(HelpFormatter, width=96)
     return parser.format_help().rstrip()
 
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,7 +85,7 @@ def test_the_log_goes_to_stderr_only(server: Recorder) -> None:
     assert "Response body" in done.stderr
 
 
-def _watched(words: list[str], **environment: str) -> str:
+def _watched(words: list[str], **environment: Any) -> str:
     """What a terminal shows while ours runs."""
     shown = on_a_terminal(words, TERM="xterm-256color", COLUMNS="100", **environment)
     assert shown.code == 0

@@ -104,6 +104,7 @@ def members(*words: str) -> dict[str, Any]:
     parser = argparse.ArgumentParser()
     add_strategy_options(parser)
     model = Session().get_service_model("sagemaker").operation_model("UpdateEndpoint")
+    assert model.input_shape is not None
     return update_members(parser.parse_args(words), model.input_shape)
 
 

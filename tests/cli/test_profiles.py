@@ -70,7 +70,9 @@ def test_a_profile_is_added_and_kept_current(text: str | None, files: Files) -> 
     profiles.write("here", moved, files)
     assert seen("here") == moved
     assert files.config.read_bytes().replace(b"7421", b"7420") == once[0]
-    assert botocore.session.Session(profile="default").get_credentials().access_key == "THEIRS"
+    theirs = botocore.session.Session(profile="default").get_credentials()
+    assert theirs is not None
+    assert theirs.access_key == "THEIRS"
 
 
 def test_what_others_put_into_our_section_stays(files: Files) -> None:

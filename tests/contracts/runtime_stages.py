@@ -90,7 +90,9 @@ class Stage(Protocol):
         ...
 
 
-async def until(stage: Stage, handle: Handle, good: Callable[[Sight], bool]) -> Sight:
+async def until(
+    stage: Stage | ProcessStage, handle: Handle, good: Callable[[Sight], bool]
+) -> Sight:
     """Look until it is as wanted."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not good(sight := await stage.runtime.look(handle)):
@@ -181,6 +183,9 @@ class SteppedClock:
         self.time = 1_000_000.0
 
     def now(self) -> float:
+        return self.time
+
+    def wall(self) -> float:
         return self.time
 
     async def sleep(self, seconds: float) -> None:

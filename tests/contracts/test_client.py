@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -152,8 +152,8 @@ class AnyInterleaving(RuleBasedStateMachine):
 
         self.loop.run_until_complete(end())
         self.loop.close()
-        for end in self.ends:
-            end.socket.close()
+        for theirs in self.ends:
+            theirs.socket.close()
         self.listening.close()
         shutil.rmtree(self.directory)
 
@@ -178,7 +178,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         asked = self.asked[-1]
         for end in self.ends:
             end.read(1_000_000)
-            if not end.outbox and (asked.mark, asked.token) == (end.marks or [None])[-1]:
+            if not end.outbox and [(asked.mark, asked.token)] == end.marks[-1:]:
                 end.outbox = answer(asked.mark, asked.token, "whole", 200)
                 end.send(1_000_000)
                 self._turn(4)
@@ -299,13 +299,15 @@ def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def peer(script: Script, kind: str = "unix"):
+async def peer(script: Script, kind: str = "unix") -> AsyncIterator[tuple[Client, Pool]]:
     """(client, pool) to a server that speaks raw bytes."""
     directory = Path(tempfile.mkdtemp(prefix="tr"))
     playing: set[asyncio.Task[None]] = set()
 
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        playing.add(asyncio.current_task())
+        task = asyncio.current_task()
+        assert task is not None
+        playing.add(task)
         await script(reader, writer)
 
     if kind == "unix":
@@ -387,7 +389,7 @@ class TestReuse:
     def test_our_own_server_says_it_back_whatever_it_answers_and_shows_it_to_nobody(self) -> None:
         """Also what is answered in parts, or by a bug."""
 
-        async def parts():
+        async def parts() -> AsyncIterator[bytes]:
             yield b"in "
             yield b"parts"
 

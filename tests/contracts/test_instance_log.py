@@ -9,6 +9,7 @@ import select
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -57,15 +58,12 @@ class Pipe:
 
 
 @pytest.fixture
-def pipe(tmp_path: Path) -> Pipe:
+def pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipe:
+    """Its collector's clock stands still: what may be kept grows again by the second, and a test
+    that gets no turn for a while is not to be given more."""
+    stopped = SimpleNamespace(monotonic=lambda: 1_000.0, time=time.time)
+    monkeypatch.setattr(writer, "time", stopped)
     return Pipe(tmp_path)
-
-
-@pytest.fixture
-def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No time passes, so that what may be kept is used up and stays used up."""
-    moment = time.monotonic()
-    monkeypatch.setattr("time.monotonic", lambda: moment)
 
 
 def accounted(texts: list[bytes]) -> int:
@@ -85,7 +83,6 @@ def beginning_with(text: bytes) -> bytes:
     return text.ljust(READ_BYTES - 1, b"x") + b"\n"
 
 
-@pytest.mark.usefixtures("still")
 @pytest.mark.parametrize("cut", [0, 1, 2, 11, 20, 21, 24, len(CONFESSION) - 1, len(CONFESSION)])
 def test_a_confession_that_is_dropped_too_counts_however_it_is_cut(pipe: Pipe, cut: int) -> None:
     said = pipe.flood()
@@ -96,7 +93,6 @@ def test_a_confession_that_is_dropped_too_counts_however_it_is_cut(pipe: Pipe, c
     assert accounted(texts) == pytest.approx(said + LOST, abs=2 * len(CONFESSION))
 
 
-@pytest.mark.usefixtures("still")
 @pytest.mark.parametrize(
     "line", [b"[inservice] drops a curtsy", b"[inservice] dropped " + b"9" * 99, b"[", b""]
 )
@@ -189,7 +185,11 @@ def test_what_was_cut_is_not_cut_again(lines: list[tuple[bytes, bytes]], points:
 
 @given(st.text("aé\u20ac\U0001f600", min_size=ROOM, max_size=3 * ROOM))
 def test_no_character_is_cut_in_two(text: str) -> None:
-    passed_on([text.encode()]).decode()
+    shown = passed_on([text.encode()]).decode()
+    kept = "".join(
+        a for a, b in itertools.takewhile(lambda p: p[0] == p[1], zip(shown, text, strict=False))
+    )
+    assert len(kept.encode()) > ROOM - len("\U0001f600".encode())
 
 
 @pytest.mark.parametrize("length", [1, 32_000, 32_768, 65_536, 262_144, 300_000, 5_000_000])
@@ -242,7 +242,7 @@ def test_of_a_progress_bar_the_last_state_is_kept_and_one_now_and_then(
 ) -> None:
     """tqdm writes hundreds of states over each other, and no newline until it is done."""
     now = [time.monotonic()]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("inservice.instance_logs.writer.time.monotonic", lambda: now[0])
     pipe.say(b"loading weights\n")
     for percent in range(100):
         pipe.say(b"\r%3d%%|" % percent + b"#" * percent)

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -30,7 +31,8 @@ def processes() -> Iterator[ProcessStage]:
 
 @pytest.fixture(params=["fake", "process"])
 def stage(request: pytest.FixtureRequest) -> Stage:
-    return FakeStage() if request.param == "fake" else request.getfixturevalue("processes")
+    made: Any = FakeStage() if request.param == "fake" else request.getfixturevalue("processes")
+    return cast(Stage, made)
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:

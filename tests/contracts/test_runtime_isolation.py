@@ -17,6 +17,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import joblib
 import msgspec
@@ -263,7 +264,7 @@ def test_a_model_inherits_nothing_that_is_open(models: tuple[Handle, Handle]) ->
 @pytest.mark.parametrize("fresh", [False, True], ids=["forked", "new interpreter"])
 def test_each_model_is_somebody_else_for_good(stage: ProcessStage, fresh: bool) -> None:
     async def test() -> None:
-        extra = {"PYTHONHASHSEED": "1"} if fresh else {}
+        extra: dict[str, Any] = {"PYTHONHASHSEED": "1"} if fresh else {}
         handles = [await stage.runtime.launch(stage.spec(code=PROBE, **extra)) for _ in range(2)]
         seen = set()
         for handle in handles:
@@ -441,7 +442,7 @@ with process_stage() as stage:
 def test_a_runtime_of_before_is_understood() -> None:
     """A fork server that outlives an upgrade sends a Life without what came since, and control a
     Launch; neither is an error."""
-    launch = {
+    launch: dict[str, object] = {
         "type": "Launch",
         "instance_id": "f/0",
         "entry": "a:b",
@@ -455,7 +456,11 @@ def test_a_runtime_of_before_is_understood() -> None:
     decoded = msgspec.json.decode(msgspec.json.encode(launch), type=protocol.Command)
     assert isinstance(decoded, protocol.Launch)
     assert (decoded.user, decoded.hidden, decoded.code_dir) == ("", (), None)
-    life = {"title": "t", "entry": "a:b", "socket_path": "/s", "scratch_dir": "/d"} | {
+    life: dict[str, object] = {
+        "title": "t",
+        "entry": "a:b",
+        "socket_path": "/s",
+        "scratch_dir": "/d",
         "model_dir": None,
         "environment": {},
         "network_isolation": False,

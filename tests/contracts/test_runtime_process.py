@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
@@ -619,7 +620,7 @@ def test_a_model_sees_its_own_environment_and_nothing_of_controls(
     monkeypatch.setenv("INSERVICE_DATA_DIR", "/secret-of-control")
 
     async def test() -> None:
-        extra = {"PYTHONPATH": "/only/mine"} if fresh else {}
+        extra: dict[str, Any] = {"PYTHONPATH": "/only/mine"} if fresh else {}
         spec = alone.spec(code=REPORT, MY_SETTING="a\nb", PATH="/mine", **extra)
         handle = await alone.runtime.launch(spec)
         await ready(alone, handle)

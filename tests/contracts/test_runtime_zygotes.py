@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from typing import Any
 
 import psutil
 import pytest
@@ -50,7 +51,8 @@ def reap(pid: int) -> int:
 
 
 def test_zygotes_end_when_nobody_needs_them() -> None:
-    watch, told, before = Watch(), [], children()
+    told: list[Any] = []
+    watch, before = Watch(), children()
     zygotes = Zygotes(watch)
     zygotes.prepare(("json",), told.append)
     pid = new_child(before)
@@ -63,7 +65,8 @@ def test_zygotes_end_when_nobody_needs_them() -> None:
 
 @pytest.mark.parametrize("killed", [False, True])
 def test_whoever_waits_for_a_zygote_hears_that_it_ended(killed: bool) -> None:
-    watch, told, before = Watch(), [], children()
+    told: list[Any] = []
+    watch, before = Watch(), children()
     zygotes = Zygotes(watch)
     module = "json" if killed else "a_module_that_nobody_has"
     zygotes.prepare((module,), told.append)

@@ -48,7 +48,7 @@ async def listening(
     else:
         bound = socket.create_server(("127.0.0.1", 0))
         server = await serve(answer, sockets=[bound], limits=limits)
-        host, port = server.addresses[0]
+        host, port = bound.getsockname()
         it = Listening(server, lambda: asyncio.open_connection(host, port))
     try:
         yield it

@@ -27,7 +27,7 @@ from inservice.controller.gateways import Gateways
 from inservice.controller.kit.tables import Tables
 from inservice.operations.registry import Call, find
 from inservice.routing import RoutingTable
-from inservice.store.base import EndpointRecord, Store
+from inservice.store.base import Commit, EndpointRecord, Store
 from inservice.store.database import open_store
 from inservice.testing.runtime import FakeHost, FakeRuntime
 from inservice.transport.tables import (
@@ -151,11 +151,12 @@ class Controller:
         tables.adopt()
         await instances.adopt()
         loop = asyncio.get_running_loop()
-        store.on_commit(
-            lambda commit: (
-                [loop.call_soon_threadsafe(reconciler.wake, k) for k in commit.endpoints] and None
-            )
-        )
+
+        def on_commit(commit: Commit) -> None:
+            for key in commit.endpoints:
+                loop.call_soon_threadsafe(reconciler.wake, key)
+
+        store.on_commit(on_commit)
         with store.reading() as reading:
             for key in reading.endpoint_keys():
                 reconciler.wake(key)

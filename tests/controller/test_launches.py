@@ -124,7 +124,12 @@ async def _fail_unforeseen(tmp_path: Path) -> None:
     told: list[str] = []
     changed = asyncio.Event()
     artifacts = ArtifactStore(tmp_path / "artifacts", s3=explode)
-    launches = _launches(artifacts, lambda fleet: (told.append(fleet), changed.set())[-1])
+
+    def on_change(fleet: str) -> None:
+        told.append(fleet)
+        changed.set()
+
+    launches = _launches(artifacts, on_change)
     endpoint, fleet = _endpoint(1)
     launches.begin(endpoint, fleet, [0])
     async with asyncio.timeout(10):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +22,9 @@ from inservice.routing import (
 )
 
 
-def fleet(name: str, share: int, instances: int, *, variant: str = "", strategy: str = "RANDOM"):
+def fleet(
+    name: str, share: int, instances: int, *, variant: str = "", strategy: str = "RANDOM"
+) -> FleetRoute:
     ready = tuple(InstanceRoute(f"{name}/{i}", f"unix:/{name}/{i}") for i in range(instances))
     return FleetRoute(name, variant or name, "config", share, strategy, ready)
 
@@ -29,13 +33,20 @@ def endpoint(*fleets: FleetRoute) -> EndpointRoute:
     return EndpointRoute("000000000000", "us-east-1", "e", fleets)
 
 
-def grid(count: int):
+def grid(count: int) -> Iterator[float]:
     """Draws that cover [0, 1) evenly, so that a share can be counted instead of estimated."""
     return ((i + 0.5) / count for i in range(count))
 
 
+def chosen_of(*route: Any, **how: Any) -> tuple[FleetRoute, InstanceRoute]:
+    """What is chosen where something has to be."""
+    choice = choose(*route, **how)
+    assert choice is not None
+    return choice
+
+
 @st.composite
-def routes(draw) -> EndpointRoute:
+def routes(draw: st.DrawFn) -> EndpointRoute:
     borders = sorted(draw(st.lists(st.integers(0, WHOLE), min_size=0, max_size=4)))
     shares = [b - a for a, b in zip([0, *borders], [*borders, WHOLE], strict=True)]
     strategy = st.sampled_from(["RANDOM", "LEAST_OUTSTANDING_REQUESTS"])
@@ -52,17 +63,17 @@ class TestShares:
     @given(st.integers(1, WHOLE - 1))
     def test_a_fleet_gets_exactly_its_basis_points(self, share: int) -> None:
         route = endpoint(fleet("old", WHOLE - share, 1), fleet("new", share, 1))
-        chosen = Counter(choose(route, draw, outstanding={})[0].fleet for draw in grid(WHOLE))
+        chosen = Counter(chosen_of(route, draw, outstanding={})[0].fleet for draw in grid(WHOLE))
         assert chosen["new"] == share
 
     def test_a_share_of_zero_is_never_drawn(self) -> None:
         route = endpoint(fleet("old", WHOLE, 1), fleet("new", 0, 1))
-        assert {choose(route, d, outstanding={})[0].fleet for d in grid(500)} == {"old"}
-        assert choose(route, 1 - 2**-53, outstanding={})[0].fleet == "old"
+        assert {chosen_of(route, d, outstanding={})[0].fleet for d in grid(500)} == {"old"}
+        assert chosen_of(route, 1 - 2**-53, outstanding={})[0].fleet == "old"
 
     def test_instances_of_a_fleet_share_evenly(self) -> None:
         route = endpoint(fleet("a", 2_500, 5), fleet("b", 7_500, 3))
-        chosen = Counter(choose(route, d, outstanding={})[1].id for d in grid(12_000))
+        chosen = Counter(chosen_of(route, d, outstanding={})[1].id for d in grid(12_000))
         assert {n for i, n in chosen.items() if i.startswith("a")} == {600}
         assert {n for i, n in chosen.items() if i.startswith("b")} == {3_000}
 
@@ -71,7 +82,8 @@ class TestShares:
         route = endpoint(fleet("old", 9_000, 2), fleet("new", 1_000, 2))
         count = 20_000
         new = sum(
-            choose(route, random.random(), outstanding={})[0].fleet == "new" for _ in range(count)
+            chosen_of(route, random.random(), outstanding={})[0].fleet == "new"
+            for _ in range(count)
         )
         expected, deviation = count * 0.1, float(Fraction(count) * Fraction(9, 100)) ** 0.5
         assert abs(new - expected) < 4 * deviation
@@ -79,7 +91,9 @@ class TestShares:
 
 class TestSafety:
     @given(routes(), st.floats(0, 1, exclude_max=True), st.data())
-    def test_only_instances_of_the_table_that_are_not_avoided(self, route, draw, data) -> None:
+    def test_only_instances_of_the_table_that_are_not_avoided(
+        self, route: EndpointRoute, draw: float, data: st.DataObject
+    ) -> None:
         everybody = [i.id for f in route.fleets for i in f.instances]
         avoid = set(data.draw(st.lists(st.sampled_from(everybody)))) if everybody else set()
         outstanding = {i: data.draw(st.integers(0, 3)) for i in everybody}
@@ -94,7 +108,7 @@ class TestSafety:
 
     def test_a_dead_fleet_spills_to_any_ready_instance_of_the_endpoint(self) -> None:
         route = endpoint(fleet("new", WHOLE, 0), fleet("old", 0, 2))
-        chosen = Counter(choose(route, d, outstanding={})[1].id for d in grid(1_000))
+        chosen = Counter(chosen_of(route, d, outstanding={})[1].id for d in grid(1_000))
         assert chosen == {"old/0": 500, "old/1": 500}
 
     def test_nobody_ready_is_said_and_not_raised(self) -> None:
@@ -104,7 +118,7 @@ class TestSafety:
 class TestTargetVariant:
     def test_it_overrides_the_weights(self) -> None:
         route = endpoint(fleet("a", WHOLE, 1), fleet("b", 0, 1))
-        assert choose(route, 0.1, target_variant="b", outstanding={})[0].fleet == "b"
+        assert chosen_of(route, 0.1, target_variant="b", outstanding={})[0].fleet == "b"
 
     def test_shares_of_one_variants_fleets_still_count(self) -> None:
         route = endpoint(
@@ -113,7 +127,7 @@ class TestTargetVariant:
             fleet("new", 1_000, 1, variant="v"),
         )
         chosen = Counter(
-            choose(route, d, target_variant="v", outstanding={})[0].fleet for d in grid(400)
+            chosen_of(route, d, target_variant="v", outstanding={})[0].fleet for d in grid(400)
         )
         assert chosen == {"old": 300, "new": 100}
 
@@ -131,9 +145,9 @@ class TestLeastOutstanding:
 
     def test_the_least_busy_takes_it(self) -> None:
         busy = {"a/0": 2, "a/1": 1, "a/2": 2}
-        assert {choose(self.route, d, outstanding=busy)[1].id for d in grid(50)} == {"a/1"}
+        assert {chosen_of(self.route, d, outstanding=busy)[1].id for d in grid(50)} == {"a/1"}
 
     def test_equals_share_evenly(self) -> None:
         busy = {"a/0": 1, "a/1": 1, "a/2": 4}
-        chosen = Counter(choose(self.route, d, outstanding=busy)[1].id for d in grid(100))
+        chosen = Counter(chosen_of(self.route, d, outstanding=busy)[1].id for d in grid(100))
         assert chosen == {"a/0": 50, "a/1": 50}

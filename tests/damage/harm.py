@@ -254,10 +254,10 @@ def _answers(store: Store, recorder: Recorder) -> dict[str, str]:
             _tell_endpoint(tell, records, number)
         tell("alarms", lambda: dict(records.alarms(AlarmQuery(ACCOUNT, REGION))))
         tell("access_keys", records.access_keys)
-    for metric in range(5):
-        name = Metric(ACCOUNT, REGION, "N", f"M{metric}", ())
+    for number in range(5):
+        metric = Metric(ACCOUNT, REGION, "N", f"M{number}", ())
         start, end = int(NOW) - 3_600, int(NOW) + 3_600
-        tell(f"metrics {metric}", lambda: _rows(recorder.read(name, None, start, end, 60)))  # noqa: B023
+        tell(f"metrics {number}", lambda: _rows(recorder.read(metric, None, start, end, 60)))  # noqa: B023
     query = HistoryQuery(ACCOUNT, REGION, limit=100)
     tell("metrics history", lambda: recorder.history.page(query))
     return found

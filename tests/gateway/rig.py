@@ -161,6 +161,7 @@ def bearer(*, expires: int = 3600, action: str = "CallWithBearerToken") -> str:
     )
     credentials = Credentials(KEY_ID, SECRET)
     SigV4QueryAuth(credentials, "sagemaker", REGION, expires=expires).add_auth(request)
+    assert request.url is not None
     presigned = request.url.replace("https://", "") + "&Version=1"
     return "sagemaker-api-key-" + base64.b64encode(presigned.encode()).decode()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from socket import SO_LINGER, SOL_SOCKET
 
 import pytest
@@ -20,7 +20,7 @@ from .rig import Rig, echo, fleet, gateway, read_answer, run, table_of
 class TestSessions:
     def test_a_session_stays_with_its_instance_until_it_is_closed(self) -> None:
         async def test() -> None:
-            def stateful(name: bytes):
+            def stateful(name: bytes) -> Callable[[Request], Response]:
                 def model(request: Request) -> Response:
                     asked = request.header(b"x-amzn-sagemaker-session-id")
                     headers = []

@@ -119,7 +119,7 @@ def test_a_bad_answer_is_one_clients_error_and_reaches_no_other() -> None:
             rig.serve_table(table_of(fleet("f", await rig.scripted(model), variant="v")))
             bad_reader, bad_writer = await rig.connect()
             good_reader, good_writer = await rig.connect()
-            wrong = []
+            wrong: list[object] = []
             for number, (name, (answer, expected)) in enumerate(ANSWERS.items()):
                 model.answer = answer
                 bad_writer.write(rig.signed(b"bad"))

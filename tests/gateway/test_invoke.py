@@ -7,8 +7,10 @@ import json
 import time
 import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -132,7 +134,9 @@ class TestHeaders:
             ({"EndpointName": "E"}, "Endpoint E of account 000000000000 not found."),
         ],
     )
-    def test_what_aws_refuses_is_a_validation_error(self, arguments, words: str) -> None:
+    def test_what_aws_refuses_is_a_validation_error(
+        self, arguments: dict[str, Any], words: str
+    ) -> None:
         async def test() -> None:
             async with gateway() as rig:
                 rig.serve_table(table_of(fleet("f", await rig.model(echo))))
@@ -187,7 +191,7 @@ class TestModelErrors:
                 with pytest.raises(ClientError) as caught:
                     await rig.invoke()
                 assert code_of(caught.value) == ("ModelError", 424)
-                response = caught.value.response
+                response: Any = caught.value.response
                 group = "/aws/sagemaker/Endpoints/e"
                 assert response["OriginalStatusCode"] == status
                 assert response["OriginalMessage"] == "it is broken"
@@ -213,7 +217,8 @@ class TestModelErrors:
                 message = caught.value.response["Error"]["Message"]
                 assert len(message) == 2048
                 assert message.endswith("for more information.")
-                assert len(caught.value.response["OriginalMessage"]) == 2048
+                response: Any = caught.value.response
+                assert len(response["OriginalMessage"]) == 2048
 
         run(test)
 
@@ -262,7 +267,8 @@ class TestAvailability:
                 with pytest.raises(ClientError) as caught:
                     await rig.invoke()
                 assert code_of(caught.value) == ("ModelError", 424)
-                assert caught.value.response["OriginalStatusCode"] == 0
+                response: Any = caught.value.response
+                assert response["OriginalStatusCode"] == 0
                 assert len(reached) == 1
 
         run(test)
@@ -314,7 +320,9 @@ class TestAuthentication:
             (lambda r: r, 200, b""),
         ],
     )
-    def test_every_invocation_is_verified(self, change, status: int, code: bytes) -> None:
+    def test_every_invocation_is_verified(
+        self, change: Callable[[bytes], bytes], status: int, code: bytes
+    ) -> None:
         async def test() -> None:
             async with gateway() as rig:
                 rig.serve_table(table_of(fleet("f", await rig.model(echo))))

@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EventStreamError
@@ -15,11 +17,13 @@ from inservice.transport.server import Request, Response
 from .rig import bearer, echo, fleet, gateway, read_answer, rows, run, table_of
 
 
-def in_parts(*parts: bytes, content_type: bytes = b"application/jsonlines"):
+def in_parts(
+    *parts: bytes, content_type: bytes = b"application/jsonlines"
+) -> Callable[[Request], Response]:
     """A model that streams, and tells which part it has sent."""
 
     def model(_: Request) -> Response:
-        async def body():
+        async def body() -> AsyncIterator[bytes]:
             for part in parts:
                 yield part
                 await asyncio.sleep(0.005)
@@ -43,7 +47,7 @@ class TestEventStream:
                 model = await rig.model(in_parts(b'{"a":1}\n', b'{"a":2}\n', b'{"a":3}\n'))
                 rig.serve_table(table_of(fleet("f", model, variant="v")))
 
-                def call():
+                def call() -> Any:
                     answer = rig.boto().invoke_endpoint_with_response_stream(
                         EndpointName="e", Body=b"{}", Accept="application/jsonlines"
                     )
@@ -78,7 +82,7 @@ class TestEventStream:
             async with gateway() as rig:
                 rig.serve_table(table_of(fleet("f", await rig.scripted(breaks_off))))
 
-                def call():
+                def call() -> Any:
                     answer = rig.boto().invoke_endpoint_with_response_stream(
                         EndpointName="e", Body=b"{}"
                     )
@@ -188,7 +192,7 @@ class TestLargeBodies:
             sent = 0
 
             def model(_: Request) -> Response:
-                async def body():
+                async def body() -> AsyncIterator[bytes]:
                     nonlocal sent
                     for _ in range(320):
                         sent += 65_536

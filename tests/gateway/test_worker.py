@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import pytest
 
 from inservice.routing import RoutingTable
 from inservice.transport.census import make_census
-from inservice.transport.server import Response, Server, serve
+from inservice.transport.server import Request, Response, Server, serve
 from inservice.transport.tables import InvocationRow, encode_table, rows_of
 
 from .rig import echo, fleet, read_answer, run, signed, table_of
@@ -154,7 +154,7 @@ async def ended(worker: subprocess.Popen[bytes]) -> int:
 
 
 @pytest.fixture
-def model_path():
+def model_path() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="gw"))
     yield directory / "m"
     shutil.rmtree(directory)
@@ -271,7 +271,7 @@ def test_sigterm_finishes_what_is_in_flight_and_takes_nothing_new(model_path: Pa
     async def test() -> None:
         arrived = asyncio.Event()
 
-        async def slow(request) -> Response:
+        async def slow(request: Request) -> Response:
             arrived.set()
             await asyncio.sleep(0.3)
             return Response(200, (), request.body)

@@ -40,7 +40,7 @@ def launch(stage: ProcessStage) -> Iterator[Callable[..., tuple[Handle, Sight]]]
     def launch(
         code: str = "", *, image: str = "python", files: dict[str, Path] | None = None, **env: str
     ) -> tuple[Handle, Sight]:
-        spec = stage.spec(code=code, image=image, **env)
+        spec = stage.spec(code=code, image=image, isolated=False, **env)
         assert spec.model_dir is not None
         if not code:
             (spec.model_dir / "code" / "inference.py").unlink()

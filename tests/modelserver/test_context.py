@@ -211,7 +211,8 @@ def test_headers_are_found_whatever_the_case_under_the_names_that_clients_write(
 
 def test_it_has_what_the_toolkits_read() -> None:
     context = context_of()
-    (request,) = context.request_processor or ()
+    assert context.request_processor
+    [request] = context.request_processor
     assert request.get_request_property("content-TYPE") == "text/csv"
     assert context.request_ids == {0: "r-1"}
     assert context.get_request_id(0) == "r-1"

@@ -210,7 +210,11 @@ BODIES = {
         *(b"1,2\n3", b"\xff", b'"a,b",c', b"1,2\n\n3,4", b"1e3,nan"),
     ],
     NPY: [
-        *(npy(np.array([[1, 2], [3, 4]])), npy(np.float32([0.5])), npy(np.array(["a"]))),
+        *(
+            npy(np.array([[1, 2], [3, 4]])),
+            npy(np.array([0.5], dtype=np.float32)),
+            npy(np.array(["a"])),
+        ),
         *(npy(np.array([None], dtype=object), allow_pickle=True), b"garbage", b""),
     ],
     NPZ: [npz(scipy.sparse.eye(2, format="csr")), npz(scipy.sparse.eye(1, format="coo")), b"bad"],
@@ -343,7 +347,7 @@ def alike(theirs: Said, ours: Said) -> bool:
     if theirs.content_type != ours.content_type:
         return False
     if media_type(ours.content_type or "") == NPY and ours.body.startswith(b"\x93NUMPY"):
-        return _loaded(theirs.body) == _loaded(ours.body)
+        return bool(_loaded(theirs.body) == _loaded(ours.body))
     return theirs.body == ours.body or _read(theirs.body) == _read(ours.body)
 
 

@@ -72,7 +72,7 @@ def npy(array: Any) -> bytes:
 
 
 CSV = "\n".join(",".join(map(str, row)) for row in ROWS)
-BODIES = {
+BODIES: dict[str, bytes | str] = {
     "application/json": json.dumps(ROWS.tolist()),
     "application/json; charset=utf-8": json.dumps(ROWS.tolist()),
     "text/csv": CSV,
@@ -110,7 +110,7 @@ COLUMNS = ["a", "b", "c", "d"]
 SHUFFLED = [2, 0, 3, 1]
 
 
-def forms(order: list[int]) -> dict[str, dict[str, Any]]:
+def forms(order: list[int]) -> dict[str, Any]:
     """MLflow's two forms of ROWS, with the columns in this order."""
     columns = [COLUMNS[n] for n in order]
     rows = [[row[n] for n in order] for row in ROWS.tolist()]

@@ -59,8 +59,8 @@ def _one(seed: int) -> int:
 
 def _goes_on(options: argparse.Namespace, seed: int, began: float) -> bool:
     if options.hours:
-        return time.monotonic() - began < options.hours * 3600
-    return seed - options.first < options.histories
+        return time.monotonic() - began < float(options.hours) * 3600
+    return seed - int(options.first) < int(options.histories)
 
 
 if __name__ == "__main__":

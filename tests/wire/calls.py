@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -29,7 +29,7 @@ KEYS = {key.id: key for key in (ROOT_KEY, NOBODY_KEY)}
 
 
 class Quiet:
-    """A server that runs nothing."""
+    """A server that runs nothing, nor has metrics and logs."""
 
     started_at = 0.0
 
@@ -50,7 +50,7 @@ def application(directory: Path, live: Live | None = None) -> Iterator[Applicati
     try:
         yield create_application(
             store=store,
-            live=live or Quiet(),
+            live=live or cast(Live, Quiet()),
             clock=SystemClock(),
             keys=KEYS.get,
             threads=Threads("api", 2),
@@ -58,6 +58,10 @@ def application(directory: Path, live: Live | None = None) -> Iterator[Applicati
         )
     finally:
         store.close()
+
+
+def _bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ class Caller:
             credentials = Credentials(self.key.id, self.key.secret)
             SigV4Auth(credentials, service, region).add_auth(request)
         received = {
-            name.lower().encode(): value if isinstance(value, bytes) else value.encode()
+            name.lower().encode(): _bytes(value)
             for name, value in request.prepare().headers.items()
         }
         received[b"host"] = b"127.0.0.1:7420"

@@ -8,13 +8,14 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cbor2
 import pytest
 from structlog.testing import capture_logs
 
 from inservice.operations import registry
+from inservice.operations.live import Live
 from inservice.transport.messages import Request, Response
 from tests.wire.calls import NOBODY_KEY, Caller, Quiet, application
 from tests.wire.values import ours
@@ -183,7 +184,8 @@ def test_no_operation_of_a_query_service_answers_a_stranger(caller: Caller) -> N
         nobody.send(form, headers, service="sts"),
     ):
         assert refused.status in (400, 403)
-        assert b"GetCallerIdentityResult" not in bytes(refused.body)
+        assert isinstance(refused.body, bytes)
+        assert b"GetCallerIdentityResult" not in refused.body
 
 
 def test_a_signature_for_one_service_opens_no_other(caller: Caller) -> None:
@@ -404,12 +406,12 @@ def laughs(levels: int) -> bytes:
     ids=lambda body: body[:16].hex(),
 )
 def test_what_is_no_cbor_document_is_refused(caller: Caller, body: bytes) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     response = rpc(caller, body)
     assert response.status == 400, response.body
     assert cbor2.loads(body_of(response))["__type"] == "SerializationException"
     assert dict(response.headers)[b"smithy-protocol"] == b"rpc-v2-cbor"
-    assert time.perf_counter() - started < 2.0
+    assert time.process_time() - started < 2.0
 
 
 @pytest.mark.parametrize("moment", [True, "2020-01-01T00:00:00Z", 1.0])
@@ -435,7 +437,7 @@ class Broken(Quiet):
 
 def test_a_bug_is_logged_under_the_id_that_the_caller_has(tmp_path: Path) -> None:
     headers = {"X-Amz-Target": "InService.DescribeServer"}
-    with application(tmp_path, Broken()) as app, capture_logs() as logs:
+    with application(tmp_path, cast(Live, Broken())) as app, capture_logs() as logs:
         response = Caller(app).send(b"{}", headers)
     assert response.status == 500
     assert b"nobody" not in body_of(response)

@@ -235,9 +235,9 @@ def test_no_pattern_of_an_input_can_be_made_slow(service: str) -> None:
         length = min(int(shape.most or 16_384), 16_384)
         for unit in ("a", "-", " ", "a-", "a ", "\n", "a.", "/a", "+a", "p1.1"):
             text = (unit * length)[: length - 1] + "!"
-            started = time.perf_counter()
+            started = time.process_time()
             matcher(shape.pattern)(text)
-            assert time.perf_counter() - started < 1.0, (shape.name, unit)
+            assert time.process_time() - started < 1.0, (shape.name, unit)
 
 
 def _below(shape: Any, seen: set[str]) -> list[Any]:
@@ -278,7 +278,7 @@ def test_the_models_say_nothing_that_we_do_not_hear(service: str) -> None:
         "eventpayload",
     }
     for name in served(service).shapes:
-        raw = model._shape_resolver._shape_map[name]
+        raw = model._shape_resolver._shape_map[name]  # type: ignore[attr-defined]
         assert raw.keys() <= KNOWN_TRAITS, name
         for member in raw.get("members", {}).values():
             assert member.keys() <= allowed_on_members, name

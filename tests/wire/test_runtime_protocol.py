@@ -26,6 +26,7 @@ def members_of(operation: str) -> st.SearchStrategy[dict[str, Any]]:
     """Values that fit into a header: the constraints of the model matter here."""
     kinds = {"string": visible, "integer": st.integers(1, 3600), "blob": st.binary(max_size=30)}
     shape = theirs(SERVICE).operation_model(operation).input_shape
+    assert shape is not None
     members = {name: kinds[member.type_name] for name, member in shape.members.items()}
     always = {"EndpointName", "Body"} & members.keys()
     return st.fixed_dictionaries(
@@ -109,7 +110,8 @@ def received(reply: Any, operation: str) -> dict[str, Any]:
         "body": Stream(reply.body) if operation == "InvokeEndpoint" else reply.body,
     }
     shape = theirs(SERVICE).operation_model(operation).output_shape
-    parsed: dict[str, Any] = create_parser("rest-json").parse(response, shape)
+    parser: Any = create_parser("rest-json")
+    parsed: dict[str, Any] = parser.parse(response, shape)
     assert parsed.pop("ResponseMetadata")["RequestId"] == "r-1"
     return parsed
 
@@ -129,7 +131,8 @@ def test_errors_carry_their_code_in_a_header_and_their_members_in_the_body() -> 
         "body": reply.body,
     }
     assert reply.status == 424
-    assert create_parser("rest-json").parse(response, None)["Error"]["Code"] == "ModelError"
+    parser: Any = create_parser("rest-json")
+    assert parser.parse(response, None)["Error"]["Code"] == "ModelError"
     shape = theirs(SERVICE).shape_for("ModelError")
     modelled = create_parser("rest-json").parse(response, shape)
     assert modelled["OriginalStatusCode"] == 500

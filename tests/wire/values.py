@@ -71,7 +71,7 @@ def ours(service: str) -> Service:
 
 # XML cannot carry most control characters; everything else must come through every protocol.
 _TEXT = st.text(
-    st.characters(min_codepoint=0x20, exclude_categories=("Cs",), exclude_characters="\ufffe\uffff")
+    st.characters(min_codepoint=0x20, exclude_categories=["Cs"], exclude_characters="\ufffe\uffff")
     | st.sampled_from("\n\t<>&'\""),
     max_size=12,
 )
@@ -97,7 +97,7 @@ def values(draw: st.DrawFn, shape: Shape, *, empty: bool = True) -> Any:
     return draw(_values(shape, empty, 0))
 
 
-def _values(shape: Shape, empty: bool, depth: int) -> st.SearchStrategy[Any]:
+def _values(shape: Any, empty: bool, depth: int) -> st.SearchStrategy[Any]:
     if shape.type_name == "structure":
         members = {
             name: _values(member, empty, depth + 1)

@@ -36,11 +36,11 @@ class Digits:
 def train() -> Digits:
     """Train a scaled support vector classifier. Raises NoFramework."""
     try:
-        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
-        from sklearn.model_selection import train_test_split  # type: ignore[import-untyped]
-        from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
-        from sklearn.preprocessing import StandardScaler  # type: ignore[import-untyped]
-        from sklearn.svm import SVC  # type: ignore[import-untyped]
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+        from sklearn.svm import SVC
     except ModuleNotFoundError as missing:
         raise NoFramework(
             f"The demo trains a real model and {missing.name} is not installed: "
@@ -66,7 +66,7 @@ def train() -> Digits:
 
 def pack(model: Any, path: Path) -> int:
     """Write model.tar.gz with one model.joblib in it, as SageMaker wants it; its size in bytes."""
-    import joblib  # type: ignore[import-untyped]
+    import joblib
 
     pickled = io.BytesIO()
     joblib.dump(model, pickled)

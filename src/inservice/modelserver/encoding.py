@@ -220,7 +220,7 @@ def _from_npz(body: bytes) -> Any:
         raise ValueError(str(error)) from error
     if size_bytes > NPZ_BYTES_MAX:
         raise ValueError(f"it has {size_bytes:,} bytes unpacked, more than {NPZ_BYTES_MAX:,}")
-    import scipy.sparse  # type: ignore[import-untyped]
+    import scipy.sparse
 
     return scipy.sparse.load_npz(io.BytesIO(body))  # it never unpickles
 

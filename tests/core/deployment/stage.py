@@ -120,7 +120,7 @@ class Stage:
         yield from self._began(begin_delete(self.endpoint, self.deployment, now=self.world.now))
 
     def _began(self, decision: Decision) -> Iterator[str]:
-        check_move(self.endpoint and self.endpoint.status, decision.endpoint.status)
+        check_move(self.endpoint.status if self.endpoint else None, decision.endpoint.status)
         self.endpoint, self.deployment = decision.endpoint, decision.deployment
         for fleet in decision.deployment.new:
             several = len(decision.deployment.new) > 1

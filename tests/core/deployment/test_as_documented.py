@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -286,7 +287,7 @@ class TestCalls:
         now = serving()
         endpoint = replace(now.endpoint, status=status)
         config = config_of("new", {"v0": (1, 1)})
-        calls = (
+        calls: tuple[Callable[[], object], ...] = (
             lambda: begin_delete(endpoint, now.deployment, now=1.0),
             lambda: begin_update_weights_and_capacities(endpoint, now.deployment, [], now=1.0),
             lambda: begin_update(

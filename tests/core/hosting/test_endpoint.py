@@ -35,7 +35,7 @@ def test_a_failed_rollback_has_a_way_out() -> None:
 
 
 def test_every_status_leads_to_gone() -> None:
-    leads = {None}
+    leads: set[EndpointStatus | None] = {None}
     while more := {s for s, to in MOVES.items() if to & leads} - leads:
         leads |= more
     assert leads == MOVES.keys()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import botocore.session
 import pytest
-from botocore.model import ListShape, Shape, StructureShape
+from botocore.model import ListShape, StructureShape
 
 from inservice.errors import NotImplementedYet
 from inservice.hosting.fields import SHAPES, Field, Standing, refuse_unsupported
@@ -27,6 +28,12 @@ def rows() -> Iterator[tuple[str, str, Field]]:
             yield shape, member, field
 
 
+def members_of(shape: str) -> dict[str, Any]:
+    structure = MODEL.shape_for(shape)
+    assert isinstance(structure, StructureShape)
+    return structure.members
+
+
 @pytest.mark.parametrize(("shape", "member", "field"), list(rows()))
 def test_a_row_says_why_and_points_where_the_model_points(
     shape: str, member: str, field: Field
@@ -34,12 +41,12 @@ def test_a_row_says_why_and_points_where_the_model_points(
     if field.standing is Standing.REFUSED or field.accepts:
         assert field.says
     if field.shape:
-        inside: Shape = MODEL.shape_for(shape).members[member]
+        inside = members_of(shape)[member]
         if isinstance(inside, ListShape):
             inside = inside.member
         assert field.shape == inside.name
     for value in field.accepts:
-        assert isinstance(value, bool) or value in MODEL.shape_for(shape).members[member].enum
+        assert isinstance(value, bool) or value in members_of(shape)[member].enum
 
 
 def test_a_refusal_names_the_field_and_where_it_stands() -> None:
@@ -69,3 +76,5 @@ def test_a_member_without_a_row_is_refused() -> None:
 
 def test_an_empty_list_asks_for_nothing() -> None:
     refuse_unsupported("ContainerDefinition", {"AdditionalModelDataSources": []})
+    with pytest.raises(NotImplementedYet, match="AdditionalModelDataSources"):
+        refuse_unsupported("ContainerDefinition", {"AdditionalModelDataSources": [{}]})

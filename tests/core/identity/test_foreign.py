@@ -49,6 +49,10 @@ def now() -> float:
     return datetime.now(UTC).timestamp()
 
 
+def _bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
 def signed(
     auth: type[SigV4Auth],
     service: str,
@@ -68,10 +72,7 @@ def signed(
     credentials = Credentials(key_id, key.secret, key.session_token)
     auth(credentials, service, "us-east-1").add_auth(request)
     prepared = request.prepare()
-    fields = [
-        (name.lower().encode(), value if isinstance(value, bytes) else value.encode())
-        for name, value in prepared.headers.items()
-    ]
+    fields = [(name.lower().encode(), _bytes(value)) for name, value in prepared.headers.items()]
     target = prepared.url.removeprefix(f"http://{HOST}")
     sent_path, _, sent_query = target.partition("?")
     return ForeignRequest(
@@ -145,9 +146,8 @@ def test_bodies_that_s3_signs_in_other_ways(mark: str, monkeypatch: pytest.Monke
 
 def test_a_parameter_that_repeats_and_blanks_in_headers() -> None:
     query = "tagKeys=b&tagKeys=a&tagKeys=b&empty"
-    request = signed(
-        SigV4Auth, "eks", method="DELETE", path="/tags/x", query=query, **{"X-Y": "a   b"}
-    )
+    headers: dict[str, Any] = {"X-Y": "a   b"}
+    request = signed(SigV4Auth, "eks", method="DELETE", path="/tags/x", query=query, **headers)
     assert verify(request, keys=KEYS.get, now=now()) == KEY
 
 
@@ -158,7 +158,7 @@ def test_temporary_keys_come_with_their_token(auth: type[SigV4Auth]) -> None:
     with pytest.raises(UnrecognizedClient):
         verify(request, keys={"ASIA": KEY}.get, now=now())
     with pytest.raises(UnrecognizedClient):
-        verify(request, keys={}.get, now=now())
+        verify(request, keys=dict[str, Key]().get, now=now())
     refused(signed(auth, "ecr", key_id="OVER"), ExpiredToken)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from inservice.operations import registry
-from inservice.operations.live import InstanceSeen, ProcessSeen
+from inservice.operations.live import InstanceSeen, Live, ProcessSeen
 from inservice.store.base import Store
 from inservice.store.database import open_store
 
@@ -20,7 +20,7 @@ Perform = Callable[..., Mapping[str, Any]]
 
 
 class NothingRuns:
-    """A server that is only records."""
+    """A server that is only records: whoever asks it for metrics or logs fails."""
 
     started_at = 0.0
 
@@ -63,7 +63,7 @@ def perform(store: Store) -> Perform:
             request_id="00000000-0000-0000-0000-000000000000",
             now=float(next(moments)) if now is None else now,
             store=store,
-            live=NothingRuns(),
+            live=cast(Live, NothingRuns()),
         )
         return operation.perform(call, members)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from typing import cast
 
 import botocore.session
 import pytest
 from botocore import xform_name
 
 from inservice.operations import registry
+from inservice.operations.live import Live
 from inservice.store.base import Store
 
 from .conftest import NothingRuns
@@ -33,6 +35,7 @@ def test_the_operations_of_hosting_are_there() -> None:
 @pytest.mark.parametrize("operation", OURS, ids=lambda each: each.name)
 def test_a_signature_is_the_input_shape(operation: registry.Operation) -> None:
     shape = MODEL.operation_model(operation.name).input_shape
+    assert shape is not None
     parameters = dict(inspect.signature(operation.function).parameters)
     del parameters["call"]
     assert parameters.keys() == {registry.keyword_of(member) for member in shape.members}
@@ -85,5 +88,7 @@ def test_a_name_is_taken_once() -> None:
 
 
 def test_now_is_cut_to_what_the_wire_can_tell(store: Store, tmp_path: Path) -> None:
-    call = registry.Call("0" * 12, "us-east-1", "arn", "id", 12.3459, store, NothingRuns())
+    call = registry.Call(
+        "0" * 12, "us-east-1", "arn", "id", 12.3459, store, cast(Live, NothingRuns())
+    )
     assert call.now == 12.345

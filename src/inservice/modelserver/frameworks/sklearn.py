@@ -37,7 +37,7 @@ def load(model_dir: Path) -> Any:
         raise NoModel(
             f"which of {', '.join(p.name for p in found)} is the model? Name one {NAMES[0]}"
         )
-    import joblib  # type: ignore[import-untyped]
+    import joblib
 
     model = joblib.load(found[0])
     if not callable(getattr(model, "predict", None)):

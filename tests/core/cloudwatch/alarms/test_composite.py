@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -99,7 +100,7 @@ def test_rules_that_are_not(text: str) -> None:
         parse(text)
 
 
-def composite(rule: str, state: AlarmState | None = None, **periods: int) -> CompositeAlarm:
+def composite(rule: str, state: AlarmState | None = None, **periods: Any) -> CompositeAlarm:
     return CompositeAlarm("both", rule, state=state or AlarmState(), **periods)
 
 

@@ -183,7 +183,7 @@ def test_without_the_driver_there_are_none(monkeypatch: pytest.MonkeyPatch) -> N
         def nvmlInit(self) -> None:  # noqa: N802
             raise NvmlError(12)
 
-    monkeypatch.setitem(sys.modules, "pynvml", NoDriver([], []))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "pynvml", NoDriver([], []))
     assert find_gpus() is None
 
 

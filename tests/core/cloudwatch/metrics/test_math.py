@@ -137,8 +137,8 @@ def test_a_band_widens_with_what_was_seen() -> None:
     steady = series(*[10.0, 12.0] * 10, 50.0)
     lower, upper = run("ANOMALY_DETECTION_BAND(m, 2)", m=steady)  # type: ignore[misc]
     last = START + PERIOD * 20
-    assert lower.points[last] == pytest.approx(9.0)  # type: ignore[union-attr]
-    assert upper.points[last] == pytest.approx(13.0)  # type: ignore[union-attr]
+    assert lower.points[last] == pytest.approx(9.0)
+    assert upper.points[last] == pytest.approx(13.0)
 
 
 @pytest.mark.parametrize(

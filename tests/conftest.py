@@ -1,0 +1,57 @@
+"""What holds for every test: how it may be interrupted, and which come first.
+
+`make test` has more workers than there are cores, since most of the time is waiting: for processes
+to start, for periods to pass. Each worker takes whole modules (a module's server is started once),
+in the order given here: those that take longest first, so that none of them is left for the end.
+"""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+FIRST = (
+    "tests/acceptance/test_survival.py",
+    "tests/acceptance/test_guardrails.py",
+    "tests/simulation/test_simulation.py",
+    "tests/modelserver/test_what_code_raises.py",
+    "tests/acceptance/test_keys.py",
+    "tests/acceptance/test_cloudwatch_prometheus.py",
+    "tests/acceptance/test_deployment_commands.py",
+    "tests/cli/test_recovery.py",
+    "tests/acceptance/test_receivers.py",
+    "tests/acceptance/test_alarm_actions.py",
+    "tests/acceptance/test_demo.py",
+    "tests/contracts/test_runtime_process.py",
+    "tests/contracts/test_patience.py",
+    "tests/modelserver/test_differential.py",
+    "tests/cli/test_differential.py",
+    "tests/acceptance/test_watching.py",
+    "tests/acceptance/test_cloudwatch_rollback.py",
+    "tests/contracts/test_store_damage.py",
+    "tests/acceptance/test_purge.py",
+    "tests/controller/test_posting.py",
+    "tests/acceptance/test_cloudwatch_log_writing.py",
+    "tests/contracts/test_metrics_storage.py",
+    "tests/acceptance/test_not_here.py",
+)
+"""Modules that take ten seconds and more, the longest first; measured with `--durations`."""
+
+
+# On a busy machine an example takes long, and so does making one up: neither is a fault.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A shell's background job ignores Ctrl-C, and so would all that the tests interrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: position for position, name in enumerate(FIRST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
