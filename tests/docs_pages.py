@@ -294,7 +294,7 @@ def errors_page() -> str:
 def error_classes() -> list[type[AwsError]]:
     """Every error that can be answered: those with a code of their own."""
     for module in pkgutil.walk_packages(inservice.__path__, "inservice."):
-        if module.name.endswith((".errors", ".answers")):
+        if module.name.endswith(".errors"):
             importlib.import_module(module.name)
     found: list[type[AwsError]] = []
     waiting: list[type[AwsError]] = [AwsError]

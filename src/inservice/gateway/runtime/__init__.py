@@ -6,7 +6,7 @@ dialects/   how a client speaks: InvokeEndpoint, its response stream, OpenAI
 selection   which instance gets it
 taps/       who listens: what happened is counted
 requests    what of a client's request a model gets to see
-model_errors  what a client hears when the model has failed
+errors      what a client hears when the model has failed
 sessions    which instance holds a sticky session
 shared      what all invocations of a worker share
 """

@@ -32,7 +32,7 @@ from inservice.errors import (
 from inservice.gateway.answers import error_body
 from inservice.gateway.front import GatewayConnection
 from inservice.gateway.relay import Relay
-from inservice.gateway.runtime.model_errors import TIMED_OUT, ModelError
+from inservice.gateway.runtime.errors import TIMED_OUT, ModelError
 from inservice.gateway.runtime.requests import Target, model_request
 from inservice.gateway.runtime.selection import CLOSED_SESSION, SESSION
 from inservice.gateway.runtime.shared import Gateway
@@ -130,9 +130,6 @@ class Dialect:
 class Asked(Relay):
     """A request below /endpoints/, which somebody has signed."""
 
-    _digest: _Hash | None = None
-    """Of a body that comes in several segments: hashed as they come, while we would wait."""
-
     def __init__(
         self,
         connection: GatewayConnection,
@@ -149,6 +146,9 @@ class Asked(Relay):
         self.target = target
         self.dialect = dialect
         self.gateway = gateway
+        # Of a body that comes in several segments: hashed as they come, while we would wait. Not
+        # on the class: what is compiled has no default there for what may be of any class.
+        self._digest: _Hash | None = None
 
     def body_begins(self, expects: bool) -> None:
         """A head that names no key that we know is refused before its 25 MB are in our memory."""
