@@ -58,6 +58,10 @@ class Crowd:
         for thread in self._threads:
             thread.join(30)
 
+    def wait(self, answers: int) -> None:
+        """Until there are more answers than so many."""
+        wait_until(lambda: len(self.answers) > answers)
+
     @property
     def failures(self) -> list[str]:
         return [answer.failure for answer in self.answers if answer.failure]

@@ -76,15 +76,17 @@ class Proxied:
             "verify": str(self.certificate),
             "config": Config(retries={"total_max_attempts": 1}, read_timeout=120),
         }
-        return boto3.client(service, **{**options, **changed})
+        made: Any = boto3.client
+        return made(service, **{**options, **changed})
 
     def to_server(self) -> set[int]:
         """The local ports of nginx's connections to the server."""
         port = int(self.server.url.rpartition(":")[2])
         workers = [self.pid, *(child.pid for child in psutil.Process(self.pid).children())]
+        connections: list[Any] = psutil.net_connections("tcp")
         return {
             connection.laddr.port
-            for connection in psutil.net_connections("tcp")
+            for connection in connections
             if connection.pid in workers and connection.raddr and connection.raddr.port == port
         }
 
@@ -193,7 +195,7 @@ def test_errors_are_passed_on_whole(proxied: Proxied) -> None:
     runtime = proxied.client("sagemaker-runtime")
     with pytest.raises(ClientError) as caught:
         runtime.invoke_endpoint(EndpointName="behind", Body=b"", ContentType="application/x-fail")
-    answer = caught.value.response
+    answer: Any = caught.value.response
     assert answer["Error"]["Code"] == "ModelError"
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 424
     assert answer["OriginalStatusCode"] == 500

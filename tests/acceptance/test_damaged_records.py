@@ -43,6 +43,16 @@ def instances_of(server: Server, name: str) -> set[int]:
     return {i["pid"] for i in found if i["endpoint"] == name and i["state"] == "Ready"}
 
 
+def wait_for_instances(server: Server, name: str, pids: set[int]) -> None:
+    wait_until(lambda: instances_of(server, name) == pids)
+
+
+def told_of(server: Server, name: str, words: str) -> list[str]:
+    """What the history tells with these words, as soon as it does."""
+    told: list[str] = wait_until(lambda: [one for one in history(server, name) if words in one])
+    return told
+
+
 def damage(server: Server, how: str) -> None:
     database = sqlite3.connect(server.data_dir / "inservice.db")
     with database:
@@ -107,9 +117,9 @@ def test_an_endpoint_whose_record_is_damaged_serves_on_is_failed_and_can_be_dele
     assert hurt["EndpointStatus"] == "Failed"
     assert "cannot be read and was set aside: what it holds is not" in hurt["FailureReason"]
     for name in ("hurt", "sound"):
-        wait_until(lambda name=name: instances_of(server, name) == before[name])
+        wait_for_instances(server, name, before[name])
         with Crowd(server, name) as crowd:
-            wait_until(lambda crowd=crowd: len(crowd.answers) > 40)
+            crowd.wait(40)
         assert crowd.failures == []
         assert {server.invoke(name)["pid"] for _ in range(9)} <= before[name]
     assert kept(server.describe("sound")) == sound, "nothing else has changed"
@@ -160,7 +170,7 @@ def test_an_endpoint_under_a_damaged_name_is_found_again_and_nothing_has_changed
     described = {name: kept(server.describe(name)) for name in before}
     killed(server, KEY)
     for name in before:
-        wait_until(lambda name=name: instances_of(server, name) == before[name])
+        wait_for_instances(server, name, before[name])
         assert kept(server.describe(name)) == described[name]
         assert server.invoke(name)["model"] == "kept"
     assert server.status()["set_aside"] == []
@@ -174,9 +184,7 @@ def test_changed_files_of_a_model_are_told_in_the_history_of_whoever_began_with_
     name.write_text("tampered with")
     os.kill(min(instances_of(server, "hurt")), signal.SIGKILL)
     for endpoint in ("hurt", "sound"):  # which share the files, whosever instance was replaced
-        told = wait_until(
-            lambda e=endpoint: [m for m in history(server, e) if "not what was unpacked" in m]
-        )
+        told = told_of(server, endpoint, "not what was unpacked")
         assert len(told) == 1
         assert "set-aside" in told[0]
     wait_until(lambda: len(instances_of(server, "hurt")) == 2)

@@ -20,6 +20,7 @@ from inservice.gateway.answers import RequestIds
 from inservice.gateway.control import PLACES
 from inservice.gateway.front import Exchange, GatewayConnection, Plane
 from inservice.transport import upstream
+from inservice.transport.connection import Connection
 from inservice.transport.limits import MIB, Limits
 from inservice.transport.server import Request, Response, serve
 
@@ -101,7 +102,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 def unchunked(body: bytes) -> bytes:
     """A chunked body that has nothing behind its last chunk, decoded."""
-    parts = []
+    parts: list[bytes] = []
     while True:
         size, _, body = body.partition(b"\r\n")
         length = int(size, 16)
@@ -118,6 +119,7 @@ def buffered(rig: Rig) -> int:
     pool = rig.gateway.client.pool(f"unix:{socket_of(rig)}")
     kept = sum(one.transport.get_write_buffer_size() for one in pool.connections)
     for connection in rig.server.connections:
+        assert isinstance(connection, Connection)
         request = connection.request
         kept += sum(map(len, request.parts)) if request is not None else 0
     return kept

@@ -123,7 +123,7 @@ class TestEventStream:
                 rig.serve_table(table_of(fleet("f", await rig.scripted(breaks))))
                 with pytest.raises(ClientError) as caught:
                     await rig.invoke()
-                answer = caught.value.response
+                answer: Any = caught.value.response
                 assert answer["Error"]["Code"] == "ModelError"
                 assert answer["OriginalStatusCode"] == status
                 assert f"error ({status})" in answer["Error"]["Message"]
