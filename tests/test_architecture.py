@@ -21,6 +21,7 @@ SEAM_BASES = (
     "telemetry",
     "instance_logs",
     "artifacts",
+    "channel",
     "transport",
 )
 
@@ -46,7 +47,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "store": (*CORE, "seals", "mark"),
     "runtimes": (*CORE, "threads", "linux", "instance_logs"),
     "artifacts": (*CORE, "contract"),
-    "telemetry": (*CORE, "seals", "mark"),
+    "channel": ("errors", "ids", "routing", "clock", "threads"),
+    "telemetry": (*CORE, "seals", "mark", "channel.counts"),
     "instance_logs": CORE,
     "transport": CORE,
     # the wire, and what AWS can ask
@@ -66,6 +68,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "controller": (*CORE, *SEAM_BASES, "threads"),
     "gateway": (
+        "channel.counts",
+        "channel.messages",
+        "channel.tables",
+        "channel.table_file",
+        "channel.following",
         "partitions",
         "ids",
         "routing",

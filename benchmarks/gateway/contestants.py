@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks.wrk import Contestant
 
+from inservice.channel.tables import encode_table
 from inservice.routing import (
     WHOLE,
     EndpointRoute,
@@ -20,7 +21,6 @@ from inservice.routing import (
     RoutingTable,
 )
 from inservice.transport.census import make_census
-from inservice.transport.tables import encode_table
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 KEY_ID, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from inservice.channel.table_file import TableFile
+from inservice.channel.tables import Delta, encode_table, table_after
 from inservice.routing import EndpointRoute, FleetRoute, InstanceRoute, KeyRoute, RoutingTable
-from inservice.transport.table_file import TableFile
-from inservice.transport.tables import Change, changed_by_all, encode_change, encode_table
 
 
 def route(name: str, life: int) -> EndpointRoute:
@@ -22,12 +22,12 @@ def route(name: str, life: int) -> EndpointRoute:
     )
 
 
-def next_change(table: RoutingTable, name: str, life: int) -> Change:
+def next_delta(table: RoutingTable, name: str, life: int) -> Delta:
     after = table.version
     if name == "keys":
-        return Change(after, after + 2, keys=(KeyRoute(str(life), "s", "0", "arn"),))
+        return Delta(after, after + 2, keys=(KeyRoute(str(life), "s", "0", "arn"),))
     key = ("0", "r", name)
-    return Change(after, after + 2, endpoint=key, route=route(name, life) if life else None)
+    return Delta(after, after + 2, endpoint=key, route=route(name, life) if life else None)
 
 
 STEPS = st.lists(
@@ -51,9 +51,9 @@ def test_whatever_is_cut_off_what_is_left_was_published(
         if name == "fold":
             file.replace(encode_table(table), table.version)
             continue
-        change = next_change(table, name, life)
-        table = changed_by_all(table, [change])
-        file.append(encode_change(change), change.version, table)
+        delta = next_delta(table, name, life)
+        table = table_after(table, [delta])
+        file.append(delta, table)
         published.append(table)
         assert TableFile(path).read() == table
     journal = path.with_suffix(".journal")
@@ -73,9 +73,9 @@ def test_a_reader_between_two_steps_of_a_fold_is_not_misled(
     file = TableFile(path)
     file.replace(encode_table(table), 1)
     for life in (1, 2, 3):
-        change = next_change(table, "a", life)
-        table = changed_by_all(table, [change])
-        file.append(encode_change(change), change.version, table)
+        delta = next_delta(table, "a", life)
+        table = table_after(table, [delta])
+        file.append(delta, table)
     renamed = Path.replace
 
     def looked_at(self: Path, target: Path) -> Path:
@@ -95,16 +95,16 @@ def test_a_full_disk_leaves_what_was_published(
     table = RoutingTable(1, {}, {})
     file = TableFile(path)
     file.replace(encode_table(table), 1)
-    change = next_change(table, "a", 1)
-    line, later = encode_change(change), changed_by_all(table, [change])
+    delta = next_delta(table, "a", 1)
+    later = table_after(table, [delta])
     write = os.write
     with monkeypatch.context() as full:
         full.setattr(os, "write", lambda fd, content: write(fd, content[:20]))
         with pytest.raises(OSError, match="No space left") as refused:
-            file.append(line, change.version, later)
+            file.append(delta, later)
     assert refused.value.errno == errno.ENOSPC
     assert TableFile(path).read() == table
-    file.append(line, change.version, later)
+    file.append(delta, later)
     assert TableFile(path).read() == later
 
 
@@ -115,15 +115,15 @@ def test_files_that_somebody_removed_are_written_anew(tmp_path: Path, gone: str)
     file = TableFile(path)
     file.replace(encode_table(table), 1)
     for life in (1, 2):
-        change = next_change(table, "a", life)
-        table = changed_by_all(table, [change])
-        file.append(encode_change(change), change.version, table)
+        delta = next_delta(table, "a", life)
+        table = table_after(table, [delta])
+        file.append(delta, table)
         for name in ("routes.json", "routes.journal"):
             if gone in (name, "both"):
                 (tmp_path / name).unlink()
         if gone == "touched":
             path.with_suffix(".journal").write_bytes(b"something else\n")
-    change = next_change(table, "b", 1)
-    table = changed_by_all(table, [change])
-    file.append(encode_change(change), change.version, table)
+    delta = next_delta(table, "b", 1)
+    table = table_after(table, [delta])
+    file.append(delta, table)
     assert TableFile(path).read() == table

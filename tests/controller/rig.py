@@ -17,25 +17,21 @@ from pathlib import Path
 from typing import Any
 
 from inservice.artifacts.store import ArtifactStore
+from inservice.channel.publishing import Gateways
+from inservice.channel.tables import Delta
+from inservice.channel.worker import WorkerEnd
 from inservice.clock import SystemClock
 from inservice.controller.endpoints.act import Actor
 from inservice.controller.endpoints.instances import Instances
 from inservice.controller.endpoints.launches import Launches
 from inservice.controller.endpoints.observe import Observer
 from inservice.controller.endpoints.reconciler import Reconciler
-from inservice.controller.gateways import Gateways
 from inservice.controller.kit.tables import Tables
 from inservice.operations.registry import Call, find
 from inservice.routing import RoutingTable
 from inservice.store.base import Commit, EndpointRecord, Store
 from inservice.store.database import open_store
 from inservice.testing.runtime import FakeHost, FakeRuntime
-from inservice.transport.tables import (
-    changed_by_all,
-    decode_change,
-    decode_table,
-    encode_table,
-)
 
 ACCOUNT, REGION = "0" * 12, "us-east-1"
 
@@ -74,33 +70,19 @@ class FakeWorker:
         (run_dir / "processes.json").write_text(json.dumps(document))
 
     async def work(self) -> None:
+        end = WorkerEnd(self, os.getpid(), 0)
         while True:
             with contextlib.suppress(OSError):
                 reader, writer = await asyncio.open_unix_connection(self.channel)
-                hello = {"pid": os.getpid(), "index": 0, "version": self.table.version}
-                writer.write(json.dumps({"hello": hello}).encode() + b"\n")
+                writer.write(end.greeting())
                 with contextlib.closing(writer):
                     while line := await reader.readline():
-                        writer.write(json.dumps(self.hear(json.loads(line))).encode() + b"\n")
+                        writer.write(end.hear(line).answer)
             await asyncio.sleep(0.001)
 
-    def hear(self, message: dict[str, Any]) -> dict[str, Any]:
-        if "tell" in message:
-            return {"told": json.loads(encode_table(self.table))}
-        if "change" not in message:
-            self.take(message["table"])
-            return {"ack": self.table.version}
-        change = decode_change(json.dumps(message["change"]).encode())
-        if change.after != self.table.version:
-            return {"missed": self.table.version}
-        self.table = changed_by_all(self.table, [change])
-        return {"ack": self.table.version}
-
-    def take(self, document: dict[str, Any]) -> None:
-        table = decode_table(json.dumps(document).encode())
+    def serve(self, table: RoutingTable, delta: Delta | None = None) -> None:
         if table.version < self.table.version:
-            self.wrongs.append("control went back to an older table")
-            return
+            self.wrongs.append("a worker went back to an older table")
         self.table = table
 
     def look(self) -> None:

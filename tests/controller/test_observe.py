@@ -82,7 +82,7 @@ def test_one_late_instance_is_late_and_no_failure_of_its_fleet(tmp_path: Path) -
         assert 'Last output: "loading weights".' in late.late[1]
         record = scene.control.record("ep")
         async with asyncio.timeout(10):
-            while record.facts.fleets[scene.fleet_id].notes != seen.notes:
+            while record.facts.fleets.get(scene.fleet_id, FleetFacts()).notes != seen.notes:
                 await asyncio.sleep(0.002)
                 record = scene.control.record("ep")
         shown = describe(record.endpoint, record.deployment, record.facts)

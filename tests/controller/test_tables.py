@@ -14,18 +14,19 @@ from typing import Any
 
 import pytest
 
+from inservice.channel import publishing, table_file
+from inservice.channel.publishing import Gateways
+from inservice.channel.tables import Delta
+from inservice.channel.worker import WorkerEnd
 from inservice.clock import SystemClock
 from inservice.controller.endpoints.instances import Instances
 from inservice.controller.endpoints.launches import Launches
 from inservice.controller.endpoints.observe import Observer
-from inservice.controller.gateways import Gateways
 from inservice.controller.kit.tables import Tables
 from inservice.gateway.routes import Routes
-from inservice.routing import EndpointRoute, FleetRoute, InstanceRoute, KeyRoute
+from inservice.routing import EndpointRoute, FleetRoute, InstanceRoute, KeyRoute, RoutingTable
 from inservice.runtimes.base import LaunchSpec
 from inservice.testing.runtime import FakeHost, FakeRuntime
-from inservice.transport import table_file
-from inservice.transport.tables import encode_table
 
 ACCOUNT, REGION = "0" * 12, "us-east-1"
 
@@ -59,27 +60,32 @@ class Listener:
                 reader, writer = await asyncio.open_unix_connection(
                     self.place / "routes.sock", limit=1 << 26
                 )
-                hello = {"pid": self.pid, "index": 0, "version": self.routes.table.version}
-                writer.write(json.dumps({"hello": hello}).encode() + b"\n")
+                end = WorkerEnd(self, self.pid, 0)
+                writer.write(end.greeting())
                 with contextlib.closing(writer):
                     while line := await reader.readline():
-                        self.hear(line, writer)
+                        self.hear(end, line, writer)
             await asyncio.sleep(0.01)
 
-    def hear(self, line: bytes, writer: asyncio.StreamWriter) -> None:
+    @property
+    def table(self) -> RoutingTable:
+        return self.routes.table
+
+    def serve(self, table: RoutingTable, delta: Delta | None = None) -> None:
+        self.routes.serve(table, delta)
+
+    def hear(self, end: WorkerEnd, line: bytes, writer: asyncio.StreamWriter) -> None:
         self.received += len(line)
-        message = json.loads(line)
-        word = "ack"
-        if "table" in message:
-            self.whole += 1
-            self.routes.offer(json.dumps(message["table"]).encode())
-        elif "change" in message:
-            word = "ack" if self.routes.change(json.dumps(message["change"]).encode()) else "missed"
-        elif "tell" in message:
-            writer.write(b'{"told":' + encode_table(self.routes.table) + b"}\n")
-            return
+        self.whole += line.startswith(b'{"table"')
+        heard = end.hear(line)
         if not self.silent:
-            writer.write(json.dumps({word: self.routes.table.version}).encode() + b"\n")
+            writer.write(heard.answer)
+
+
+@pytest.fixture(autouse=True)
+def _workers_are_no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several workers of a test are one process, which the kernel would say."""
+    monkeypatch.setattr(publishing, "caller_of", lambda _: 0)
 
 
 @dataclass

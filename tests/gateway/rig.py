@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import msgspec
 import uvloop
 from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 
+from inservice.channel.counts import InvocationRow
+from inservice.channel.messages import Counts, said_in
 from inservice.clock import SystemClock
 from inservice.gateway.answers import RequestIds
 from inservice.gateway.control import ControlPlane
@@ -42,7 +43,6 @@ from inservice.routing import (
 from inservice.transport.client import Client
 from inservice.transport.limits import Limits
 from inservice.transport.server import Answer, Request, Response, Server, serve
-from inservice.transport.tables import InvocationRow, rows_of
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 KEY_ID, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -189,8 +189,8 @@ async def read_answer(
 def rows(rig: Rig) -> list[InvocationRow]:
     """What was counted until now, taken from the messages that control would get."""
     rig.counting.flush(0.0)
-    messages = [msgspec.json.decode(line) for line in rig.counting.unconfirmed()]
-    return [row for m in messages for row in rows_of(m["metrics"]["rows"])]
+    said = [one for line in rig.counting.unconfirmed() for one in said_in(line)]
+    return [row for one in said if isinstance(one, Counts) for row in one.rows]
 
 
 @contextlib.asynccontextmanager

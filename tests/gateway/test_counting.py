@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
-
+from inservice.channel.counts import InvocationRow
+from inservice.channel.messages import Counts, said_in
 from inservice.gateway.runtime.taps.counting import Counting, Tally
-from inservice.telemetry.rows import GatewayRow, samples_of, step_counts_of
+from inservice.telemetry.rows import samples_of, step_counts_of
 from tests.gateway.rig import fleet, table_of
 
 ROUTE = next(iter(table_of(fleet("f", "unix:/a", "unix:/b"), step="g-2/1").endpoints.values()))
@@ -15,12 +15,10 @@ def tally_of(counting: Counting) -> Tally:
     return counting.hear(ROUTE, ROUTE.fleets[0])
 
 
-def told(counting: Counting) -> list[GatewayRow]:
+def told(counting: Counting) -> list[InvocationRow]:
     """The rows of all messages so far, as control reads them."""
-    messages = [msgspec.json.decode(line) for line in counting.unconfirmed()]
-    return [
-        row for m in messages for row in msgspec.convert(m["metrics"]["rows"], list[GatewayRow])
-    ]
+    said = [one for line in counting.unconfirmed() for one in said_in(line)]
+    return [row for one in said if isinstance(one, Counts) for row in one.rows]
 
 
 def test_what_could_not_be_sent_is_no_invocation() -> None:

@@ -19,17 +19,21 @@ from typing import Any
 import msgspec
 import pytest
 
+from inservice.channel.counts import InvocationRow
+from inservice.channel.tables import encode_table
 from inservice.routing import RoutingTable
 from inservice.transport.census import make_census
 from inservice.transport.server import Request, Response, Server, serve
-from inservice.transport.tables import InvocationRow, encode_table, rows_of
 
 from .rig import echo, fleet, read_answer, run, signed, table_of
 
 
 @dataclass
 class Control:
-    """Control's end of the channel: what workers said, and a way to talk to them."""
+    """Control's end of the channel: what workers said, and a way to talk to them.
+
+    It speaks version 1 of the channel, as a control does that is not renewed yet.
+    """
 
     path: Path
     heard: list[dict[str, Any]] = field(default_factory=list)
@@ -72,7 +76,7 @@ class Control:
                 seq = message["metrics"]["seq"]
                 if seq not in self.seqs:
                     self.seqs.add(seq)
-                    self.rows += rows_of(message["metrics"]["rows"])
+                    self.rows += msgspec.convert(message["metrics"]["rows"], list[InvocationRow])
                 writer.write(msgspec.json.encode({"metrics_ack": seq}) + b"\n")
         writer.close()
         if writer in self.writers:

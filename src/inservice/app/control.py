@@ -13,6 +13,7 @@ from inservice.api.exposition import with_metrics
 from inservice.app.live import LiveServer
 from inservice.artifacts.s3_client import OwnServer, Storage, s3_client
 from inservice.artifacts.store import ArtifactStore
+from inservice.channel.publishing import Gateways
 from inservice.clock import SystemClock
 from inservice.config import Settings
 from inservice.controller.alarms.evaluating import AlarmEvaluator
@@ -25,7 +26,6 @@ from inservice.controller.endpoints.observe import Observer
 from inservice.controller.endpoints.outcomes import Outcomes
 from inservice.controller.endpoints.preparing import Preparing
 from inservice.controller.endpoints.reconciler import Reconciler
-from inservice.controller.gateways import Gateways
 from inservice.controller.keys import Keys
 from inservice.controller.kit.crash import CrashPoints
 from inservice.controller.kit.happened import counted_endings, counted_restarts

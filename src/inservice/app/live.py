@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from inservice.channel.publishing import Gateways
 from inservice.config import Settings
 from inservice.controller.endpoints import explain
 from inservice.controller.endpoints.instances import Instances, Watched
-from inservice.controller.gateways import Gateways
 from inservice.controller.kit.tables import Tables
 from inservice.ids import fleet_of
 from inservice.instance_logs.groups import LogGroups

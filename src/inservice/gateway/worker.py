@@ -25,13 +25,14 @@ from pathlib import Path
 import msgspec
 import uvloop
 
+from inservice.channel.following import Channel
 from inservice.clock import Clock, SystemClock
 from inservice.gateway.answers import RequestIds
 from inservice.gateway.balance import health
 from inservice.gateway.balance.instances import Instances
 from inservice.gateway.control import ControlPlane
 from inservice.gateway.front import GatewayConnection, Plane
-from inservice.gateway.routes import Channel, Routes
+from inservice.gateway.routes import Routes
 from inservice.gateway.runtime.plane import RuntimePlane
 from inservice.gateway.runtime.sessions import Sessions
 from inservice.gateway.runtime.shared import Gateway

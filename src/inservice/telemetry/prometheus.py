@@ -22,10 +22,10 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from inservice.channel.counts import InvocationRow
 from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.telemetry.happenings import Happenings
 from inservice.telemetry.histograms import REQUEST_SECONDS, add_histogram, sum_by_rank
-from inservice.telemetry.rows import GatewayRow
 from inservice.telemetry.under_way import UnderWay
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -100,7 +100,7 @@ class Totals:
         self._totals: OrderedDict[FleetLabels, _Total] = OrderedDict()
         self._under_way: UnderWay[FleetLabels] = UnderWay()
 
-    def add(self, worker: str, rows: Iterable[GatewayRow]) -> None:
+    def add(self, worker: str, rows: Iterable[InvocationRow]) -> None:
         """Count rows of one life of one worker; each is given once."""
         with self._lock:
             for row in rows:
@@ -113,7 +113,7 @@ class Totals:
             while len(self._totals) > FLEETS_MAX:
                 self._totals.popitem(last=False)
 
-    def _add(self, total: _Total, row: GatewayRow) -> None:
+    def _add(self, total: _Total, row: InvocationRow) -> None:
         unanswered = max(0, row.model_errors - row.client_errors - row.server_errors)
         counts = {
             "2xx": int(row.model_latency[0]) - row.model_errors,

@@ -16,9 +16,9 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from inservice.channel.counts import InvocationRow
 from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.cloudwatch.metrics.sketches import masses, quantile
-from inservice.telemetry.rows import GatewayRow
 
 WINDOW_SECONDS = 10.0
 """Long enough that a few requests a second make a steady number, short enough to see a change."""
@@ -48,9 +48,9 @@ class RecentTraffic:
         """`began`, epoch seconds: of what was before, this process has not been told."""
         self._began = began
         self._lock = threading.Lock()
-        self._rows: dict[str, deque[GatewayRow]] = {}
+        self._rows: dict[str, deque[InvocationRow]] = {}
 
-    def add(self, rows: Iterable[GatewayRow]) -> None:
+    def add(self, rows: Iterable[InvocationRow]) -> None:
         """Keep rows; each is given once."""
         with self._lock:
             for row in rows:
@@ -74,7 +74,7 @@ class RecentTraffic:
         return _summed(kept, begin, now)
 
 
-def _summed(rows: list[GatewayRow], begin: float, now: float) -> Traffic:
+def _summed(rows: list[InvocationRow], begin: float, now: float) -> Traffic:
     # What came after the newest row is not told yet, unless it would have been by now.
     told = max((row.at for row in rows), default=now)
     end = now if now - told > SILENT_SECONDS else told

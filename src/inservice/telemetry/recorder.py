@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from inservice.channel.counts import InvocationRow
 from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.cloudwatch.metrics.metric import Metric
 from inservice.telemetry.alarm_history import AlarmHistory
@@ -20,7 +21,7 @@ from inservice.telemetry.datapoints import Datapoints, Sample, Series
 from inservice.telemetry.names import METRICS, ZEROES, VariantKey
 from inservice.telemetry.prometheus import Totals
 from inservice.telemetry.recent import RecentTraffic
-from inservice.telemetry.rows import GatewayRow, samples_of, step_counts_of
+from inservice.telemetry.rows import samples_of, step_counts_of
 from inservice.telemetry.step_counts import StepCount
 
 AHEAD_SECONDS_MAX = 2 * 3_600
@@ -31,7 +32,7 @@ is off would fill tiers that expire by time."""
 class _Rows(msgspec.Struct, tag="rows", array_like=True):
     """Journal entry: what a gateway worker sent."""
 
-    rows: list[GatewayRow]
+    rows: list[InvocationRow]
 
 
 class _Samples(msgspec.Struct, tag="samples", array_like=True):
@@ -75,25 +76,23 @@ class Recorder:
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
     def record_gateway_rows(
-        self, worker: str, seq: int, rows: Sequence[Any], *, now: float
+        self, worker: str, seq: int, rows: Sequence[InvocationRow], *, now: float
     ) -> None:
         """Count what a worker sent; durable when it returns, and counted once however often sent.
 
-        `worker` names one life of one worker: sequence numbers start again with the next. `rows`
-        are GatewayRows as JSON gave them. Raises msgspec.ValidationError for anything else, and
-        ServiceUnavailable when the store does not take them: then do not acknowledge.
+        `worker` names one life of one worker: sequence numbers start again with the next.
+        Raises ServiceUnavailable when the store does not take them: then do not acknowledge.
         """
-        typed = msgspec.convert(rows, list[GatewayRow])
         with self._lock:
             if seq <= self._marks.get(worker, 0):
                 return
-            entry = _Rows([row for row in typed if row.at <= now + AHEAD_SECONDS_MAX])
+            entry = _Rows([row for row in rows if row.at <= now + AHEAD_SECONDS_MAX])
             self._through = self._storage.journal(
                 _ENCODER.encode(entry),
                 now=now,
                 worker=worker,
                 seq=seq,
-                step_counts=step_counts_of(typed, worker),
+                step_counts=step_counts_of(rows, worker),
             )
             self._marks[worker] = seq
             self._apply(entry, now)

@@ -1,81 +1,34 @@
-"""What a gateway worker tells control about once a second, and the samples it means.
-
-A row is what one worker counted of one fleet at one step of a deployment. Latencies are sketches
-(`cloudwatch.metrics.sketches`): what the workers counted apart adds up to what one of them would
-have counted.
-The row's members are those of `transport.tables.InvocationRow`, which is the worker's end of it.
-"""
+"""The samples that a gateway worker's rows mean, and what they say of deployments' steps."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
+from inservice.channel.counts import InvocationRow
 from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.cloudwatch.metrics.sketches import ZERO, bin_of
 from inservice.telemetry.datapoints import Sample
 from inservice.telemetry.names import METRICS, VariantKey
 from inservice.telemetry.step_counts import StepCount
 
-Values = tuple[float, float, float, float, list[int]]
-"""(count, sum, smallest, largest, bins): what `Aggregate.row` gives."""
-
-NO_VALUES: Values = (0, 0.0, 0.0, 0.0, [])
-
 _STEP = re.compile(r"(?P<generation>[^/]+)-(?P<number>\d+)/(?P<place>.+)")
 """"<deployment id>/<row>", or "<deployment id>/back/<row>"."""
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayRow:
-    """About a second of one fleet, as one worker saw it."""
-
-    account: str
-    region: str
-    endpoint: str
-    variant: str
-    fleet: str
-    config: str
-    step: str  # what it is counted under: see `deployment.state.Deployment.step_id`
-    at: float  # when this stretch of counting ended
-    invocations: int = 0  # sent to the variant, whatever came of them
-    taken_back: int = 0  # counted by an earlier row, and could not be sent after all
-    client_errors: int = 0  # the model answered 4xx
-    server_errors: int = 0  # the model answered 5xx
-    model_errors: int = 0  # not 2xx, no answer, or no HTTP
-    gateway_errors: int = 0  # answered by the gateway itself
-    retried: int = 0  # moved to another instance before anything was sent
-    mid_stream_errors: int = 0  # streams that broke after their first byte
-    abandoned: int = 0  # the client left before the answer
-    per_instance: float = 0.0  # sum of 1/n over the invocations
-    concurrent_max: int = 0  # the most under way at once
-    model_latency: Values = NO_VALUES
-    overhead_latency: Values = NO_VALUES
-    first_chunk_latency: Values = NO_VALUES
-
-    @property
-    def begun(self) -> int:
-        """What the row adds to the invocations that the rows before it have told; may be negative.
-
-        Sums go by it. A datapoint cannot take back what an earlier one has said.
-        """
-        return self.invocations - self.taken_back
-
-    @property
-    def variant_key(self) -> VariantKey:
-        """Whose metrics these are."""
-        return VariantKey(self.account, self.region, self.endpoint, self.variant, self.config)
+def variant_of(row: InvocationRow) -> VariantKey:
+    """Whose metrics these are."""
+    return VariantKey(row.account, row.region, row.endpoint, row.variant, row.config)
 
 
-def samples_of(row: GatewayRow) -> Iterator[Sample]:
+def samples_of(row: InvocationRow) -> Iterator[Sample]:
     """The row as samples of every metric it says something about, in both dimension sets."""
     for name, seen in _aggregates(row):
-        for metric in row.variant_key.metrics(name):
+        for metric in variant_of(row).metrics(name):
             yield Sample(metric, METRICS[name].unit, row.at, seen)
 
 
-def step_counts_of(rows: Iterable[GatewayRow], worker: str) -> list[StepCount]:
+def step_counts_of(rows: Iterable[InvocationRow], worker: str) -> list[StepCount]:
     """What rows say of steps. Rows from between deployments say nothing of any."""
     return [
         StepCount(
@@ -96,7 +49,7 @@ def step_counts_of(rows: Iterable[GatewayRow], worker: str) -> list[StepCount]:
     ]
 
 
-def _aggregates(row: GatewayRow) -> Iterator[tuple[str, Aggregate]]:
+def _aggregates(row: InvocationRow) -> Iterator[tuple[str, Aggregate]]:
     sent, answered = row.invocations, int(row.model_latency[0])
     if row.concurrent_max:
         yield "ConcurrentRequestsPerModel", Aggregate.of(row.concurrent_max)

@@ -18,7 +18,7 @@ class StepCount:
     number: int  # of the deployment, within the generation
     place: str  # "<row>", or "back/<row>" on the way back
     fleet: str
-    worker: str  # "<pid>@<start time>": see `controller.gateways`
+    worker: str  # "<pid>@<start time>": see `channel.publishing`
     invocations: int = 0  # sent to the model
     answered: int = 0  # of them: by the model, or found to be unanswerable and told so
     model_errors: int = 0  # of those

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from inservice.telemetry.rows import GatewayRow
+from inservice.channel.counts import InvocationRow
 
 FRESH_SECONDS = 3.0
 """A worker with requests under way that has said nothing for as long has none any more, or is dead.
@@ -35,7 +35,7 @@ class UnderWay(Generic[Of]):
     def __init__(self) -> None:
         self._said: dict[tuple[str, Of], _Said] = {}
 
-    def add(self, worker: str, whose: Of, row: GatewayRow) -> None:
+    def add(self, worker: str, whose: Of, row: InvocationRow) -> None:
         """Note a row; `worker` names one life of one worker, "<pid>@<start time>"."""
         said = self._said.setdefault((worker, whose), _Said(row.at, 0))
         # Two steps of a deployment are told in two rows of the same moment.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from inservice.controller.gateways import Gateways
+from inservice.channel.publishing import Gateways
 from inservice.ids import EndpointKey
 from inservice.routing import EndpointRoute, KeyRoute
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from inservice.channel.counts import InvocationRow, Values
 from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.telemetry.happenings import SERIES_MAX, Ended, Happenings, Restarted
 from inservice.telemetry.histograms import sum_by_rank
 from inservice.telemetry.names import VariantKey
 from inservice.telemetry.prometheus import Scrape, Totals, render
-from inservice.telemetry.rows import GatewayRow, Values
 from inservice.telemetry.under_way import FRESH_SECONDS
 
 NOW = 1_000.0
@@ -32,9 +32,9 @@ def values(*micros: float) -> Values:
     return count, total, lowest, highest, bins
 
 
-def row(at: float = NOW, fleet: str = "g-1-v", **counts: Any) -> GatewayRow:
+def row(at: float = NOW, fleet: str = "g-1-v", **counts: Any) -> InvocationRow:
     account, region, endpoint = PLACE
-    return GatewayRow(account, region, endpoint, "v", fleet, "c", "g-1", at, **counts)
+    return InvocationRow(account, region, endpoint, "v", fleet, "c", "g-1", at, **counts)
 
 
 def page(

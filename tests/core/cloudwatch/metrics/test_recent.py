@@ -6,18 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
+from inservice.channel.counts import InvocationRow
 from inservice.cloudwatch.metrics.sketches import bin_of
 from inservice.telemetry.recent import WINDOW_SECONDS, RecentTraffic
-from inservice.telemetry.rows import GatewayRow
 
 STEP = "a1-2/1"
 
 
 def row(
     at: float, sent: int, *, step: str = STEP, errors: int = 0, micros: int = 2000
-) -> GatewayRow:
+) -> InvocationRow:
     latency = (sent, float(sent * micros), float(micros), float(micros), [bin_of(micros), sent])
-    return GatewayRow(
+    return InvocationRow(
         *("0", "r", "e", "v", "a1-2-v", "c2", step, at),
         invocations=sent,
         model_errors=errors,
@@ -25,7 +25,7 @@ def row(
     )
 
 
-def steady(begin: int, end: int, each: int, *, phase: float = 0.0) -> Iterator[GatewayRow]:
+def steady(begin: int, end: int, each: int, *, phase: float = 0.0) -> Iterator[InvocationRow]:
     """What one worker tells, once a second, of a fleet that is sent `each` a second."""
     for second in range(begin + 1, end + 1):
         yield row(second + phase, each)
@@ -72,7 +72,7 @@ def test_errors_are_those_of_the_answers_and_of_the_gateway() -> None:
     recent = RecentTraffic(0.0)
     recent.add([row(1001.0, 3, errors=3)])
     assert recent.of("a1-2-v", STEP, since=1000.0, now=1001.0).error_percent == 100.0
-    refused = GatewayRow("0", "r", "e", "v", "a1-2-v", "c2", STEP, 1002.0, gateway_errors=1)
+    refused = InvocationRow("0", "r", "e", "v", "a1-2-v", "c2", STEP, 1002.0, gateway_errors=1)
     recent.add([row(1002.0, 3), refused])
     seen = recent.of("a1-2-v", STEP, since=1001.5, now=1002.0)
     assert (seen.error_percent, seen.requests_per_second) == (25.0, 4.0)
@@ -96,7 +96,7 @@ def test_a_control_that_was_started_again_does_not_count_what_it_was_not_told() 
 def test_only_fleets_that_were_asked_lately_are_remembered() -> None:
     recent = RecentTraffic(0.0)
     for number in range(500):
-        fleet = GatewayRow("0", "r", "e", "v", f"f{number}", "c", STEP, 1000.0 + number)
+        fleet = InvocationRow("0", "r", "e", "v", f"f{number}", "c", STEP, 1000.0 + number)
         recent.add([fleet])
     assert recent.of("f0", STEP, since=0.0, now=1000.0).requests_per_second == 0.0
     assert len(recent._rows) <= 14

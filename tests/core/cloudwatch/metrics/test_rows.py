@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from inservice.channel.counts import InvocationRow, Values
 from inservice.cloudwatch.metrics.aggregates import Aggregate
-from inservice.telemetry.rows import GatewayRow, Values, samples_of
+from inservice.telemetry.rows import samples_of
 
 PLACE = ("000000000000", "us-east-1", "e", "v", "g-1-v", "c", "g-1", 60.0)
 ERRORS = ("Invocation4XXErrors", "Invocation5XXErrors", "InvocationModelErrors")
 
 
-def seen(*rows: GatewayRow) -> dict[str, tuple[float, float]]:
+def seen(*rows: InvocationRow) -> dict[str, tuple[float, float]]:
     """By metric: how many samples of all rows, and their sum."""
     totals: dict[str, Aggregate] = {}
     for row in rows:
@@ -26,8 +27,8 @@ def values_of(aggregate: Aggregate) -> Values:
 
 
 def test_a_slow_failure_is_an_error_though_nothing_was_sent_in_its_second() -> None:
-    begun = GatewayRow(*PLACE, invocations=1, per_instance=0.5, concurrent_max=1)
-    failed = GatewayRow(
+    begun = InvocationRow(*PLACE, invocations=1, per_instance=0.5, concurrent_max=1)
+    failed = InvocationRow(
         *PLACE, model_errors=1, server_errors=1, model_latency=values_of(Aggregate.of(3e6))
     )
     assert not any(name in seen(begun) for name in ERRORS)
@@ -43,7 +44,7 @@ def test_a_slow_failure_is_an_error_though_nothing_was_sent_in_its_second() -> N
 def test_the_error_rate_is_that_of_the_answers() -> None:
     latency = Aggregate.of(1e3)
     latency.merge(Aggregate.of(1e3))
-    row = GatewayRow(
+    row = InvocationRow(
         *PLACE, invocations=10, per_instance=5.0, model_errors=1, model_latency=values_of(latency)
     )
     assert seen(row)["Invocations"] == (10, 10)

@@ -12,10 +12,11 @@ import math
 import time
 from collections import Counter, deque
 
+from inservice.channel.counts import NO_VALUES, InvocationRow, Values
+from inservice.channel.messages import Counts, encode
 from inservice.cloudwatch.metrics.sketches import bin_of
 from inservice.gateway.runtime.taps.tap import Hearing, Tap
 from inservice.routing import EndpointRoute, FleetRoute
-from inservice.transport.tables import NO_VALUES, InvocationRow, Values, encode_counts
 
 UNSENT_MAX = 900
 """Messages kept for control while it is away: a quarter of an hour. From then on the sums go on
@@ -196,7 +197,7 @@ class Counting(Tap):
         if not rows:
             return None
         self._seq += 1
-        message = encode_counts(self._seq, rows)
+        message = encode(Counts(self._seq, rows))
         self._unsent.append((self._seq, message))
         return message
 

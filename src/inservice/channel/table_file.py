@@ -7,7 +7,7 @@ to nobody and is passed over; a snapshot takes its place by a rename, and the li
 already are passed over too, so no moment between two steps is one in which a reader is misled.
 
     routes.json      one table, as `encode_table` writes it
-    routes.journal   lines of `encode_change`, each the change from one version to the next
+    routes.journal   lines of `encode_delta`, each leading from one version to the next
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ import errno
 import os
 from pathlib import Path
 
-from inservice.routing import RoutingTable
-from inservice.transport.tables import (
-    Change,
-    changed_by_all,
-    decode_change,
+from inservice.channel.tables import (
+    Delta,
+    decode_delta,
     decode_table,
+    encode_delta,
     encode_table,
+    table_after,
 )
+from inservice.routing import RoutingTable
 
 JOURNAL_BYTES = 1024 * 1024
 """A journal of this size, or of its snapshot's if that is larger, is folded into a new snapshot: so
@@ -39,6 +40,7 @@ class TableFile:
         self._snapshot: tuple[int, int] | None = None  # which snapshot is ours, and its size
         self._lines: list[tuple[int, bytes]] = []  # the journal's, with the versions they lead to
         self._size = 0  # of the journal
+        self._version = -1  # that the two lead to
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
     def read(self) -> RoutingTable:
@@ -51,7 +53,7 @@ class TableFile:
             except FileNotFoundError:
                 lines = []
             if _identity(self.path) == before:  # else the lines may be those of the next snapshot
-                return changed_by_all(table, _sequel(table.version, lines))
+                return table_after(table, _sequel(table.version, lines))
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
     def replace(self, encoded: bytes, version: int) -> None:
@@ -67,14 +69,16 @@ class TableFile:
         _write(fresh, kept)
         fresh.replace(self.journal)
         self._size = len(kept)
+        self._version = self._lines[-1][0] if self._lines else version
 
-    def append(self, line: bytes, version: int, table: RoutingTable) -> None:
-        """Add the change that leads to `table`. Raises OSError when there is no room, and then
-        nothing has changed. Files that somebody removed or touched are written anew."""
-        if not self._is_ours():
-            self._lines.clear()
+    def append(self, delta: Delta, table: RoutingTable) -> bytes:
+        """Add the delta that leads to `table`; gives its line. Raises OSError when there is no
+        room, and then nothing has changed. Files that somebody removed or touched, or that could
+        not be written when a table before this one was new, are written anew."""
+        line, version = encode_delta(delta), delta.version
+        if not self._is_ours() or delta.after != self._version:
             self.replace(encode_table(table), version)
-            return
+            return line
         journal = os.open(self.journal, os.O_WRONLY | os.O_APPEND)
         try:
             if os.write(journal, line) != len(line):
@@ -84,11 +88,13 @@ class TableFile:
             os.close(journal)
         self._size += len(line)
         self._lines.append((version, line))
+        self._version = version
+        return line
 
     def sequel(self, version: int) -> list[bytes] | None:
         """The lines that lead on from a version; None if the journal does not go back to it."""
         later = [line for to, line in self._lines if to > version]
-        if later and decode_change(later[0]).after != version:
+        if later and decode_delta(later[0]).after != version:
             return None
         return later
 
@@ -106,20 +112,20 @@ class TableFile:
         return untouched and _identity(self.path) == self._snapshot
 
 
-def _sequel(version: int, lines: list[bytes]) -> list[Change]:
+def _sequel(version: int, lines: list[bytes]) -> list[Delta]:
     """Of a journal what leads on from a version, up to the first line that does not."""
     found = []
     for line in lines:
         try:
-            change = decode_change(line)
+            delta = decode_delta(line)
         except ValueError:
             break
-        if change.version <= version:
+        if delta.version <= version:
             continue
-        if change.after != version:
+        if delta.after != version:
             break
-        found.append(change)
-        version = change.version
+        found.append(delta)
+        version = delta.version
     return found
 
 

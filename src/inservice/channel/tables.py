@@ -1,0 +1,113 @@
+"""The routing table as bytes: whole, or as the delta from one version to the next.
+
+A table is one line of JSON, which is also the content of `routes.json`; a delta is one too, and a
+line of `routes.journal`. A delta says all that is known of one endpoint from now on, or renews the
+grants: which access keys there are, and whose they are. So any row of deltas comes to the same as
+the table that they lead to. Access keys are in both, so the files are 0600.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+
+from inservice.ids import EndpointKey
+from inservice.routing import WHOLE, EndpointRoute, KeyRoute, RoutingTable
+
+VERSION_MAX = 2**53
+"""Versions are milliseconds since the epoch, or the last one plus one: none comes near it."""
+
+Version = Annotated[int, msgspec.Meta(ge=-1, le=VERSION_MAX)]
+"""Of a table; -1 of one that says nothing yet."""
+
+
+class _Document(msgspec.Struct, frozen=True):
+    """A RoutingTable without the keys that JSON cannot have."""
+
+    version: Version
+    endpoints: tuple[EndpointRoute, ...]
+    keys: tuple[KeyRoute, ...]
+
+
+class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One step from a table to the next: one endpoint's part of it, or the grants."""
+
+    after: Version
+    """The version that this leads on from, and from no other."""
+    version: Version
+    endpoint: EndpointKey | None = None
+    route: EndpointRoute | None = None
+    """What is said of the endpoint from now on; None: nothing."""
+    keys: tuple[KeyRoute, ...] | None = None
+    """Every access key there is from now on: the grants."""
+
+
+_DECODER = msgspec.json.Decoder(_Document)
+_DELTAS = msgspec.json.Decoder(Delta)
+
+
+def encode_table(table: RoutingTable) -> bytes:
+    """The table as one line of JSON."""
+    document = _Document(table.version, tuple(table.endpoints.values()), tuple(table.keys.values()))
+    return msgspec.json.encode(document)
+
+
+def decode_table(encoded: bytes | msgspec.Raw) -> RoutingTable:
+    """What `encode_table` was given. Raises ValueError for anything that is not a whole, sound
+    table (msgspec's errors are ValueErrors)."""
+    try:
+        document = _DECODER.decode(encoded)
+    except RecursionError:
+        raise ValueError("it is nested deeper than any table") from None
+    for endpoint in document.endpoints:
+        _check(endpoint)
+    return RoutingTable(
+        document.version,
+        {(route.account, route.region, route.name): route for route in document.endpoints},
+        {key.id: key for key in document.keys},
+    )
+
+
+def encode_delta(delta: Delta) -> bytes:
+    """A delta as one line of JSON, newline included."""
+    return msgspec.json.encode(delta) + b"\n"
+
+
+def decode_delta(encoded: bytes | msgspec.Raw) -> Delta:
+    """What `encode_delta` was given. Raises ValueError for anything that is not sound."""
+    try:
+        delta = _DELTAS.decode(encoded)
+    except RecursionError:
+        raise ValueError("it is nested deeper than any delta") from None
+    if delta.version <= delta.after:
+        raise ValueError(f"it leads from version {delta.after} back to {delta.version}")
+    if delta.route is not None:
+        _check(delta.route)
+        if delta.endpoint != (delta.route.account, delta.route.region, delta.route.name):
+            raise ValueError(f"the route of {delta.endpoint} is another endpoint's")
+    return delta
+
+
+def table_after(table: RoutingTable, deltas: Sequence[Delta]) -> RoutingTable:
+    """The table that deltas lead to, each of which leads on from the one before."""
+    if not deltas:
+        return table
+    endpoints, keys = dict(table.endpoints), table.keys
+    for delta in deltas:
+        if delta.keys is not None:
+            keys = {key.id: key for key in delta.keys}
+        if delta.endpoint is None:
+            continue
+        if delta.route is not None:
+            endpoints[delta.endpoint] = delta.route
+        else:
+            endpoints.pop(delta.endpoint, None)
+    return RoutingTable(deltas[-1].version, endpoints, keys)
+
+
+def _check(endpoint: EndpointRoute) -> None:
+    shares = [fleet.share for fleet in endpoint.fleets]
+    if sum(shares) != WHOLE or min(shares) < 0:
+        raise ValueError(f"the shares of endpoint {endpoint.name} do not add up: {shares}")
