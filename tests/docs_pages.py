@@ -316,7 +316,7 @@ def _errors() -> Iterator[str]:
                 str(one.status),
                 one.fault,
                 first_sentence(one.__doc__),
-                one.__module__.removeprefix("inservice.").removesuffix(".errors").split(".")[0],
+                one.__module__.removeprefix("inservice.").removesuffix(".errors"),
             )
             for one in error_classes()
         ),
