@@ -8,7 +8,7 @@ table at all (while it is Creating without a fleet, Deleting or Failed).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -74,6 +74,118 @@ class NoSuchVariant(Exception):
     """TargetVariant names none of the endpoint's variants."""
 
 
+class _Levels:
+    """One fleet's instances by how many invocations each has: `levels[n]` are those that have n.
+
+    Every invocation moves one instance by one level, so the lowest level that is not empty is
+    never further away than one step, and nothing is ever searched.
+    """
+
+    __slots__ = ("fewest", "instances", "levels", "places")
+
+    def __init__(self, instances: tuple[InstanceRoute, ...], counts: Mapping[str, int]) -> None:
+        self.instances = instances
+        self.levels: list[list[InstanceRoute]] = [[]]
+        self.places: dict[str, tuple[int, int]] = {}  # level, and where in it
+        for instance in instances:
+            self._put(instance, counts.get(instance.id, 0))
+        self.fewest = next(n for n, level in enumerate(self.levels) if level)
+
+    def move(self, instance_id: str, level: int) -> None:
+        """An instance has so many now: one more or one less than before."""
+        before, at = self.places[instance_id]
+        left = self.levels[before]
+        instance, last = left[at], left.pop()
+        if last is not instance:
+            left[at] = last
+            self.places[last.id] = (before, at)
+        self._put(instance, level)
+        if level < self.fewest or not self.levels[self.fewest]:
+            self.fewest = level
+
+    def _put(self, instance: InstanceRoute, level: int) -> None:
+        while len(self.levels) <= level:
+            self.levels.append([])
+        self.places[instance.id] = (level, len(self.levels[level]))
+        self.levels[level].append(instance)
+
+
+class Outstanding:
+    """How many invocations are under way at each instance, and which of a fleet has the fewest.
+
+    To know the latter costs the same for a fleet of 64 as for one of two: what has begun and ended
+    since is known from when it did.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._fleets: dict[str, _Levels] = {}
+        self._of: dict[str, _Levels] = {}  # by instance id
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def __iter__(self) -> Iterator[str]:
+        """Ids of the instances that have any."""
+        return iter(self._counts)
+
+    def get(self, instance_id: str) -> int:
+        """How many an instance has."""
+        return self._counts.get(instance_id, 0)
+
+    def begun(self, instance_id: str) -> int:
+        """One more; how many that makes."""
+        count = self._counts[instance_id] = self._counts.get(instance_id, 0) + 1
+        if self._of and (levels := self._of.get(instance_id)) is not None:
+            levels.move(instance_id, count)
+        return count
+
+    def ended(self, instance_id: str) -> int:
+        """One less; how many are left."""
+        left = self._counts[instance_id] - 1
+        if left:
+            self._counts[instance_id] = left
+        else:
+            del self._counts[instance_id]
+        if self._of and (levels := self._of.get(instance_id)) is not None:
+            levels.move(instance_id, left)
+        return left
+
+    def fewest(self, fleet: FleetRoute, avoid: Collection[str] = ()) -> Sequence[InstanceRoute]:
+        """The instances that have the fewest, but for those in `avoid`: in no particular order,
+        not to be kept, and none only if all are avoided."""
+        levels = self._fleets.get(fleet.fleet)
+        if levels is None or levels.instances is not fleet.instances:
+            levels = self._learn(fleet)
+        ready: Sequence[InstanceRoute] = levels.levels[levels.fewest]
+        if not avoid:
+            return ready
+        for level in levels.levels[levels.fewest :]:
+            if ready := [one for one in level if one.id not in avoid]:
+                return ready
+        return ()
+
+    def retain(self, ids: Collection[str]) -> None:
+        """Forget the fleets of instances that are not in the table any more."""
+        for name, levels in list(self._fleets.items()):
+            if not any(instance.id in ids for instance in levels.instances):
+                self._forget(name)
+
+    def _learn(self, fleet: FleetRoute) -> _Levels:
+        """The fleet is new here, or has other instances than it had."""
+        self._forget(fleet.fleet)
+        levels = self._fleets[fleet.fleet] = _Levels(fleet.instances, self._counts)
+        for instance in fleet.instances:
+            self._of[instance.id] = levels
+        return levels
+
+    def _forget(self, name: str) -> None:
+        if (levels := self._fleets.pop(name, None)) is not None:
+            for instance in levels.instances:
+                if self._of.get(instance.id) is levels:
+                    del self._of[instance.id]
+
+
 Choice = tuple[FleetRoute, InstanceRoute]
 
 
@@ -82,14 +194,14 @@ def choose(
     draw: float,
     *,
     target_variant: str | None = None,
-    outstanding: Mapping[str, int],
+    outstanding: Outstanding,
     avoid: Collection[str] = (),
 ) -> Choice | None:
     """The fleet by its share, then an instance by the fleet's strategy; None if none is ready.
 
     `draw` is uniform in [0, 1) and decides everything that is left to chance: the fleet takes its
-    leading part, the instance what remains of it. `outstanding` counts invocations under way by
-    instance id; instances in `avoid` are not taken. `target_variant` overrides the shares, so a
+    leading part, the instance what remains of it. `outstanding` knows the invocations under way;
+    instances in `avoid` are not taken. `target_variant` overrides the shares, so a
     variant of weight 0 is reached by its name.
 
     A fleet without an instance to take *spills* to any instance of the endpoint (of the variant, if
@@ -132,15 +244,12 @@ def _fleet(fleets: tuple[FleetRoute, ...], draw: float) -> tuple[FleetRoute, flo
 
 
 def _instance(
-    fleet: FleetRoute, draw: float, outstanding: Mapping[str, int], avoid: Collection[str]
+    fleet: FleetRoute, draw: float, outstanding: Outstanding, avoid: Collection[str]
 ) -> InstanceRoute | None:
     """One of the fleet's instances; of those with the fewest outstanding, if that is its way."""
-    ready = fleet.instances
-    if avoid:
-        ready = tuple(instance for instance in ready if instance.id not in avoid)
-    if len(ready) < 2:
-        return ready[0] if ready else None
-    if fleet.strategy == "LEAST_OUTSTANDING_REQUESTS":
-        fewest = min(outstanding.get(instance.id, 0) for instance in ready)
-        ready = tuple(one for one in ready if outstanding.get(one.id, 0) == fewest)
-    return ready[int(draw * len(ready))]
+    ready: Sequence[InstanceRoute] = fleet.instances
+    if len(ready) > 1 and fleet.strategy == "LEAST_OUTSTANDING_REQUESTS":
+        ready = outstanding.fewest(fleet, avoid)
+    elif avoid:
+        ready = [instance for instance in ready if instance.id not in avoid]
+    return ready[int(draw * len(ready))] if ready else None

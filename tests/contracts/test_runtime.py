@@ -139,19 +139,43 @@ def test_a_kill_is_told_apart_from_an_exit(stage: Stage) -> None:
     run(test)
 
 
-def test_an_end_is_told_as_it_comes(stage: Stage) -> None:
+def test_what_changes_is_told_as_it_comes(stage: Stage) -> None:
     async def test() -> None:
         handle = await stage.runtime.launch(stage.spec())
-        await ready(stage, handle)
-        told = asyncio.create_task(stage.runtime.ended(handle))
+        seen = [await stage.runtime.next_sight(handle, None)]
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while seen[-1].state is not READY:
+                assert seen[-1].state is STARTING
+                await stage.pass_time()
+                seen.append(await stage.runtime.next_sight(handle, seen[-1]))
+        told = asyncio.create_task(stage.runtime.next_sight(handle, seen[-1]))
         await asyncio.wait({told}, timeout=0.05)
-        assert not told.done()
+        assert not told.done(), "that it is still ready is no news"
         stage.kill(handle)
-        await asyncio.wait_for(told, PATIENCE_SECONDS)
-        await asyncio.wait_for(stage.runtime.ended(handle), PATIENCE_SECONDS)  # and ever after
+        sight = await asyncio.wait_for(told, PATIENCE_SECONDS)
+        assert (sight.state, sight.signal) == (GONE, "SIGKILL")
+        assert sight.ready_at == seen[-1].ready_at
+        again = stage.runtime.next_sight(handle, seen[-1])  # and ever after
+        assert (await asyncio.wait_for(again, PATIENCE_SECONDS)).state is GONE
         assert (await stage.runtime.look(handle)).state is GONE
         await stage.runtime.retire(handle, 5)
-        await asyncio.wait_for(stage.runtime.ended(handle), PATIENCE_SECONDS)
+        gone = stage.runtime.next_sight(handle, seen[-1])
+        assert (await asyncio.wait_for(gone, PATIENCE_SECONDS)).state is GONE
+
+    run(test)
+
+
+def test_what_the_pings_of_one_that_starts_bring_is_told(stage: Stage) -> None:
+    async def test() -> None:
+        handle = await stage.runtime.launch(stage.spec("unavailable"))
+        sight = await stage.runtime.next_sight(handle, None)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not sight.probes or sight.probes[-1].tries < 3:
+                await stage.pass_time()
+                sight = await stage.runtime.next_sight(handle, sight)
+        assert sight.state is STARTING
+        assert sight.probes[-1].outcome == "503"
+        await stage.runtime.retire(handle, 0.1)
 
     run(test)
 

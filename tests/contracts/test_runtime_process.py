@@ -598,7 +598,8 @@ def test_an_end_is_seen_though_the_fork_server_is_stuck(alone: ProcessStage) -> 
             async with asyncio.timeout(10):  # half of what a fork server that starts may take
                 assert (await alone.runtime.look(handle)).state is READY
                 alone.kill(handle)
-                await alone.runtime.ended(handle)
+                sight = await alone.runtime.next_sight(handle, None)
+                assert sight.state is GONE
                 assert (await alone.runtime.look(handle)).state is GONE
         finally:
             os.kill(pid, signal.SIGCONT)

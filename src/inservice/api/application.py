@@ -8,8 +8,9 @@ else that escapes is a bug, logged under the request id that the caller is given
 
 Operations are synchronous. Small reads are answered where the request arrives: DescribeEndpoint
 from a socket costs 134 µs of CPU so, 157 by way of a thread, and half the latency at the 99th
-percentile. Everything else runs in a few threads, and what may read a great deal, metrics and logs,
-is *performed* in two of its own: a search through a log never keeps CreateModel waiting.
+percentile. Everything else runs in a few threads, and what may read a great deal, lists, metrics
+and logs, is *performed* in two of its own: a search through a log never keeps CreateModel waiting,
+and a list of ten thousand endpoints no acknowledgement of a worker.
 """
 
 from __future__ import annotations
@@ -50,11 +51,12 @@ from inservice.transport.messages import Request, Response
 SERVICES = ("inservice", "sagemaker", "cloudwatch", "logs", "application-autoscaling", "iam", "sts")
 """botocore's names of the services that control answers for."""
 
-_INLINE = (b"SageMaker.Describe", b"SageMaker.List")
-"""Reads of a few indexed rows."""
+_INLINE = b"SageMaker.Describe"
+"""Reads of one record, which is mostly in memory."""
 
-_EXPENSIVE = re.compile(r"(cloudwatch|logs):(Get|Describe|List|Filter)")
-"""Reads of other services can be heavy: a thousand datapoints, megabytes of log."""
+_EXPENSIVE = re.compile(r"(cloudwatch|logs):(Get|Describe|List|Filter)|sagemaker:List")
+"""Lists go through as many rows as there are, and reads of other services can be heavy: a thousand
+datapoints, megabytes of log. What stalls nobody else may take its time."""
 
 EXPENSIVE_MAX = 64
 """Expensive reads under way and waiting at one time; more are told to come back. Each is a fraction

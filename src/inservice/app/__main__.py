@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import io
 import logging
 import os
@@ -53,6 +54,9 @@ second to notice; then five to drain, and what closing takes on a busy machine."
 BODY_BYTES_MAX = 4 * MIB
 """Of a request, all of which is in memory before its signature can be verified. The largest that
 there are, PutMetricData and PutLogEvents, are 1 MB."""
+
+_COLLECT_AFTER = 20_000
+"""Objects more than before, until it is looked for cycles among the young ones."""
 
 STEPPED_ASIDE = 75
 """Exit code of a control that was told to go while it stood aside: the instances are not its to
@@ -121,8 +125,14 @@ async def run(settings: Settings, listening: socket.socket, heartbeat: Heartbeat
 async def _begin(settings: Settings, store: Store, whereabouts: Whereabouts) -> Control:
     """Control, with everything that runs found."""
     whereabouts.tell_the_key()
+    gc.disable()  # until then next to nothing is garbage
     control = Control(settings, store)
     await control.start()
+    # What there is by now, modules above all, lives as long as the process. A full collection that
+    # walks it stops control for as long as a few hundred requests take, again and again.
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER, 20, 50)
+    gc.enable()
     return control
 
 

@@ -120,6 +120,7 @@ class Control:
             gpus=find_gpus(),
             in_service=lambda: list(self._live.variants().values()),
             running=self._live.running,
+            hurried=self._alarms.watched.hurried,
         )
         self._decide_and_act()
         self._tidying = Tidying(
@@ -243,6 +244,7 @@ class Control:
 
     async def _close(self) -> None:
         await self._instances.close()
+        await self._runtime.close()
         await self._gateways.close()
         await Threads("closing").run(self._metrics.close)
 

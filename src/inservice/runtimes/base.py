@@ -122,10 +122,18 @@ class Runtime(Protocol):
 
 
 class WatchedRuntime(Runtime, Protocol):
-    """A runtime that tells of an end as it comes, and not at the next look."""
+    """A runtime that watches its instances itself and tells what changes as it comes."""
 
-    async def ended(self, handle: Handle) -> None:
-        """Return when the instance has ended, at once if it has or never was."""
+    async def next_sight(self, handle: Handle, last: Sight | None) -> Sight:
+        """How the instance is, as soon as that is something else than `last`; at once for None.
+
+        Something else is another state, an end above all; and of an instance that is not ready,
+        what its pings brought since. That one is still ready is nothing new.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Watch nothing any more. What runs is left as it is."""
         ...
 
 

@@ -1,19 +1,30 @@
-"""GET /ping, once, against something that may be anything: a container is an untrusted upstream."""
+"""GET /ping, once, against something that may be anything: a container is an untrusted upstream.
+
+Asked from the fork server's loop, so nothing here waits, and what it costs is part of what an idle
+instance costs its host: one connection, one request, at most HEAD_BYTES_MAX read.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import errno
+import os
 import re
+import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from inservice.runtimes.base import Probe
+from inservice.runtimes.process.watch import Timer, Watch
 
 PING_SECONDS = 2.0
 """AWS's own limit for one attempt."""
 
 HEAD_BYTES_MAX = 16 * 1024
+
+CROWDED_SECONDS = 0.05
+"""Between two tries to connect to an instance whose queue of connections is full."""
 
 _REQUEST = b"GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r]")
@@ -30,42 +41,79 @@ class Answer:
     """Seconds by phase, as our own model server tells them in Server-Timing; else empty."""
 
 
-async def ping(address: str) -> Answer:
-    """One probe of `unix:<path>` or `tcp:<host>:<port>`. Never raises for what the other side does.
+class Ping:
+    """One probe of a UNIX socket. `done` is called once with what it brought, never from within
+    the call that made it, unless it is cancelled.
 
     The outcome is the status as a string, or what happened instead.
     """
-    at, began = time.time(), time.monotonic()
-    head = b""
-    try:
-        async with asyncio.timeout(PING_SECONDS):
-            head = await _head(address)
-        outcome = _outcome(head)
-    except TimeoutError:
-        outcome = "timed out"
-    except (FileNotFoundError, ConnectionRefusedError):
-        outcome = "not listening yet"
-    except OSError as error:
-        outcome = error.strerror or type(error).__name__
-    ms = (time.monotonic() - began) * 1000
-    return Answer(Probe(at, outcome, ms), _phases(head))
 
+    __slots__ = ("_at", "_began", "_done", "_head", "_path", "_socket", "_timers", "_watch")
 
-async def _head(address: str) -> bytes:
-    kind, _, place = address.partition(":")
-    if kind == "unix":
-        reader, writer = await asyncio.open_unix_connection(place, limit=HEAD_BYTES_MAX)
-    else:
-        host, _, port = place.rpartition(":")
-        reader, writer = await asyncio.open_connection(host, int(port), limit=HEAD_BYTES_MAX)
-    with contextlib.closing(writer):
-        writer.write(_REQUEST)
+    def __init__(self, watch: Watch, path: str, done: Callable[[Answer], None]) -> None:
+        self._watch = watch
+        self._path = path
+        self._done = done
+        self._at, self._began = time.time(), time.monotonic()
+        self._head = b""
+        self._socket: socket.socket | None = None
+        late = watch.after(PING_SECONDS, lambda: self._end("timed out"))
+        self._timers: list[Timer] = [late]
+        self._connect()
+
+    def cancel(self) -> None:
+        """Nobody wants to know any more."""
+        for timer in self._timers:
+            timer.cancel()
+        if self._socket is not None:
+            self._watch.forget(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
+
+    def _connect(self) -> None:
         try:
-            return await reader.readuntil(b"\r\n\r\n")
-        except asyncio.IncompleteReadError as error:
-            return error.partial
-        except asyncio.LimitOverrunError:
-            return await reader.read(HEAD_BYTES_MAX)
+            self._socket = connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.setblocking(False)
+            connection.connect(self._path)
+            connection.send(_REQUEST)  # a fresh socket has room for it
+        except BlockingIOError:  # its queue is full: it answers nobody else just now either
+            self._drop_socket()
+            self._timers[1:] = [self._watch.after(CROWDED_SECONDS, self._connect)]
+        except OSError as error:
+            self._drop_socket()
+            outcome = _words(error)
+            self._timers[1:] = [self._watch.after(0.0, lambda: self._end(outcome))]
+        else:
+            self._watch.readable(connection.fileno(), self._read)
+
+    def _drop_socket(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _read(self) -> None:
+        assert self._socket is not None
+        try:
+            part = self._socket.recv(HEAD_BYTES_MAX)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._end(_words(error))
+            return
+        self._head += part
+        if not part or b"\r\n\r\n" in self._head or len(self._head) >= HEAD_BYTES_MAX:
+            self._end(_outcome(self._head))
+
+    def _end(self, outcome: str) -> None:
+        self.cancel()
+        ms = (time.monotonic() - self._began) * 1000
+        self._done(Answer(Probe(self._at, outcome, ms), _phases(self._head)))
+
+
+def _words(error: OSError) -> str:
+    if error.errno in (errno.ENOENT, errno.ECONNREFUSED):
+        return "not listening yet"
+    return os.strerror(error.errno) if error.errno else type(error).__name__
 
 
 def _outcome(head: bytes) -> str:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
 from typing import NamedTuple, TypeVar
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
-
 from inservice.cloudwatch.metrics.aggregates import Aggregate
-from inservice.telemetry.histograms import DEPLOYMENT_SECONDS, START_SECONDS, add_histogram
+from inservice.telemetry.histograms import DEPLOYMENT_SECONDS, START_SECONDS
 from inservice.telemetry.names import VariantKey
+from inservice.telemetry.page import Page
 
 SERIES_MAX = 2_000
 """Of each kind; beyond it the one to which nothing happened the longest is forgotten."""
@@ -97,39 +95,42 @@ class Happenings:
             while len(counts) > SERIES_MAX:
                 counts.popitem(last=False)
 
-    def families(self) -> Iterator[Metric]:
+    def write(self, page: Page) -> None:
         """Everything counted, as Prometheus has it."""
-        deployments = CounterMetricFamily(
-            "inservice_deployments", "Deployments that ended, by how.", labels=Ended._fields
+        with self._lock:
+            ended = [(key, seen.copy()) for key, seen in self._deployments.items()]
+            restarts = [(key, seen.count) for key, seen in self._restarts.items()]
+            starts = [(key, seen.copy()) for key, seen in self._starts.items()]
+            posted = [(key, seen.count) for key, seen in self._posted.items()]
+        page.counter(
+            "inservice_deployments",
+            "Deployments that ended, by how.",
+            Ended._fields,
+            [(key, seen.count) for key, seen in ended],
         )
-        durations = HistogramMetricFamily(
+        page.histogram(
             "inservice_deployment_duration_seconds",
             "From the call to the outcome of a deployment.",
-            labels=Ended._fields,
+            Ended._fields,
+            ended,
+            DEPLOYMENT_SECONDS,
         )
-        restarts = CounterMetricFamily(
+        page.counter(
             "inservice_container_restarts",
             "Instances launched again because their process had died, by how it died.",
-            labels=Restarted._fields,
+            Restarted._fields,
+            restarts,
         )
-        starts = HistogramMetricFamily(
+        page.histogram(
             "inservice_cold_start_seconds",
             "From launching an instance to its first ping 200.",
-            labels=Started._fields,
+            Started._fields,
+            starts,
+            START_SECONDS,
         )
-        webhooks = CounterMetricFamily(
+        page.counter(
             "inservice_webhooks",
             "Messages to receivers of alarm actions and deployment outcomes, by how they ended.",
-            labels=Posted._fields,
+            Posted._fields,
+            posted,
         )
-        with self._lock:
-            for posted, seen in self._posted.items():
-                webhooks.add_metric(posted, seen.count)
-            for ended, seen in self._deployments.items():
-                deployments.add_metric(ended, seen.count)
-                add_histogram(durations, ended, seen, DEPLOYMENT_SECONDS)
-            for restarted, seen in self._restarts.items():
-                restarts.add_metric(restarted, seen.count)
-            for started, seen in self._starts.items():
-                add_histogram(starts, started, seen, START_SECONDS)
-        yield from (deployments, durations, restarts, starts, webhooks)

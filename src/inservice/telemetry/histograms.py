@@ -1,10 +1,8 @@
-"""Sketches as Prometheus has them, and the sketch of a sum."""
+"""The borders of Prometheus's buckets, and the sketch of a sum."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
-from prometheus_client.core import HistogramMetricFamily
+from collections.abc import Iterator
 
 from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.cloudwatch.metrics.sketches import Bins, bin_of, masses
@@ -27,22 +25,6 @@ DEPLOYMENT_SECONDS = (
     *(1_200.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0, 28_800.0),
 )
 """Up to the longest MaximumExecutionTimeoutInSeconds."""
-
-
-def add_histogram(
-    family: HistogramMetricFamily,
-    labels: Sequence[str],
-    seen: Aggregate,
-    borders_seconds: Sequence[float],
-) -> None:
-    """Add values that were counted in microseconds. A border is off by 1 % at most."""
-    bins = seen.bins or {}
-    buckets = []
-    for seconds in borders_seconds:
-        border = bin_of(seconds * 1e6)
-        within = sum(count for number, count in bins.items() if number <= border)
-        buckets.append((str(seconds), within))
-    family.add_metric(labels, [*buckets, ("+Inf", seen.count)], sum_value=seen.total / 1e6)
 
 
 def sum_by_rank(one: Aggregate, other: Aggregate) -> Aggregate:

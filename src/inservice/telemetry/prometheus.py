@@ -9,23 +9,15 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
-
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
-from prometheus_client.registry import Collector
 
 from inservice.channel.counts import InvocationRow
 from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.telemetry.happenings import Happenings
-from inservice.telemetry.histograms import REQUEST_SECONDS, add_histogram, sum_by_rank
+from inservice.telemetry.histograms import REQUEST_SECONDS, sum_by_rank
+from inservice.telemetry.page import Page
 from inservice.telemetry.under_way import UnderWay
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -133,149 +125,148 @@ class Totals:
         total.overhead_latency.merge(overhead)
         total.duration.merge(sum_by_rank(model, overhead))
 
-    def families(self, at: float, workers: frozenset[int]) -> list[Metric]:
+    def write(self, page: Page, at: float, workers: frozenset[int]) -> None:
         """Everything counted, as Prometheus has it at this time while these workers live."""
         with self._lock:
             for labels, count in self._under_way.settle(at, workers):
                 self._totals.setdefault(labels, _Total()).dropped += count
-            return [*self._counted(), _inflight(self._totals, self._under_way.inflight(at))]
+            totals = [(labels, total) for labels, total in self._totals.items()]
+            under_way = dict.fromkeys(self._totals, 0)  # zero for one invoked once and not now
+            for labels, count in self._under_way.inflight(at):
+                under_way[labels] = under_way.get(labels, 0) + count
+            self._write(page, totals)
+        page.gauge(
+            "inservice_inflight_requests",
+            "The most invocations under way at once in the last second, summed over the workers.",
+            FleetLabels._fields,
+            under_way.items(),
+        )
 
-    def _counted(self) -> Iterator[Metric]:
-        labels = FleetLabels._fields
-        requests = CounterMetricFamily(
+    def _write(self, page: Page, totals: Sequence[tuple[FleetLabels, _Total]]) -> None:
+        names = FleetLabels._fields
+        page.counter(
             "inservice_requests",
             "Invocations that were sent to a model, by what it answered; none: nothing.",
-            labels=(*labels, "code_class"),
+            (*names, "code_class"),
+            (
+                ((*labels, name), count)
+                for labels, total in totals
+                for name, count in total.classes.items()
+            ),
         )
-        duration = HistogramMetricFamily(
-            "inservice_request_duration_seconds",
-            "From the request's last byte to its whole answer: model and overhead together.",
-            labels=labels,
-        )
-        model = HistogramMetricFamily(
-            "inservice_model_latency_seconds",
-            "From sending to the model to its whole answer.",
-            labels=labels,
-        )
-        overhead = HistogramMetricFamily(
-            "inservice_overhead_latency_seconds",
-            "The rest of the time in InService.",
-            labels=labels,
-        )
-        plain = {
-            "gateway_errors": CounterMetricFamily(
-                "inservice_gateway_errors",
-                "Invocations that the gateway answered with an error of its own.",
-                labels=labels,
-            ),
-            "retried": CounterMetricFamily(
-                "inservice_retried_requests",
-                "Invocations moved to another instance before anything was sent.",
-                labels=labels,
-            ),
-            "mid_stream_errors": CounterMetricFamily(
-                "inservice_mid_stream_errors",
-                "Streams that broke after their first byte.",
-                labels=labels,
-            ),
-            "abandoned": CounterMetricFamily(
-                "inservice_abandoned_requests",
-                "Invocations whose client left before the answer.",
-                labels=labels,
-            ),
-            "dropped": CounterMetricFamily(
-                "inservice_dropped_requests",
-                "Invocations that nobody will answer: they died with a gateway worker. Stays 0.",
-                labels=labels,
-            ),
-        }
-        for key, total in self._totals.items():
-            for name, count in total.classes.items():
-                requests.add_metric((*key, name), count)
-            for attribute, family in plain.items():
-                family.add_metric(key, getattr(total, attribute))
-            add_histogram(duration, key, total.duration, REQUEST_SECONDS)
-            add_histogram(model, key, total.model_latency, REQUEST_SECONDS)
-            add_histogram(overhead, key, total.overhead_latency, REQUEST_SECONDS)
-        yield from (requests, duration, model, overhead, *plain.values())
+        for name, attribute, says in _HISTOGRAMS:
+            seen = ((labels, getattr(total, attribute)) for labels, total in totals)
+            page.histogram(name, says, names, seen, REQUEST_SECONDS)
+        for name, attribute, says in _COUNTERS:
+            counts = ((labels, getattr(total, attribute)) for labels, total in totals)
+            page.counter(name, says, names, counts)
 
 
-def _inflight(
-    fleets: Iterable[FleetLabels], said: Iterable[tuple[FleetLabels, int]]
-) -> GaugeMetricFamily:
-    """Zero for a fleet that was invoked once and is not now."""
-    family = GaugeMetricFamily(
-        "inservice_inflight_requests",
-        "The most invocations under way at once in the last second, summed over the workers.",
-        labels=FleetLabels._fields,
-    )
-    under_way = dict.fromkeys(fleets, 0)
-    for labels, count in said:
-        under_way[labels] = under_way.get(labels, 0) + count
-    for labels, count in under_way.items():
-        family.add_metric(labels, count)
-    return family
+_HISTOGRAMS = (
+    (
+        "inservice_request_duration_seconds",
+        "duration",
+        "From the request's last byte to its whole answer: model and overhead together.",
+    ),
+    (
+        "inservice_model_latency_seconds",
+        "model_latency",
+        "From sending to the model to its whole answer.",
+    ),
+    (
+        "inservice_overhead_latency_seconds",
+        "overhead_latency",
+        "The rest of the time in InService.",
+    ),
+)
+
+_COUNTERS = (
+    (
+        "inservice_gateway_errors",
+        "gateway_errors",
+        "Invocations that the gateway answered with an error of its own.",
+    ),
+    (
+        "inservice_retried_requests",
+        "retried",
+        "Invocations moved to another instance before anything was sent.",
+    ),
+    (
+        "inservice_mid_stream_errors",
+        "mid_stream_errors",
+        "Streams that broke after their first byte.",
+    ),
+    (
+        "inservice_abandoned_requests",
+        "abandoned",
+        "Invocations whose client left before the answer.",
+    ),
+    (
+        "inservice_dropped_requests",
+        "dropped",
+        "Invocations that nobody will answer: they died with a gateway worker. Stays 0.",
+    ),
+)
 
 
-def _gauges(scrape: Scrape) -> Iterator[Metric]:
+def _write_gauges(page: Page, scrape: Scrape) -> None:
     """How things stand."""
     where = ("account", "region", "endpoint")
-    info = GaugeMetricFamily(
-        "inservice_endpoint_info", "1 for each endpoint.", labels=(*where, "status", "config")
+    places = [((one.account, one.region, one.endpoint), one) for one in scrape.endpoints]
+    page.gauge(
+        "inservice_endpoint_info",
+        "1 for each endpoint.",
+        (*where, "status", "config"),
+        (((*place, seen.status, seen.config), 1) for place, seen in places),
     )
-    step = GaugeMetricFamily(
-        "inservice_deployment_step", "Row of the deployment that the traffic is at.", labels=where
+    page.gauge(
+        "inservice_deployment_step",
+        "Row of the deployment that the traffic is at.",
+        where,
+        ((place, seen.step) for place, seen in places if seen.step is not None),
     )
-    for seen in scrape.endpoints:
-        place = (seen.account, seen.region, seen.endpoint)
-        info.add_metric((*place, seen.status, seen.config), 1)
-        if seen.step is not None:
-            step.add_metric(place, seen.step)
-    weight = GaugeMetricFamily(
+    page.gauge(
         "inservice_variant_weight",
         "Share of the endpoint's traffic, 0 to 1: current, and desired when its deployment ends.",
-        labels=(*FleetLabels._fields, "kind"),
+        (*FleetLabels._fields, "kind"),
+        (
+            ((*fleet.labels, kind), share)
+            for fleet in scrape.fleets
+            for kind, share in (("current", fleet.share), ("desired", fleet.desired))
+            if share is not None
+        ),
     )
-    instances = GaugeMetricFamily(
-        "inservice_instances", "Instances of a fleet.", labels=(*FleetLabels._fields, "state")
+    page.gauge(
+        "inservice_instances",
+        "Instances of a fleet.",
+        (*FleetLabels._fields, "state"),
+        (
+            ((*fleet.labels, state), count)
+            for fleet in scrape.fleets
+            for state, count in fleet.instances.items()
+        ),
     )
-    for fleet in scrape.fleets:
-        for kind, share in (("current", fleet.share), ("desired", fleet.desired)):
-            if share is not None:
-                weight.add_metric((*fleet.labels, kind), share)
-        for state, count in fleet.instances.items():
-            instances.add_metric((*fleet.labels, state), count)
-    alarms = GaugeMetricFamily(
+    page.gauge(
         "inservice_alarm_state",
         "1 for the state that an alarm is in.",
-        labels=("account", "region", "alarm", "state"),
+        ("account", "region", "alarm", "state"),
+        ((alarm, 1) for alarm in scrape.alarms),
     )
-    for alarm in scrape.alarms:
-        alarms.add_metric(alarm, 1)
-    aside = GaugeMetricFamily(
+    page.gauge(
         "inservice_records_set_aside",
         "Records that could not be read when the server started.",
-        value=scrape.set_aside,
+        (),
+        [((), scrape.set_aside)],
     )
-    yield from (info, step, weight, instances, alarms, aside)
 
 
-class _Page(Collector):
-    """Collected once."""
-
-    def __init__(self, totals: Totals, happenings: Happenings, scrape: Scrape) -> None:
-        self._totals = totals
-        self._happenings = happenings
-        self._scrape = scrape
-
-    def collect(self) -> Iterator[Metric]:
-        yield from self._totals.families(self._scrape.at, self._scrape.workers)
-        yield from self._happenings.families()
-        yield from _gauges(self._scrape)
-
-
-def render(totals: Totals, happenings: Happenings, scrape: Scrape) -> bytes:
-    """The page, in the text format, of content type CONTENT_TYPE."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Page(totals, happenings, scrape))
-    return generate_latest(registry)
+def render(
+    totals: Totals, happenings: Happenings, scrape: Scrape, page: Page | None = None
+) -> bytes:
+    """The page, in the text format, of content type CONTENT_TYPE. What `page` was used for before
+    spares writing it again."""
+    page = page or Page()
+    totals.write(page, scrape.at, scrape.workers)
+    happenings.write(page)
+    _write_gauges(page, scrape)
+    return page.finish()

@@ -112,12 +112,12 @@ class Recorder:
         with self._lock:
             self._apply(_Samples(list(samples)), now)
 
-    def note_idle(self, variants: Sequence[VariantKey], now: float) -> None:
-        """Say zero for variants that are in service, in this second. Where there were invocations
-        it leaves no trace."""
+    def note_idle(self, variants: Sequence[VariantKey], now: float, *, finely: bool = True) -> None:
+        """Say zero for variants that are in service, in this second or, unless `finely`, in this
+        minute. Where there were invocations it leaves no trace."""
         self.note(
             [
-                Sample(metric, METRICS[name].unit, now, Aggregate.zero())
+                Sample(metric, METRICS[name].unit, now, Aggregate.zero(), finely)
                 for variant in variants
                 for name in ZEROES
                 for metric in variant.metrics(name)

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.telemetry.datapoints import Sample
 from inservice.telemetry.gpus import Gpus, used_by
 from inservice.telemetry.names import METRICS, VariantKey
+from inservice.telemetry.processes import Process, Processes
+
+_MEMORY_BYTES = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +61,21 @@ class Utilization:
         self._disk = disk
         self._gpus = gpus
         self._on_ready = on_ready
-        self._before: dict[tuple[int, float], _Spent] = {}
+        self._processes = Processes()
+        self._before: dict[tuple[int, int], _Spent] = {}
         self._started_at = started_at
         self._told: set[tuple[int, float]] = set()  # whose setup time was told
 
     def measure(self, instances: Sequence[RunningInstance], now: float) -> list[Sample]:
-        """Samples of every instance that is still there."""
+        """Samples of every one of these instances that is still there."""
         usage = shutil.disk_usage(self._disk)
         disk_percent = 100 * usage.used / usage.total
-        seen: dict[tuple[int, float], _Spent] = {}
         gpus = self._gpus.look() if self._gpus is not None else ()
+        family = self._processes.look()
         samples: list[Sample] = []
         for instance in instances:
-            used = self._one(instance.pid, now, seen)
-            if used is not None:
+            if processes := family.of(instance.pid):
+                used = self._use_of(processes, now)
                 values = {
                     "MemoryUtilization": used.memory_percent,
                     "DiskUtilization": disk_percent,
@@ -86,45 +88,42 @@ class Utilization:
                     values["ModelSetupTime"] = 1e6 * setup_seconds
                     self._on_ready(instance.variant, setup_seconds)
                 samples += _samples(instance.variant, values, now)
-        self._before = seen
-        self._told &= {(instance.pid, instance.started_at) for instance in instances}
         return samples
 
-    def _setup_seconds(self, instance: RunningInstance) -> float | None:
-        """From launch to readiness, once. Of what was ready before this process began, an earlier
-        one has told."""
+    def retain(self, instances: Sequence[RunningInstance]) -> None:
+        """Forget what is known of others than these."""
+        pids = {instance.pid for instance in instances}
+        self._before = {key: spent for key, spent in self._before.items() if key[0] in pids}
+        self._told &= {(instance.pid, instance.started_at) for instance in instances}
+
+    def is_new(self, instance: RunningInstance) -> bool:
+        """Whether it is ready and its setup time was not told. Of what was ready before this
+        process began, an earlier one has told."""
         key = (instance.pid, instance.started_at)
-        if instance.ready_at is None or instance.ready_at < self._started_at or key in self._told:
+        ready_at = instance.ready_at
+        return ready_at is not None and ready_at >= self._started_at and key not in self._told
+
+    def _setup_seconds(self, instance: RunningInstance) -> float | None:
+        """From launch to readiness, once."""
+        if instance.ready_at is None or not self.is_new(instance):
             return None
-        self._told.add(key)
+        self._told.add((instance.pid, instance.started_at))
         return max(0.0, instance.ready_at - instance.started_at)
 
-    def _one(self, pid: int, now: float, seen: dict[tuple[int, float], _Spent]) -> _Used | None:
-        """What it uses; None for a process that is gone."""
-        try:
-            process = psutil.Process(pid)
-            family = [process, *process.children(recursive=True)]
-            key = (pid, process.create_time())
-        except psutil.Error:
-            return None
-        cpu_seconds, memory_bytes = 0.0, 0
-        for member in family:
-            try:
-                times = member.cpu_times()
-                cpu_seconds += times.user + times.system
-                # Instances are forked: what they share with others is shared out by `pss`.
-                memory_bytes += member.memory_full_info().pss
-            except psutil.Error:
-                continue
-        before, seen[key] = self._before.get(key), _Spent(cpu_seconds, now)
+    def _use_of(self, processes: Sequence[Process], now: float) -> _Used:
+        """What an instance uses: the first of these, and its descendants."""
+        key = (processes[0].pid, processes[0].start_ticks)
+        cpu_seconds = sum(process.cpu_seconds for process in processes)
+        memory_bytes = sum(self._processes.memory_bytes(process, now) for process in processes)
+        before, self._before[key] = self._before.get(key), _Spent(cpu_seconds, now)
         cpu_percent = None
         if before is not None and now > before.at:
             percent = 100 * (cpu_seconds - before.cpu_seconds) / (now - before.at)
             # The kernel counts in ticks, and a busy host looks later than `now`: over a short while
             # that can come to more than all of its processors.
             cpu_percent = min(max(0.0, percent), 100.0 * (os.cpu_count() or 1))
-        memory_percent = 100 * memory_bytes / psutil.virtual_memory().total
-        return _Used(cpu_percent, memory_percent, frozenset(member.pid for member in family))
+        memory_percent = 100 * memory_bytes / _MEMORY_BYTES
+        return _Used(cpu_percent, memory_percent, frozenset(one.pid for one in processes))
 
 
 def _samples(variant: VariantKey, values: dict[str, float], now: float) -> Iterator[Sample]:

@@ -206,10 +206,20 @@ class FakeRuntime:
             phases={"fork": 0.0},
         )
 
-    async def ended(self, handle: Handle) -> None:
-        """Return soon after its end, scripted or not."""
-        while self._host.runs(handle):  # noqa: ASYNC110 - a scripted end sets no event
+    async def next_sight(self, handle: Handle, last: Sight | None) -> Sight:
+        """Soon after it changed, by script or not. A moment passes first, as it does before a ping
+        of any host, so whoever follows one that starts does not follow it in a circle."""
+        while last is not None:
             await asyncio.sleep(_TOLD_AFTER_SECONDS)
+            sight = await self.look(handle)
+            if sight.state is not last.state:
+                return sight
+            if sight.state is not InstanceState.READY and sight.probes != last.probes:
+                return sight
+        return await self.look(handle)
+
+    async def close(self) -> None:
+        """Nothing watches here."""
 
     async def retire(self, handle: Handle, grace_seconds: float) -> None:
         """Wait as long as the script takes to end, the grace at most; then forget it."""

@@ -83,6 +83,9 @@ class Server:
         self._acceptors: list[Acceptor] = []
         self._emptied = asyncio.Event()
         self._emptied.set()
+        self._timer: asyncio.TimerHandle | None = None
+        """To the next sweep. There is none while nobody is connected: an idle model server would
+        wake up every second for nothing, as would hundreds of them on one host."""
         self._sweep()
 
     async def listen(
@@ -116,6 +119,8 @@ class Server:
             Acceptor(self._loop, listening, make, self.connections, census) for listening in sockets
         ]
         self._listeners += self._acceptors
+        if self._timer is None:
+            self._sweep()
 
     @property
     def addresses(self) -> list[tuple[str, int] | str]:
@@ -132,6 +137,8 @@ class Server:
         """A connection is made."""
         self.connections.add(connection)
         self._emptied.clear()
+        if self._timer is None:
+            self._sweep()
         if len(self.connections) > self.limits.connections_max:
             self.turned_away += 1
             connection.transport.abort()
@@ -141,6 +148,8 @@ class Server:
         self.connections.discard(connection)
         if not self.connections:
             self._emptied.set()
+            if not self._acceptors:
+                self._stop_sweeping()
 
     async def drain(self, deadline_seconds: float = 30.0, idle_seconds: float = 1.0) -> None:
         """Accept nothing new, finish what is in flight, then close.
@@ -164,14 +173,15 @@ class Server:
         for connection in tuple(self.connections):
             connection.transport.abort()
         await self._wait_until_empty(_SWEEP_SECONDS)
-        self._timer.cancel()
+        self._stop_sweeping()
 
     async def _wait_until_empty(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._emptied.wait(), max(seconds, 0.0))
 
     def _sweep(self) -> None:
-        """Close what has outstayed a deadline; renew the time and the Date header."""
+        """Close what has outstayed a deadline; renew the time and the Date header. Sweeping goes on
+        while there are connections, or a census of them is to be kept."""
         now = self._watch.look()
         self.now = self._watch.now
         stalled_before = now - self.limits.write_stall_seconds
@@ -183,4 +193,12 @@ class Server:
         for acceptor in self._acceptors:
             acceptor.count()
         self.date = b"date: %b\r\n" % email.utils.formatdate(time.time(), usegmt=True).encode()
-        self._timer = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+        if self.connections or self._acceptors:
+            self._timer = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+        else:
+            self._timer = None
+
+    def _stop_sweeping(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from inservice.clock import Instant
 from inservice.cloudwatch.alarms.alarm import AlarmState, MetricAlarm
 from inservice.cloudwatch.alarms.composite import parse
+from inservice.cloudwatch.alarms.evaluation import interval_seconds
 from inservice.cloudwatch.alarms.record import AlarmRecord
 from inservice.controller.alarms.composites import Composites
+from inservice.ids import EndpointKey
 from inservice.store.base import AlarmName, AlarmQuery, Reading
 from inservice.telemetry.base import AlarmKey
 
@@ -50,6 +53,8 @@ class WatchedAlarms:
     read: int = 0
     """How many alarms were read from the store so far: what a change costs."""
     _alarms: dict[AlarmKey, Watched] = field(default_factory=dict)
+    _hurried: dict[AlarmKey, frozenset[str]] = field(default_factory=dict)
+    """Endpoints of alarms whose periods are shorter than a minute."""
     _due: list[tuple[Instant, int, AlarmKey]] = field(default_factory=list)
     _entries: Iterator[int] = field(default_factory=itertools.count)
 
@@ -60,6 +65,15 @@ class WatchedAlarms:
     def items(self) -> list[tuple[AlarmKey, Watched]]:
         """Every alarm. Safe from any thread."""
         return list(self._alarms.items())
+
+    def hurried(self) -> set[EndpointKey]:
+        """Endpoints whose metrics are waited for from one ten seconds to the next. Safe from any
+        thread."""
+        return {
+            (key.account, key.region, endpoint)
+            for key, endpoints in list(self._hurried.items())
+            for endpoint in endpoints
+        }
 
     def read_all(self, reading: Reading, now: Instant) -> set[AlarmKey]:
         """Read every alarm there is. Gives which there are, and were."""
@@ -101,9 +115,14 @@ class WatchedAlarms:
             self.composites.put(key, (AlarmKey(key.account, key.region, name) for name in names))
         else:
             self.composites.remove(key)
+        if metric is not None and interval_seconds(metric) < 60:
+            self._hurried[key] = frozenset(_endpoints(record.document))
+        else:
+            self._hurried.pop(key, None)
 
     def _remove(self, key: AlarmKey) -> None:
         self._alarms.pop(key, None)
+        self._hurried.pop(key, None)
         self.composites.remove(key)
 
     # ── what is due ─────────────────────────────────────────────────────────────────────────────
@@ -131,3 +150,14 @@ class WatchedAlarms:
                 watched.queued_at = None
                 taken[key] = watched
         return list(taken.items())
+
+
+def _endpoints(document: Mapping[str, Any]) -> Iterator[str]:
+    """The endpoints whose metrics an alarm reads, by name."""
+    metrics = (
+        query.get("MetricStat", {}).get("Metric", {}) for query in document.get("Metrics", ())
+    )
+    for metric in (document, *metrics):
+        for dimension in metric.get("Dimensions", ()):
+            if dimension["Name"] == "EndpointName":
+                yield dimension["Value"]

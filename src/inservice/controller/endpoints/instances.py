@@ -1,16 +1,16 @@
 """Every instance that the runtime knows, and how each was last seen.
 
 A turn of the controller decides from what is, so it needs a fresh sight of each instance without
-waiting for a probe of each. One small task per instance looks again and again: often while the
-instance starts, because every millisecond here is time to InService; once a second afterwards; and
-at once when it ends, since a bake could end meanwhile and the old fleet be stopped. A change wakes
-the endpoint that the instance belongs to. Nothing here is remembered over a crash of control: the
+waiting for a probe of each. The runtime watches, its host pings; here one small task for each
+instance waits for what is told of it, and a change wakes the endpoint that the instance belongs to.
+An instance that is well costs nothing here. Nothing is remembered over a crash of control: the
 runtime's own records are, and `adopt` begins from them.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -20,14 +20,8 @@ from inservice.clock import Clock
 from inservice.ids import fleet_of, generation_of
 from inservice.runtimes.base import Handle, InstanceState, LaunchSpec, Sight, WatchedRuntime
 
-FIRST_LOOK_SECONDS = 0.01
-"""An instance forked from a prepared process is ready within some tens of milliseconds."""
-
-STARTING_LOOK_SECONDS_MAX = 0.25
-"""A model that loads for minutes need not be asked more often than this."""
-
-STEADY_LOOK_SECONDS = 1.0
-"""How late it is noticed that an instance does not answer. The gateway avoids it meanwhile."""
+UNSEEN_SECONDS = 1.0
+"""Until an instance that could not be watched, for a reason nobody foresaw, is tried again."""
 
 log = structlog.get_logger()
 
@@ -63,13 +57,15 @@ class Instances:
         """Take over what runs already. Before this returns, nothing may be decided."""
         handles = await self.runtime.handles()
         await asyncio.gather(*(self._adopt(handle) for handle in handles))
+        seen = Counter(watched.sight.state.value for watched in self.all())
+        log.info("instances found", **seen)
 
     async def _adopt(self, handle: Handle) -> None:
-        known = await self.runtime.recover(handle)
-        # One that died while nobody watched is looked at too: its record says how it died.
-        sight = await self.runtime.look(handle)
-        self._watch(known or handle, sight)
-        log.info("instance found", instance=handle.instance_id, state=sight.state)
+        # One that died while nobody watched is seen too: its record says how it died.
+        sight = await self.runtime.next_sight(handle, None)
+        self._watch(handle, sight)
+        if sight.state is not InstanceState.READY:
+            log.info("instance found", instance=handle.instance_id, state=sight.state)
 
     async def launch(self, spec: LaunchSpec) -> None:
         """Start an instance and watch it; one that runs already is left alone."""
@@ -129,7 +125,7 @@ class Instances:
         name = fleet_of(handle.instance_id)
         self._watched.setdefault(name, {})[handle.instance_id] = watched
         self._fleets.setdefault(generation_of(name), set()).add(name)
-        watched.task = asyncio.create_task(self._look_again_and_again(watched))
+        watched.task = asyncio.create_task(self._follow(watched))
         return watched
 
     def _forget(self, watched: Watched) -> None:
@@ -150,38 +146,21 @@ class Instances:
     def _find(self, instance_id: str) -> Watched | None:
         return self._watched.get(fleet_of(instance_id), {}).get(instance_id)
 
-    async def _look_again_and_again(self, watched: Watched) -> None:
-        ended = asyncio.create_task(self.runtime.ended(watched.handle))
-        try:
-            pause = FIRST_LOOK_SECONDS
-            while watched.sight.state is not InstanceState.GONE:
-                await self._sleep(pause, ended)
-                pause = await self._look(watched, pause)
-        finally:
-            ended.cancel()
-
-    async def _sleep(self, seconds: float, ended: asyncio.Task[None]) -> None:
-        """Until it is time to look again, or there is something to see."""
-        sleeping = asyncio.create_task(self.clock.sleep(seconds))
-        waited_for = {sleeping} if ended.done() else {sleeping, ended}
-        try:
-            await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeping.cancel()
-
-    async def _look(self, watched: Watched, pause: float) -> float:
-        """Look once; how long to wait before the next time."""
-        try:
-            sight = await self.runtime.look(watched.handle)
-        except Exception:
-            # The last sight stands: not to have seen is no reason to think it gone.
-            log.exception("instance not seen", instance=watched.handle.instance_id)
-            return STEADY_LOOK_SECONDS
-        changed = sight.state is not watched.sight.state
-        watched.sight = sight
-        if changed:
-            watched.since = self.clock.now()
-            log.info("instance changed", instance=watched.handle.instance_id, state=sight.state)
-            self.on_change(fleet_of(watched.handle.instance_id))
-        starting = sight.state is InstanceState.STARTING
-        return min(pause * 1.3, STARTING_LOOK_SECONDS_MAX) if starting else STEADY_LOOK_SECONDS
+    async def _follow(self, watched: Watched) -> None:
+        """Until its end."""
+        while watched.sight.state is not InstanceState.GONE:
+            try:
+                sight = await self.runtime.next_sight(watched.handle, watched.sight)
+            except Exception:
+                # The last sight stands: not to have seen is no reason to think it gone.
+                log.exception("instance not seen", instance=watched.handle.instance_id)
+                await self.clock.sleep(UNSEEN_SECONDS)
+                continue
+            before, watched.sight = watched.sight, sight
+            if sight.state is not before.state:
+                watched.since = self.clock.now()
+                log.info("instance changed", instance=watched.handle.instance_id, state=sight.state)
+                self.on_change(fleet_of(watched.handle.instance_id))
+            elif sight.last_lines[-1:] != before.last_lines[-1:]:
+                # What one that is not ready says for itself is shown with its endpoint.
+                self.on_change(fleet_of(watched.handle.instance_id))

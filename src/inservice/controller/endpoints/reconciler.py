@@ -32,7 +32,7 @@ from inservice.threads import Threads
 RETRY_SECONDS = 1.0
 """After a turn that failed for a reason nobody foresaw: the next one may find better weather."""
 
-IDLE_SECONDS = 30.0
+IDLE_SECONDS = 120.0
 """The longest an endpoint goes unseen although nothing woke it: a net below the wake-ups."""
 
 log = structlog.get_logger()

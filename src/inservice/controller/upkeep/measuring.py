@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import structlog
 
 from inservice.clock import Clock
 from inservice.errors import ServiceUnavailable
+from inservice.ids import EndpointKey
 from inservice.telemetry.gpus import Gpus
 from inservice.telemetry.happenings import Happenings
 from inservice.telemetry.names import VariantKey
@@ -17,8 +18,12 @@ from inservice.telemetry.utilization import RunningInstance, Utilization
 from inservice.threads import Threads
 
 UPKEEP_SECONDS = 10.0
-"""Between folds of the journal, looks at instances, and zeros for idle variants: the shortest
-period of an alarm, so that a ten-second alarm has a datapoint in each of its periods."""
+"""Between folds of the journal, and between looks at variants that an alarm of less than a minute
+watches: the shortest period of an alarm, so that it has a datapoint in each of its periods."""
+
+MINUTE = 60.0
+"""Between looks at all other variants and their instances, and their zeros: AWS's own period. So
+what a server that nobody uses costs is counted in minutes."""
 
 EXPIRY_SECONDS = 300.0
 
@@ -38,9 +43,12 @@ class Measuring:
         gpus: Gpus | None,
         in_service: Callable[[], Sequence[VariantKey]],
         running: Callable[[], Sequence[RunningInstance]],
+        hurried: Callable[[], Collection[EndpointKey]],
     ) -> None:
         """`in_service` tells the variants that take traffic, `running` the instances on this host;
-        both are asked in the event loop."""
+        both are asked in the event loop; `hurried`, from a thread, the endpoints that an alarm of
+        less than a minute watches."""
+        self._hurried = hurried
         self.recorder = recorder
         self._clock = clock
         self._in_service = in_service
@@ -49,6 +57,8 @@ class Measuring:
         self._utilization = Utilization(
             data_dir, clock.now(), gpus=gpus, on_ready=happenings.instance_ready
         )
+        self._noted: set[VariantKey] = set()  # in the minute of this number
+        self._minute = -1.0
 
     async def run(self) -> None:
         """Keep up until cancelled."""
@@ -72,6 +82,16 @@ class Measuring:
     def _look(
         self, variants: Sequence[VariantKey], instances: Sequence[RunningInstance], now: float
     ) -> None:
-        self.recorder.note_idle(variants, now)
-        self.recorder.note(self._utilization.measure(instances, now), now)
+        """Note what is due: everything once a minute, and what is new or in a hurry now."""
+        hurried, minute = self._hurried(), now // MINUTE
+        noted = self._noted if minute == self._minute else set()
+        self._noted, self._minute = set(variants), minute
+        fine = {one for one in variants if (one.account, one.region, one.endpoint) in hurried}
+        due = fine | (self._noted - noted)
+        self.recorder.note_idle(list(fine), now)
+        self.recorder.note_idle(list(due - fine), now, finely=False)
+        measured = [one for one in instances if one.variant in due or self._utilization.is_new(one)]
+        if measured:
+            self._utilization.retain(instances)
+            self.recorder.note(self._utilization.measure(measured, now), now)
         self.recorder.fold()

@@ -16,8 +16,12 @@ from inservice.routing import WHOLE, EndpointRoute, RoutingTable
 from inservice.store.base import EndpointRecord, Store
 from inservice.telemetry.base import AlarmKey
 from inservice.telemetry.happenings import Happenings
+from inservice.telemetry.page import Page
 from inservice.telemetry.prometheus import EndpointSeen, FleetLabels, FleetSeen, Scrape, render
 from inservice.telemetry.recorder import Recorder
+
+PERIOD_SECONDS = 1.0
+"""As fresh as anything here can be: gateway workers tell what they counted once a second."""
 
 AlarmStates = Callable[[], Iterable[tuple[AlarmKey, StateValue]]]
 """Every alarm and its state."""
@@ -49,9 +53,19 @@ class Scraping:
         self._table = table
         self._instances = instances
         self._workers = workers
+        self._page = Page()
+        self._assembled: tuple[float, bytes] | None = None  # when, and what
 
     def page(self) -> bytes:
-        """The page as of now. Reads the store, so not for the event loop."""
+        """The page as of now, or of a moment ago: however often it is asked for, and by however
+        many, it is assembled once a period. Reads the store, so not for the event loop; and for one
+        thread, which keeps from one page to the next what did not change."""
+        now = self._clock.now()
+        if self._assembled is None or not 0 <= now - self._assembled[0] < PERIOD_SECONDS:
+            self._assembled = now, self._assemble(now)
+        return self._assembled[1]
+
+    def _assemble(self, now: float) -> bytes:
         routes = self._table().endpoints
         instances = self._instances()
         records = self._records()
@@ -63,9 +77,9 @@ class Scraping:
             ],
             workers=frozenset(self._workers()),
             set_aside=self._set_aside(),
-            at=self._clock.now(),
+            at=now,
         )
-        return render(self._recorder.totals, self._happenings, scrape)
+        return render(self._recorder.totals, self._happenings, scrape, self._page)
 
     def _set_aside(self) -> int:
         with self._store.reading() as reading:

@@ -13,11 +13,10 @@ when nobody else is there the ejected are asked all the same.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Set
 from typing import Final
 
-from inservice.routing import FleetRoute, InstanceRoute
+from inservice.routing import FleetRoute, InstanceRoute, Outstanding
 
 CONCURRENCY_MAX = 128
 """Requests that one worker has with one instance at once. A Python model works on one to eight at a
@@ -43,8 +42,8 @@ class Instances:
     """What this worker knows of the instances it sends to."""
 
     def __init__(self) -> None:
-        self.outstanding: dict[str, int] = defaultdict(int)
-        """Invocations under way by instance id."""
+        self.outstanding = Outstanding()
+        """Invocations under way."""
         self.full: set[str] = set()
         self.ejected: dict[str, InstanceRoute] = {}
         self._failures: dict[str, int] = {}
@@ -66,7 +65,7 @@ class Instances:
 
     def begun(self, instance_id: str, now: float) -> None:
         """A request is sent to it."""
-        count = self.outstanding[instance_id] = self.outstanding[instance_id] + 1
+        count = self.outstanding.begun(instance_id)
         if count == 1:
             self._heard_at[instance_id] = now
         elif count >= CONCURRENCY_MAX:
@@ -74,13 +73,8 @@ class Instances:
 
     def ended(self, instance_id: str) -> None:
         """That request is over, however it ended."""
-        left = self.outstanding[instance_id] - 1
-        if left:
-            self.outstanding[instance_id] = left
-            if self.full:
-                self.full.discard(instance_id)
-        else:
-            del self.outstanding[instance_id]
+        self.outstanding.ended(instance_id)
+        if self.full:
             self.full.discard(instance_id)
 
     def connect_failed(self, instance_id: str, now: float) -> None:
@@ -128,5 +122,6 @@ class Instances:
         for known in (self.ejected, self._failures, self._unreachable, self._pings_failed):
             for gone in [id_ for id_ in known if id_ not in ids]:
                 del known[gone]
-        for gone in [i for i in self._heard_at if i not in ids and i not in self.outstanding]:
+        for gone in [i for i in self._heard_at if i not in ids and not self.outstanding.get(i)]:
             del self._heard_at[gone]
+        self.outstanding.retain(ids)

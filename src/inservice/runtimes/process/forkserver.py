@@ -1,4 +1,5 @@
-"""The parent of every instance on this host: starts them, keeps their output, sees how they end.
+"""The parent of every instance on this host: starts them, pings them, keeps their output, sees how
+they end.
 
 It outlives control, so that killing control neither ends a model nor loses an exit code or a line
 of log; and a new fork server adopts what an old one left, so that ending it is harmless as well
@@ -28,21 +29,23 @@ import msgspec
 
 from inservice.instance_logs.writer import Collector
 from inservice.runtimes.process import records, remains
+from inservice.runtimes.process.commands import Commands
 from inservice.runtimes.process.confinement import Confinement
 from inservice.runtimes.process.endings import Endings
 from inservice.runtimes.process.isolation import Isolation
 from inservice.runtimes.process.protocol import (
-    LINE_BYTES_MAX,
     Command,
+    Follow,
     Hello,
     Launch,
     Life,
+    Look,
     Newborn,
     Prepare,
-    Reply,
     Retire,
     ShutDown,
 )
+from inservice.runtimes.process.pulses import Pulses
 from inservice.runtimes.process.records import Places, Record
 from inservice.runtimes.process.watch import Watch
 from inservice.runtimes.process.zygotes import SINGLE_THREADED, Zygotes
@@ -98,7 +101,10 @@ class ForkServer:
         self._isolation = Isolation(places)
         self._shutting_down: list[socket.socket] | None = None
         self._used_at = time.monotonic()
-        self._listen()
+        path = places.fork_server_socket
+        self._commands = Commands(self._watch, path, self._obey, self._isolation)
+        self._answer, self._answer_failure = self._commands.answer, self._commands.answer_failure
+        self._pulses = Pulses(self._watch, places)
         self._watch.on_signals(self._signalled, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
         self._adopt()
         self._watch.after(ZYGOTE_IDLE_SECONDS, self._rest)
@@ -107,8 +113,7 @@ class ForkServer:
     def run(self) -> None:
         """Serve until told to stop. Instances are left as they are."""
         self._watch.run()
-        if self._is_found():
-            self._places.fork_server_socket.unlink()
+        self._commands.close()
 
     def _rest(self) -> None:
         """Keep no zygote for a host that has had no instance for long."""
@@ -119,52 +124,6 @@ class ForkServer:
         self._watch.after(ZYGOTE_IDLE_SECONDS, self._rest)
 
     # ── control's commands ───────────────────────────────────────────────────────────────────
-
-    def _listen(self) -> None:
-        path = self._places.fork_server_socket
-        path.unlink(missing_ok=True)  # a dead one's: the lock says that we are the only one
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(str(path))
-        self._inode = path.stat().st_ino
-        self._listener.listen(64)
-        self._listener.setblocking(False)
-        self._await_clients()
-
-    def _await_clients(self) -> None:
-        self._watch.readable(self._listener.fileno(), self._accept)
-
-    def _accept(self) -> None:
-        try:
-            client, _ = self._listener.accept()
-        except (BlockingIOError, ConnectionError):
-            return
-        except OSError:  # out of descriptors: come back, instead of being called in a circle
-            self._watch.forget(self._listener.fileno())
-            self._watch.after(0.1, self._await_clients)
-            return
-        client.setblocking(False)
-        received = bytearray()
-        self._watch.readable(client.fileno(), lambda: self._receive(client, received))
-
-    def _receive(self, client: socket.socket, received: bytearray) -> None:
-        try:
-            chunk = client.recv(LINE_BYTES_MAX)
-        except (BlockingIOError, InterruptedError):
-            return
-        except ConnectionError:
-            chunk = b""
-        received += chunk
-        if chunk and len(received) <= LINE_BYTES_MAX and not received.endswith(b"\n"):
-            return
-        self._watch.forget(client.fileno())
-        if not received.endswith(b"\n"):
-            client.close()
-            return
-        try:
-            command: Command = msgspec.json.decode(received, type=Command)
-            self._obey(command, client)
-        except (msgspec.MsgspecError, OSError) as error:
-            self._answer_failure([client], error)
 
     def _obey(self, command: Command, client: socket.socket) -> None:
         match command:
@@ -179,26 +138,18 @@ class ForkServer:
                 self._retire(command, client)
             case ShutDown(grace_seconds=grace_seconds):
                 self._shut_down(grace_seconds, [client])
+            case Look():
+                self._look(command, client)
+            case Follow():
+                self._pulses.follow(client, self._commands.line())
 
-    def _answer(
-        self,
-        clients: list[socket.socket],
-        *,
-        record: Record | None = None,
-        error: str | None = None,
-        errno: int | None = None,
-    ) -> None:
-        why, level = self._isolation.unprotected, self._isolation.level or ""
-        reply = Reply(pid=os.getpid(), record=record, error=error, errno=errno, isolation=level)
-        line = msgspec.json.encode(msgspec.structs.replace(reply, unprotected=why)) + b"\n"
-        for client in clients:
-            with client, contextlib.suppress(OSError):  # it may have died; the deed is done
-                client.sendall(line)
-        clients.clear()
-
-    def _answer_failure(self, clients: list[socket.socket], error: Exception) -> None:
-        number = error.errno if isinstance(error, OSError) else None
-        self._answer(clients, error=f"{type(error).__name__}: {error}", errno=number)
+    def _look(self, look: Look, client: socket.socket) -> None:
+        instance = self._find(look.instance_id)
+        if instance is None or instance.record.cookie != look.cookie:
+            self._answer([client])
+        else:
+            told = lambda pulse: self._answer([client], pulse=pulse)  # noqa: E731
+            self._pulses.look(instance.record, told)
 
     # ── birth ────────────────────────────────────────────────────────────────────────────────
 
@@ -359,6 +310,7 @@ class ForkServer:
         instance = _Instance(record, collector, pidfd, adopted)
         self._instances[record.instance_id] = instance
         self._watch.readable(collector.fd, lambda: self._collect(instance))
+        self._pulses.begin(record, adopted=adopted)
         if adopted:  # a child's end comes as SIGCHLD, and only with it the exit code
             self._watch.readable(pidfd, lambda: self._ended(instance, None))
         return instance
@@ -396,17 +348,10 @@ class ForkServer:
         """A run directory that was deleted, or made anew for another fork server, leaves us and
         our instances where nobody can find us again: end, rather than stay for ever."""
         self._endings.look_around(self._living())
-        if self._is_found():
+        if self._commands.are_found():
             self._watch.after(ABANDONED_SECONDS, self._look_around)
         elif self._shutting_down is None:
             self._shut_down(ABANDONED_GRACE_SECONDS, [])
-
-    def _is_found(self) -> bool:
-        """Whether the socket in the run directory is ours."""
-        try:
-            return self._places.fork_server_socket.stat().st_ino == self._inode
-        except OSError:
-            return False
 
     def _cancel(self, birth: _Birth) -> None:
         """A newborn whose gate closes ends at once."""
@@ -447,6 +392,7 @@ class ForkServer:
         end = self._endings.how(instance.record, dead, asked=asked, killed=killed)
         instance_id = instance.record.instance_id
         del self._instances[instance_id]
+        self._pulses.end(instance.record)
         self._watch.forget(instance.pidfd)
         self._watch.forget(instance.collector.fd)
         self._endings.clear([instance.record], self._living())

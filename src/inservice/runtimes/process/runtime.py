@@ -6,7 +6,8 @@ anew, in another process or after a crash, knows every instance again.
 
     runtime = ProcessRuntime(run_dir, log_dir)
     handle = await runtime.launch(spec)
-    sight = await runtime.look(handle)       # Starting … Ready
+    sight = await runtime.look(handle)              # a ping, now
+    sight = await runtime.next_sight(handle, sight)  # Starting … Ready, once it is
     await runtime.retire(handle, grace_seconds=30)
 """
 
@@ -21,8 +22,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -33,17 +33,18 @@ from inservice.runtimes.base import (
     InstanceState,
     LaunchFailed,
     LaunchSpec,
-    Probe,
     Sight,
 )
 from inservice.runtimes.images import image_for
-from inservice.runtimes.ping import ping
 from inservice.runtimes.process import daemon, records, remains
+from inservice.runtimes.process.following import Following
 from inservice.runtimes.process.protocol import (
     Command,
     Hello,
     Launch,
+    Look,
     Prepare,
+    Pulse,
     Reply,
     Retire,
     ShutDown,
@@ -70,7 +71,6 @@ Of Python's own, unbuffered output is what every instance has anyway."""
 
 _log = logging.getLogger(__name__)
 
-PROBES_KEPT = 8
 LINES_SHOWN = 120
 """A traceback through a framework has a hundred lines, and the user's own is among the first."""
 
@@ -84,8 +84,8 @@ _LAUNCH_SECONDS = 60.0
 """A launch waits for the zygote's imports if it is the first: 1 s for scikit-learn with warm files,
 several without .pyc files."""
 
-_HELLO_SECONDS = 2.0
-"""What a look waits for the fork server: as long as for the instance itself."""
+_LOOK_SECONDS = 3.0
+"""What a look waits for the fork server: for its ping, and half as long again."""
 
 _EXIT_SECONDS = 5.0
 """From the fork server's last answer until it is gone."""
@@ -93,9 +93,8 @@ _EXIT_SECONDS = 5.0
 _EXIT_RECORD_SECONDS = 1.0
 """Between the end of a process and its record: the fork server first drains its output."""
 
-_SEEN_SECONDS = 5.0
-"""How often `look` makes sure that a fork server is there to keep the instances' output."""
-
+_TOLD_SECONDS = 4.0
+"""How long somebody who begins to watch waits for what the fork server knows already."""
 
 _ERRNO = re.compile(r"\[Errno (\d{1,3})\]")
 """What a fork server that could not begin says of it on its last line, if it was the system."""
@@ -133,10 +132,11 @@ class ProcessRuntime:
         launched yet."""
         self.isolation = ""
         """As whom the instance of the latest launch runs, an `isolation.Level`; empty before."""
-        self._probes: dict[str, deque[Probe]] = {}
         self._starting = asyncio.Lock()
         self._threads = Threads("instances", 2)
-        self._seen_at = float("-inf")
+        self._following = Following(
+            self._places.fork_server_socket, lambda: self._tell(Hello(), _FORK_SERVER_SECONDS)
+        )
 
     # ── the four verbs, and handles ──────────────────────────────────────────────────────────
 
@@ -177,47 +177,42 @@ class ProcessRuntime:
         return handle if record is not None and records.is_alive(record) else None
 
     async def look(self, handle: Handle) -> Sight:
-        """Whether the process lives, and what it answers to GET /ping within 2 s."""
-        await self._be_kept()
+        """Whether the process lives, and what it answers to GET /ping within 2 s. If the fork
+        server does not say, what it last saw, or else what is on disk."""
         record = self._record(handle)
         if record is None:
             return Sight(InstanceState.GONE)
+        pulse = self._following.pulse(record)
+        if records.is_alive(record):
+            look = Look(instance_id=record.instance_id, cookie=record.cookie)
+            try:
+                pulse = (await self._tell(look, _LOOK_SECONDS)).pulse or pulse
+            except LaunchFailed as error:
+                _log.warning("an instance was not pinged: %s", error)
         if not records.is_alive(record):
             return await self._post_mortem(record)
-        probes = self._probes.setdefault(record.instance_id, deque(maxlen=PROBES_KEPT))
-        answer = await ping(record.address)
-        probes.extend(probes.pop().before(answer.probe) if probes else (answer.probe,))
-        if answer.probe.outcome != "200" and not records.is_alive(record):
-            return await self._post_mortem(record)
-        ready = records.read(self._places.ready(record.instance_id), Ready)
-        no_lines: tuple[str, ...] = ()
-        if answer.probe.outcome == "200":
-            ready = ready or self._first_ready(record, answer.phases)
-            state, lines = InstanceState.READY, no_lines
-        else:
-            state = InstanceState.STARTING if ready is None else InstanceState.UNHEALTHY
-            lines = _last_lines(record)
-        return Sight(
-            state,
-            ready_at=ready.at if ready else None,
-            last_lines=lines,
-            probes=tuple(probes),
-            phases=ready.phases if ready else {"fork": record.fork_seconds},
-        )
+        return self._sight(record, pulse)
 
-    async def ended(self, handle: Handle) -> None:
-        """Return when its process has ended. The kernel tells; nothing is asked again and again."""
+    async def next_sight(self, handle: Handle, last: Sight | None) -> Sight:
+        """How it is, once that is something else than `last`. Nothing is asked again and again:
+        the fork server tells what its pings bring, and the kernel of an end."""
         record = self._record(handle)
-        pidfd = None if record is None else records.open_process(record)
-        if pidfd is None:
-            return
-        loop, end = asyncio.get_running_loop(), asyncio.Event()
-        loop.add_reader(pidfd, end.set)
-        try:
-            await end.wait()
-        finally:
-            loop.remove_reader(pidfd)
-            os.close(pidfd)
+        if record is None:
+            return Sight(InstanceState.GONE)
+        with self._following.listening(record.instance_id) as stirred:
+            async with _end_of(record, stirred) as has_ended:
+                self._following.begin()
+                if not (self._following.is_told or has_ended()):
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_TOLD_SECONDS):
+                            await stirred.wait()
+                while not has_ended():
+                    stirred.clear()
+                    pulse = self._following.pulse(record)
+                    if last is None or (pulse is not None and pulse.is_news_after(last)):
+                        return self._sight(record, pulse)
+                    await stirred.wait()
+        return await self._post_mortem(record)
 
     async def retire(self, handle: Handle, grace_seconds: float) -> None:
         """End it, then forget it. Its log stays.
@@ -234,9 +229,13 @@ class ProcessRuntime:
         if reply.error is not None:
             words = f"Instance '{record.instance_id}' could not be ended: {reply.error}"
             raise LaunchFailed(words) from _cause(reply)
-        self._probes.pop(record.instance_id, None)
+        self._following.forget(record)
         abandoned = self._places.abandoned(record.instance_id, record.cookie)
         await self._threads.run(shutil.rmtree, abandoned, ignore_errors=True)
+
+    async def close(self) -> None:
+        """Watch nothing any more. What runs is left as it is."""
+        await self._following.end()
 
     # ── the fork server ──────────────────────────────────────────────────────────────────────
 
@@ -257,6 +256,7 @@ class ProcessRuntime:
         Records of instances stay, as those of instances that are gone. If the fork server died and
         left instances, or what they had started, a new one is started to end them.
         """
+        await self.close()
         command = ShutDown(grace_seconds=grace_seconds)
         seconds = grace_seconds + _LAUNCH_SECONDS
         known = list(self._places.records())
@@ -310,7 +310,6 @@ class ProcessRuntime:
             raise LaunchFailed(words) from error
         if not line:
             raise EOFError("the fork server ended before it answered")
-        self._seen_at = time.monotonic()
         reply = msgspec.json.decode(line, type=Reply)
         if reply.unprotected not in ("", self.unprotected):
             _log.warning(
@@ -349,19 +348,6 @@ class ProcessRuntime:
             cause = OSError(int(number[1]), os.strerror(int(number[1]))) if number else None
             raise _NotStartedError(" ".join(["it did not start", *last])) from cause
 
-    async def _be_kept(self) -> None:
-        """Have a fork server that keeps the instances' output, or go on without one.
-
-        One look in a while asks; if the fork server is stuck, no other look waits for it.
-        """
-        now = time.monotonic()
-        if now - self._seen_at > _SEEN_SECONDS:
-            self._seen_at = now
-            try:
-                await self._tell(Hello(), _HELLO_SECONDS)
-            except LaunchFailed as error:
-                _log.warning("output of instances is not kept: %s", error)
-
     # ── what is on disk ──────────────────────────────────────────────────────────────────────
 
     def log_path(self, spec: LaunchSpec) -> Path:
@@ -375,18 +361,29 @@ class ProcessRuntime:
         record = records.read(self._places.record(handle.instance_id), Record)
         return record if record is not None and records.is_same(handle, record) else None
 
-    def _first_ready(self, record: Record, phases: dict[str, float]) -> Ready:
-        at = time.time()
-        known = {"fork": record.fork_seconds, **phases}
-        rest = at - record.started_at - sum(phases.values())
-        ready = Ready(at=at, phases={**known, "ping": max(0.0, rest)})
-        records.write(self._places.ready(record.instance_id), ready)
-        return ready
+    def _sight(self, record: Record, pulse: Pulse | None) -> Sight:
+        """Of one that lives. Not to have been told is no reason to think it ill."""
+        if pulse is None:
+            ready = records.read(self._places.ready(record.instance_id), Ready)
+            pulse = Pulse(
+                instance_id=record.instance_id,
+                cookie=record.cookie,
+                well=ready is not None,
+                ready=ready,
+            )
+        return Sight(
+            pulse.state,
+            ready_at=pulse.ready.at if pulse.ready else None,
+            last_lines=() if pulse.well else _last_lines(record),
+            probes=pulse.probes,
+            phases=pulse.ready.phases if pulse.ready else {"fork": record.fork_seconds},
+        )
 
     async def _post_mortem(self, record: Record) -> Sight:
         end = await self._exit(record)
         ready = records.read(self._places.ready(record.instance_id), Ready)
         lines = _last_lines(record)
+        pulse = self._following.pulse(record)
         return Sight(
             InstanceState.GONE,
             ready_at=ready.at if ready else None,
@@ -394,7 +391,7 @@ class ProcessRuntime:
             signal=end.signal,
             out_of_memory=end.out_of_memory or any("MemoryError" in line for line in lines[-1:]),
             last_lines=lines,
-            probes=tuple(self._probes.get(record.instance_id, ())),
+            probes=pulse.probes if pulse else (),
             phases=ready.phases if ready else {"fork": record.fork_seconds},
         )
 
@@ -406,6 +403,29 @@ class ProcessRuntime:
                 return Exit(at=time.time())
             await asyncio.sleep(0.005)
         return end
+
+
+@contextlib.asynccontextmanager
+async def _end_of(record: Record, told: asyncio.Event) -> AsyncIterator[Callable[[], bool]]:
+    """Whether its process has ended; `told` is set when it does."""
+    pidfd = records.open_process(record)
+    if pidfd is None:
+        yield lambda: True
+        return
+    loop, ended = asyncio.get_running_loop(), False
+
+    def end() -> None:
+        nonlocal ended
+        ended = True
+        loop.remove_reader(pidfd)
+        told.set()
+
+    loop.add_reader(pidfd, end)
+    try:
+        yield lambda: ended
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
 
 
 def _cause(reply: Reply) -> OSError | None:

@@ -18,25 +18,44 @@ from collections.abc import Callable
 Act = Callable[[], None]
 
 
+class Timer:
+    """Something to do later, until it is called off."""
+
+    __slots__ = ("act",)
+
+    def __init__(self, act: Act) -> None:
+        self.act: Act | None = act
+
+    def cancel(self) -> None:
+        """Not any more. The loop does not even wake up for it."""
+        self.act = None
+
+
 class Watch:
     """Calls back when there is something to do."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-        self._due: list[tuple[float, int, Act]] = []
+        self._due: list[tuple[float, int, Timer]] = []
         self._count = itertools.count()  # breaks ties, so that callbacks are never compared
         self._stopping = False
 
     def run(self) -> None:
         """Until `stop`."""
         while not self._stopping:
-            wait = max(0.0, self._due[0][0] - time.monotonic()) if self._due else None
-            for key, _ in self._selector.select(wait):
+            for key, _ in self._selector.select(self._seconds_to_wait()):
                 # What was called a moment ago may have put an end to the interest in this one.
                 if self._selector.get_map().get(key.fd) == key:
                     key.data()
             while self._due and self._due[0][0] <= time.monotonic():
-                heapq.heappop(self._due)[2]()
+                act = heapq.heappop(self._due)[2].act
+                if act is not None:
+                    act()
+
+    def _seconds_to_wait(self) -> float | None:
+        while self._due and self._due[0][2].act is None:
+            heapq.heappop(self._due)
+        return max(0.0, self._due[0][0] - time.monotonic()) if self._due else None
 
     def stop(self) -> None:
         """Let `run` return."""
@@ -51,9 +70,11 @@ class Watch:
         with contextlib.suppress(KeyError):
             self._selector.unregister(fd)
 
-    def after(self, seconds: float, act: Act) -> None:
+    def after(self, seconds: float, act: Act) -> Timer:
         """Call once, then."""
-        heapq.heappush(self._due, (time.monotonic() + seconds, next(self._count), act))
+        timer = Timer(act)
+        heapq.heappush(self._due, (time.monotonic() + seconds, next(self._count), timer))
+        return timer
 
     def on_signals(self, act: Callable[[bytes], None], *numbers: signal.Signals) -> None:
         """Call with the numbers of the signals that came, as bytes, soon after they did."""

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import random
+from operator import itemgetter
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 from inservice.channel.counts import InvocationRow, Values
 from inservice.cloudwatch.metrics.aggregates import Aggregate
+from inservice.cloudwatch.metrics.sketches import bin_of
 from inservice.telemetry.happenings import SERIES_MAX, Ended, Happenings, Restarted
 from inservice.telemetry.histograms import sum_by_rank
 from inservice.telemetry.names import VariantKey
+from inservice.telemetry.page import Page
 from inservice.telemetry.prometheus import Scrape, Totals, render
 from inservice.telemetry.under_way import FRESH_SECONDS
 
 NOW = 1_000.0
+first = itemgetter(0)
 PLACE = ("000000000000", "us-east-1", "e")
 
 
@@ -161,6 +174,61 @@ def test_what_is_counted_is_bounded() -> None:
     happenings = Happenings()
     for number in range(SERIES_MAX + 5):
         happenings.instance_restarted(Restarted("a", "r", f"e{number}", "v", "exit"))
-    [restarts] = [f for f in happenings.families() if f.name == "inservice_container_restarts"]
+    text = render(Totals(), happenings, Scrape((), (), ())).decode()
+    families = text_string_to_metric_families(text)
+    [restarts] = [f for f in families if f.name == "inservice_container_restarts"]
     assert len(restarts.samples) == SERIES_MAX
     assert restarts.samples[-1].labels["endpoint"] == f"e{SERIES_MAX + 4}"
+
+
+# ── the text ────────────────────────────────────────────────────────────────────────────────────
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=8), st.integers(0, 10**9)), max_size=6, unique_by=first),
+    st.text(max_size=20),
+)
+def test_the_text_is_what_prometheus_own_client_writes(
+    told: list[tuple[str, int]], says: str
+) -> None:
+    """Its library is the second implementation, whatever labels and help hold."""
+    names = ("b", "a")
+    mine, theirs = Page(), CollectorRegistry(auto_describe=False)
+    counter = CounterMetricFamily("n", says, labels=names)
+    gauge = GaugeMetricFamily("g", says, labels=names)
+    histogram = HistogramMetricFamily("h", says, labels=names)
+    for text, number in told:
+        counter.add_metric((text, "x"), number)
+        gauge.add_metric((text, "x"), number / 7)
+        counts = [("0.001", number <= 1_000), ("60.0", number <= 60_000_000), ("+Inf", 1)]
+        histogram.add_metric((text, "x"), counts, sum_value=number / 1e6)
+    theirs.register(Collected([counter, gauge, histogram]))
+    mine.counter("n", says, names, [((text, "x"), number) for text, number in told])
+    mine.gauge("g", says, names, [((text, "x"), number / 7) for text, number in told])
+    durations = [((text, "x"), Aggregate.of(float(number))) for text, number in told]
+    mine.histogram("h", says, names, durations, (0.001, 60.0))
+    near = {number for _, number in told if bin_of(number) in (bin_of(1_000), bin_of(60_000_000))}
+    assert near or mine.finish() == generate_latest(theirs)
+
+
+class Collected(Collector):
+    def __init__(self, families: list[Any]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Any]:
+        return self._families
+
+
+def test_what_did_not_change_is_not_written_again() -> None:
+    """Three hundred endpoints are ten thousand lines, and a scrape comes every few seconds."""
+    happenings, kept = Happenings(), Page()
+    for number in range(300):
+        happenings.deployment_ended(Ended(*PLACE[:2], f"e{number}", "AllAtOnce", "Done"), 1.0)
+    scrape = Scrape((), (), ())
+    first = render(Totals(), happenings, scrape, kept)
+    assert kept.written == 300
+    assert render(Totals(), happenings, scrape, kept) == first
+    assert kept.written == 300
+    happenings.deployment_ended(Ended(*PLACE[:2], "e7", "AllAtOnce", "Done"), 1.0)
+    assert render(Totals(), happenings, scrape, kept) == render(Totals(), happenings, scrape)
+    assert kept.written == 301

@@ -1,0 +1,252 @@
+"""How the host watches its instances: counted in pings and in what is told, not in seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from inservice.runtimes.base import InstanceState
+from inservice.runtimes.process import following, pulses, records
+from inservice.runtimes.process.following import Following
+from inservice.runtimes.process.protocol import News, Pulse, Reply
+from inservice.runtimes.process.pulses import Pulses
+from inservice.runtimes.process.records import Places, Record
+from inservice.runtimes.process.watch import Watch
+from tests.contracts.runtime_stages import PATIENCE_SECONDS, ProcessStage, process_stage
+
+READY = InstanceState.READY
+
+
+class Model(threading.Thread):
+    """Listens where an instance would, and answers every ping as it is told to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(daemon=True)
+        self.answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen(16)
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(4096)
+                connection.sendall(self.answer)
+
+    def end(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.join()
+
+
+class Host:
+    """The pinging half of a fork server, in a thread, and one follower of it."""
+
+    def __init__(self, place: Path, count: int) -> None:
+        places = Places(place)
+        places.instances.mkdir()
+        self.watch = Watch()
+        self.pulses = Pulses(self.watch, places)
+        self.heard: list[News] = []
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        self._lines = ours.makefile("rb")
+        self.models = [Model(places.socket(f"f/{n}")) for n in range(count)]
+        self._records = [record(places, f"f/{n}") for n in range(count)]
+        for one in self._records:
+            self.pulses.begin(one, adopted=False)
+        self.pulses.follow(theirs, b"")
+        self._wake, wakes = socket.socketpair()
+        self.watch.readable(wakes.fileno(), self.watch.stop)
+        self._ours, self._theirs, self._wakes = ours, theirs, wakes
+        self._thread = threading.Thread(target=self.watch.run, daemon=True)
+        self._thread.start()
+
+    def hear_until(self, good: Callable[[], bool]) -> None:
+        self._ours.settimeout(PATIENCE_SECONDS)
+        while not good():
+            self.heard.append(msgspec.json.decode(self._lines.readline(), type=News))
+
+    def newest(self) -> dict[str, Pulse]:
+        return {pulse.instance_id: pulse for news in self.heard for pulse in news.pulses}
+
+    def end(self) -> None:
+        self._wake.send(b"!")
+        self._thread.join()
+        for one in self._records:
+            self.pulses.end(one)
+        for model in self.models:
+            model.end()
+        for used in (self._ours, self._theirs, self._wake, self._wakes):
+            used.close()
+        self._lines.close()
+
+
+def record(places: Places, instance_id: str) -> Record:
+    return Record(
+        instance_id=instance_id,
+        pid=os.getpid(),
+        start_ticks=0,
+        boot_id="b",
+        cookie=f"{int(instance_id.rpartition('/')[2]):016x}",
+        started_at=0.0,
+        fork_seconds=0.0,
+        address=f"unix:{places.socket(instance_id)}",
+        log_path="/dev/null",
+    )
+
+
+@contextmanager
+def host(count: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    monkeypatch.setattr(pulses, "STEADY_LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(pulses, "SLOT_SECONDS", 0.01)
+    monkeypatch.setattr(pulses, "ILL_LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(pulses, "BEAT_SECONDS", 0.05)
+    with tempfile.TemporaryDirectory(prefix="is-") as place:
+        stage = Host(Path(place), count)
+        try:
+            yield stage
+        finally:
+            stage.end()
+
+
+def test_that_one_is_still_well_is_told_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    with host(10, monkeypatch) as stage:
+        stage.hear_until(lambda: sum(one.well for one in stage.newest().values()) == 10)
+        told = sum(len(news.pulses) for news in stage.heard)
+        sent = stage.pulses.sent
+        stage.hear_until(lambda: stage.pulses.sent >= sent + 200)
+        assert sum(len(news.pulses) for news in stage.heard) == told
+
+
+def test_what_changes_is_told_once_and_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    with host(3, monkeypatch) as stage:
+        stage.hear_until(lambda: sum(one.well for one in stage.newest().values()) == 3)
+        before = len(stage.heard)
+        stage.models[1].answer = b"HTTP/1.1 503 Busy\r\n\r\n"
+        stage.hear_until(lambda: not stage.newest()["f/1"].well)
+        assert stage.newest()["f/1"].state is InstanceState.UNHEALTHY
+        assert stage.newest()["f/1"].probes[-1].outcome == "503"
+        stage.models[1].answer = b"HTTP/1.1 200 OK\r\n\r\n"
+        stage.hear_until(lambda: stage.newest()["f/1"].well)
+        since = [pulse.instance_id for news in stage.heard[before:] for pulse in news.pulses]
+        assert set(since) == {"f/1"}
+
+
+def test_a_follower_that_does_not_read_is_owed_no_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is the host held up: what it owes is the newest of each instance."""
+    monkeypatch.setattr(pulses, "_CROWDED_SECONDS", 0.01)
+    watch = Watch()
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    follower = pulses._Follower(watch, theirs, b"", lambda _: None)
+    for number in range(10_000):
+        follower.owe([Pulse(instance_id=f"f/{number % 5}", cookie=str(number), well=False)])
+    assert len(follower._owed) <= 5
+    newest: dict[str, str] = {}
+    watch.after(PATIENCE_SECONDS, watch.stop)  # whatever happens
+    reading = threading.Thread(target=watch.run, daemon=True)
+    reading.start()
+    with ours.makefile("rb") as lines:
+        while newest != {f"f/{n}": str(9_995 + n) for n in range(5)}:
+            for pulse in msgspec.json.decode(lines.readline(), type=News).pulses:
+                newest[pulse.instance_id] = pulse.cookie
+    ours.close()  # which ends the follower
+    stop, stops = socket.socketpair()
+    watch.readable(stops.fileno(), watch.stop)
+    stop.send(b"!")
+    reading.join()
+    for one in (stop, stops, theirs):
+        one.close()
+
+
+# ── who does not ping is replaced ─────────────────────────────────────────────────────────────────
+
+OLD = """
+import os, signal, socket, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen(8)
+print("there", flush=True)
+while True:
+    client, _ = listener.accept()
+    said = client.recv(4096)
+    error = "" if b"Hello" in said else ', "error": "ValidationError: Invalid value"'
+    client.sendall(('{"pid": %d%s}\\n' % (os.getpid(), error)).encode())
+    client.close()
+"""
+"""A fork server of the version before, as far as it goes: it knows nothing of following."""
+
+
+def test_a_fork_server_of_older_code_makes_room_for_one_that_pings() -> None:
+    with process_stage() as stage:
+        stage.run_dir.mkdir()
+        path = Places(stage.run_dir).fork_server_socket
+        old = subprocess.Popen([sys.executable, "-c", OLD, path], stdout=subprocess.PIPE)
+        assert old.stdout is not None
+        assert old.stdout.readline() == b"there\n"
+
+        async def test() -> None:
+            follows = Following(path, stage.runtime.prepare)
+            with follows.listening("f/0") as told:
+                follows.begin()
+                await asyncio.wait_for(told.wait(), PATIENCE_SECONDS)
+            assert follows.is_told
+            await follows.end()
+
+        asyncio.run(test())
+        assert old.wait(PATIENCE_SECONDS) == 0
+        old.stdout.close()
+        assert stage.runtime.fork_server_pid() != old.pid
+
+
+def test_a_fork_server_that_is_stuck_is_replaced_and_its_instances_adopted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(following, "SILENT_SECONDS", 6.0)
+    with process_stage() as stage:
+        asyncio.run(_stuck(stage))
+
+
+async def _stuck(stage: ProcessStage) -> None:
+    handle = await stage.runtime.launch(stage.spec())
+    sight = await stage.runtime.next_sight(handle, None)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while sight.state is not READY:
+            sight = await stage.runtime.next_sight(handle, sight)
+    first = stage.runtime.fork_server_pid()
+    assert first is not None
+    os.kill(first, signal.SIGSTOP)
+    async with asyncio.timeout(2 * PATIENCE_SECONDS):
+        while records.start_ticks(first) is not None:
+            await stage.pass_time()
+        while stage.runtime.fork_server_pid() in (None, first):
+            await stage.pass_time()
+    assert (await stage.runtime.look(handle)).state is READY
+    await stage.runtime.close()
+    await stage.runtime.retire(handle, 5)
+
+
+def test_an_answer_without_a_pulse_is_one_of_the_version_before() -> None:
+    """And the other way round: what is new is left out where it says nothing."""
+    assert msgspec.json.decode(b'{"pid": 7}', type=Reply) == Reply(pid=7)
+    assert msgspec.json.encode(Reply(pid=7)) == b'{"pid":7}'
