@@ -93,6 +93,7 @@ def test_what_one_endpoint_is_decided_from_does_not_grow_with_the_others() -> No
         )
         observer = Observer(instances, cast(Any, launches), cast(Any, tables), lambda *_: {})
         endpoint = SimpleNamespace(
+            key=("a", "r", "e"),
             account="a", region="r", name="e", generation="g0", fleets=(), previous_fleets=()
         )
         deployment = SimpleNamespace(new=(), alarms=())

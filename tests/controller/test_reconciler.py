@@ -18,6 +18,7 @@ def test_control_stops_though_something_wakes_an_endpoint_at_that_very_moment(
 
     async def test() -> None:
         host = FakeHost(SystemClock())
+        key = ("000000000000", "us-east-1", "ep")
         host.script("*", Script(ready_after_seconds=None))
         working = asyncio.create_task(FakeWorker(tmp_path, host).work())
         control = await Controller.born(tmp_path, host, lambda _: None)
@@ -29,10 +30,10 @@ def test_control_stops_though_something_wakes_an_endpoint_at_that_very_moment(
             while not host.alive():
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)  # to where it waits for news
-        control.reconciler.wake_all()
+        control.reconciler.wake(key)
         # The waiter of the event is done now, and the task that awaits it has not run yet.
         await asyncio.sleep(0)
-        control.reconciler.wake_all()
+        control.reconciler.wake(key)
         async with asyncio.timeout(10):
             await control.reconciler.close()
         await control.die()

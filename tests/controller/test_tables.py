@@ -239,7 +239,8 @@ def test_a_turn_looks_at_the_fleets_of_its_own_endpoint(tmp_path: Path) -> None:
         launches = Launches(instances, None, clock, lambda _: None)  # type: ignore[arg-type]
         observer = Observer(instances, launches, it.tables, lambda *_: {})
         instances.asked.clear()
-        given = SimpleNamespace(generation="g7", account=ACCOUNT, region=REGION, name="e7")
+        key = (ACCOUNT, REGION, "e7")
+        given = SimpleNamespace(generation="g7", key=key, account=ACCOUNT, region=REGION)
         given.fleets = given.previous_fleets = ()
         observer.facts(given, SimpleNamespace(new=(), alarms=()), clock.now())  # type: ignore[arg-type]
         assert set(instances.asked) == {"g7-1-v", "g7-2-v"}
