@@ -316,7 +316,7 @@ async def simulated(endpoints: int) -> None:
     tables = SimpleNamespace(
         routed=lambda _: frozenset(), agreed=lambda _: True, current=lambda _: None
     )
-    observer = Observer(instances, cast(Any, launches), cast(Any, tables), lambda *_: {})
+    observer = Observer(instances, cast(Any, launches), cast(Any, tables))
     endpoint = cast(
         Any,
         SimpleNamespace(
@@ -330,7 +330,7 @@ async def simulated(endpoints: int) -> None:
         ),
     )
     deployment = cast(Any, SimpleNamespace(new=(), alarms=()))
-    facts_us = best_us(lambda: observer.facts(endpoint, deployment, 2.0))
+    facts_us = best_us(lambda: observer.facts(endpoint, deployment, {}, 2.0))
     table = RoutingTable(1, {("a", "r", f"e{n}"): route(n) for n in range(endpoints)}, {})
     change = Delta(1, 2, endpoint=("a", "r", "e0"), route=route(0))
     change_us = best_us(lambda: table_after(table, [change]))

@@ -18,6 +18,7 @@
     └── Receiver: ours
         ├── InternalFailure              500
         └── ServiceUnavailable           503
+            └── InsufficientStorage      503  the disk is full
 
 Raise the class for what happened; the words are in the class or in its one argument. Only `api` and
 `gateway` catch. Anything else that escapes is a bug and answers InternalFailure.
@@ -197,3 +198,12 @@ class ServiceUnavailable(AwsError):
 
     code = "ServiceUnavailable"
     status = 503
+
+
+class InsufficientStorage(ServiceUnavailable):
+    """The server's disk is full: nothing is added until there is room. Reads and deletes go on.
+
+    A 503, not the 507 of WebDAV: clients know it as a state that passes.
+    """
+
+    code = "InsufficientStorage"

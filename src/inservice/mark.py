@@ -75,7 +75,10 @@ class Mark:
             if self._descriptor < 0:
                 flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
                 self._descriptor = os.open(self._path, flags, 0o600)
-                os.ftruncate(self._descriptor, 0)  # of another database, or damaged
+                # Of another database, or damaged: both places are written over. Were it emptied, a
+                # full disk might leave it so.
+                os.pwrite(self._descriptor, _encode(progress) * 2, 0)
+                os.ftruncate(self._descriptor, 2 * _PLACE_BYTES)
             place = progress.commits % 2 * _PLACE_BYTES
             os.pwrite(self._descriptor, _encode(progress), place)
             if progress.commits % SYNC_COMMITS == 0:

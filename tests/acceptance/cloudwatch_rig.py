@@ -17,6 +17,7 @@ from botocore.config import Config
 import inservice.operations  # noqa: F401 - fills the registry
 from inservice.api.application import create_application
 from inservice.clock import SystemClock
+from inservice.cloudwatch.alarms.record import trips
 from inservice.controller.alarms.evaluating import AlarmEvaluator
 from inservice.controller.alarms.webhooks import Webhooks
 from inservice.controller.kit.posting import Poster
@@ -25,7 +26,7 @@ from inservice.identity.principal import AccessKey, Account
 from inservice.instance_logs.groups import LogGroups
 from inservice.operations.live import InstanceSeen, Live, ProcessSeen
 from inservice.store.base import Store
-from inservice.store.database import open_store
+from inservice.store.drivers.database import open_store
 from inservice.telemetry.database import open_metrics
 from inservice.telemetry.happenings import Happenings
 from inservice.telemetry.recorder import Recorder
@@ -77,6 +78,12 @@ class Rig:
             config=Config(**config),
         )
 
+    def tripped(self, names: Collection[str]) -> dict[str, str]:
+        """What a turn of an endpoint that watches these alarms is told."""
+        with self.store.reading() as reading:
+            found = {name: trips(reading.alarms.find(ACCOUNT, REGION, name)) for name in names}
+        return {name: how for name, how in found.items() if how is not None}
+
     def deliver(self, now: float) -> None:
         """One turn of the evaluator, its deliveries included."""
 
@@ -97,7 +104,7 @@ def cloudwatch(
     store = open_store(url, key_file=path / "secrets.key")
     recorder = Recorder(open_metrics(url), clock.now())
     webhooks = Webhooks(poster or Poster(clock, Networks()), Happenings())
-    evaluator = AlarmEvaluator(store, recorder, clock, webhooks, on_change=lambda _: None)
+    evaluator = AlarmEvaluator(store, recorder, clock, webhooks)
     listening = socket.create_server(("127.0.0.1", 0))
     host, port = listening.getsockname()
     rig = Rig(

@@ -19,6 +19,7 @@ from inservice.controller.alarms.actions import DROPPED
 from inservice.controller.alarms.evaluating import AlarmEvaluator
 from inservice.controller.kit import posting
 from inservice.errors import ServiceUnavailable
+from inservice.store.collections.alarms import ALARMS
 from inservice.telemetry.base import AlarmKey
 from tests.acceptance.cloudwatch_rig import ACCOUNT, REGION, Rig, cloudwatch
 from tests.acceptance.receivers import Received, Receivers, receivers
@@ -99,7 +100,7 @@ def told(received: list[Received], path: str = "/200") -> list[str]:
 
 def kept(rig: Rig, name: str = "a") -> AlarmRecord:
     with rig.store.reading() as reading:
-        facts = reading.alarm(ACCOUNT, REGION, name)
+        facts = reading.alarms.find(ACCOUNT, REGION, name)
     assert facts is not None
     return AlarmRecord.from_kept(facts)
 
@@ -191,10 +192,10 @@ def test_an_outcome_that_could_not_be_written_is_not_posted_again(
     failures = iter(range(3))
     transaction = rig.store.transaction
 
-    def full() -> Any:
+    def full(by: str) -> Any:
         if next(failures, None) is not None:
             raise ServiceUnavailable("The store is full.")
-        return transaction()
+        return transaction(by)
 
     monkeypatch.setattr(rig.store, "transaction", full)
     asyncio.run(rig.evaluator.actions.run(delivery))
@@ -239,17 +240,17 @@ def test_what_a_change_costs_does_not_grow_with_the_number_of_alarms(rig: Rig) -
     """Every put or set had all alarms read again: 0.3 s each where there were five thousand."""
     for number in range(300):
         put_alarm(rig, f"alarm-{number}")
-    woken: list[set[AlarmKey]] = []
+    told: list[object] = []
+    rig.store.feed.subscribe(ALARMS, told.append)
     evaluator = AlarmEvaluator(
         rig.store,
         rig.metrics,
         rig.clock,
         rig.webhooks,
-        on_change=lambda keys: woken.append(set(keys)),
     )
     evaluator.turn(time.time())
     read, evaluated = evaluator.watched.read, list[AlarmKey]()
-    woken.clear()
+    told.clear()
     take_due = evaluator.watched.take_due
     evaluator.watched.take_due = lambda now: _noted(evaluated, take_due(now))  # type: ignore[method-assign]
     set_state(rig.client(), "ALARM", "alarm-7")
@@ -257,8 +258,8 @@ def test_what_a_change_costs_does_not_grow_with_the_number_of_alarms(rig: Rig) -
     evaluator.turn(time.time())
     assert evaluator.watched.read - read == 2
     assert [key.name for key in evaluated] == ["new"]
-    changed = {AlarmKey(ACCOUNT, REGION, name) for name in ("alarm-7", "new")}
-    assert woken == [changed]
+    changed = [{(ACCOUNT, REGION, name)} for name in ("alarm-7", "new")]
+    assert told == changed, "and what has not changed concerns nobody"
     evaluator.turn(time.time())
     assert evaluator.watched.read - read == 2
 

@@ -19,6 +19,7 @@ from inservice.controller.kit.posting import Poster
 from inservice.controller.kit.receivers import Networks
 from inservice.errors import ServiceUnavailable
 from inservice.store.base import Store, Transaction
+from inservice.store.feed import CALLER
 from inservice.telemetry.happenings import Happenings
 from tests.acceptance.cloudwatch_rig import Rig, cloudwatch
 from tests.acceptance.receivers import Receivers, receivers
@@ -172,16 +173,16 @@ def test_set_alarm_state_lasts_until_the_next_evaluation(rig: Rig) -> None:
     client.set_alarm_state(
         AlarmName="errors", StateValue="ALARM", StateReason="a rehearsal", StateReasonData="{}"
     )
-    assert rig.evaluator.tripped("000000000000", "us-east-1", ["errors", "gone"]) == {
-        "errors": "is in ALARM",
+    assert rig.tripped(["errors", "gone"]) == {
+        "errors": "is in ALARM: a rehearsal",
         "gone": "does not exist any more",
     }
     rig.deliver(now + 62)
-    tripped = rig.evaluator.tripped("000000000000", "us-east-1", ["errors"])
+    tripped = rig.tripped(["errors"])
     assert tripped == {"errors": "is in ALARM: a rehearsal"}
     rig.deliver(now + 130)
     assert state(client) == "OK"
-    assert rig.evaluator.tripped("000000000000", "us-east-1", ["errors"]) == {}
+    assert rig.tripped(["errors"]) == {}
 
 
 def test_a_composite_that_was_set_stays_so_until_one_of_its_alarms_changes(rig: Rig) -> None:
@@ -206,9 +207,7 @@ def test_a_composite_that_was_set_stays_so_until_one_of_its_alarms_changes(rig: 
     put_alarm(client, "c")  # what makes the evaluator read everything again
     rig.deliver(time.time() + 100)
     assert composite() == "ALARM"
-    assert rig.evaluator.tripped("000000000000", "us-east-1", ["both"]) == {
-        "both": "is in ALARM: a rehearsal"
-    }
+    assert rig.tripped(["both"]) == {"both": "is in ALARM: a rehearsal"}
     client.set_alarm_state(AlarmName="a", StateValue="ALARM", StateReason="its child")
     rig.deliver(time.time() + 1)
     assert composite() == "OK"
@@ -368,14 +367,14 @@ class FullStore:
 
     def __init__(self, store: Store) -> None:
         self.reading = store.reading
-        self.on_commit = store.on_commit
+        self.feed = store.feed
         self.full = True
         self._store = store
 
-    def transaction(self) -> AbstractContextManager[Transaction]:
+    def transaction(self, by: str = CALLER) -> AbstractContextManager[Transaction]:
         if self.full:
             raise ServiceUnavailable("The store is full.")
-        return self._store.transaction()
+        return self._store.transaction(by)
 
 
 def test_a_state_that_could_not_be_written_is_written_later(rig: Rig) -> None:
@@ -388,7 +387,6 @@ def test_a_state_that_could_not_be_written_is_written_later(rig: Rig) -> None:
         rig.metrics,
         rig.clock,
         Webhooks(Poster(rig.clock, Networks()), Happenings()),
-        on_change=lambda _: None,
     )
     with pytest.raises(ServiceUnavailable):
         evaluator.turn(now + 62)

@@ -27,7 +27,7 @@ import pytest
 
 import inservice
 from inservice.config import load
-from inservice.store.tables import REVISION
+from inservice.store.drivers.schema import REVISION
 from tests.acceptance.clients import Crowd
 from tests.acceptance.server import Server, archive, run_cli, variant, wait_until
 
@@ -293,9 +293,9 @@ def test_a_migration_that_fails_leaves_the_old_control_serving(
     """And one that succeeds changes the records while the old workers serve on."""
     name = installed.serve(echo("records"))
     before = installed.told()
-    later = installed.package / "store" / "migrations" / "versions" / "later.py"
+    later = installed.package / "store" / "drivers" / "migrations" / "versions" / "later.py"
     later.write_text(MIGRATION + '    raise RuntimeError("this migration fails")\n')
-    installed.change("store/tables.py", f'REVISION = "{REVISION}"', 'REVISION = "later"')
+    installed.change("store/drivers/schema.py", f'REVISION = "{REVISION}"', 'REVISION = "later"')
     with Crowd(installed.server, name) as crowd, Callers(installed.server, name) as callers:
         failed = installed.cli("restart")
         known = callers.answers
@@ -316,7 +316,9 @@ def test_a_control_that_does_not_serve_after_all_is_given_up(
 ) -> None:
     name = installed.serve(echo("after all"))
     before = installed.told()
-    installed.change("app/control.py", "        self._keys.read()", "        raise KeyError('odd')")
+    installed.change(
+        "app/control.py", "        await self._keys.follow()", "        raise KeyError('odd')"
+    )
     with Crowd(installed.server, name) as crowd, Callers(installed.server, name) as callers:
         assert "odd" in installed.cli("restart").stderr
         known = callers.answers
@@ -329,7 +331,7 @@ def test_a_control_that_does_not_serve_after_all_is_given_up(
 
 
 # ── killed in the middle ────────────────────────────────────────────────────────────────────────
-SLOW_START = ("        self._keys.read()", "        await asyncio.sleep(1.5); self._keys.read()")
+SLOW_START = ("await self._keys.follow()", "await asyncio.sleep(1.5); await self._keys.follow()")
 """A control that takes its time, so that there is a middle to be killed in."""
 
 

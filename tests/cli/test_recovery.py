@@ -20,9 +20,10 @@ import pytest
 
 from inservice.operations.own.access_keys import ensure_root_key
 from inservice.store.backup import DATABASE, KEY
-from inservice.store.base import ListQuery, Store
-from inservice.store.database import open_store
-from inservice.store.directory import MARK
+from inservice.store.base import Store
+from inservice.store.drivers.database import open_store
+from inservice.store.drivers.directory import MARK
+from inservice.store.listing import ListQuery
 from tests.contracts.store_records import ACCOUNT, REGION, model
 
 
@@ -43,7 +44,7 @@ def opened(data_dir: Path) -> Iterator[Store]:
 
 def names(data_dir: Path) -> set[str]:
     with opened(data_dir) as store, store.reading() as records:
-        page = records.models(ListQuery(ACCOUNT, REGION, limit=100_000))
+        page = records.models.page(ListQuery(ACCOUNT, REGION, limit=100_000))
         return {line.name for line in page.lines}
 
 
@@ -53,7 +54,7 @@ def data_dir(tmp_path: Path) -> Path:
         ensure_root_key(store, ACCOUNT)
         with store.transaction() as tx:
             for number in range(20):
-                tx.add_model(model(f"m{number}"))
+                tx.models.add(model(f"m{number}"))
     return tmp_path / "data"
 
 
@@ -80,8 +81,8 @@ def test_a_backup_is_of_one_moment_while_mutations_go_on(data_dir: Path, tmp_pat
             while not stop.is_set():
                 number += 1
                 with store.transaction() as tx:
-                    tx.add_model(model(f"left{number}"))
-                    tx.add_model(model(f"right{number}"))
+                    tx.models.add(model(f"left{number}"))
+                    tx.models.add(model(f"right{number}"))
                 told.append(number)
 
     writer = threading.Thread(target=mutate)
@@ -212,7 +213,7 @@ def test_a_loss_that_is_accepted_loses_nothing_that_is_there(
     """The database of before the newest commits is believed from then on; the old mark is kept."""
     shutil.copy(data_dir / DATABASE, tmp_path / "older")
     with opened(data_dir) as store, store.transaction() as tx:
-        tx.add_model(model("newest"))
+        tx.models.add(model("newest"))
     shutil.copy(tmp_path / "older", data_dir / DATABASE)
     behind = inservice("recover", "--data-dir", data_dir)
     assert behind.returncode == 3

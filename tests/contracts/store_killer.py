@@ -22,8 +22,9 @@ import alembic.command  # noqa: F401 - so that no writer spends its short life i
 import structlog
 
 from inservice.hosting.arn import parse_arn
-from inservice.store.base import ListQuery, Store
-from inservice.store.database import open_store
+from inservice.store.base import Store
+from inservice.store.drivers.database import open_store
+from inservice.store.listing import ListQuery
 
 from .store_records import ACCOUNT, REGION, creation, model
 
@@ -46,9 +47,9 @@ def write(directory: Path, first: int, told: int) -> None:
         arn = parse_arn(model(name).arn)
         assert arn is not None
         with store.transaction() as tx:
-            tx.add_model(model(name))
-            tx.set_tags(arn, {"number": str(number)})
-            tx.add_endpoint(creation(name))
+            tx.models.add(model(name))
+            tx.tags.set(arn, {"number": str(number)})
+            tx.endpoints.add(creation(name))
         os.write(told, b"%d\n" % number)
         number += 1
 
@@ -81,13 +82,13 @@ def check(directory: Path, told: set[int]) -> set[int]:
     """Hold the store against what was told; what it has."""
     store = open_in(directory)
     with store.reading() as records:
-        lines = records.models(ListQuery(ACCOUNT, REGION, limit=100_000)).lines
+        lines = records.models.page(ListQuery(ACCOUNT, REGION, limit=100_000)).lines
         kept = {int(line.name[1:]) for line in lines}
-        endpoints = {int(name[1:]) for _, _, name in records.endpoint_keys()}
+        endpoints = {int(name[1:]) for _, _, name in records.endpoints.names()}
         for line in lines:
             arn = parse_arn(line.arn)
             assert arn is not None
-            assert records.tags(arn) == {"number": line.name[1:]}, "a part of a transaction"
+            assert records.tags.of(arn) == {"number": line.name[1:]}, "a part of a transaction"
     store.close()
     assert endpoints == kept, "a part of a transaction"
     assert told <= kept, f"lost: {sorted(told - kept)}"

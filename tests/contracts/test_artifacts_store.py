@@ -413,6 +413,18 @@ def test_release_keeps_what_fleets_need_and_evicts_the_least_recently_used(
     assert store.fetch("s3://bucket/oldest.tar.gz", pin="again").path == paths["oldest"]
 
 
+def test_on_a_full_disk_nothing_is_kept_that_no_fleet_needs(tmp_path: Path, s3: ScriptedS3) -> None:
+    store = open_store(tmp_path, s3)
+    paths = {}
+    for fleet in ("live", "gone"):
+        s3.objects[f"{fleet}.tar.gz"] = model_archive({"m": fleet.encode()})
+        paths[fleet] = store.fetch(f"s3://bucket/{fleet}.tar.gz", pin=fleet).path
+    store.release(["live"], grace_seconds=0)
+    assert all(path.exists() for path in paths.values()), "below the cap"
+    store.release(["live"], grace_seconds=0, keep_idle=False)
+    assert [fleet for fleet, path in paths.items() if path.exists()] == ["live"]
+
+
 def test_damaged_records_are_made_anew(tmp_path: Path, s3: ScriptedS3) -> None:
     first = open_store(tmp_path, s3).fetch(URI, pin="fleet")
     for path in [*(tmp_path / "store/pins").iterdir(), *(tmp_path / "store/sources").iterdir()]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +18,31 @@ from sqlalchemy import Engine
 from inservice.deployment.facts import Facts, FleetFacts, Gone
 from inservice.deployment.state import Decision
 from inservice.errors import ServiceUnavailable, ValidationException
-from inservice.hosting.arn import parse_arn
+from inservice.hosting.arn import ResourceArn, ResourceKind, parse_arn
 from inservice.hosting.endpoint import EndpointStatus, IllegalMove
-from inservice.store import tables
-from inservice.store.base import (
-    EVENTS_KEPT,
-    AlarmQuery,
-    Commit,
-    EndpointRecord,
-    ListQuery,
-    SortKey,
+from inservice.ids import EndpointKey
+from inservice.store import collections
+from inservice.store.base import Reading, Store, Transaction
+from inservice.store.collections.access_keys import ACCESS_KEYS
+from inservice.store.collections.alarms import ALARMS, AlarmQuery
+from inservice.store.collections.client_logs import LOG_GROUPS, GroupKey, LogGroupRecord
+from inservice.store.collections.dashboards import DASHBOARDS, Dashboard
+from inservice.store.collections.endpoint_configs import ENDPOINT_CONFIGS
+from inservice.store.collections.endpoints import ENDPOINTS, EVENTS_KEPT, EndpointRecord
+from inservice.store.collections.models import MODELS
+from inservice.store.collections.tags import TAGS
+from inservice.store.drivers.database import open_store
+from inservice.store.errors import (
+    NotRemembered,
     StaleDecision,
-    Store,
+    StaleLease,
     StoreDamaged,
     StoreInUse,
 )
-from inservice.store.database import open_store
+from inservice.store.feed import Topic
+from inservice.store.kit.tables import metadata
+from inservice.store.lease import identity
+from inservice.store.listing import ListQuery, SortKey
 
 from . import postgresql
 from .store_records import (
@@ -65,9 +76,9 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     server: str = request.getfixturevalue("server")
     engine = engine_of(server)
     with engine.begin() as connection:
-        for table in reversed(tables.metadata.sorted_tables):
+        for table in reversed(metadata.sorted_tables):
             there = sqlalchemy.inspect(connection).has_table(table.name)
-            if there and table is not tables.identity:
+            if there and table is not identity:
                 connection.execute(table.delete())
     engine.dispose()
     return server
@@ -87,12 +98,12 @@ def store(url: str, tmp_path: Path) -> Iterator[Store]:
 
 def record_of(store: Store) -> EndpointRecord:
     with store.reading() as records:
-        return records.endpoint(*KEY)
+        return records.endpoints.get(*KEY)
 
 
 def add_endpoint(store: Store, decision: Decision | None = None) -> EndpointRecord:
     with store.transaction() as tx:
-        tx.add_endpoint(decision or creation())
+        tx.endpoints.add(decision or creation())
     return record_of(store)
 
 
@@ -100,16 +111,16 @@ class TestRecords:
     def test_a_model_comes_back_as_it_was(self, store: Store) -> None:
         kept = model(text="\x01\n'\"\\ü💚")
         with store.transaction() as tx:
-            tx.add_model(kept)
-            assert tx.model(ACCOUNT, REGION, "m") == kept
+            tx.models.add(kept)
+            assert tx.models.get(ACCOUNT, REGION, "m") == kept
         with store.reading() as records:
-            assert records.model(ACCOUNT, REGION, "M") == kept
+            assert records.models.get(ACCOUNT, REGION, "M") == kept
 
     def test_a_config_comes_back_with_its_weights_exact(self, store: Store) -> None:
         with store.transaction() as tx:
-            tx.add_endpoint_config(endpoint_config())
+            tx.endpoint_configs.add(endpoint_config())
         with store.reading() as records:
-            assert records.endpoint_config(ACCOUNT, REGION, "c") == endpoint_config()
+            assert records.endpoint_configs.get(ACCOUNT, REGION, "c") == endpoint_config()
 
     def test_an_endpoint_comes_back_with_its_deployment(self, store: Store) -> None:
         decision = creation()
@@ -131,62 +142,62 @@ class TestRecords:
         )
         record = add_endpoint(store)
         with store.transaction() as tx:
-            tx.save_facts(record, facts)
+            tx.endpoints.save_facts(record, facts)
         assert record_of(store) == replace(record, facts=facts)
 
     def test_after_reopening_all_is_there(self, url: str, tmp_path: Path) -> None:
         first = open_store(url, key_file=tmp_path / "store.key")
         add_endpoint(first)
         with first.transaction() as tx:
-            tx.add_model(model())
-            tx.add_access_key(access_key())
+            tx.models.add(model())
+            tx.access_keys.add(access_key())
         before = record_of(first)
         first.close()
         second = open_store(url, key_file=tmp_path / "store.key")
         assert record_of(second) == before
         with second.reading() as records:
-            assert records.model(ACCOUNT, REGION, "m") == model()
-            assert records.access_keys() == [access_key()]
+            assert records.models.get(ACCOUNT, REGION, "m") == model()
+            assert records.access_keys.all() == [access_key()]
         second.close()
 
 
 class TestNames:
     def test_a_taken_name_is_named_in_its_own_case(self, store: Store) -> None:
         with store.transaction() as tx:
-            tx.add_model(model("Demo"))
+            tx.models.add(model("Demo"))
         taken = pytest.raises(ValidationException, match=r'existing model ".*model/Demo"')
         with taken, store.transaction() as tx:
-            tx.add_model(model("DEMO"))
+            tx.models.add(model("DEMO"))
 
     def test_what_is_not_there_is_not_found(self, store: Store) -> None:
         with store.reading() as records:
-            assert records.find_endpoint(KEY) is None
-            for ask in (records.model, records.endpoint_config, records.endpoint):
+            assert records.endpoints.find(KEY) is None
+            for noun in (records.models, records.endpoint_configs, records.endpoints):
                 with pytest.raises(ValidationException, match="Could not find"):
-                    ask(ACCOUNT, REGION, "nope")
+                    noun.get(ACCOUNT, REGION, "nope")
         with store.transaction() as tx:
-            for delete in (tx.delete_model, tx.delete_endpoint_config):
+            for made in (tx.models, tx.endpoint_configs):
                 with pytest.raises(ValidationException, match="Could not find"):
-                    delete(ACCOUNT, REGION, "nope")
+                    made.delete(ACCOUNT, REGION, "nope")
 
     def test_keys_of_every_account_and_region(self, store: Store) -> None:
         decision = creation()
         elsewhere = replace(decision.endpoint, region="eu-west-1")
         with store.transaction() as tx:
-            tx.add_endpoint(decision)
-            tx.add_endpoint(replace(decision, endpoint=elsewhere))
+            tx.endpoints.add(decision)
+            tx.endpoints.add(replace(decision, endpoint=elsewhere))
         with store.reading() as records:
-            keys = set(records.endpoint_keys())
+            keys = set(records.endpoints.names())
         assert keys == {KEY, (ACCOUNT, "eu-west-1", "Demo")}
 
     def test_sorting_is_by_bytes_on_every_database(self, store: Store) -> None:
         # A locale would sort "a-b" between "aa" and "ac".
         with store.transaction() as tx:
             for name in ("ac", "a-b", "aa", "A0"):
-                tx.add_model(model(name))
+                tx.models.add(model(name))
         query = ListQuery(ACCOUNT, REGION, 9, sort_by=SortKey.NAME, descending=False)
         with store.reading() as records:
-            lines = records.models(query).lines
+            lines = records.models.page(query).lines
         assert [line.name for line in lines] == ["a-b", "A0", "aa", "ac"]
 
 
@@ -194,46 +205,46 @@ class TestTransactions:
     def test_all_or_nothing(self, store: Store) -> None:
         def half_way() -> None:
             with store.transaction() as tx:
-                tx.add_model(model())
-                tx.add_access_key(access_key())
+                tx.models.add(model())
+                tx.access_keys.add(access_key())
                 raise RuntimeError("half-way")
 
         with pytest.raises(RuntimeError, match="half-way"):
             half_way()
         with store.reading() as records:
-            assert records.access_keys() == []
+            assert records.access_keys.all() == []
             with pytest.raises(ValidationException):
-                records.model(ACCOUNT, REGION, "m")
+                records.models.get(ACCOUNT, REGION, "m")
         with store.transaction() as tx:
-            tx.add_model(model())
+            tx.models.add(model())
 
     def test_a_reader_sees_nothing_before_the_commit(self, store: Store) -> None:
         with store.transaction() as tx:
-            tx.add_endpoint(creation())
+            tx.endpoints.add(creation())
             with store.reading() as records:
-                assert records.find_endpoint(KEY) is None
+                assert records.endpoints.find(KEY) is None
         with store.reading() as records:
-            assert records.find_endpoint(KEY) is not None
+            assert records.endpoints.find(KEY) is not None
 
     def test_a_reader_keeps_its_moment(self, store: Store) -> None:
         record = add_endpoint(store)
         with store.reading() as records:
-            assert len(records.deployment_events(KEY)) == 1
+            assert len(records.endpoints.events(KEY)) == 1
             with store.transaction() as tx:
-                tx.save_endpoint(record, completed(creation()))
-            assert len(records.deployment_events(KEY)) == 1
+                tx.endpoints.save(record, completed(creation()))
+            assert len(records.endpoints.events(KEY)) == 1
         with store.reading() as records:
-            assert len(records.deployment_events(KEY)) == 2
+            assert len(records.endpoints.events(KEY)) == 2
 
     def test_what_a_late_reader_brings_is_not_remembered(self, store: Store) -> None:
         # It began before the commit, and looks only after it, into the past.
         record = add_endpoint(store)
         reopened = creation()
         with store.reading() as late:
-            late.deployment_events(KEY)  # its view of the database begins here
+            late.endpoints.events(KEY)  # its view of the database begins here
             with store.transaction() as tx:
-                tx.save_endpoint(record, completed(reopened))
-            late.find_endpoint(KEY)
+                tx.endpoints.save(record, completed(reopened))
+            late.endpoints.find(KEY)
         assert record_of(store).endpoint == completed(reopened).endpoint
 
     def test_transactions_take_turns(self, store: Store) -> None:
@@ -242,22 +253,22 @@ class TestTransactions:
 
         def count_up(_: int) -> None:
             with store.transaction() as tx:
-                count = int(tx.tags(arn).get("count", "0"))
-                tx.set_tags(arn, {"count": str(count + 1)})
+                count = int(tx.tags.of(arn).get("count", "0"))
+                tx.tags.set(arn, {"count": str(count + 1)})
 
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(count_up, range(100)))
         with store.reading() as records:
-            assert records.tags(arn) == {"count": "100"}
+            assert records.tags.of(arn) == {"count": "100"}
 
     def test_readers_do_not_wait_for_the_writer(self, store: Store) -> None:
         with store.transaction() as tx:
-            tx.add_model(model())
+            tx.models.add(model())
             seen = threading.Event()
 
             def read() -> None:
                 with store.reading() as records:
-                    records.models(ListQuery(ACCOUNT, REGION, 1))
+                    records.models.page(ListQuery(ACCOUNT, REGION, 1))
                 seen.set()
 
             reader = threading.Thread(target=read)
@@ -271,7 +282,7 @@ class TestTheFence:
         record = add_endpoint(store)
         decision = completed(creation())
         with store.transaction() as tx:
-            tx.save_endpoint(record, decision)
+            tx.endpoints.save(record, decision)
         kept = record_of(store)
         assert (kept.endpoint, kept.deployment) == (decision.endpoint, decision.deployment)
         assert kept.version == record.version + 1
@@ -279,31 +290,31 @@ class TestTheFence:
     def test_a_save_from_an_older_record_is_refused_whole(self, store: Store) -> None:
         stale = add_endpoint(store)
         with store.transaction() as tx:
-            tx.save_endpoint(stale, completed(creation()))
+            tx.endpoints.save(stale, completed(creation()))
         newest = record_of(store)
 
         def with_a_model() -> None:
             with store.transaction() as tx:
-                tx.add_model(model())
-                tx.save_endpoint(stale, completed(creation()))
+                tx.models.add(model())
+                tx.endpoints.save(stale, completed(creation()))
 
         with pytest.raises(StaleDecision):
             with_a_model()
         assert record_of(store) == newest
         with store.reading() as records, pytest.raises(ValidationException):
-            records.model(ACCOUNT, REGION, "m")
+            records.models.get(ACCOUNT, REGION, "m")
 
     def test_a_removal_from_an_older_record_is_refused(self, store: Store) -> None:
         decision = completed(creation())
         record = add_endpoint(store)
         with store.transaction() as tx:
-            tx.save_endpoint(record, decision)
+            tx.endpoints.save(record, decision)
         with store.transaction() as tx:
-            tx.save_endpoint(record_of(store), _deleting(decision))
+            tx.endpoints.save(record_of(store), _deleting(decision))
         newest = record_of(store)
         stale = replace(newest, version=newest.version - 1)
         with pytest.raises(StaleDecision), store.transaction() as tx:
-            tx.save_endpoint(stale, replace(_deleting(decision), gone=True))
+            tx.endpoints.save(stale, replace(_deleting(decision), gone=True))
         assert record_of(store) == newest
 
     def test_another_generation_of_the_name_is_not_touched(self, store: Store) -> None:
@@ -312,25 +323,25 @@ class TestTheFence:
         new = add_endpoint(store, creation(generation="g2"))
         assert (old.version, new.version) == (1, 1)
         with pytest.raises(StaleDecision), store.transaction() as tx:
-            tx.save_endpoint(old, completed(creation(generation="g1")))
+            tx.endpoints.save(old, completed(creation(generation="g1")))
         with store.transaction() as tx:
-            tx.save_facts(old, Facts(shares={}))
+            tx.endpoints.save_facts(old, Facts(shares={}))
         assert record_of(store) == new
 
     def test_facts_are_no_decision(self, store: Store) -> None:
         record = add_endpoint(store)
         with store.transaction() as tx:
-            tx.save_facts(record, Facts(shares={}))
+            tx.endpoints.save_facts(record, Facts(shares={}))
         with store.transaction() as tx:
-            tx.save_endpoint(record, completed(creation()))
+            tx.endpoints.save(record, completed(creation()))
         assert record_of(store).facts == Facts(shares={})
 
     def test_an_illegal_move_is_never_saved(self, store: Store) -> None:
         record = add_endpoint(store)
         with pytest.raises(IllegalMove), store.transaction() as tx:
-            tx.save_endpoint(record, _deleting(creation()))
+            tx.endpoints.save(record, _deleting(creation()))
         with pytest.raises(IllegalMove), store.transaction() as tx:
-            tx.add_endpoint(completed(creation("Other")))
+            tx.endpoints.add(completed(creation("Other")))
         assert record_of(store) == record
 
 
@@ -344,7 +355,7 @@ def _remove(store: Store) -> None:
     for step in (completed, _deleting, lambda d: replace(d, gone=True)):
         record = record_of(store)
         with store.transaction() as tx:
-            tx.save_endpoint(record, step(Decision(record.endpoint, record.deployment)))
+            tx.endpoints.save(record, step(Decision(record.endpoint, record.deployment)))
 
 
 class TestEvents:
@@ -353,12 +364,12 @@ class TestEvents:
         record = add_endpoint(store, decision)
         more = replace(completed(decision), events=decision.events * 3)
         with store.transaction() as tx:
-            tx.save_endpoint(record, more)
+            tx.endpoints.save(record, more)
         with store.reading() as records:
-            numbered = records.deployment_events((ACCOUNT, REGION, "demo"))
+            numbered = records.endpoints.events((ACCOUNT, REGION, "demo"))
             assert [number for number, _ in numbered] == [1, 2, 3, 4]
             assert [event for _, event in numbered] == list(decision.events * 4)
-            on = records.deployment_events(KEY, after=2, limit=1)
+            on = records.endpoints.events(KEY, after=2, limit=1)
             assert [number for number, _ in on] == [3]
 
     def test_the_oldest_make_room(self, store: Store) -> None:
@@ -366,9 +377,9 @@ class TestEvents:
         record = add_endpoint(store, decision)
         flood = replace(completed(decision), events=decision.events * EVENTS_KEPT)
         with store.transaction() as tx:
-            tx.save_endpoint(record, flood)
+            tx.endpoints.save(record, flood)
         with store.reading() as records:
-            numbers = [n for n, _ in records.deployment_events(KEY, limit=2 * EVENTS_KEPT)]
+            numbers = [n for n, _ in records.endpoints.events(KEY, limit=2 * EVENTS_KEPT)]
         assert numbers == list(range(2, EVENTS_KEPT + 2))
 
     def test_they_go_with_their_endpoint(self, store: Store) -> None:
@@ -376,64 +387,184 @@ class TestEvents:
         _remove(store)
         add_endpoint(store, creation(generation="g2"))
         with store.reading() as records:
-            assert [number for number, _ in records.deployment_events(KEY)] == [1]
+            assert [number for number, _ in records.endpoints.events(KEY)] == [1]
 
 
-class TestListeners:
-    def test_they_hear_of_wishes_after_the_commit(self, store: Store) -> None:
-        heard: list[tuple[Commit, bool]] = []
+class TestFeed:
+    def test_it_tells_of_wishes_after_the_commit(self, store: Store) -> None:
+        heard: list[tuple[frozenset[EndpointKey], bool]] = []
 
-        def listener(commit: Commit) -> None:
+        def listener(keys: frozenset[EndpointKey]) -> None:
             with store.reading() as records:
-                heard.append((commit, records.find_endpoint(KEY) is not None))
+                heard.append((keys, records.endpoints.find(KEY) is not None))
 
-        store.on_commit(listener)
+        store.feed.subscribe(ENDPOINTS, listener)
         record = add_endpoint(store)
         with store.transaction() as tx:
-            tx.save_endpoint(record, completed(creation()))
-        assert heard == [(Commit(frozenset({KEY}), access_keys=False), True)] * 2
+            tx.endpoints.save(record, completed(creation()))
+        assert heard == [(frozenset({KEY}), True)] * 2
 
-    def test_they_hear_of_access_keys(self, store: Store) -> None:
-        heard: list[Commit] = []
-        store.on_commit(heard.append)
+    def test_it_tells_of_every_collection_by_the_names_of_its_records(self, store: Store) -> None:
+        heard: dict[str, object] = {}
+        arn = parse_arn(model().arn)
+        assert arn is not None
+        topics: list[Topic[Any]] = [
+            *(MODELS, ENDPOINT_CONFIGS, ENDPOINTS, ALARMS, ACCESS_KEYS),
+            *(TAGS, LOG_GROUPS, DASHBOARDS),
+        ]
+        for topic in topics:
+            store.feed.subscribe(topic, partial(heard.__setitem__, topic.collection))
         with store.transaction() as tx:
-            tx.add_access_key(access_key())
-        assert heard == [Commit(frozenset(), access_keys=True)]
+            tx.models.add(model())
+            tx.endpoint_configs.add(endpoint_config())
+            tx.endpoints.add(creation())
+            tx.alarms.save(ACCOUNT, REGION, "a", state="OK", document={})
+            tx.access_keys.add(access_key())
+            tx.tags.set(arn, {"k": "v"})
+            tx.client_logs.save_group(GroupKey(ACCOUNT, REGION, "g"), LogGroupRecord("g", 1))
+            tx.dashboards.save(ACCOUNT, "aws", Dashboard("d", 1.0, "{}"))
+        assert heard == {
+            "models": {(ACCOUNT, REGION, "m")},
+            "endpoint_configs": {(ACCOUNT, REGION, "c")},
+            "endpoints": {KEY},
+            "alarms": {(ACCOUNT, REGION, "a")},
+            "access_keys": {"AKIA1"},
+            "tags": {str(arn)},
+            "log_groups": {(ACCOUNT, REGION, "g")},
+            "dashboards": {(ACCOUNT, "aws", "d")},
+        }
 
-    def test_they_are_not_told_what_the_controller_does_or_nobody_did(self, store: Store) -> None:
-        heard: list[Commit] = []
+    def test_who_writes_need_not_be_woken_by_itself(self, store: Store) -> None:
+        own: list[object] = []
+        others: list[object] = []
+        store.feed.subscribe(ALARMS, own.append, but_not_by="alarms")
+        store.feed.subscribe(ALARMS, others.append, but_not_by="somebody else")
+        with store.transaction() as tx:
+            tx.alarms.save(ACCOUNT, REGION, "a", state="OK", document={})
+            tx.alarms.delete(ACCOUNT, REGION, "b")
+        both = frozenset({(ACCOUNT, REGION, "a"), (ACCOUNT, REGION, "b")})
+        assert (own, others) == ([both], [both])
+        with store.transaction(by="alarms") as tx:
+            tx.alarms.save(ACCOUNT, REGION, "a", state="OK", document={})
+        assert own == [both]
+        assert others == [both, frozenset({(ACCOUNT, REGION, "a")})]
+
+    def test_what_did_not_happen_and_what_was_only_seen_are_not_told(self, store: Store) -> None:
+        heard: list[object] = []
         record = add_endpoint(store)
-        store.on_commit(heard.append)
+        store.feed.subscribe(ENDPOINTS, heard.append)
+        store.feed.subscribe(MODELS, heard.append)
         with store.transaction() as tx:
-            tx.save_endpoint(record, completed(creation()), announce=False)
-            tx.save_facts(record, Facts(shares={}))
-            tx.add_model(model())
+            tx.endpoints.save_facts(record, Facts(shares={}))
+        with store.transaction(by="another") as tx:
+            tx.endpoints.save(record, completed(creation()))
+        heard.clear()
         refused = pytest.raises(StaleDecision)
         with refused, store.transaction() as tx:
-            tx.save_endpoint(record, completed(creation()))
+            tx.models.add(model())
+            tx.endpoints.save(record, completed(creation()))
         assert heard == []
+
+    def test_commits_are_told_in_their_order(self, store: Store) -> None:
+        told: list[str] = []
+        store.feed.subscribe(TAGS, lambda arns: told.extend(arns))
+        arns = [ResourceArn(ResourceKind.MODEL, ACCOUNT, REGION, f"m{n}") for n in range(100)]
+        kept: list[str] = []
+
+        def tag(arn: ResourceArn) -> None:
+            with store.transaction() as tx:
+                tx.tags.set(arn, {})
+                kept.append(str(arn))  # within the transaction, so in the order of the commits
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(tag, arns))
+        assert told == kept
+
+    def test_a_listener_that_fails_is_not_the_writer_s_trouble(self, store: Store) -> None:
+        heard: list[object] = []
+
+        def fail(_: object) -> None:
+            raise ValueError("a bug")
+
+        store.feed.subscribe(MODELS, fail)
+        store.feed.subscribe(MODELS, heard.append)
+        with store.transaction() as tx:
+            tx.models.add(model())
+        assert heard == [{(ACCOUNT, REGION, "m")}]
+
+    def test_in_a_loop_it_is_heard_before_the_writer_goes_on_there(self, store: Store) -> None:
+        """Who waits for the thread that wrote has the change heeded when it is told that it is
+        made; and a loop that has ended is no trouble."""
+
+        def write(name: str) -> None:
+            with store.transaction() as tx:
+                tx.models.add(model(name))
+
+        async def whole() -> list[object]:
+            heard: list[object] = []
+            store.feed.subscribe(MODELS, heard.append, loop=asyncio.get_running_loop())
+            await asyncio.get_running_loop().run_in_executor(None, write, "m")
+            return list(heard)
+
+        assert asyncio.run(whole()) == [{(ACCOUNT, REGION, "m")}]
+        write("n")
+
+
+class TestMemory:
+    """A reading for an event loop: from memory, or not at all."""
+
+    def test_it_knows_what_was_read_and_nothing_that_was_changed(self, store: Store) -> None:
+        record = add_endpoint(store)
+        with store.transaction() as tx:
+            tx.alarms.save(ACCOUNT, REGION, "a", state="OK", document={"state": "OK"})
+        asked: tuple[tuple[Callable[[Reading], Any], Callable[[Transaction], None]], ...] = (
+            (
+                lambda r: r.endpoints.get(*KEY),
+                lambda tx: tx.endpoints.save(record, completed(creation())),
+            ),
+            (
+                lambda r: r.alarms.find(ACCOUNT, REGION, "a"),
+                lambda tx: tx.alarms.save(ACCOUNT, REGION, "a", state="ALARM", document={}),
+            ),
+        )
+        for ask, change in asked:
+            with store.reading() as records:
+                found = ask(records)
+            assert ask(store.remembered()) == found
+            with store.transaction() as tx:
+                change(tx)
+            with pytest.raises(NotRemembered):
+                ask(store.remembered())
+            with store.reading() as records:
+                assert ask(records) != found
+
+    def test_what_only_the_database_knows_is_refused(self, store: Store) -> None:
+        memory = store.remembered()
+        for ask in (memory.endpoints.names, memory.access_keys.all, memory.set_aside.all):
+            with pytest.raises(NotRemembered):
+                ask()
 
 
 class TestAlarms:
     def test_states_are_those_of_alarms_that_exist(self, store: Store) -> None:
         with store.transaction() as tx:
-            tx.save_alarm(ACCOUNT, REGION, "b", state="OK", document={"AlarmName": "b"})
-            tx.save_alarm(ACCOUNT, REGION, "a", state="OK", document={"AlarmName": "a"})
-            tx.save_alarm(ACCOUNT, REGION, "a", state="ALARM", document={"AlarmName": "a"})
-            tx.save_alarm(ACCOUNT, "eu-west-1", "c", state="OK", document={})
+            tx.alarms.save(ACCOUNT, REGION, "b", state="OK", document={"AlarmName": "b"})
+            tx.alarms.save(ACCOUNT, REGION, "a", state="OK", document={"AlarmName": "a"})
+            tx.alarms.save(ACCOUNT, REGION, "a", state="ALARM", document={"AlarmName": "a"})
+            tx.alarms.save(ACCOUNT, "eu-west-1", "c", state="OK", document={})
         with store.reading() as records:
-            states = records.alarm_states(ACCOUNT, REGION, ["a", "A", "b", "c"])
+            states = records.alarms.states(ACCOUNT, REGION, ["a", "A", "b", "c"])
             assert states == {"a": "ALARM", "b": "OK"}
-            assert records.alarm_states(ACCOUNT, REGION, []) == {}
-            assert list(records.alarms(AlarmQuery(ACCOUNT, REGION))) == ["a", "b"]
-            assert records.alarm(ACCOUNT, REGION, "a") == {"AlarmName": "a"}
-            assert records.alarm(ACCOUNT, REGION, "A") is None
-            assert set(records.alarm_owners()) == {(ACCOUNT, REGION), (ACCOUNT, "eu-west-1")}
+            assert records.alarms.states(ACCOUNT, REGION, []) == {}
+            assert list(records.alarms.select(AlarmQuery(ACCOUNT, REGION))) == ["a", "b"]
+            assert records.alarms.find(ACCOUNT, REGION, "a") == {"AlarmName": "a"}
+            assert records.alarms.find(ACCOUNT, REGION, "A") is None
+            assert set(records.alarms.owners()) == {(ACCOUNT, REGION), (ACCOUNT, "eu-west-1")}
         with store.transaction() as tx:
-            tx.delete_alarm(ACCOUNT, REGION, "a")
-            tx.delete_alarm(ACCOUNT, REGION, "a")
-            assert list(tx.alarms(AlarmQuery(ACCOUNT, REGION))) == ["b"]
-            assert tx.alarm_count(ACCOUNT, REGION) == 1
+            tx.alarms.delete(ACCOUNT, REGION, "a")
+            tx.alarms.delete(ACCOUNT, REGION, "a")
+            assert list(tx.alarms.select(AlarmQuery(ACCOUNT, REGION))) == ["b"]
+            assert tx.alarms.count(ACCOUNT, REGION) == 1
 
     def test_what_is_read_is_what_is_asked_for(self, store: Store) -> None:
         names = ["%", "A", "a", "a%b", "ab", "abc", "b", "_", "\ud7ff!", "\U0010ffff", "é"]
@@ -441,11 +572,11 @@ class TestAlarms:
             for name in names:
                 state = "ALARM" if name == "ab" else "OK"
                 document = {"AlarmName": name, **({"AlarmRule": "TRUE"} if name == "b" else {})}
-                tx.save_alarm(ACCOUNT, REGION, name, state=state, document=document)
+                tx.alarms.save(ACCOUNT, REGION, name, state=state, document=document)
 
         def found(**wanted: Any) -> list[str]:
             with store.reading() as records:
-                return list(records.alarms(AlarmQuery(ACCOUNT, REGION, **wanted)))
+                return list(records.alarms.select(AlarmQuery(ACCOUNT, REGION, **wanted)))
 
         assert found() == sorted(names)
         for prefix in ("", "a", "ab", "%", "_", "\ud7ff", "\U0010ffff", "zz", "é"):
@@ -455,26 +586,13 @@ class TestAlarms:
         assert found(mentioning='"AlarmRule"') == ["b"]
         assert found(mentioning="%") == ["%", "a%b"]  # a sign like any other
 
-    def test_callers_changes_are_announced_and_the_controller_s_own_are_not(
-        self, store: Store
-    ) -> None:
-        heard: list[Commit] = []
-        store.on_commit(heard.append)
-        with store.transaction() as tx:
-            tx.save_alarm(ACCOUNT, REGION, "a", state="OK", document={})
-            tx.delete_alarm(ACCOUNT, REGION, "b")
-        with store.transaction() as tx:
-            tx.save_alarm(ACCOUNT, REGION, "a", state="OK", document={}, announce=False)
-        changed = frozenset({(ACCOUNT, REGION, "a"), (ACCOUNT, REGION, "b")})
-        assert heard == [Commit(frozenset(), access_keys=False, alarms=changed)]
-
 
 class TestAccessKeys:
     def test_secrets_come_back_and_are_not_in_the_database(self, store: Store, url: str) -> None:
         key = replace(access_key(secret="S3CRET"), session_token="T0KEN", expires_at=9.0)
         with store.transaction() as tx:
-            tx.add_access_key(key)
-            assert tx.access_keys() == [key]
+            tx.access_keys.add(key)
+            assert tx.access_keys.all() == [key]
         engine = engine_of(url)
         with engine.connect() as connection:
             rows = repr(connection.exec_driver_sql("SELECT * FROM access_keys").all())
@@ -485,19 +603,19 @@ class TestAccessKeys:
 
     def test_one_may_be_replaced_and_deleted(self, store: Store) -> None:
         with store.transaction() as tx:
-            tx.add_access_key(access_key(secret="old"))
-            tx.add_access_key(access_key(secret="new"))
-            assert tx.access_keys() == [access_key(secret="new")]
-            tx.delete_access_key("AKIA1")
-            tx.delete_access_key("AKIA1")
-            assert tx.access_keys() == []
+            tx.access_keys.add(access_key(secret="old"))
+            tx.access_keys.add(access_key(secret="new"))
+            assert tx.access_keys.all() == [access_key(secret="new")]
+            tx.access_keys.delete("AKIA1")
+            tx.access_keys.delete("AKIA1")
+            assert tx.access_keys.all() == []
 
     def test_without_the_key_file_the_store_stays_closed(self, url: str, tmp_path: Path) -> None:
         key_file = tmp_path / "store.key"
         store = open_store(url, key_file=key_file)
         assert key_file.stat().st_mode & 0o777 == 0o600
         with store.transaction() as tx:
-            tx.add_access_key(access_key())
+            tx.access_keys.add(access_key())
         store.close()
         key_file.unlink()
         with pytest.raises(StoreDamaged, match=r"store\.key is missing"):
@@ -507,7 +625,7 @@ class TestAccessKeys:
     def test_another_key_file_opens_nothing(self, url: str, tmp_path: Path) -> None:
         store = open_store(url, key_file=tmp_path / "store.key")
         with store.transaction() as tx:
-            tx.add_access_key(access_key())
+            tx.access_keys.add(access_key())
         store.close()
         (tmp_path / "other.key").write_bytes(bytes(32))
         with pytest.raises(StoreDamaged, match="does not open"):
@@ -518,7 +636,7 @@ def test_one_process_has_it_open(store: Store, url: str, tmp_path: Path) -> None
     with pytest.raises(StoreInUse, match="open in another process"):
         open_store(url, key_file=tmp_path / "store.key")
     with store.transaction() as tx:
-        tx.add_model(model())
+        tx.models.add(model())
 
 
 class TestPostgresql:
@@ -538,7 +656,7 @@ class TestPostgresql:
         record = add_endpoint(store)
         self.cut_all(url)
         with store.transaction() as tx:
-            tx.save_endpoint(record, completed(creation()))
+            tx.endpoints.save(record, completed(creation()))
         assert record_of(store).version == 2
 
     @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
@@ -549,10 +667,20 @@ class TestPostgresql:
         self.cut_all(url)
         successor = open_store(url, key_file=tmp_path / "store.key")
         with successor.transaction() as tx:
-            tx.save_endpoint(stale, completed(creation()))
+            tx.endpoints.save(stale, completed(creation()))
         with pytest.raises(ServiceUnavailable), store.transaction() as tx:
-            tx.save_endpoint(stale, completed(creation()))
+            tx.endpoints.save(stale, completed(creation()))
         successor.close()
-        with pytest.raises(StaleDecision), store.transaction() as tx:
-            tx.save_endpoint(stale, completed(creation()))
-        assert record_of(store).version == 2
+        lost: list[bool] = []
+        store.holding.on_lost(lambda: lost.append(True))
+        with pytest.raises(StaleLease), store.transaction() as tx:
+            tx.models.add(model())
+        with pytest.raises(StaleLease), store.reading():
+            pass
+        assert lost == [True]
+
+
+def test_every_noun_has_a_file_and_a_member_of_its_own() -> None:
+    """Adding one makes no other module of the store longer than by its name."""
+    files = {path.stem for path in Path(collections.__file__).parent.glob("*.py")}
+    assert files - {"__init__"} == {member.name for member in fields(Reading)}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from inservice.store.base import Store
-from inservice.store.client_logs import (
+from inservice.store.collections.client_logs import (
     BatchPlace,
-    Dashboard,
     GroupKey,
     LogGroupRecord,
     LogStreamRecord,
     StreamKey,
 )
+from inservice.store.collections.dashboards import Dashboard
 from tests.contracts.store_records import ACCOUNT, REGION
 from tests.contracts.test_store import server, store, url  # noqa: F401 - fixtures
 
@@ -107,13 +107,13 @@ def test_only_what_is_wholly_past_its_retention_expires(store: Store) -> None:  
 def test_dashboards(store: Store) -> None:  # noqa: F811
     with store.transaction() as tx:
         for name in ("b", "a", "b"):
-            tx.client_logs.save_dashboard(ACCOUNT, "aws", Dashboard(name, 1.5, "{}"))
-        tx.client_logs.save_dashboard(ACCOUNT, "aws-cn", Dashboard("c", 1.5, "{}"))
-        tx.client_logs.delete_dashboard(ACCOUNT, "aws", "never")
+            tx.dashboards.save(ACCOUNT, "aws", Dashboard(name, 1.5, "{}"))
+        tx.dashboards.save(ACCOUNT, "aws-cn", Dashboard("c", 1.5, "{}"))
+        tx.dashboards.delete(ACCOUNT, "aws", "never")
     with store.reading() as records:
-        found = records.client_logs.dashboards(ACCOUNT, "aws")
+        found = records.dashboards.all(ACCOUNT, "aws")
         assert list(found) == [Dashboard("a", 1.5, "{}"), Dashboard("b", 1.5, "{}")]
-        assert records.client_logs.dashboard(ACCOUNT, "aws", "c") is None
+        assert records.dashboards.find(ACCOUNT, "aws", "c") is None
     with store.transaction() as tx:
-        tx.client_logs.delete_dashboard(ACCOUNT, "aws", "a")
-        assert tx.client_logs.dashboard(ACCOUNT, "aws", "a") is None
+        tx.dashboards.delete(ACCOUNT, "aws", "a")
+        assert tx.dashboards.find(ACCOUNT, "aws", "a") is None

@@ -18,10 +18,13 @@ from inservice.hosting.arn import ResourceArn, ResourceKind
 from inservice.mark import Mark, Progress
 from inservice.operations.own.access_keys import ensure_root_key
 from inservice.seals import seals_of
-from inservice.store import tables
-from inservice.store.base import AlarmQuery, ListQuery, RecordDamaged, Store, StoreDamaged
-from inservice.store.database import open_store
-from inservice.store.directory import MARK
+from inservice.store.base import Store
+from inservice.store.collections.alarms import AlarmQuery
+from inservice.store.drivers.database import open_store
+from inservice.store.drivers.directory import MARK
+from inservice.store.errors import RecordDamaged, StoreDamaged
+from inservice.store.kit.tables import inspected, metadata
+from inservice.store.listing import ListQuery
 
 from .store_records import ACCOUNT, REGION, access_key, completed, creation, endpoint_config, model
 
@@ -47,16 +50,16 @@ def fill(path: Path) -> None:
     """Records of every table, two of each where one could be taken for another."""
     with opened(path) as store, store.transaction() as tx:
         for name in ("m", "n"):
-            tx.add_model(model(name))
+            tx.models.add(model(name))
             arn = ResourceArn(ResourceKind.MODEL, ACCOUNT, REGION, name)
-            tx.set_tags(arn, {"team": name, "stage": name})
-        tx.add_endpoint_config(endpoint_config())
+            tx.tags.set(arn, {"team": name, "stage": name})
+        tx.endpoint_configs.add(endpoint_config())
         for name, generation in (("Demo", "g1"), ("Other", "g2")):
             made = creation(name, generation=generation)
-            tx.add_endpoint(made)
-            tx.save_endpoint(tx.endpoint(ACCOUNT, REGION, name), completed(made))
-            tx.save_alarm(ACCOUNT, REGION, name, state="OK", document={"AlarmName": name})
-        tx.add_access_key(access_key("AKIA1", "s1"))
+            tx.endpoints.add(made)
+            tx.endpoints.save(tx.endpoints.get(ACCOUNT, REGION, name), completed(made))
+            tx.alarms.save(ACCOUNT, REGION, name, state="OK", document={"AlarmName": name})
+        tx.access_keys.add(access_key("AKIA1", "s1"))
 
 
 def change(path: Path, statement: str) -> None:
@@ -67,7 +70,7 @@ def change(path: Path, statement: str) -> None:
 
 
 def test_every_column_is_under_a_seal() -> None:
-    for table in tables.metadata.sorted_tables:
+    for table in metadata.sorted_tables:
         covered = {column for columns in seals_of(table).values() for column in columns}
         assert {c.name for c in table.columns} - covered == seals_of(table).keys(), table.name
 
@@ -75,8 +78,8 @@ def test_every_column_is_under_a_seal() -> None:
 def _columns() -> list[tuple[Table, str]]:
     return [
         (table, column.name)
-        for table in tables.metadata.sorted_tables
-        if table not in (tables.set_aside, tables.identity)
+        for table in metadata.sorted_tables
+        if not inspected(table).skipped
         for column in table.columns
     ]
 
@@ -94,7 +97,7 @@ def test_a_changed_column_of_any_table_is_noticed(path: Path, table: Table, colu
     change(path, f"UPDATE {table.name} SET {column} = {changed} WHERE {only}")
     with opened(path) as store:
         with store.reading() as records:
-            aside = {each.table for each in records.set_aside()}
+            aside = {each.table for each in records.set_aside.all()}
         after = answers(store)
     different = {key for key in before | after if before.get(key) != after.get(key)}
     assert not different or aside == {table.name}, different
@@ -114,22 +117,22 @@ def answers(store: Store) -> dict[tuple[str, ...], object]:
     with store.reading() as records:
         every = ListQuery(ACCOUNT, REGION, limit=100)
         for kind in ("models", "endpoint_configs", "endpoints"):
-            for line in getattr(records, kind)(every).lines:
+            for line in getattr(records, kind).page(every).lines:
                 found[kind, line.name] = line
-        ask(("models", "m"), lambda: records.model(*DEMO[:2], "m"))
-        ask(("models", "n"), lambda: records.model(*DEMO[:2], "n"))
-        ask(("endpoint_configs", "c"), lambda: records.endpoint_config(*DEMO[:2], "c"))
-        for key in records.endpoint_keys():
-            record = records.find_endpoint(key)
+        ask(("models", "m"), lambda: records.models.get(*DEMO[:2], "m"))
+        ask(("models", "n"), lambda: records.models.get(*DEMO[:2], "n"))
+        ask(("endpoint_configs", "c"), lambda: records.endpoint_configs.get(*DEMO[:2], "c"))
+        for key in records.endpoints.names():
+            record = records.endpoints.find(key)
             assert record is not None
             found["endpoints", key[2]] = (record.endpoint, record.deployment)
             of_it = ResourceArn(ResourceKind.ENDPOINT, *key)
-            found["deployment_events endpoints", str(of_it)] = records.deployment_events(key)
+            found["deployment_events endpoints", str(of_it)] = records.endpoints.events(key)
         for name in ("m", "n"):
             arn = ResourceArn(ResourceKind.MODEL, ACCOUNT, REGION, name)
-            found["tags", str(arn)] = records.tags(arn)
-        found["alarms",] = records.alarms(AlarmQuery(ACCOUNT, REGION))
-        found["access_keys",] = records.access_keys()
+            found["tags", str(arn)] = records.tags.of(arn)
+        found["alarms",] = records.alarms.select(AlarmQuery(ACCOUNT, REGION))
+        found["access_keys",] = records.access_keys.all()
     return found
 
 
@@ -138,32 +141,32 @@ def test_a_damaged_endpoint_is_failed_says_why_and_can_be_deleted(path: Path) ->
     change(path, "UPDATE endpoints SET body = replace(body, 'v0', 'v9') WHERE name = 'Demo'")
     for _ in range(2):  # the second opening finds the stand-in, and leaves it
         with opened(path) as store, store.reading() as records:
-            demo = records.endpoint(*DEMO)
+            demo = records.endpoints.get(*DEMO)
             assert demo.endpoint.status.value == "Failed"
             assert demo.endpoint.generation == "g1", "its instances are known by it"
             assert "cannot be read and was set aside" in (demo.endpoint.failure_reason or "")
             assert demo.endpoint.config.name == UNREADABLE
             assert is_set_aside(demo.deployment)
-            assert [(one.table, one.name) for one in records.set_aside()] == [
+            assert [(one.table, one.name) for one in records.set_aside.all()] == [
                 ("endpoints", f"{ACCOUNT}/{REGION}/demo")
             ]
-            events = [event for _, event in records.deployment_events(DEMO)]
+            events = [event for _, event in records.endpoints.events(DEMO)]
             assert events[-1].message == "The record of the endpoint was set aside."
-            lines = records.endpoints(ListQuery(ACCOUNT, REGION, limit=9)).lines
+            lines = records.endpoints.page(ListQuery(ACCOUNT, REGION, limit=9)).lines
             assert {line.name: line.status for line in lines} == {
                 "Demo": "Failed",
                 "Other": "InService",
             }
     with opened(path) as store:
         with store.transaction() as tx:
-            demo = tx.endpoint(*DEMO)
+            demo = tx.endpoints.get(*DEMO)
             deleting = begin_delete(demo.endpoint, demo.deployment, now=9.0)
-            tx.save_endpoint(demo, deleting)
+            tx.endpoints.save(demo, deleting)
             gone = type(deleting)(deleting.endpoint, deleting.deployment, gone=True)
-            tx.save_endpoint(tx.endpoint(*DEMO), gone)
+            tx.endpoints.save(tx.endpoints.get(*DEMO), gone)
         with store.reading() as records:
-            assert records.find_endpoint(DEMO) is None
-            assert records.set_aside() == []
+            assert records.endpoints.find(DEMO) is None
+            assert records.set_aside.all() == []
 
 
 @pytest.mark.parametrize("table", ["models", "endpoint_configs", "endpoints"])
@@ -181,7 +184,7 @@ def test_a_record_under_a_damaged_key_comes_back_under_its_own(
     change(path, f"UPDATE {table} SET {column} = '{value}' WHERE rowid = 1")
     with opened(path) as store:
         with store.reading() as records:
-            assert records.set_aside() == []
+            assert records.set_aside.all() == []
         assert answers(store) == before
 
 
@@ -190,8 +193,8 @@ def test_a_damaged_key_does_not_come_back_where_its_place_is_taken(path: Path) -
     copied = "account, region, 'm2', name, arn, created_at, body, line_seal, body_seal"
     change(path, f"INSERT INTO models SELECT {copied} FROM models WHERE name = 'm'")
     with opened(path) as store, store.reading() as records:
-        assert records.model(ACCOUNT, REGION, "m") == model("m")
-        assert [one.name for one in records.set_aside()] == [f"{ACCOUNT}/{REGION}/m2"]
+        assert records.models.get(ACCOUNT, REGION, "m") == model("m")
+        assert [one.name for one in records.set_aside.all()] == [f"{ACCOUNT}/{REGION}/m2"]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +214,7 @@ def test_a_stand_in_knows_whose_instances_run_if_any_witness_is_left(
     fill(path)
     change(path, f"UPDATE endpoints SET {damages} WHERE name = 'Demo'")
     with opened(path) as store, store.reading() as records:
-        demo = records.endpoint(*DEMO)
+        demo = records.endpoints.get(*DEMO)
         assert is_set_aside(demo.deployment)
         assert demo.endpoint.generation == "g1"
 
@@ -222,21 +225,20 @@ def test_an_endpoint_comes_back_where_it_can_be_read_again(
     """A version that cannot decode a record sets it aside; the next one that can brings it back."""
     fill(path)
     with opened(path) as store, store.reading() as records:
-        before = records.endpoint(*DEMO).endpoint
+        before = records.endpoints.get(*DEMO).endpoint
 
     def cannot(_: str) -> None:
         raise ValueError("unknown member")
 
     with monkeypatch.context() as older:
-        from inservice.store import inspection
-
-        codec = inspection._CODECS["endpoints"]["deployment"]
+        codec = inspected(metadata.tables["endpoints"]).codecs["deployment"]
         older.setattr(codec, "decode", cannot, raising=False)
         with opened(path) as store, store.reading() as records:
-            assert records.endpoint(*DEMO).endpoint.status.value == "Failed"
+            lines = records.endpoints.page(ListQuery(ACCOUNT, REGION, limit=9)).lines
+            assert {line.status for line in lines} == {"Failed"}
     with opened(path) as store, store.reading() as records:
-        assert records.endpoint(*DEMO).endpoint == before
-        assert records.set_aside() == []
+        assert records.endpoints.get(*DEMO).endpoint == before
+        assert records.set_aside.all() == []
 
 
 def test_a_damaged_model_is_listed_deletable_and_an_error_to_read(path: Path) -> None:
@@ -245,15 +247,15 @@ def test_a_damaged_model_is_listed_deletable_and_an_error_to_read(path: Path) ->
     with opened(path) as store:
         with store.reading() as records:
             with pytest.raises(RecordDamaged, match=r"models .*/m is damaged"):
-                records.model(ACCOUNT, REGION, "m")
-            assert records.model(ACCOUNT, REGION, "n") == model("n")
-            assert len(records.models(ListQuery(ACCOUNT, REGION, limit=9)).lines) == 2
+                records.models.get(ACCOUNT, REGION, "m")
+            assert records.models.get(ACCOUNT, REGION, "n") == model("n")
+            assert len(records.models.page(ListQuery(ACCOUNT, REGION, limit=9)).lines) == 2
         with store.transaction() as tx:
-            tx.delete_model(ACCOUNT, REGION, "m")
-            tx.add_model(model("m"))
+            tx.models.delete(ACCOUNT, REGION, "m")
+            tx.models.add(model("m"))
         with store.reading() as records:
-            assert records.model(ACCOUNT, REGION, "m") == model("m")
-            assert records.set_aside() == []
+            assert records.models.get(ACCOUNT, REGION, "m") == model("m")
+            assert records.set_aside.all() == []
 
 
 def test_swapped_rows_are_noticed(path: Path) -> None:
@@ -268,7 +270,7 @@ def test_swapped_rows_are_noticed(path: Path) -> None:
     with opened(path) as store, store.reading() as records:
         for name in ("m", "n"):
             with pytest.raises(RecordDamaged):
-                records.model(ACCOUNT, REGION, name)
+                records.models.get(ACCOUNT, REGION, name)
 
 
 def test_what_is_damaged_while_it_is_in_use_is_an_error_too(path: Path) -> None:
@@ -276,7 +278,7 @@ def test_what_is_damaged_while_it_is_in_use_is_an_error_too(path: Path) -> None:
     with opened(path) as store:
         change(path, "UPDATE endpoints SET deployment = replace(deployment, 'g1', 'g9')")
         with store.reading() as records, pytest.raises(RecordDamaged, match="endpoints"):
-            records.endpoint(*DEMO)
+            records.endpoints.get(*DEMO)
 
 
 def test_a_damaged_root_key_is_never_replaced(path: Path) -> None:
@@ -314,7 +316,7 @@ def test_an_old_copy_of_the_database_is_refused(path: Path) -> None:
     fill(path)
     old = copy_of(path, "old")
     with opened(path) as store, store.transaction() as tx:
-        tx.add_model(model("newer"))
+        tx.models.add(model("newer"))
     shutil.copy(old / "inservice.db", path)
     before = path.read_bytes()
     with pytest.raises(StoreDamaged, match="old copy"), opened(path):
@@ -338,7 +340,7 @@ def test_commits_that_were_only_in_the_log_are_missed(path: Path, garble: bool) 
     fill(path)
     store = open_store(f"sqlite:///{path}", key_file=path.with_name("secrets.key"))
     with store.transaction() as tx:
-        tx.add_model(model("newer"))
+        tx.models.add(model("newer"))
     killed = path.parent / "killed"
     killed.mkdir()
     for each in path.parent.iterdir():
@@ -377,7 +379,7 @@ def test_a_mark_that_is_lost_accuses_nobody(path: Path, harm: Callable[[Path], N
     fill(path)
     harm(path.with_name(MARK))
     with opened(path) as store, store.reading() as records:
-        assert records.model(ACCOUNT, REGION, "m") == model("m")
+        assert records.models.get(ACCOUNT, REGION, "m") == model("m")
     read = Mark(path.with_name(MARK)).read()
     assert read is not None
     assert read.commits > 0

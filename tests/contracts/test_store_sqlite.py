@@ -19,18 +19,18 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import MetaData, Table, create_engine, inspect
 
+from inservice import engines
+from inservice.engines import definitions
 from inservice.errors import ServiceUnavailable
-from inservice.store import schema, sqlite, tables
-from inservice.store.base import (
-    StoreDamaged,
-    StoreInUse,
-    StoreRefused,
-    StoreTooNew,
-)
-from inservice.store.database import Database, open_store
-from inservice.store.directory import DataDirectory
+from inservice.mark import Mark, Progress
+from inservice.seals import sealed
+from inservice.store.drivers import schema, sqlite
+from inservice.store.drivers.database import Database, open_store
+from inservice.store.drivers.directory import DataDirectory
+from inservice.store.errors import StoreDamaged, StoreInUse, StoreRefused, StoreTooNew
+from inservice.store.kit.tables import metadata
 
 from .store_records import ACCOUNT, REGION, model
 
@@ -51,7 +51,7 @@ def filled(path: Path, models: int = 200) -> None:
     store = opened(path)
     with store.transaction() as tx:
         for number in range(models):
-            tx.add_model(model(f"m{number}"))
+            tx.models.add(model(f"m{number}"))
     store.close()
 
 
@@ -179,7 +179,7 @@ class TestDamage:
         path.with_name("store.key").rename(backup.with_name("store.key"))
         store = opened(backup)
         with store.reading() as records:
-            assert records.model(ACCOUNT, REGION, "m7") == model("m7")
+            assert records.models.get(ACCOUNT, REGION, "m7") == model("m7")
         store.close()
 
 
@@ -194,18 +194,18 @@ class TestLocks:
     def test_a_foreign_lock_is_waited_for_and_then_answers_503(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.1)
+        monkeypatch.setattr(engines, "BUSY_SECONDS", 0.1)
         store = opened(path)
         shell = sqlite3.connect(path, isolation_level=None)
         shell.execute("BEGIN IMMEDIATE")
         with pytest.raises(ServiceUnavailable), store.transaction() as tx:
-            tx.add_model(model())
+            tx.models.add(model())
         with store.reading() as records, pytest.raises(Exception, match="Could not find"):
-            records.model(ACCOUNT, REGION, "m")
+            records.models.get(ACCOUNT, REGION, "m")
         shell.execute("ROLLBACK")
         shell.close()
         with store.transaction() as tx:
-            tx.add_model(model())
+            tx.models.add(model())
         store.close()
 
     def test_only_one_connection_can_write_or_checkpoint(self, path: Path) -> None:
@@ -229,7 +229,7 @@ class TestLocks:
     def test_nobody_else_may_read_it(self, path: Path) -> None:
         store = opened(path)
         with store.transaction() as tx:
-            tx.add_model(model())
+            tx.models.add(model())
         assert {each.stat().st_mode & 0o777 for each in path.parent.iterdir()} == {0o600}
         store.close()
 
@@ -238,14 +238,14 @@ def test_a_full_disk_answers_503_and_is_got_over(path: Path) -> None:
     # SQLite's own limit of pages gives the very error of a disk that is full.
     store = opened(path)
     with store.transaction() as tx:
-        tx.add_model(model("first"))
+        tx.models.add(model("first"))
     limit_pages(store, 40)
     with pytest.raises(ServiceUnavailable):
         fill_up(store)
     with store.reading() as records:
-        assert records.model(ACCOUNT, REGION, "first") == model("first")
+        assert records.models.get(ACCOUNT, REGION, "first") == model("first")
         with pytest.raises(Exception, match="Could not find"):
-            records.model(ACCOUNT, REGION, "m0")
+            records.models.get(ACCOUNT, REGION, "m0")
     limit_pages(store, 100_000)
     fill_up(store)
     store.close()
@@ -270,7 +270,38 @@ def limit_pages(store: Database, pages: int) -> None:
 def fill_up(store: Database) -> None:
     with store.transaction() as tx:
         for number in range(500):
-            tx.add_model(model(f"m{number}", text=FILLER * 20))
+            tx.models.add(model(f"m{number}", text=FILLER * 20))
+
+
+def become_older(path: Path, revision: str) -> None:
+    """A database of an older version, made by its own migrations, of rows without what came later,
+    as that version would have left them."""
+    filled(path, models=3)
+    source = sqlite3.connect(path)
+    path.with_name("records.mark").unlink()  # which only some older versions know
+    older = path.with_name("older.db")
+    engine = sqlite.make_writer(older)
+    with engine.begin() as connection:
+        config = Config()
+        migrations = Path(schema.__file__).with_name("migrations")
+        config.set_main_option("script_location", str(migrations))
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        for name in ("models", "access_keys"):
+            columns = [column["name"] for column in inspect(connection).get_columns(name)]
+            marks = ", ".join("?" for _ in columns)
+            for row in source.execute(f"SELECT {', '.join(columns)} FROM {name}").fetchall():
+                connection.exec_driver_sql(f"INSERT INTO {name} VALUES ({marks})", row)
+        if revision == "0003":  # as `schema.migrate` of that version ends
+            table = Table("identity", MetaData(), autoload_with=connection)
+            table.c.seal.info.update(covers=("store", "commits", "definitions"), key=True)
+            row = dict(connection.execute(table.select()).mappings().one())
+            del row["seal"]
+            row["definitions"] = definitions(connection)
+            connection.execute(table.update().values(sealed(table, row)))
+    engine.dispose()
+    source.close()
+    older.rename(path)
 
 
 class TestMigrations:
@@ -279,47 +310,56 @@ class TestMigrations:
         engine = create_engine(f"sqlite:///{path}")
         with engine.connect() as connection:
             context = MigrationContext.configure(connection, opts={"compare_type": True})
-            assert compare_metadata(context, tables.metadata) == []
+            assert compare_metadata(context, metadata) == []
         engine.dispose()
 
-    @pytest.mark.parametrize("revision", ["0001", "0002"])
+    @pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
     def test_a_database_of_each_older_version_keeps_what_is_in_it(
         self, path: Path, revision: str
     ) -> None:
-        """An upgrade finds what the version before has written. The older database is made by its
-        own migrations, of rows without what came later."""
-        filled(path, models=3)
-        source = sqlite3.connect(path)
-        path.with_name("records.mark").unlink()  # which no older version knows
-        older = path.with_name("older.db")
-        engine = sqlite.make_writer(older)
-        with engine.begin() as connection:
-            config = Config()
-            migrations = Path(tables.__file__).with_name("migrations")
-            config.set_main_option("script_location", str(migrations))
-            config.attributes["connection"] = connection
-            command.upgrade(config, revision)
-            for name in ("models", "access_keys"):
-                columns = [column["name"] for column in inspect(connection).get_columns(name)]
-                marks = ", ".join("?" for _ in columns)
-                for row in source.execute(f"SELECT {', '.join(columns)} FROM {name}").fetchall():
-                    connection.exec_driver_sql(f"INSERT INTO {name} VALUES ({marks})", row)
-        engine.dispose()
-        source.close()
-        older.rename(path)
-        for _ in range(2):
+        """An upgrade finds what the version before has written."""
+        become_older(path, revision)
+        for epoch in (1, 2):
             store = opened(path)
+            assert store.holding.lease.epoch == epoch
             with store.reading() as records:
-                assert records.model(ACCOUNT, REGION, "m2") == model("m2")
+                assert records.models.get(ACCOUNT, REGION, "m2") == model("m2")
                 assert records.client_logs.groups(ACCOUNT, REGION) == []
-                assert records.set_aside() == []
+                assert records.set_aside.all() == []
             store.close()
+
+    def test_one_without_leases_is_held_against_its_mark(self, path: Path) -> None:
+        become_older(path, "0003")
+        connection = sqlite3.connect(path)
+        (which,) = connection.execute("SELECT store FROM identity").fetchone()
+        connection.close()
+        mark = Mark(path.with_name("records.mark"))
+        mark.write(Progress(which, 7))
+        mark.close()
+        before = files(path.parent)
+        with pytest.raises(StoreDamaged, match="has seen 0 commits, and 7 were acknowledged"):
+            opened(path)
+        mark = Mark(path.with_name("records.mark"))
+        mark.write(Progress("another", 0))
+        mark.close()
+        with pytest.raises(StoreDamaged, match="not the one that belongs"):
+            opened(path)
+        assert files(path.parent)["store.db"] == before["store.db"]
+
+    def test_an_upgrade_does_not_bless_what_is_damaged(self, path: Path) -> None:
+        """The seal of the row that says which database it is is made anew by the upgrade."""
+        become_older(path, "0003")
+        execute(path, "UPDATE identity SET commits = commits + 4")
+        before = files(path.parent)
+        with pytest.raises(StoreDamaged, match="row of identity is damaged"):
+            opened(path)
+        assert files(path.parent) == before
 
     def test_the_code_expects_the_newest(self) -> None:
         config = Config()
-        migrations = Path(tables.__file__).with_name("migrations")
+        migrations = Path(schema.__file__).with_name("migrations")
         config.set_main_option("script_location", str(migrations))
-        assert ScriptDirectory.from_config(config).get_heads() == [tables.REVISION]
+        assert ScriptDirectory.from_config(config).get_heads() == [schema.REVISION]
 
 
 def test_an_old_sqlite_is_mentioned(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,8 +29,9 @@ from inservice.controller.endpoints.reconciler import Reconciler
 from inservice.controller.kit.tables import Tables
 from inservice.operations.registry import Call, find
 from inservice.routing import RoutingTable
-from inservice.store.base import Commit, EndpointRecord, Store
-from inservice.store.database import open_store
+from inservice.store.base import Store
+from inservice.store.collections.endpoints import EndpointRecord
+from inservice.store.drivers.database import open_store
 from inservice.testing.runtime import FakeHost, FakeRuntime
 
 ACCOUNT, REGION = "0" * 12, "us-east-1"
@@ -125,22 +126,16 @@ class Controller:
         artifacts = ArtifactStore(place / "artifacts", s3=lambda: None)
         launches = Launches(instances, artifacts, clock, wake)
         actor = Actor(instances, launches, tables, 1.0, crash_point)
-        observer = Observer(instances, launches, tables, lambda *_: {})
+        observer = Observer(instances, launches, tables)
         reconciler = Reconciler(store, observer, actor, clock, crash_point)
         with store.reading() as reading:
-            serving = bool(list(reading.endpoint_keys()))
+            serving = bool(list(reading.endpoints.names()))
         await gateways.start(serving=serving)
         tables.adopt()
         await instances.adopt()
-        loop = asyncio.get_running_loop()
-
-        def on_commit(commit: Commit) -> None:
-            for key in commit.endpoints:
-                loop.call_soon_threadsafe(reconciler.wake, key)
-
-        store.on_commit(on_commit)
+        reconciler.follow(store.feed)
         with store.reading() as reading:
-            for key in reading.endpoint_keys():
+            for key in reading.endpoints.names():
                 reconciler.wake(key)
         return cls(store, gateways, instances, actor, launches, reconciler)
 
@@ -169,4 +164,4 @@ class Controller:
 
     def record(self, name: str) -> EndpointRecord | None:
         with self.store.reading() as reading:
-            return reading.find_endpoint((ACCOUNT, REGION, name))
+            return reading.endpoints.find((ACCOUNT, REGION, name))

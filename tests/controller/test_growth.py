@@ -91,13 +91,18 @@ def test_what_one_endpoint_is_decided_from_does_not_grow_with_the_others() -> No
         tables = SimpleNamespace(
             routed=lambda _: frozenset(), agreed=lambda _: True, current=lambda _: None
         )
-        observer = Observer(instances, cast(Any, launches), cast(Any, tables), lambda *_: {})
+        observer = Observer(instances, cast(Any, launches), cast(Any, tables))
         endpoint = SimpleNamespace(
             key=("a", "r", "e"),
-            account="a", region="r", name="e", generation="g0", fleets=(), previous_fleets=()
+            account="a",
+            region="r",
+            name="e",
+            generation="g0",
+            fleets=(),
+            previous_fleets=(),
         )
         deployment = SimpleNamespace(new=(), alarms=())
-        facts = observer.facts(cast(Any, endpoint), cast(Any, deployment), 2.0)
+        facts = observer.facts(cast(Any, endpoint), cast(Any, deployment), {}, 2.0)
         assert list(facts.fleets) == ["g0-1-v"]
         await instances.close()
         return seen.total()

@@ -22,9 +22,7 @@ class Scene:
 
     def __init__(self, control: Any, host: FakeHost) -> None:
         self.control, self.host = control, host
-        self.observer = Observer(
-            control.instances, control.launches, control.actor.tables, lambda *_: {}
-        )
+        self.observer = Observer(control.instances, control.launches, control.actor.tables)
 
     def fleet(self, after_seconds: float = 0.0) -> FleetFacts:
         return self.facts(after_seconds).fleets.get(self.fleet_id, FleetFacts())
@@ -32,7 +30,7 @@ class Scene:
     def facts(self, after_seconds: float = 0.0) -> Facts:
         record = self.control.record("ep")
         now = SystemClock().now() + after_seconds
-        return self.observer.facts(record.endpoint, record.deployment, now)
+        return self.observer.facts(record.endpoint, record.deployment, {}, now)
 
     @property
     def fleet_id(self) -> str:

@@ -237,12 +237,12 @@ def test_a_turn_looks_at_the_fleets_of_its_own_endpoint(tmp_path: Path) -> None:
         assert instances.fleets_of("g") == frozenset()
         it = await Plane.begun(tmp_path)
         launches = Launches(instances, None, clock, lambda _: None)  # type: ignore[arg-type]
-        observer = Observer(instances, launches, it.tables, lambda *_: {})
+        observer = Observer(instances, launches, it.tables)
         instances.asked.clear()
         key = (ACCOUNT, REGION, "e7")
         given = SimpleNamespace(generation="g7", key=key, account=ACCOUNT, region=REGION)
         given.fleets = given.previous_fleets = ()
-        observer.facts(given, SimpleNamespace(new=(), alarms=()), clock.now())  # type: ignore[arg-type]
+        observer.facts(given, SimpleNamespace(new=()), {}, clock.now())  # type: ignore[arg-type]
         assert set(instances.asked) == {"g7-1-v", "g7-2-v"}
         await instances.close()
         await it.end()

@@ -10,7 +10,7 @@ from inservice.artifacts.store import ArtifactStore
 from inservice.clock import SystemClock
 from inservice.controller.upkeep.tidying import Tidying, cut_log, forget_logs
 from inservice.runtimes.base import Handle
-from inservice.store.database import open_store
+from inservice.store.drivers.database import open_store
 from inservice.telemetry.database import open_metrics
 from inservice.telemetry.recorder import Recorder
 from tests.acceptance.server import archive
@@ -53,7 +53,13 @@ def test_what_runs_keeps_its_files_though_no_record_names_its_fleet(tmp_path: Pa
     )
     recorder = Recorder(open_metrics(url), NOW)
     tidying = Tidying(
-        store, artifacts, recorder, SystemClock(), log_dir=tmp_path / "logs", running=list
+        store,
+        artifacts,
+        recorder,
+        SystemClock(),
+        log_dir=tmp_path / "logs",
+        running=list,
+        short=str,
     )
     places = {}
     for fleet in ("g1-1-v", "g2-1-v"):

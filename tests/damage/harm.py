@@ -23,8 +23,11 @@ from inservice.cloudwatch.metrics.metric import Metric
 from inservice.errors import AwsError
 from inservice.hosting.arn import ResourceArn, ResourceKind
 from inservice.operations.own.access_keys import ensure_root_key
-from inservice.store.base import AlarmQuery, ListQuery, Reading, Store, StoreRefused
-from inservice.store.database import open_store
+from inservice.store.base import Reading, Store
+from inservice.store.collections.alarms import AlarmQuery
+from inservice.store.drivers.database import open_store
+from inservice.store.errors import StoreRefused
+from inservice.store.listing import ListQuery
 from inservice.telemetry import opening
 from inservice.telemetry.base import AlarmKey, HistoryQuery, MetricsRefused
 from inservice.telemetry.database import open_metrics
@@ -130,7 +133,7 @@ def ask(directory: Path) -> tuple[Answers, frozenset[str]] | str:
         store, recorder = _open(directory)
         answers = _answers(store, recorder)
         with store.reading() as records:
-            aside = {each.table for each in records.set_aside()}
+            aside = {each.table for each in records.set_aside.all()}
         if opening.were_set_aside(directory / METRICS) or opening.is_suspect(directory / METRICS):
             aside.add("metrics")
         return answers, frozenset(aside)
@@ -215,16 +218,16 @@ def _open(directory: Path) -> tuple[Store, Recorder]:
 def _fill(store: Store, recorder: Recorder, numbers: range) -> None:
     for number in numbers:
         with store.transaction() as tx:
-            tx.add_model(model(f"m{number}", text="x" * 300))
+            tx.models.add(model(f"m{number}", text="x" * 300))
             arn = ResourceArn(ResourceKind.MODEL, ACCOUNT, REGION, f"m{number}")
-            tx.set_tags(arn, {"number": str(number)})
+            tx.tags.set(arn, {"number": str(number)})
             if number % 8 == 0:
-                tx.add_endpoint_config(endpoint_config(f"c{number}"))
+                tx.endpoint_configs.add(endpoint_config(f"c{number}"))
                 made = creation(f"E{number}", generation=f"g{number}")
-                tx.add_endpoint(made)
-                tx.save_endpoint(tx.endpoint(ACCOUNT, REGION, f"E{number}"), completed(made))
+                tx.endpoints.add(made)
+                tx.endpoints.save(tx.endpoints.get(ACCOUNT, REGION, f"E{number}"), completed(made))
                 document = {"AlarmName": f"a{number}"}
-                tx.save_alarm(ACCOUNT, REGION, f"a{number}", state="OK", document=document)
+                tx.alarms.save(ACCOUNT, REGION, f"a{number}", state="OK", document=document)
         metric = Metric(ACCOUNT, REGION, "N", f"M{number % 5}", ())
         recorder.put([Sample(metric, "None", NOW - number, Aggregate.zero())], NOW)
         item = HistoryItem(NOW, "StateUpdate", f"number {number}", "{}")
@@ -243,17 +246,17 @@ def _answers(store: Store, recorder: Recorder) -> dict[str, str]:
 
     with store.reading() as records:
         for table in ("models", "endpoint_configs", "endpoints"):
-            for line in getattr(records, table)(ListQuery(ACCOUNT, REGION, limit=100)).lines:
+            for line in getattr(records, table).page(ListQuery(ACCOUNT, REGION, limit=100)).lines:
                 found[f"{table} line {line.name}"] = repr(line)
         for number in range(MODELS):
             name = f"m{number}"
             arn = ResourceArn(ResourceKind.MODEL, ACCOUNT, REGION, name)
-            tell(f"models {name}", lambda: records.model(ACCOUNT, REGION, name))  # noqa: B023
-            tell(f"tags {name}", lambda: dict(records.tags(arn)))  # noqa: B023
+            tell(f"models {name}", lambda: records.models.get(ACCOUNT, REGION, name))  # noqa: B023
+            tell(f"tags {name}", lambda: dict(records.tags.of(arn)))  # noqa: B023
         for number in range(0, MODELS, 8):
             _tell_endpoint(tell, records, number)
-        tell("alarms", lambda: dict(records.alarms(AlarmQuery(ACCOUNT, REGION))))
-        tell("access_keys", records.access_keys)
+        tell("alarms", lambda: dict(records.alarms.select(AlarmQuery(ACCOUNT, REGION))))
+        tell("access_keys", records.access_keys.all)
     for number in range(5):
         metric = Metric(ACCOUNT, REGION, "N", f"M{number}", ())
         start, end = int(NOW) - 3_600, int(NOW) + 3_600
@@ -273,13 +276,13 @@ def _tell_endpoint(
     key = (ACCOUNT, REGION, f"E{number}")
 
     def record() -> object:
-        found = records.endpoint(*key)
+        found = records.endpoints.get(*key)
         return found.endpoint, found.deployment, found.version
 
     tell(f"endpoints E{number}", record)
-    tell(f"deployment_events E{number}", lambda: records.deployment_events(key))
+    tell(f"deployment_events E{number}", lambda: records.endpoints.events(key))
     name = f"c{number}"
-    tell(f"endpoint_configs {name}", lambda: records.endpoint_config(ACCOUNT, REGION, name))
+    tell(f"endpoint_configs {name}", lambda: records.endpoint_configs.get(ACCOUNT, REGION, name))
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -25,3 +25,15 @@ def test_sessions_that_ended_by_themselves_leave_no_file_behind(tmp_path: Path) 
     assert another_worker.find(ENDPOINT, b"long", 100.0).instance_id == "f/0"
     with pytest.raises(ValidationError):
         another_worker.find(ENDPOINT, b"short", 100.0)
+
+
+def test_a_session_that_there_is_no_room_for_is_not_opened(tmp_path: Path) -> None:
+    directory = tmp_path / "sessions"
+    sessions = Sessions(directory)
+    assert sessions.open(ENDPOINT, b"id", Session("f/0", 100.0))
+    (kept,) = directory.iterdir()
+    kept.with_name(f"{kept.name}.new").symlink_to("/dev/full")
+    assert not sessions.open(ENDPOINT, b"id", Session("f/1", 200.0))
+    assert list(directory.iterdir()) == [kept]
+    assert Sessions(directory).find(ENDPOINT, b"id", 50.0).instance_id == "f/0"
+    assert sessions.open(ENDPOINT, b"id", Session("f/1", 200.0)), "there is room again"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from inservice.api.application import Application, create_application
 from inservice.clock import SystemClock
 from inservice.identity.principal import AccessKey, Account, Principal
 from inservice.operations.live import Live
-from inservice.store.database import open_store
+from inservice.store.drivers.database import open_store
 from inservice.threads import Threads
 from inservice.transport.messages import Request, Response
 
@@ -44,8 +44,10 @@ class Quiet:
 
 
 @contextmanager
-def application(directory: Path, live: Live | None = None) -> Iterator[Application]:
-    """Control's API on an empty store."""
+def application(
+    directory: Path, live: Live | None = None, short: Callable[[], str] = lambda: ""
+) -> Iterator[Application]:
+    """Control's API on an empty store; `short` is why its disk is full, if it is."""
     store = open_store(f"sqlite:///{directory / 'state.db'}", key_file=directory / "secrets.key")
     try:
         yield create_application(
@@ -55,6 +57,7 @@ def application(directory: Path, live: Live | None = None) -> Iterator[Applicati
             keys=KEYS.get,
             threads=Threads("api", 2),
             readers=Threads("reads"),
+            short=short,
         )
     finally:
         store.close()

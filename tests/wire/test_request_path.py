@@ -150,3 +150,24 @@ def describe_alarms(caller: Caller, protocol: str) -> Request:
 async def later(app: Application, request: Request) -> Response:
     answer = app(request)
     return answer if isinstance(answer, Response) else await answer
+
+
+def test_on_a_full_disk_a_sound_request_that_adds_is_refused_and_no_other_step_changes(
+    tmp_path: Path,
+) -> None:
+    why: list[str] = []
+    with application(tmp_path, short=lambda: why[0] if why else "") as app:
+        caller = Caller(app)
+        assert caller.call("CreateModel", MODEL)[0] == 200
+        why.append("The volume of /data has 0 KiB left beside its reserve.")
+        status, said = caller.call("CreateModel", {**MODEL, "ModelName": "more"})
+        assert (status, said["__type"]) == (503, "InsufficientStorage")
+        assert said["message"].startswith(f"{why[0]} CreateModel is refused until there is more")
+        assert caller.call("CreateModel", {"ModelName": "_"})[1]["__type"] == "ValidationException"
+        assert caller.call("CreateModel", MODEL, signed=False)[0] == 403, (
+            "a stranger learns nothing"
+        )
+        assert [m["ModelName"] for m in caller.call("ListModels")[1]["Models"]] == ["m"]
+        assert caller.call("DeleteModel", {"ModelName": "m"})[0] == 200
+        why.clear()
+        assert caller.call("CreateModel", {**MODEL, "ModelName": "more"})[0] == 200

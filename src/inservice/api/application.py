@@ -1,6 +1,6 @@
 """The request path of control: from HTTP to an AWS operation and back, as a list of steps.
 
-    authenticate · identify · parse · allow · validate · perform · serialize
+    authenticate · identify · parse · allow · validate · room · perform · serialize
 
 The signature comes first: nothing of a request is interpreted, and nothing said about what there
 is, before it is known who asks. This module is the one place where AwsErrors are caught; anything
@@ -26,16 +26,16 @@ import structlog
 
 from inservice.api import models
 from inservice.api.body import document_of, is_small
-from inservice.api.compiled import WIRES, CompiledOperation, compile_operation
-from inservice.api.elsewhere import Elsewhere, elsewhere
+from inservice.api.compiled import CompiledOperation, compile_operation
 from inservice.api.identify import Directory, Protocol, protocol_of
+from inservice.api.refusals import refusal, response_of, service_elsewhere
 from inservice.aws.constraints import Violations
 from inservice.aws.service_model import Service
-from inservice.aws.wire import Reply
 from inservice.clock import Clock
 from inservice.errors import (
     AccessDeniedException,
     AwsError,
+    InsufficientStorage,
     InternalFailure,
     ThrottlingException,
 )
@@ -94,6 +94,7 @@ class Application:
         services: Collection[Service],
         threads: Threads,
         readers: Threads,
+        short: Callable[[], str],
     ) -> None:
         self._store = store
         self._live = live
@@ -102,6 +103,7 @@ class Application:
         self._directory = Directory(services)
         self._threads = threads
         self._readers = readers
+        self._short = short
         self.expensive_reads = 0  # under way and waiting
         self._compiled: dict[tuple[Protocol, str, str], CompiledOperation] = {}
 
@@ -122,7 +124,8 @@ class Application:
         if isinstance(begun, Response):
             return begun
         if self.expensive_reads >= EXPENSIVE_MAX:
-            return self._refused(request, ThrottlingException(), begun.call.request_id)
+            throttled = ThrottlingException()
+            return refusal(self._directory, request, throttled, begun.call.request_id)
         self.expensive_reads += 1
         try:
             return await self._readers.run(self._end, request, begun)
@@ -147,7 +150,7 @@ class Application:
 
         def perform() -> Response:
             output = begun.compiled.operation.perform(begun.call, begun.members)
-            return _response(begun.compiled.serialize(output, request_id))
+            return response_of(begun.compiled.serialize(output, request_id))
 
         return self._guarded(request, request_id, perform)
 
@@ -158,21 +161,15 @@ class Application:
         try:
             return step()
         except AwsError as error:
-            return self._refused(request, error, request_id)
+            return refusal(self._directory, request, error, request_id)
         except Exception:  # noqa: BLE001 - the last resort: a bug, logged and answered
             _log.exception("request failed", request_id=request_id)
             failure = InternalFailure("An internal error occurred. The server's log has it.")
-            return self._refused(request, failure, request_id)
-
-    def _elsewhere(self, request: Request) -> Elsewhere | None:
-        """The service that is asked for, when it is one that is not here."""
-        if self._directory.service_of(request) is not None:
-            return None
-        return elsewhere(request, self._directory.names)
+            return refusal(self._directory, request, failure, request_id)
 
     def _examined(self, request: Request, request_id: str) -> _Begun:
         """The steps, in order. Each raises an AwsError to end the request."""
-        if (away := self._elsewhere(request)) is not None:
+        if (away := service_elsewhere(self._directory, request)) is not None:
             raise away.refuse(self._keys, self._clock.wall())
         claim = self._authenticate(request)
         document = document_of(request, protocol_of(request))
@@ -181,6 +178,7 @@ class Application:
         members = compiled.parse(document, violations)
         _allow(claim.key.principal, compiled.operation)
         compiled.validate(members, violations)
+        self._check_room(compiled.operation)
         call = registry.Call(
             account=claim.key.principal.account,
             region=claim.region,
@@ -211,17 +209,14 @@ class Application:
             self._compiled[key] = compile_operation(target)
         return self._compiled[key]
 
-    def _refused(self, request: Request, error: AwsError, request_id: str) -> Response:
-        """An error in the protocol of the request, in the words of its service if that is known."""
-        if (away := self._elsewhere(request)) is not None:
-            return _response(away.serialize_error(error, request_id))
-        service = self._directory.service_of(request)
-        reply: Reply = WIRES[protocol_of(request)].serialize_error(service, error, request_id)
-        return _response(reply)
-
-
-def _response(reply: Reply) -> Response:
-    return Response(reply.status, reply.headers, reply.body)
+    def _check_room(self, operation: registry.Operation) -> None:
+        """On a full volume nothing is begun that adds to it. What is read, and what makes room,
+        goes on."""
+        if operation.adds and (why := self._short()):
+            raise InsufficientStorage(
+                f"{why} {operation.name} is refused until there is more; reading and deleting go "
+                "on. Free some room on that volume, then it is accepted again."
+            )
 
 
 def create_application(
@@ -233,11 +228,13 @@ def create_application(
     threads: Threads,
     readers: Threads,
     services: Collection[str] = SERVICES,
+    short: Callable[[], str] = lambda: "",
 ) -> Application:
     """Load the models of `services` and answer for them with the operations registered by now.
 
     `keys` finds an access key by its id and must be quick: it is asked for every request. Expensive
-    reads are performed in `readers`, everything else but small reads in `threads`. Raises
+    reads are performed in `readers`, everything else but small reads in `threads`. `short` says why
+    there is no room on the disk, or nothing, and is asked for each operation that adds. Raises
     LookupError when an operation is registered that its service does not have.
     """
     return Application(
@@ -245,10 +242,16 @@ def create_application(
         live=live,
         clock=clock,
         keys=keys,
-        services=[_with_what_is_built(name) for name in services],
+        services=load_services(services),
         threads=threads,
         readers=readers,
+        short=short,
     )
+
+
+def load_services(names: Collection[str] = SERVICES) -> list[Service]:
+    """The models of services, as far as there are operations."""
+    return [_with_what_is_built(name) for name in names]
 
 
 def _with_what_is_built(name: str) -> Service:

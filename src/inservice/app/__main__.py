@@ -4,6 +4,10 @@ Started by the supervisor with the settings file and a listening socket. SIGTERM
 too, since the server goes down for good; any other end leaves them serving for the next control.
 SIGUSR1 makes it step aside for a newer one: it closes the records and waits, and SIGUSR2 makes it
 open them again because the newer one could not. Requests wait at the socket meanwhile.
+
+A control that finds out that another one has taken the lease over the records (see `store.lease`)
+ends at once: what it knows is from before that. The next one that the supervisor starts begins with
+the records, when it gets them.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import socket
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -29,14 +34,27 @@ import uvloop
 
 from inservice import config
 from inservice.app.control import Control, process_runtime
+from inservice.app.storage import (
+    LOOK_SECONDS,
+    Records,
+    full_told,
+    keep_reserve,
+    open_records,
+)
 from inservice.app.whereabouts import Whereabouts
 from inservice.config import Settings
-from inservice.store.base import Store, StoreInUse, StoreRefused
-from inservice.store.database import open_store
+from inservice.errors import ServiceUnavailable
+from inservice.reserve import HALF, Reserve
+from inservice.store.base import Store
+from inservice.store.drivers.database import open_store
+from inservice.store.errors import StaleLease, StoreInUse, StoreRefused
 from inservice.supervision import grace
 from inservice.supervision.children import RECORDS_REFUSED
 from inservice.supervision.process import TELLING_SIGNALS
 from inservice.telemetry.base import MetricsRefused
+from inservice.telemetry.database import open_metrics
+from inservice.telemetry.recorder import Recorder
+from inservice.threads import Threads
 from inservice.transport.heartbeat import Heartbeat
 from inservice.transport.limits import BEHIND_GATEWAY, MIB
 from inservice.transport.server import serve
@@ -57,6 +75,13 @@ there are, PutMetricData and PutLogEvents, are 1 MB."""
 
 _COLLECT_AFTER = 20_000
 """Objects more than before, until it is looked for cycles among the young ones."""
+
+LEASE_SECONDS = 5.0
+"""How often control asks whether it still has the lease, beside each save: as long may an answer
+from its memory be older than what another one has written."""
+
+LEASE_LOST = 69
+"""Exit code of a control that lost the lease. EX_UNAVAILABLE of sysexits.h."""
 
 STEPPED_ASIDE = 75
 """Exit code of a control that was told to go while it stood aside: the instances are not its to
@@ -102,18 +127,43 @@ async def run(settings: Settings, listening: socket.socket, heartbeat: Heartbeat
     parent = os.getppid()
     heartbeat.prepared()
     told: Told | None = None
+    reserve = Reserve(settings.data_dir)
+    opening = Threads("opening")
+
+    async def ended() -> bool:
+        nonlocal told
+        told = told or Told(parent)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_SECONDS):
+                await told.one_of(told.to_stop, told.to_step_aside)
+                return True
+        return False
+
     while True:
-        store = await open_when_free(settings)
-        try:
-            whereabouts = Whereabouts(store, settings)
-            control = await _begin(settings, store, whereabouts)
-            # Only now: a SIGTERM before it could not have stopped what is not known yet.
-            told = told or Told(parent)
-            await _serve(settings, whereabouts, control, listening, heartbeat, told)
-        finally:
-            store.close()
-        if told.to_stop.is_set() or not told.to_step_aside.is_set():
+        lost = asyncio.Event()
+        records = await open_records(
+            lambda: _opened(settings, reserve, opening), reserve, listening, ended
+        )
+        if records is not None:
+            try:
+                control = await _begin(settings, records, reserve)
+                # Only now: a SIGTERM before it could not have stopped what is not known yet.
+                told = told or Told(parent)
+                asking = asyncio.create_task(_keep_asking(records.store, lost))
+                serving = _serve(
+                    settings, records, control, reserve, listening, heartbeat, told, lost
+                )
+                await serving
+                asking.cancel()
+            finally:
+                records.store.close()
+        assert told is not None
+        if records is None and told.to_stop.is_set():
+            await process_runtime(settings).shut_down(grace.left(settings))
+        if told.to_stop.is_set():
             return 0
+        if not told.to_step_aside.is_set():
+            return LEASE_LOST if lost.is_set() else 0
         log.info("stepped aside for a newer control")
         there = await told.one_of(told.to_stop, told.to_go_on)
         if told.to_stop.is_set() or not there:
@@ -122,42 +172,69 @@ async def run(settings: Settings, listening: socket.socket, heartbeat: Heartbeat
         log.info("going on: the newer control did not serve")
 
 
-async def _begin(settings: Settings, store: Store, whereabouts: Whereabouts) -> Control:
+async def _opened(settings: Settings, reserve: Reserve, opening: Threads) -> Records:
+    """All that control reads and writes. Raises StoreRefused, MetricsRefused and, where there is no
+    room for it, InsufficientStorage."""
+    with full_told():
+        store = await open_when_free(settings, reserve, opening)
+        try:
+            return await opening.run(_opened_beside, store, settings, reserve)
+        except BaseException:
+            store.close()
+            raise
+
+
+def _opened_beside(store: Store, settings: Settings, reserve: Reserve) -> Records:
+    """The store, and what can only be opened while it is open."""
+    some = partial(reserve.giving, slices_left=HALF)
+    with reserve.giving():
+        whereabouts = Whereabouts(store, settings)
+        metrics = Recorder(open_metrics(settings.database, some), time.time())
+    return Records(store, metrics, whereabouts)
+
+
+async def _begin(settings: Settings, records: Records, reserve: Reserve) -> Control:
     """Control, with everything that runs found."""
-    whereabouts.tell_the_key()
+    records.whereabouts.tell_the_key()
     gc.disable()  # until then next to nothing is garbage
-    control = Control(settings, store)
-    await control.start()
+    try:
+        with full_told():
+            control = Control(settings, records.store, records.metrics, reserve)
+            await control.start()
+    finally:
+        gc.enable()
     # What there is by now, modules above all, lives as long as the process. A full collection that
     # walks it stops control for as long as a few hundred requests take, again and again.
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 20, 50)
-    gc.enable()
     return control
 
 
 async def _serve(
     settings: Settings,
-    whereabouts: Whereabouts,
+    records: Records,
     control: Control,
+    reserve: Reserve,
     listening: socket.socket,
     heartbeat: Heartbeat,
     told: Told,
+    lost: asyncio.Event,
 ) -> None:
     """Answer requests until there is a reason not to."""
     limits = replace(BEHIND_GATEWAY, body_bytes=BODY_BYTES_MAX)
     server = await serve(control.answer(), sockets=[listening.dup()], limits=limits)
-    whereabouts.say_where()
-    control.on_commit(whereabouts.heed)
+    records.whereabouts.say_where()
+    records.whereabouts.follow()
     heartbeat.up()
     watching = [
-        asyncio.create_task(control.watch()),
-        asyncio.create_task(whereabouts.keep_true()),
+        asyncio.create_task(each)
+        for each in (control.watch(), records.whereabouts.keep_true(), keep_reserve(reserve))
     ]
-    await told.one_of(told.to_stop, told.to_step_aside)
+    await told.one_of(told.to_stop, told.to_step_aside, lost)
     for task in watching:
         task.cancel()
     await asyncio.gather(*watching, return_exceptions=True)
+    reserve.give()  # closing writes
     await server.drain(deadline_seconds=5.0)
     if told.to_stop.is_set():
         await control.stop(grace_seconds=grace.left(settings))
@@ -165,8 +242,23 @@ async def _serve(
         await control.step_aside()
 
 
-async def open_when_free(settings: Settings) -> Store:
-    """Open the store. Raises StoreRefused.
+async def _keep_asking(store: Store, lost: asyncio.Event) -> None:
+    """Set `lost` when the lease is; whoever finds out first says so."""
+    loop, threads = asyncio.get_running_loop(), Threads("lease")
+
+    def tell() -> None:
+        loop.call_soon_threadsafe(lost.set)
+
+    store.holding.on_lost(tell)
+    while True:
+        await asyncio.sleep(LEASE_SECONDS)
+        # Out of reach, or damaged, is not lost; whoever needs the records hears of it.
+        with contextlib.suppress(ServiceUnavailable, StoreRefused):
+            await threads.run(store.confirm)
+
+
+async def open_when_free(settings: Settings, reserve: Reserve, threads: Threads) -> Store:
+    """Open the store. Raises StoreRefused and InsufficientStorage.
 
     The control of a supervisor that was killed has it open until it notices, and a new supervisor
     may be faster than that.
@@ -174,11 +266,17 @@ async def open_when_free(settings: Settings) -> Store:
     deadline = time.monotonic() + FREE_SECONDS
     while True:
         try:
-            return open_store(settings.database, key_file=settings.data_dir / "secrets.key")
+            return await threads.run(_open, settings, reserve)
         except StoreInUse:
             if time.monotonic() > deadline:
                 raise
         await asyncio.sleep(0.05)
+
+
+def _open(settings: Settings, reserve: Reserve) -> Store:
+    key_file = settings.data_dir / "secrets.key"
+    with reserve.giving():
+        return open_store(settings.database, key_file=key_file, room=reserve.giving)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -202,6 +300,12 @@ def main(argv: list[str] | None = None) -> int:
     except (StoreRefused, MetricsRefused) as refused:
         log.critical("the store cannot be used", why=str(refused))
         return RECORDS_REFUSED
+    except StaleLease as lost:  # before it served
+        log.critical("the lease was lost", why=lost.message)
+        return LEASE_LOST
+    except ServiceUnavailable as full:  # somebody was faster with the room that there was
+        log.critical("there is no room to start", why=full.message)
+        return 1
 
 
 def configure_logging(heartbeat: Heartbeat) -> None:

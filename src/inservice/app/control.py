@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Collection
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from inservice.api.application import create_application
 from inservice.api.exposition import with_metrics
@@ -35,13 +33,13 @@ from inservice.controller.kit.tables import Tables
 from inservice.controller.upkeep.measuring import Measuring
 from inservice.controller.upkeep.scraping import Scraping, scrape_token
 from inservice.controller.upkeep.tidying import Tidying
-from inservice.deployment.state import Deployment
+from inservice.deployment.state import Decision
 from inservice.ids import EndpointKey, generation_of
 from inservice.instance_logs.groups import LogGroups
+from inservice.reserve import Reserve
 from inservice.runtimes.process.runtime import ProcessRuntime
-from inservice.store.base import Commit, Store
-from inservice.telemetry.base import AlarmKey
-from inservice.telemetry.database import open_metrics
+from inservice.store.base import Store
+from inservice.store.collections.set_aside import SetAside
 from inservice.telemetry.gpus import find_gpus
 from inservice.telemetry.happenings import Happenings
 from inservice.telemetry.recorder import Recorder
@@ -56,21 +54,20 @@ READING_THREADS = 2
 more would not be faster; a second lets a short read pass a long one."""
 
 
-_Told = TypeVar("_Told")
-
-
 class Control:
     """The parts of control and how they are joined."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, metrics: Recorder, reserve: Reserve
+    ) -> None:
         self._settings = settings
+        self._reserve = reserve
         self._store = store
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._clock = clock = SystemClock()
-        self._metrics = Recorder(open_metrics(settings.database), clock.now())
+        self._metrics = metrics
         self._happenings = Happenings()
         self._runtime = process_runtime(settings)
-        self._preparing = Preparing(self._runtime)
+        self._preparing = Preparing(self._runtime, store)
         self._gateways = Gateways(
             settings.run_dir,
             clock,
@@ -78,6 +75,7 @@ class Control:
             on_metrics=lambda worker, seq, rows: self._metrics.record_gateway_rows(
                 worker, seq, rows, now=clock.now()
             ),
+            room=reserve.giving,
         )
         self._tables = Tables(self._gateways)
         self._keys = Keys(store, self._tables)
@@ -105,13 +103,8 @@ class Control:
         self._outcomes = Outcomes(
             store, poster, self._happenings, clock, settings.deployment_webhook, settings.data_dir
         )
-        self._alarms = AlarmEvaluator(
-            store,
-            self._metrics,
-            clock,
-            Webhooks(poster, self._happenings),
-            on_change=self._alarms_changed,
-        )
+        webhooks = Webhooks(poster, self._happenings)
+        self._alarms = AlarmEvaluator(store, self._metrics, clock, webhooks)
         self._measuring = Measuring(
             recorder=self._metrics,
             happenings=self._happenings,
@@ -130,6 +123,7 @@ class Control:
             clock,
             log_dir=settings.log_dir,
             running=lambda: [seen.handle for seen in self._instances.all()],
+            short=reserve.short,
         )
 
     def _s3_storage(self) -> Storage:
@@ -148,7 +142,7 @@ class Control:
         self._actor = Actor(
             self._instances, self._launches, self._tables, settings.drain_seconds, crash_point
         )
-        observer = Observer(self._instances, self._launches, self._tables, self._alarms.tripped)
+        observer = Observer(self._instances, self._launches, self._tables)
         self._reconciler = Reconciler(
             self._store,
             observer,
@@ -158,37 +152,29 @@ class Control:
             self._ended,
         )
 
-    def _ended(self, key: EndpointKey, deployment: Deployment) -> None:
+    def _ended(self, key: EndpointKey, decision: Decision) -> None:
         """A deployment came to its outcome."""
-        counted_endings(self._happenings)(key, deployment)
-        self._outcomes.ended(key, deployment)
+        counted_endings(self._happenings)(key, decision.deployment)
+        self._outcomes.ended(key, decision)
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────
     async def start(self) -> None:
-        """Find what runs, then begin to decide."""
-        self._loop = asyncio.get_running_loop()
-        self._preparing.begin(None)
-        await self._gateways.start(serving=bool(self._generations()))
+        """Find what runs, then begin to decide. Nobody else changes the records until then."""
+        self._preparing.follow()
+        generations, told = await Threads("starting").run(self._read)
+        await self._gateways.start(serving=bool(generations))
         self._tables.adopt()
-        self._keys.read()
+        await self._keys.follow()
         await self._instances.adopt()
-        self.on_commit(self._heed)
-        generations = self._generations()
-        with self._store.reading() as reading:
-            told = reading.set_aside()
+        self._reconciler.follow(self._store.feed)
         if not any(each.table == "endpoints" for each in told):
             # Of an endpoint whose record cannot be read the generation may be unknown too, and its
             # instances serve on.
             self._actor.retire_strays(frozenset(generations.values()))
-        for key in self._tables.keys() - generations.keys():
-            self._actor.forget(key)
-        self._outcomes.recover()
-        self._reconciler.wake_each(generations)
-
-    def on_commit(self, listener: Callable[[Commit], None]) -> None:
-        """Have `listener` called in the loop after each commit, in the order of the commits."""
-        loop = asyncio.get_running_loop()
-        self._store.on_commit(lambda commit: _later(loop, listener, commit))
+        await self._outcomes.recover()
+        # Also what is in the table and no more on record: its turn takes it out, again and again
+        # where that cannot be written down.
+        self._reconciler.wake_each({*generations, *self._tables.keys()})
 
     def answer(self) -> Answer:
         """What answers requests: AWS's APIs, InService's own, and Prometheus."""
@@ -199,6 +185,7 @@ class Control:
             keys=self._keys.find,
             threads=Threads("api", API_THREADS),
             readers=Threads("reads", READING_THREADS),
+            short=self._reserve.short,
         )
         scraping = Scraping(
             self._store,
@@ -218,12 +205,13 @@ class Control:
         )
 
     async def watch(self) -> None:
-        """Evaluate alarms, measure, tidy and tell of outcomes until cancelled."""
+        """Evaluate alarms, measure, tidy, tell of outcomes and of keys until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tidying.run())
             tasks.create_task(self._alarms.run())
             tasks.create_task(self._measuring.run())
             tasks.create_task(self._outcomes.run())
+            tasks.create_task(self._keys.keep_told())
 
     async def stop(self, *, grace_seconds: float) -> None:
         """Decide nothing more, and stop what runs: the server goes down for good."""
@@ -239,6 +227,7 @@ class Control:
         await self._close()
 
     async def _decide_nothing_more(self) -> None:
+        self._keys.close()
         await self._preparing.finish()
         await self._reconciler.close()
 
@@ -249,27 +238,15 @@ class Control:
         await Threads("closing").run(self._metrics.close)
 
     # ── who wakes whom ──────────────────────────────────────────────────────────────────────────
-    def _heed(self, commit: Commit) -> None:
-        """Something was committed by an API call."""
-        if commit.access_keys:
-            self._keys.read()
-        self._reconciler.wake_each(commit.endpoints)
-        self._preparing.begin(*commit.images)
-
-    def _alarms_changed(self, alarms: Collection[AlarmKey]) -> None:
-        """From the evaluator's thread into the loop."""
-        if self._loop is not None:
-            _later(self._loop, self._reconciler.wake_watching, alarms)
-
     def _wake_fleet(self, fleet: str) -> None:
         """An instance changed: its endpoint is due."""
         self._reconciler.wake_generation(generation_of(fleet))
 
-    def _generations(self) -> dict[EndpointKey, str]:
-        """The present incarnation of every endpoint."""
+    def _read(self) -> tuple[dict[EndpointKey, str], Sequence[SetAside]]:
+        """The present incarnation of every endpoint, and what could not be read."""
         with self._store.reading() as reading:
-            records = [(key, reading.find_endpoint(key)) for key in reading.endpoint_keys()]
-        return {key: record.endpoint.generation for key, record in records if record is not None}
+            records = reading.endpoints.all()
+            return {each.key: each.endpoint.generation for each in records}, reading.set_aside.all()
 
 
 def process_runtime(settings: Settings) -> ProcessRuntime:
@@ -280,9 +257,3 @@ def process_runtime(settings: Settings) -> ProcessRuntime:
         user=settings.model_user,
         hidden=[settings.data_dir],
     )
-
-
-def _later(loop: asyncio.AbstractEventLoop, call: Callable[[_Told], None], told: _Told) -> None:
-    """From another thread into the loop; a loop that has ended needs no telling."""
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(call, told)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,10 @@ import structlog
 from inservice.config import Settings
 from inservice.errors import AwsError
 from inservice.operations.own.access_keys import ensure_root_key
-from inservice.store.base import Commit, Store, StoreRefused
+from inservice.reserve import is_full
+from inservice.store.base import Store
+from inservice.store.collections.access_keys import ACCESS_KEYS
+from inservice.store.errors import StoreRefused
 from inservice.supervision import files
 from inservice.threads import Threads
 
@@ -31,6 +35,7 @@ class Whereabouts:
     """The files of one server. Makes the root access key at the very first start."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
+        """Reads the store, so not for the event loop."""
         self._store = store
         self._settings = settings
         self._key = ensure_root_key(store, settings.account_id)
@@ -46,18 +51,19 @@ class Whereabouts:
 
     def tell_the_key(self) -> None:
         """Write the root access key down, for people and for `inservice env`."""
-        document = {"access_key_id": self._key.id, "secret_access_key": self._key.secret}
-        _keep(self._settings.credentials_file, document)
+        with _later_if_full():
+            self._keep_the_key()
 
     def say_where(self) -> None:
         """Write down where the server answers: from now on it does."""
-        _keep(self._settings.endpoint_file, self._endpoint)
+        with _later_if_full():
+            _keep(self._settings.endpoint_file, self._endpoint)
         log.info("serving", **self._endpoint)
 
-    def heed(self, commit: Commit) -> None:
-        """Something was committed."""
-        if commit.access_keys:
-            self._key_changed.set()
+    def follow(self) -> None:
+        """Write the root key down anew as soon as it changes. Called in the event loop."""
+        loop = asyncio.get_running_loop()
+        self._store.feed.subscribe(ACCESS_KEYS, lambda _: self._key_changed.set(), loop=loop)
 
     async def keep_true(self) -> None:
         """Write anew what is gone or wrong, until cancelled."""
@@ -72,12 +78,28 @@ class Whereabouts:
         if self._key_changed.is_set():
             self._key_changed.clear()  # before it is read: what changes meanwhile is read again
             self._key = ensure_root_key(self._store, self._settings.account_id)
-        self.tell_the_key()
+        self._keep_the_key()
         _keep(self._settings.endpoint_file, self._endpoint)
+
+    def _keep_the_key(self) -> None:
+        document = {"access_key_id": self._key.id, "secret_access_key": self._key.secret}
+        _keep(self._settings.credentials_file, document)
+
+
+@contextlib.contextmanager
+def _later_if_full() -> Iterator[None]:
+    """A full disk is no reason not to serve: what could not be written is, once there is room."""
+    try:
+        yield
+    except OSError as full:
+        if not is_full(full):
+            raise
+        log.warning("cannot be written until there is room", file=str(full.filename))
 
 
 def _keep(path: Path, document: object) -> None:
-    """Write the file unless it says so already, for us alone."""
+    """Write the file unless it says so already, for us alone: a control that comes back on a full
+    disk has less to write."""
     with contextlib.suppress(FileNotFoundError):
         said = path.read_bytes() == msgspec.json.encode(document)
         if said and path.stat().st_mode & 0o077 == 0:

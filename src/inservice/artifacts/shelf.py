@@ -32,6 +32,7 @@ from typing import TypeVar
 
 import msgspec
 
+from inservice import disk
 from inservice.artifacts.errors import ArtifactChanged
 from inservice.artifacts.sources import Request
 from inservice.artifacts.tree import (
@@ -135,6 +136,9 @@ class Shelf:
                 remove_tree(left_behind)
             else:
                 left_behind.unlink(missing_ok=True)
+        for records in (self._sources, self._pins):
+            for draft in records.glob("*.new"):
+                draft.unlink(missing_ok=True)
 
     def pinned(self, request: Request, pin: str) -> str | None:
         """The digest that this fleet began with."""
@@ -212,7 +216,7 @@ class Shelf:
         used = {_hash(pin) for pin in pins_in_use}
         with self._lock:
             needed = set()
-            for path in self._pins.iterdir():
+            for path in self._pins.glob("*.json"):
                 record = _read(path, _Pin)
                 fresh = time.time() - path.stat().st_mtime < grace_seconds
                 if record and (fresh or path.name.split("-")[0] in used):
@@ -237,7 +241,7 @@ class Shelf:
                 break
             self._discard(name)
             total -= sizes[name]
-        for path in self._sources.iterdir():
+        for path in self._sources.glob("*.json"):
             record = _read(path, _Origin)
             if not record or not (self._trees / record.digest).exists():
                 path.unlink()
@@ -293,16 +297,7 @@ class Shelf:
 
     def _write(self, path: Path, record: object) -> None:
         """Durable before it is visible: a pin that a crash forgets is a promise broken."""
-        draft = self._partial / secrets.token_hex(8)
-        try:
-            with draft.open("wb") as file:
-                file.write(msgspec.json.encode(record))
-                file.flush()
-                os.fsync(file.fileno())
-            draft.rename(path)
-        except OSError:
-            draft.unlink(missing_ok=True)  # each try on a full volume would leave one more
-            raise
+        disk.write(path, msgspec.json.encode(record))
 
     def _pin_path(self, request: Request, pin: str) -> Path:
         return self._pins / f"{_hash(pin)}-{source_key(request)}.json"

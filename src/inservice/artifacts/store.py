@@ -104,16 +104,20 @@ class ArtifactStore:
             raise type(error)(error.detail, uri=uri) from error
 
     def release(
-        self, pins_in_use: Collection[str], *, grace_seconds: float = PIN_GRACE_SECONDS
+        self,
+        pins_in_use: Collection[str],
+        *,
+        grace_seconds: float = PIN_GRACE_SECONDS,
+        keep_idle: bool = True,
     ) -> None:
-        """Forget fleets that are gone, then evict the least recently used over the cap.
+        """Forget fleets that are gone, then evict the least recently used over the cap, or (on a
+        full disk) all that no fleet needs.
 
         What a live fleet needs is never evicted, whatever its size. Call it every few minutes with
         every fleet there is.
         """
-        self._shelf.release(
-            pins_in_use, grace_seconds=grace_seconds, bytes_max=self._limits.cache_bytes_max
-        )
+        bytes_max = self._limits.cache_bytes_max if keep_idle else 0
+        self._shelf.release(pins_in_use, grace_seconds=grace_seconds, bytes_max=bytes_max)
 
     def _fetch_with_others(self, fetch: _Fetch) -> Artifact:
         """Fetch, or wait for the thread that does. Its failure is ours, unless it gave up."""

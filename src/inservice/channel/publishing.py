@@ -41,6 +41,7 @@ from inservice.channel.tables import Delta, encode_table, table_after
 from inservice.clock import Clock
 from inservice.errors import ServiceUnavailable
 from inservice.ids import EndpointKey
+from inservice.reserve import Room
 from inservice.routing import EndpointRoute, KeyRoute, RoutingTable
 from inservice.threads import Threads
 
@@ -100,9 +101,11 @@ class Gateways:
         *,
         on_acknowledged: Callable[[], None],
         on_metrics: MetricsSink,
+        room: Room = contextlib.nullcontext,
     ) -> None:
-        """`on_acknowledged` is called when workers may have come to serve by a newer table."""
-        self._file = TableFile(run_dir / "routes.json")
+        """`on_acknowledged` is called when workers may have come to serve by a newer table; tables
+        are written within `room`, which may give some of a full disk."""
+        self._file = TableFile(run_dir / "routes.json", room)
         self._end = ControlEnd(self._file.sequel, lambda: int(clock.now() * 1000))
         self._living = Living(run_dir / "processes.json")
         self._channel = run_dir / "routes.sock"

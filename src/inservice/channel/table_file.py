@@ -12,10 +12,12 @@ already are passed over too, so no moment between two steps is one in which a re
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from pathlib import Path
 
+from inservice import disk
 from inservice.channel.tables import (
     Delta,
     decode_delta,
@@ -24,6 +26,7 @@ from inservice.channel.tables import (
     encode_table,
     table_after,
 )
+from inservice.reserve import Room
 from inservice.routing import RoutingTable
 
 JOURNAL_BYTES = 1024 * 1024
@@ -34,8 +37,10 @@ reading stays within twice the table, and writing snapshots within twice what wa
 class TableFile:
     """The two files, for whoever reads or writes them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, room: Room = contextlib.nullcontext) -> None:
+        """What is written is written within `room`, which may give some of a full disk."""
         self.path = path
+        self._room = room
         self.journal = path.with_suffix(".journal")
         self._snapshot: tuple[int, int] | None = None  # which snapshot is ours, and its size
         self._lines: list[tuple[int, bytes]] = []  # the journal's, with the versions they lead to
@@ -59,17 +64,21 @@ class TableFile:
     def replace(self, encoded: bytes, version: int) -> None:
         """Make this table the snapshot; later lines stay in the journal. Raises OSError when there
         is no room, and then nothing has changed."""
-        fresh = self.path.with_name(f"{self.path.name}.new")
-        _write(fresh, encoded)
-        fresh.replace(self.path)
-        self._snapshot = _identity(self.path)
-        self._lines = [(to, line) for to, line in self._lines if to > version]
-        kept = b"".join(line for _, line in self._lines)
-        fresh = self.journal.with_name(f"{self.journal.name}.new")
-        _write(fresh, kept)
-        fresh.replace(self.journal)
-        self._size = len(kept)
-        self._version = self._lines[-1][0] if self._lines else version
+        lines = [(to, line) for to, line in self._lines if to > version]
+        kept = b"".join(line for _, line in lines)
+        # The snapshot is the inner one, which takes its place first: the old journal beside it
+        # misleads nobody, a new one beside the old snapshot would. All that takes room is before.
+        with (
+            self._room(),
+            disk.replacing(self.journal, synced=False) as journal,
+            disk.replacing(self.path, synced=False) as snapshot,
+        ):
+            for file, content in ((journal, kept), (snapshot, encoded)):
+                file.write(content)
+                file.flush()
+        self._snapshot, self._lines, self._size = _identity(self.path), lines, len(kept)
+
+        self._version = lines[-1][0] if lines else version
 
     def append(self, delta: Delta, table: RoutingTable) -> bytes:
         """Add the delta that leads to `table`; gives its line. Raises OSError when there is no
@@ -81,7 +90,9 @@ class TableFile:
             return line
         journal = os.open(self.journal, os.O_WRONLY | os.O_APPEND)
         try:
-            if os.write(journal, line) != len(line):
+            with self._room():
+                written = os.write(journal, line)
+            if written != len(line):
                 os.ftruncate(journal, self._size)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.journal))
         finally:
@@ -135,9 +146,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return status.st_ino, status.st_size
-
-
-def _write(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)

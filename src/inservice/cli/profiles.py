@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from inservice import disk
 from inservice.cli.target import Target
 
 MARK: Final = "# Written by `inservice env --profile`, which writes it anew."
@@ -178,16 +179,8 @@ def _held(directories: set[Path]) -> Iterator[None]:
 def _replace(path: Path, text: str) -> None:
     """Put the text in the place of a file, in one step; where it is a link, of what it names."""
     path = path.resolve()
-    descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text.encode("utf-8", "surrogateescape"))
-            file.flush()
-            with contextlib.suppress(FileNotFoundError):
-                was = path.stat()
-                os.fchown(file.fileno(), was.st_uid, was.st_gid)
-            os.fsync(file.fileno())
-        Path(fresh).replace(path)
-    except BaseException:
-        Path(fresh).unlink(missing_ok=True)
-        raise
+    with disk.replacing(path) as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
+        with contextlib.suppress(FileNotFoundError):
+            was = path.stat()
+            os.fchown(file.fileno(), was.st_uid, was.st_gid)

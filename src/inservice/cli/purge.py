@@ -17,7 +17,7 @@ MARKS: Final = ("inservice.db", "secrets.key")
 OURS: Final = (
     *("inservice.db", "metrics.db", "secrets.key", "credentials.json", "metrics.token"),
     *("endpoint.json", "deployment-webhook.json", "records.mark", "metrics.mark"),
-    *("lock", "artifacts", "logs", "run"),
+    *("lock", "reserve", "artifacts", "logs", "run"),
 )
 """What a server makes; what belongs to a file, or becomes it, has its name and an ending."""
 
@@ -78,7 +78,8 @@ def is_ours(name: str) -> bool:
     """Whether a server has made what has this name in its data directory."""
     if name in OURS:
         return True
-    beside = [own for own in OURS if own.endswith((".db", ".json", ".token", ".mark", ".key"))]
+    endings = (".db", ".json", ".token", ".mark", ".key", "reserve")
+    beside = [own for own in OURS if own.endswith(endings)]
     return name.startswith("lost-") or any(name.startswith((f"{o}-", f"{o}.")) for o in beside)
 
 

@@ -13,6 +13,7 @@ from inservice.cli import server
 from inservice.cli.addresses import url_from_elsewhere
 from inservice.cli.server import Running
 from inservice.config import BadSetting, Settings
+from inservice.reserve import Reserve
 
 START_SECONDS = 60.0
 """A cold disk and a migration of an old database; a warm start takes about a second."""
@@ -43,6 +44,7 @@ def run(argv: list[str]) -> int:
             f"a server with pid {pid} already runs on {settings.data_dir}; see `inservice status`, "
             "stop it with `inservice down`, or choose another --data-dir"
         )
+    Reserve(settings.data_dir).give()  # on a full disk the first small files need it
     patience = options.timeout if options.wait_ready else None
     return _detached(settings, patience) if options.detach else _attached(settings, patience)
 
@@ -102,11 +104,12 @@ def _detached(settings: Settings, patience: float | None) -> int:
         for directory in (settings.data_dir, settings.run_dir, settings.log_dir):
             files.private_directory(directory)
         files.write_private(settings.settings_file, config.to_document(settings))
+        log = settings.log_dir / "server.log"
+        output = log.open("ab")
     except OSError as refused:
         return _refuse(files.why(settings, refused))
-    log = settings.log_dir / "server.log"
-    begin = log.stat().st_size if log.exists() else 0
-    with log.open("ab") as output:
+    with output:
+        begin = log.stat().st_size
         command = [sys.executable, "-m", "inservice.supervision"]
         popen = subprocess.Popen(  # noqa: S603 - our own module, no shell
             [*command, f"--settings={settings.settings_file}"],

@@ -67,13 +67,14 @@ class Collector:
     """Moves one instance's output from its FIFO to its log files."""
 
     def __init__(self, fifo: Path, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._file = _open(path)
+        self._file = -1  # until there is room for one
+        self._size = 0
+        with contextlib.suppress(OSError):
+            self._file = self._opened()
         self.fd = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with contextlib.suppress(OSError):  # over this user's allowance: then it holds 64 KiB
             fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        self._size = os.fstat(self._file).st_size
         self._lines = LineCutter(LINE_BYTES_MAX)
         self._partial = b""  # the last line, whose end has not been written yet
         self._progress_at = float("-inf")  # when a line was kept that was then written over
@@ -118,7 +119,8 @@ class Collector:
     def close(self) -> None:
         """Let go of the FIFO and the file."""
         os.close(self.fd)
-        os.close(self._file)
+        if self._file >= 0:
+            os.close(self._file)
 
     def _keep(self, chunk: bytes, now: float) -> None:
         self._tokens = min(
@@ -160,27 +162,44 @@ class Collector:
             count, self._dropped_bytes = self._dropped_bytes, 0
             line = b"[inservice] dropped %d bytes of output: too much at once" % count
             if not self._write([line]):
-                self._dropped_bytes += count
+                self._dropped_bytes = count  # of output: this line is none
 
     def _write(self, lines: list[bytes]) -> bool:
-        """Append with the time. False if the disk is full, and then it is counted as dropped."""
+        """Append with the time. False if the disk is full: then what did not fit is counted as
+        dropped, from the first line on that is not whole."""
         stamp = b"%d " % (time.time() * 1000)
         text = b"".join(stamp + line + b"\n" for line in lines)
         try:
+            if self._file < 0:
+                self._file = self._opened()
             if self._size + len(text) > FILE_BYTES_MAX:
                 self._rotate()
-            self._size += os.write(self._file, text)
+            kept = os.write(self._file, text)
         except OSError:  # a full disk: the model goes on, and the log says so when it can
             self._dropped_bytes += len(text)
             return False
-        return True
+        if kept < len(text):
+            kept = text.rfind(b"\n", 0, kept) + 1
+            os.ftruncate(self._file, self._size + kept)
+            self._dropped_bytes += len(text) - kept
+        self._size += kept
+        return kept == len(text)
+
+    def _opened(self) -> int:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        file = _open(self._path)
+        self._size = os.fstat(file).st_size
+        return file
 
     def _rotate(self) -> None:
+        """The new file first: where there is no room for one, nothing has been pushed out."""
+        fresh_path = self._path.with_name(f"{self._path.name}.new")
+        fresh = _open(fresh_path)
         for number in range(FILES - 1, 0, -1):
             older = self._path if number == 1 else _numbered(self._path, number - 1)
             if older.exists():
                 older.replace(_numbered(self._path, number))
-        fresh = _open(self._path)
+        fresh_path.replace(self._path)
         os.close(self._file)
         self._file, self._size = fresh, 0
 

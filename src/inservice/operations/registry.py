@@ -52,6 +52,11 @@ class Operation:
     name: str  # as AWS spells it: "CreateModel"
     function: Callable[..., Document | None]
 
+    @property
+    def adds(self) -> bool:
+        """Whether it is refused while the server's disk is full."""
+        return _NEEDS_NO_ROOM.match(self.name) is None
+
     def perform(self, call: Call, document: Document) -> Document:
         """Call the function with the members of a validated request; {} for an empty answer.
 
@@ -60,6 +65,11 @@ class Operation:
         arguments = {keyword_of(member): value for member, value in document.items()}
         return self.function(call, **arguments) or {}
 
+
+_NEEDS_NO_ROOM = re.compile(r"(Describe|Get|List|Filter|Plan|Delete|Untag|Abort|Pause|Rotate)[A-Z]")
+"""Reads; what makes room; what holds a rollout up or turns it back; and what takes the place of a
+secret that got out. An operation of any other
+name is one that adds, so a new verb is refused on a full disk until somebody thought about it."""
 
 _OPERATIONS: dict[tuple[str, str], Operation] = {}
 

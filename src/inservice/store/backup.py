@@ -26,7 +26,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import inservice
-from inservice.store.directory import MARK
+from inservice import disk
+from inservice.store.drivers.directory import MARK
 
 DATABASE = "inservice.db"
 METRICS = "metrics.db"
@@ -67,7 +68,7 @@ def back_up(data_dir: Path, target: Path) -> int:
         raise BackupRefused(f"The database cannot be read: {error}.") from error
     finally:
         Path(draft).unlink(missing_ok=True)
-    _sync(target.parent)
+    disk.sync_directory(target.parent)
     return target.stat().st_size
 
 
@@ -109,7 +110,7 @@ def restore(source: Path, data_dir: Path) -> dict[str, object]:
     for name in (METRICS, KEY, DATABASE):  # the database last: see the theory
         if (draft / name).exists():
             (draft / name).replace(data_dir / name)
-            _sync(data_dir)
+            disk.sync_directory(data_dir)
     draft.rmdir()
     return manifest
 
@@ -208,20 +209,11 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> io.BufferedIO
 
 
 def _copy(content: io.BufferedIOBase, target: Path) -> None:
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+    with disk.replacing(target) as file:
         while part := content.read(_BYTES_AT_ONCE):
             file.write(part)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    os.fsync(descriptor)
-    os.close(descriptor)

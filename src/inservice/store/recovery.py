@@ -20,9 +20,9 @@ from urllib.parse import quote
 
 from inservice.mark import Mark
 from inservice.store.backup import DATABASE, KEY, METRICS
-from inservice.store.base import StoreRefused
-from inservice.store.database import open_store
-from inservice.store.directory import MARK
+from inservice.store.drivers.database import open_store
+from inservice.store.drivers.directory import MARK
+from inservice.store.errors import StoreRefused
 
 _MOVED = (DATABASE, KEY, MARK, METRICS, "credentials.json", "artifacts")
 _SECRET = ("access_keys",)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from inservice.config import Settings
+from inservice.reserve import Reserve
 from inservice.supervision.files import say, write_private
 from inservice.supervision.process import Life, begin
 from inservice.supervision.programs import CONTROL, Program
@@ -55,6 +56,7 @@ class Children:
     settings: Settings
     census: int
     selector: selectors.BaseSelector
+    reserve: Reserve
     by_name: dict[str, Child] = field(default_factory=dict)
     leaving: list[tuple[str, Life]] = field(default_factory=list)  # told to go, by name
     _told: object = None  # what processes.json says
@@ -111,7 +113,8 @@ class Children:
         if told == self._told:
             return
         try:
-            write_private(self.processes_file, document)
+            with self.reserve.giving():
+                write_private(self.processes_file, document)
         except OSError as full:  # no reason to stop what serves; it is tried again every second
             if not self._complained:
                 say(f"processes.json cannot be written: {full}")

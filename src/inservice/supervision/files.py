@@ -11,7 +11,9 @@ from pathlib import Path
 
 import msgspec
 
+from inservice import disk
 from inservice.config import Settings
+from inservice.reserve import is_full
 
 
 class AlreadyRunning(Exception):
@@ -28,13 +30,7 @@ def private_directory(path: Path) -> None:
 
 def write_private(path: Path, document: object) -> None:
     """Replace `path` with JSON, mode 0600, in one step: readers see the old or the new."""
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(document))
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    disk.write(path, msgspec.json.encode(document))
 
 
 def hold(data_dir: Path) -> int:
@@ -66,6 +62,11 @@ def why(settings: Settings, refused: Exception) -> str:
         return (
             f"cannot listen on {settings.host}:{settings.port}: {refused.strerror}; "
             "choose another --port, or --port 0 for a free one"
+        )
+    if is_full(refused):
+        return (
+            f"cannot write {refused.filename}: {refused.strerror}; make room on its volume, or "
+            "choose another --data-dir"
         )
     return (
         f"cannot use {refused.filename}: {refused.strerror}; "

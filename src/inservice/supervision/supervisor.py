@@ -27,6 +27,7 @@ from types import FrameType
 
 from inservice import config
 from inservice.config import Settings
+from inservice.reserve import OPENING_BYTES, Reserve
 from inservice.supervision import grace
 from inservice.supervision import handover as handing
 from inservice.supervision import orders as asking
@@ -128,7 +129,8 @@ class Supervisor:
         self._sockets = sockets
         self._catch_signals()
         self._orders = Orders(sockets.orders, self._selector, waiting)
-        self._children = Children(self.settings, sockets.census, self._selector)
+        reserve = Reserve(self.settings.data_dir)
+        self._children = Children(self.settings, sockets.census, self._selector, reserve)
         for program in programs(self.settings, sockets):
             self._children.add(program)
 
@@ -218,6 +220,13 @@ class Supervisor:
     def _replace_everybody(self, order: Order) -> str:
         """Control first: it brings the records up to date, while the old workers serve on."""
         assert self._children is not None
+        with self._children.reserve.giving():
+            fits = self._children.reserve.fits(OPENING_BYTES)
+        if not fits:
+            raise GivenUp(
+                f"control stays: on the volume of {self.settings.data_dir} there is no room for a "
+                "new one to open the records"
+            )
         self._replace_each(list(self._children.by_name.values()), order)
         return "Restarted everything but the instances, which served on."
 

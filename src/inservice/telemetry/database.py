@@ -10,7 +10,6 @@ seconds of a graph. And neither waits for the other's lock.
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,13 +20,10 @@ import structlog
 from sqlalchemy import (
     Connection,
     Engine,
-    QueuePool,
     Row,
     Select,
     Table,
-    create_engine,
     delete,
-    event,
     func,
     insert,
     make_url,
@@ -44,7 +40,9 @@ from inservice.cloudwatch.alarms.history import (
     HistoryItem,
 )
 from inservice.cloudwatch.metrics.metric import TIERS, Metric
-from inservice.errors import ServiceUnavailable
+from inservice.engines import WRITING, postgresql_engine, sqlite_engine
+from inservice.errors import InsufficientStorage, ServiceUnavailable
+from inservice.reserve import Room, is_full
 from inservice.seals import broken_seals, sealed
 from inservice.telemetry import opening, tables
 from inservice.telemetry.base import (
@@ -59,7 +57,6 @@ from inservice.telemetry.base import (
 )
 from inservice.telemetry.step_counts import StepCount
 
-BUSY_SECONDS = 5
 KEYS_AT_ONCE = 250
 """Of a SELECT by key: three parameters each, and SQLite before 3.32 takes 999."""
 
@@ -69,42 +66,40 @@ MARK_SECONDS = 86_400
 _log = structlog.get_logger(__name__)
 
 
-def open_metrics(url: str) -> MetricsDatabase:
+def open_metrics(url: str, room: Room = contextlib.nullcontext) -> MetricsDatabase:
     """Open the metrics that belong to the store at a SQLAlchemy URL.
 
-    SQLite: `metrics.db` in the directory of the store's file. PostgreSQL: the same database. Raises
-    MetricsRefused. The store must be open: its lock covers these tables too.
+    SQLite: `metrics.db` in the directory of the store's file. PostgreSQL: the same database. What
+    is written is written within `room`, which may give some of a full disk. Raises MetricsRefused,
+    and on a full disk InsufficientStorage or OSError. The store must be open: its lock covers
+    these tables too.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        engine = create_engine(
-            parsed.set(drivername="postgresql+psycopg"),
-            poolclass=QueuePool,
-            pool_size=1,
-            max_overflow=0,
-        )
-        return MetricsDatabase(engine)
+        return MetricsDatabase(postgresql_engine(parsed), room)
     path = Path(parsed.database or "").with_name("metrics.db")
     if opening.is_suspect(path):
         opening.set_aside(path, "damage was found while it was in use")
     try:
-        return _open_file(path)
+        return _open_file(path, room)
     except MetricsDamaged as damaged:
         opening.set_aside(path, damaged.why)
-        return _open_file(path)
+        return _open_file(path, room)
 
 
-def _open_file(path: Path) -> MetricsDatabase:
+def _open_file(path: Path, room: Room) -> MetricsDatabase:
     path.touch(mode=0o600)
-    return MetricsDatabase(_sqlite_engine(path), path)
+    pragmas = "journal_mode = WAL", "synchronous = NORMAL"
+    return MetricsDatabase(sqlite_engine(path, *pragmas, begin=WRITING), room, path)
 
 
 class MetricsDatabase:
     """One connection; the recorder's lock sees to it that one thread at a time uses it."""
 
-    def __init__(self, engine: Engine, path: Path | None = None) -> None:
+    def __init__(self, engine: Engine, room: Room, path: Path | None = None) -> None:
         """Raises MetricsDamaged and MetricsRefused. `path`: the file, if it is one."""
         self._engine = engine
+        self._room = room
         self._path = path
         self._mark = opening.mark_of(path) if path is not None else None
         self._boot = opening.boot_id()
@@ -299,9 +294,11 @@ class MetricsDatabase:
         if self._mark is None:
             self._engine.dispose()
             return
-        with self._begin() as connection:
-            closed = opening.progress(connection, opening.CLOSED)
-        self._engine.dispose()  # the last connection: the log is written back, and synced
+        try:
+            with self._begin() as connection:
+                closed = opening.progress(connection, opening.CLOSED)
+        finally:
+            self._engine.dispose()  # the last connection: the log is written back, and synced
         self._mark.write(closed)
         self._mark.close()
 
@@ -362,7 +359,7 @@ class MetricsDatabase:
     @contextlib.contextmanager
     def _begin(self) -> Iterator[Connection]:
         try:
-            with self._engine.begin() as connection:
+            with self._room(), self._engine.begin() as connection:
                 yield connection
                 seen = opening.progress(connection, self._boot) if self._mark else None
             if self._mark is not None and seen is not None and seen.commits > self._marked:
@@ -373,9 +370,9 @@ class MetricsDatabase:
                 self._suspect()
                 raise MetricsDamaged(str(error.orig)) from error
             _log.error("metrics.unavailable", error=str(error))
-            raise ServiceUnavailable(
-                "The metrics cannot be reached, are locked or are full."
-            ) from error
+            if is_full(error.orig):
+                raise InsufficientStorage("The disk of the metrics is full.") from error
+            raise ServiceUnavailable("The metrics cannot be reached or are locked.") from error
 
 
 def _step_count(row: Row[Any]) -> StepCount:
@@ -384,28 +381,3 @@ def _step_count(row: Row[Any]) -> StepCount:
 
 def _dimensions(row: Any) -> tuple[tuple[str, str], ...]:
     return msgspec.json.decode(row.dimensions, type=tuple[tuple[str, str], ...])
-
-
-def _sqlite_engine(path: Path) -> Engine:
-    engine = create_engine(
-        f"sqlite+pysqlite:///{path}",
-        poolclass=QueuePool,
-        pool_size=1,
-        max_overflow=0,
-        connect_args={
-            "check_same_thread": False,
-            "isolation_level": None,
-            "timeout": BUSY_SECONDS,
-        },
-    )
-
-    @event.listens_for(engine, "connect")
-    def set_up(connection: sqlite3.Connection, _: Any) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine

@@ -8,7 +8,6 @@ asked, and the note that `suspect` leaves has the next start set the file aside.
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -18,7 +17,10 @@ import structlog
 from sqlalchemy import Connection, Engine, insert, inspect, select, text, update
 from sqlalchemy.exc import DatabaseError
 
+from inservice.engines import definitions
+from inservice.errors import InsufficientStorage
 from inservice.mark import Mark, MarkDamaged, Progress
+from inservice.reserve import is_full
 from inservice.seals import broken_seals, sealed, seals_of
 from inservice.telemetry import tables
 from inservice.telemetry.base import MetricsDamaged, MetricsRefused
@@ -57,7 +59,8 @@ def boot_id() -> str:
 
 
 def make_ready(engine: Engine, path: Path | None) -> None:
-    """Make the tables, or bring them up to date. Raises MetricsDamaged and MetricsRefused."""
+    """Make the tables, or bring them up to date. Raises MetricsDamaged, MetricsRefused and
+    InsufficientStorage."""
     try:
         with engine.begin() as connection:
             if path is not None:
@@ -75,16 +78,18 @@ def make_ready(engine: Engine, path: Path | None) -> None:
                     f"The metrics are of version {version}; this InService knows {tables.VERSION}."
                 )
             found = connection.execute(select(tables.schema.c.definitions)).scalar()
-            if found and found != _definitions(connection):
+            if found and found != definitions(connection):
                 raise MetricsDamaged("the definitions of their tables are not those that were made")
             if not found:
-                made = _definitions(connection)
+                made = definitions(connection)
                 connection.execute(update(tables.schema).values(definitions=made))
             for table in _READ_AT_A_START:
                 for row in connection.execute(select(table)).mappings():
                     if broken_seals(table, row):
                         raise MetricsDamaged(f"a row of {table.name} is not what was written")
     except DatabaseError as error:
+        if is_full(error.orig):
+            raise InsufficientStorage("The disk of the metrics is full.") from error
         if isinstance(error.orig, sqlite3.OperationalError) and "malformed" not in str(error.orig):
             raise MetricsRefused(f"The metrics cannot be opened: {error.orig}.") from error
         raise MetricsDamaged(str(error.orig)) from error
@@ -157,15 +162,6 @@ def _refuse_foreign(connection: Connection) -> None:
     ours = {table.name for table in tables.metadata.sorted_tables}
     if connection.dialect.name == "sqlite" and there and not ours <= there:
         raise MetricsDamaged("it has other tables than those of metrics")
-
-
-def _definitions(connection: Connection) -> str:
-    """A digest. Empty on PostgreSQL, which keeps its own from harm."""
-    if connection.dialect.name != "sqlite":
-        return ""
-    found = connection.execute(text("SELECT type, name, tbl_name, sql FROM sqlite_master"))
-    content = repr(sorted(tuple(map(str, row)) for row in found))
-    return hashlib.sha256(content.encode(errors="surrogateescape")).hexdigest()
 
 
 def _seal_everything(connection: Connection) -> None:

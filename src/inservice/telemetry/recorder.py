@@ -11,10 +11,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+import structlog
 
 from inservice.channel.counts import InvocationRow
 from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.cloudwatch.metrics.metric import Metric
+from inservice.errors import ServiceUnavailable
 from inservice.telemetry.alarm_history import AlarmHistory
 from inservice.telemetry.base import MetricStorage
 from inservice.telemetry.datapoints import Datapoints, Sample, Series
@@ -27,6 +29,8 @@ from inservice.telemetry.step_counts import StepCount
 AHEAD_SECONDS_MAX = 2 * 3_600
 """A row this far ahead of the clock is dropped: it could never be shown, and a worker whose clock
 is off would fill tiers that expire by time."""
+
+_log = structlog.get_logger(__name__)
 
 
 class _Rows(msgspec.Struct, tag="rows", array_like=True):
@@ -156,9 +160,13 @@ class Recorder:
             self._storage.forget_step_counts(generations)
 
     def close(self) -> None:
-        """Fold, and let go of the storage."""
+        """Fold, and let go of the storage. What cannot be folded on a full disk is in the journal,
+        but for gauges."""
         with self._lock:
-            self.fold()
+            try:
+                self.fold()
+            except ServiceUnavailable as full:
+                _log.warning("metrics.not_folded", why=full.message)
             self._storage.close()
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────

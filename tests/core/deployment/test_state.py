@@ -14,7 +14,7 @@ from inservice.deployment.plan import Doing
 from inservice.deployment.state import Deployment, Phase
 from inservice.deployment.views.describe import describe
 from inservice.hosting.endpoint import FAILURE_REASON_LENGTH_MAX, Endpoint
-from inservice.store.records import Codec
+from inservice.store.kit.codec import Codec
 
 POLICY = {
     "BlueGreenUpdatePolicy": {

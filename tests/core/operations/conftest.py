@@ -11,7 +11,7 @@ import pytest
 from inservice.operations import registry
 from inservice.operations.live import InstanceSeen, Live, ProcessSeen
 from inservice.store.base import Store
-from inservice.store.database import open_store
+from inservice.store.drivers.database import open_store
 
 ACCOUNT = "111122223333"
 REGION = "us-east-1"

@@ -12,7 +12,9 @@ import pytest
 from inservice.deployment.state import Decision, Phase
 from inservice.errors import NotImplementedYet, ValidationException
 from inservice.hosting.endpoint import EndpointStatus
-from inservice.store.base import Commit, EndpointRecord, StaleDecision, Store
+from inservice.store.base import Store
+from inservice.store.collections.endpoints import ENDPOINTS, EndpointRecord
+from inservice.store.errors import StaleDecision
 
 from .conftest import ACCOUNT, REGION, Perform
 
@@ -53,7 +55,7 @@ def create(perform: Perform, name: str = "Demo", **members: Any) -> Any:
 
 def record_of(store: Store, name: str = "Demo") -> EndpointRecord:
     with store.reading() as records:
-        return records.endpoint(ACCOUNT, REGION, name)
+        return records.endpoints.get(ACCOUNT, REGION, name)
 
 
 def settle(store: Store, name: str = "Demo", phase: Phase = Phase.IN_SERVICE) -> None:
@@ -68,23 +70,23 @@ def settle(store: Store, name: str = "Demo", phase: Phase = Phase.IN_SERVICE) ->
     )
     with store.transaction() as tx:
         done = Decision(endpoint, replace(record.deployment, phase=phase))
-        tx.save_endpoint(record, done, announce=False)
+        tx.endpoints.save(record, done)
 
 
 def complete_deletion(store: Store, name: str = "Demo") -> None:
     record = record_of(store, name)
     with store.transaction() as tx:
-        tx.save_endpoint(record, Decision(record.endpoint, record.deployment, gone=True))
+        tx.endpoints.save(record, Decision(record.endpoint, record.deployment, gone=True))
 
 
 def test_creating_answers_at_once_and_wakes_the_controller(perform: Perform, store: Store) -> None:
-    commits: list[Commit] = []
-    store.on_commit(commits.append)
+    told: list[object] = []
+    store.feed.subscribe(ENDPOINTS, told.append)
     assert create(perform, Tags=[{"Key": "k", "Value": "v"}]) == {"EndpointArn": ARN}
     record = record_of(store)
     assert record.endpoint.status is EndpointStatus.CREATING
     assert record.endpoint.config.name == "first"
-    assert [commit.endpoints for commit in commits] == [{(ACCOUNT, REGION, "Demo")}]
+    assert told == [{(ACCOUNT, REGION, "Demo")}]
     assert perform("ListTags", ResourceArn=ARN)["Tags"] == [{"Key": "k", "Value": "v"}]
 
 
@@ -135,7 +137,7 @@ def test_fifty_creations_of_one_name_at_once_make_one_endpoint(
     assert len(errors) == len(spellings) - 1
     assert all("Cannot create already existing endpoint" in str(error) for error in errors)
     with store.reading() as records:
-        assert len(records.endpoint_keys()) == 1
+        assert len(records.endpoints.names()) == 1
 
 
 @pytest.mark.parametrize(
@@ -176,24 +178,24 @@ def test_alarms_must_exist(perform: Perform, store: Store) -> None:
     with pytest.raises(ValidationException, match="errors"):
         create(perform, DeploymentConfig=ALARMS)
     with store.transaction() as tx:
-        tx.save_alarm(ACCOUNT, REGION, "errors", state="OK", document={})
+        tx.alarms.save(ACCOUNT, REGION, "errors", state="OK", document={})
     create(perform, DeploymentConfig=ALARMS)
     assert record_of(store).endpoint.last_deployment_config == ALARMS
 
 
 def test_an_update_looks_up_the_alarms_that_it_retains(perform: Perform, store: Store) -> None:
     with store.transaction() as tx:
-        tx.save_alarm(ACCOUNT, REGION, "errors", state="OK", document={})
+        tx.alarms.save(ACCOUNT, REGION, "errors", state="OK", document={})
     create(perform, DeploymentConfig=ALARMS)
     settle(store)
     add_config(perform, "second")
     update = {"EndpointName": "Demo", "EndpointConfigName": "second"}
     with store.transaction() as tx:
-        tx.delete_alarm(ACCOUNT, REGION, "errors")
+        tx.alarms.delete(ACCOUNT, REGION, "errors")
     with pytest.raises(ValidationException, match="errors"):
         perform("UpdateEndpoint", **update, RetainDeploymentConfig=True)
     with store.transaction() as tx:
-        tx.save_alarm(ACCOUNT, REGION, "errors", state="OK", document={})
+        tx.alarms.save(ACCOUNT, REGION, "errors", state="OK", document={})
     perform("UpdateEndpoint", **update, RetainDeploymentConfig=True)
     assert record_of(store).deployment.alarms == ("errors",)
 
@@ -340,7 +342,7 @@ def test_a_deleted_name_is_free_and_its_past_is_over(perform: Perform, store: St
     again = record_of(store)
     assert again.endpoint.generation != late.endpoint.generation
     with pytest.raises(StaleDecision), store.transaction() as tx:
-        tx.save_endpoint(late, Decision(late.endpoint, late.deployment))
+        tx.endpoints.save(late, Decision(late.endpoint, late.deployment))
     assert record_of(store) == again
 
 

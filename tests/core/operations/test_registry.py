@@ -92,3 +92,22 @@ def test_now_is_cut_to_what_the_wire_can_tell(store: Store, tmp_path: Path) -> N
         "0" * 12, "us-east-1", "arn", "id", 12.3459, store, cast(Live, NothingRuns())
     )
     assert call.now == 12.345
+
+
+GO_ON_WHEN_FULL = {
+    *(each.name for each in registry.operations() if each.name.startswith(("Describe", "List"))),
+    *("GetCallerIdentity", "GetDashboard", "GetLogEvents", "GetMetricData"),
+    *("GetMetricStatistics", "FilterLogEvents", "PlanDeployment"),
+    *("DeleteModel", "DeleteEndpointConfig", "DeleteEndpoint", "DeleteTags", "DeleteAlarms"),
+    *("DeleteDashboards", "DeleteLogGroup", "DeleteLogStream", "DeleteRetentionPolicy"),
+    *("UntagResource", "UntagLogGroup", "AbortDeployment", "PauseDeployment"),
+    "RotateRootAccessKey",
+}
+
+
+def test_on_a_full_disk_only_reads_deletes_and_stops_go_on() -> None:
+    everything = {each.name for each in registry.operations()}
+    assert {each.name for each in registry.operations() if each.adds} == (
+        everything - GO_ON_WHEN_FULL
+    )
+    assert everything >= GO_ON_WHEN_FULL

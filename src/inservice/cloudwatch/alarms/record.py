@@ -156,6 +156,17 @@ class AlarmRecord:
         return replace(record, owed=(Owed(acted_on, record.state, actions),))
 
 
+def trips(kept: Mapping[str, Any] | None) -> str | None:
+    """How an alarm trips the deployments that watch it, from what is stored of it; None if it does
+    not. One that does not exist any more (`kept` is None) does."""
+    if kept is None:
+        return "does not exist any more"
+    state = _state_from(kept["state"])
+    if state.value is not StateValue.ALARM:
+        return None
+    return f"is in ALARM: {state.reason}" if state.reason else "is in ALARM"
+
+
 def _state_from(facts: Mapping[str, Any]) -> AlarmState:
     return AlarmState(**{**facts, "value": StateValue(facts["value"])})
 

@@ -18,10 +18,11 @@ import structlog
 from inservice.clock import Clock, Instant
 from inservice.cloudwatch.alarms.history import acted
 from inservice.cloudwatch.alarms.record import OWED_MAX, AlarmRecord, Owed
-from inservice.controller.alarms.watched import Watched, WatchedAlarms
+from inservice.controller.alarms.watched import WRITER, Watched, WatchedAlarms
 from inservice.controller.alarms.webhooks import Webhooks
 from inservice.errors import AwsError
-from inservice.store.base import AlarmName, Store
+from inservice.store.base import Store
+from inservice.store.collections.alarms import AlarmName
 from inservice.telemetry.alarm_history import AlarmHistory
 from inservice.telemetry.base import AlarmKey
 from inservice.threads import Threads
@@ -140,21 +141,20 @@ class AlarmActions:
 
     def _save(self, key: AlarmKey, change: Callable[[tuple[Owed, ...]], Iterable[Owed]]) -> None:
         """Change what is owed in what is *kept*: a caller may have changed the alarm meanwhile."""
-        with self._store.transaction() as tx:
-            kept = tx.alarm(key.account, key.region, key.name)
+        with self._store.transaction(by=WRITER) as tx:
+            kept = tx.alarms.find(key.account, key.region, key.name)
             if kept is None:
                 return  # deleted, and what it owed with it
             before = AlarmRecord.from_kept(kept)
             after = before.with_owed(change(before.owed))
             if after.owed == before.owed:
                 return
-            tx.save_alarm(
+            tx.alarms.save(
                 key.account,
                 key.region,
                 key.name,
                 state=after.state.value.value,
                 document=after.kept(),
-                announce=False,
             )
         watched = self._watched.get(key)
         if watched is not None and watched.record.revision == before.revision:

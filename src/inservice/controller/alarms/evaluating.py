@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -29,10 +29,11 @@ from inservice.cloudwatch.alarms.history import moved
 from inservice.cloudwatch.alarms.record import AlarmRecord, alarm_arn
 from inservice.cloudwatch.metrics.query import alarm_datapoints
 from inservice.controller.alarms.actions import AlarmActions, Delivery
-from inservice.controller.alarms.watched import Watched, WatchedAlarms
+from inservice.controller.alarms.watched import WRITER, Watched, WatchedAlarms
 from inservice.controller.alarms.webhooks import Webhooks
-from inservice.errors import AwsError, ServiceUnavailable
-from inservice.store.base import AlarmName, Commit, Store
+from inservice.errors import AwsError, InsufficientStorage, ServiceUnavailable
+from inservice.store.base import Store
+from inservice.store.collections.alarms import ALARMS, AlarmName
 from inservice.telemetry.base import AlarmKey
 from inservice.telemetry.recorder import Recorder
 from inservice.threads import Threads
@@ -68,15 +69,10 @@ class AlarmEvaluator:
         recorder: Recorder,
         clock: Clock,
         webhooks: Webhooks,
-        *,
-        on_change: Callable[[Collection[AlarmKey]], None],
     ) -> None:
-        """`on_change` is called, from a thread, with alarms that changed their states or were
-        changed, after they did."""
         self._store = store
         self._recorder = recorder
         self._clock = clock
-        self._on_change = on_change
         self._threads = Threads("alarms")
         self._lock = threading.RLock()  # around turns, and around what deliveries remember
         self.watched = WatchedAlarms()
@@ -85,7 +81,7 @@ class AlarmEvaluator:
         )
         self._changed: set[AlarmName] | None = None  # by callers, to be read again; None: all
         self._changed_lock = threading.Lock()  # never held while anything else is waited for
-        store.on_commit(self._heed)
+        store.feed.subscribe(ALARMS, self.read_again, but_not_by=WRITER)
 
     async def run(self) -> None:
         """Evaluate until cancelled. A turn that fails is logged, and the next one is taken."""
@@ -117,43 +113,13 @@ class AlarmEvaluator:
             changes.sort(key=lambda change: change.after.state.value is not StateValue.ALARM)
             for first in range(0, len(changes), CHANGES_AT_ONCE):
                 self._remember(changes[first : first + CHANGES_AT_ONCE], now)
-            if reloaded:
-                self._on_change(reloaded)
             return self.actions.due(now, self._is_suppressed)
-
-    def tripped(self, account: str, region: str, names: Iterable[str]) -> Mapping[str, str]:
-        """Of the alarms of these names those that trip a deployment, and how.
-
-        They are in ALARM, or they do not exist any more. The store is asked, so that what
-        SetAlarmState did a moment ago counts.
-        """
-        wanted = list(names)
-        with self._store.reading() as reading:
-            states = reading.alarm_states(account, region, wanted)
-        found = {}
-        for name in wanted:
-            if name not in states:
-                found[name] = "does not exist any more"
-            elif states[name] == StateValue.ALARM:
-                found[name] = self._how(AlarmKey(account, region, name))
-        return found
 
     def states(self) -> list[tuple[AlarmKey, StateValue]]:
         """Every alarm and its state, as of the last turn."""
         return [(key, watched.record.state.value) for key, watched in self.watched.items()]
 
-    def _how(self, key: AlarmKey) -> str:
-        watched = self.watched.get(key)
-        if watched is None or watched.record.state.value is not StateValue.ALARM:
-            return "is in ALARM"
-        return f"is in ALARM: {watched.record.state.reason}"
-
     # ── memory ──────────────────────────────────────────────────────────────────────────────────
-    def _heed(self, commit: Commit) -> None:
-        """A caller's changes are committed."""
-        if commit.alarms:
-            self.read_again(commit.alarms)
-
     def read_again(self, names: Iterable[AlarmName]) -> None:
         """Memory may not be what the store has of these alarms: the next turn reads them again."""
         with self._changed_lock:
@@ -232,7 +198,10 @@ class AlarmEvaluator:
             for change in changes
         ]
         try:
-            self._recorder.history.add_all(entries)
+            try:
+                self._recorder.history.add_all(entries)
+            except InsufficientStorage as full:  # a deployment may wait for it to turn back
+                _log.error("alarm.history_not_kept", alarms=len(entries), why=full.message)
             refused = self._save(changes)
         except AwsError:
             # Memory is ahead of the store: begin again from what is kept.
@@ -252,25 +221,23 @@ class AlarmEvaluator:
                 state=state.value.value,
                 reason=state.reason,
             )
-        self._on_change({change.key for change in changes})
 
     def _save(self, changes: Sequence[_Change]) -> set[AlarmKey]:
         """Save what each alarm became if it is still kept as it was; gives those that are not."""
         refused = set()
-        with self._store.transaction() as tx:
+        with self._store.transaction(by=WRITER) as tx:
             for change in changes:
                 before, after = change.before, change.after
-                kept = tx.alarm(before.account, before.region, before.name)
+                kept = tx.alarms.find(before.account, before.region, before.name)
                 if kept is None or kept["revision"] != before.revision:
                     refused.add(change.key)
                     continue
-                tx.save_alarm(
+                tx.alarms.save(
                     after.account,
                     after.region,
                     after.name,
                     state=after.state.value.value,
                     document=after.kept(),
-                    announce=False,
                 )
         self.read_again((key.account, key.region, key.name) for key in refused)
         return refused

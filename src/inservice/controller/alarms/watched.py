@@ -19,8 +19,12 @@ from inservice.cloudwatch.alarms.evaluation import interval_seconds
 from inservice.cloudwatch.alarms.record import AlarmRecord
 from inservice.controller.alarms.composites import Composites
 from inservice.ids import EndpointKey
-from inservice.store.base import AlarmName, AlarmQuery, Reading
+from inservice.store.base import Reading
+from inservice.store.collections.alarms import AlarmName, AlarmQuery
 from inservice.telemetry.base import AlarmKey
+
+WRITER = "alarms"
+"""Who writes what becomes of alarms, for the feed."""
 
 HELD_SECONDS = 3.0
 """How long a state stands at least before it is evaluated again. SetAlarmState lasts until the next
@@ -78,8 +82,8 @@ class WatchedAlarms:
     def read_all(self, reading: Reading, now: Instant) -> set[AlarmKey]:
         """Read every alarm there is. Gives which there are, and were."""
         seen = set(self._alarms)
-        for account, region in reading.alarm_owners():
-            for name, kept in reading.alarms(AlarmQuery(account, region)).items():
+        for account, region in reading.alarms.owners():
+            for name, kept in reading.alarms.select(AlarmQuery(account, region)).items():
                 key = AlarmKey(account, region, name)
                 self._put(key, AlarmRecord.from_kept(kept), now)
                 seen.discard(key)
@@ -90,7 +94,7 @@ class WatchedAlarms:
     def read_again(self, reading: Reading, names: Iterable[AlarmName], now: Instant) -> None:
         """Read alarms that a caller put, changed or deleted."""
         for account, region, name in names:
-            kept, key = reading.alarm(account, region, name), AlarmKey(account, region, name)
+            kept, key = reading.alarms.find(account, region, name), AlarmKey(account, region, name)
             if kept is None:
                 self._remove(key)
             else:

@@ -37,9 +37,9 @@ class ChangedFiles:
         )
         try:
             with self.store.transaction() as tx:
-                for key in tx.endpoint_keys():
-                    record = tx.find_endpoint(key)
-                    if record is not None and record.endpoint.generation in concerned:
-                        tx.add_event(record, record.deployment.event(self.clock.now(), message))
+                for record in tx.endpoints.all():
+                    if record.endpoint.generation in concerned:
+                        event = record.deployment.event(self.clock.now(), message)
+                        tx.endpoints.add_event(record, event)
         except AwsError as refused:  # a launch does not fail because nothing can be written down
             _log.error("changed_files.not_recorded", place=str(changed.place), why=str(refused))

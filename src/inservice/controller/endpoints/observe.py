@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from uuid import uuid4
 
 from inservice.controller.endpoints import explain, sightings
@@ -16,24 +16,24 @@ from inservice.hosting.fleet import Fleet
 from inservice.ids import EndpointKey, fleet_of, ordinal_of
 from inservice.runtimes.base import InstanceState
 
-Tripped = Callable[[str, str, Iterable[str]], Mapping[str, str]]
-"""(account, region, alarm names) → those that are not quiet, with what is wrong with them."""
-
 
 class Observer:
     """Sees for the reconciler."""
 
-    def __init__(
-        self, instances: Instances, launches: Launches, tables: Tables, tripped: Tripped
-    ) -> None:
+    def __init__(self, instances: Instances, launches: Launches, tables: Tables) -> None:
         self._instances = instances
         self._launches = launches
         self._tables = tables
-        self._tripped = tripped
         self._watcher = uuid4().hex  # time counts between two looks of one control only
 
-    def facts(self, endpoint: Endpoint, deployment: Deployment, now: float) -> Facts:
-        """What is."""
+    def facts(
+        self,
+        endpoint: Endpoint,
+        deployment: Deployment,
+        tripped: Mapping[str, str],
+        now: float,
+    ) -> Facts:
+        """What is. `tripped` are the alarms that are not quiet, with what is wrong with them."""
         key = endpoint.key
         known = fleets_of(endpoint, deployment)
         own = self._instances.fleets_of(endpoint.generation)
@@ -44,9 +44,7 @@ class Observer:
         return Facts(
             fleets={fleet: facts for fleet, facts in fleets.items() if facts != FleetFacts()},
             shares=self._shares(key),
-            tripped=self._tripped(endpoint.account, endpoint.region, deployment.alarms)
-            if deployment.alarms
-            else {},
+            tripped=tripped,
             watcher=self._watcher,
         )
 

@@ -12,9 +12,9 @@ the endpoint's history.
 from __future__ import annotations
 
 import asyncio
-import os
+import contextlib
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,20 +22,26 @@ from typing import Any
 import msgspec
 import structlog
 
+from inservice import disk
 from inservice.clock import Clock, Instant
 from inservice.cloudwatch.alarms.history import TEXT_CHARACTERS_MAX
 from inservice.controller.kit.posting import Poster
 from inservice.deployment.facts import Facts
-from inservice.deployment.state import Deployment
+from inservice.deployment.state import Decision, Deployment
 from inservice.deployment.views.picture import outcome, picture
 from inservice.errors import AwsError
+from inservice.hosting.endpoint import Endpoint
 from inservice.ids import EndpointKey
-from inservice.store.base import EndpointRecord, Store
+from inservice.store.base import Store
+from inservice.store.collections.endpoints import EndpointRecord
 from inservice.telemetry.happenings import Happenings, Posted
 from inservice.threads import Threads
 
 WAITING_MAX = 1_000
 """Outcomes that wait for the receiver; beyond it the oldest is given up, and counted."""
+
+KEEP_AGAIN_SECONDS = 5.0
+"""Until the next try, when there was no room to write down what is known."""
 
 FILE = "deployment-webhook.json"
 
@@ -88,24 +94,22 @@ class Outcomes:
     _due: asyncio.Event = field(default_factory=asyncio.Event)
     _threads: Threads = field(default_factory=lambda: Threads("outcomes"))
 
-    def ended(self, key: EndpointKey, deployment: Deployment) -> None:
+    def ended(self, key: EndpointKey, decision: Decision) -> None:
         """A deployment came to its outcome, which is saved. Called in the event loop."""
-        if not self.url:
-            return
-        with self.store.reading() as reading:
-            record = reading.find_endpoint(key)
-        if record is not None and record.deployment.id == deployment.id:
-            self._note(record)
+        if self.url and not decision.gone:
+            self._note(key, decision.endpoint, decision.deployment)
 
     async def run(self) -> None:
         """Tell until cancelled."""
         while self.url:
             self._due.clear()
-            await self._threads.run(self._keep)
+            kept = await self._threads.run(self._keep)
             if self._waiting:
                 await self._tell(self._waiting[0])
             else:
-                await self._due.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(None if kept else KEEP_AGAIN_SECONDS):
+                        await self._due.wait()
 
     async def _tell(self, waiting: _Waiting) -> None:
         error = await self.poster.deliver(
@@ -117,13 +121,13 @@ class Outcomes:
         if self._waiting and self._waiting[0] is waiting:
             self._waiting.popleft()
 
-    def _note(self, record: EndpointRecord) -> None:
-        """Have the outcome of a record's deployment told, unless that is known already."""
-        deployment, name = record.deployment, "/".join(record.key)
+    def _note(self, key: EndpointKey, endpoint: Endpoint, deployment: Deployment) -> None:
+        """Have the outcome of a deployment told, unless that is known already."""
+        name = "/".join(key)
         if outcome(deployment) is None or self._known.get(name) == deployment.id:
             return
         self._known[name] = deployment.id
-        self._waiting.append(_Waiting(record.key, deployment.id, message(record)))
+        self._waiting.append(_Waiting(key, deployment.id, message(endpoint, deployment)))
         if len(self._waiting) > WAITING_MAX:
             dropped = self._waiting.popleft()
             _log.error("outcome.dropped", endpoint=dropped.key, deployment=dropped.deployment)
@@ -134,16 +138,16 @@ class Outcomes:
         """Write down in the endpoint's history that nobody could be told."""
         _log.warning("outcome.not_told", endpoint=waiting.key, error=error)
         try:
-            with self.store.transaction() as tx:
-                record = tx.find_endpoint(waiting.key)
+            with self.store.transaction(by="outcomes") as tx:
+                record = tx.endpoints.find(waiting.key)
                 if record is not None and record.deployment.id == waiting.deployment:
                     what = f"The deployment webhook could not be told of the outcome: {error}."
-                    tx.add_event(record, record.deployment.event(self.clock.now(), what))
+                    tx.endpoints.add_event(record, record.deployment.event(self.clock.now(), what))
         except AwsError as full:
             _log.error("outcome.not_recorded", endpoint=waiting.key, error=str(full))
 
     # ── what survives a crash ───────────────────────────────────────────────────────────────────
-    def recover(self) -> None:
+    async def recover(self) -> None:
         """Know what was known, and note what ended while nobody looked. Where nothing was ever
         noted, the outcomes there are by now are old: they are known, not told.
 
@@ -151,12 +155,8 @@ class Outcomes:
         """
         if not self.url:
             return
-        with self.store.reading() as reading:
-            found = [reading.find_endpoint(key) for key in reading.endpoint_keys()]
-        records = [record for record in found if record is not None]
-        try:
-            kept = msgspec.json.decode((self.data_dir / FILE).read_bytes(), type=_Kept)
-        except (FileNotFoundError, msgspec.MsgspecError):
+        records, kept = await self._threads.run(self._recall)
+        if kept is None:
             self._known = {
                 "/".join(record.key): record.deployment.id
                 for record in records
@@ -167,27 +167,30 @@ class Outcomes:
         self._known = kept.known
         self._waiting.extend(kept.waiting)
         for record in records:
-            self._note(record)
+            self._note(record.key, record.endpoint, record.deployment)
         self._known = {name: known for name, known in self._known.items() if name in names}
 
-    def _keep(self) -> None:
-        kept = msgspec.json.encode(_Kept(dict(self._known), list(self._waiting)))
-        path = self.data_dir / FILE
-        fresh = path.with_name(f"{FILE}.new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    def _recall(self) -> tuple[Sequence[EndpointRecord], _Kept | None]:
+        with self.store.reading() as reading:
+            records = reading.endpoints.all()
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(kept)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(path)
+            return records, msgspec.json.decode((self.data_dir / FILE).read_bytes(), type=_Kept)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return records, None
+
+    def _keep(self) -> bool:
+        """Write the file. False on a full disk: it is tried again."""
+        kept = msgspec.json.encode(_Kept(dict(self._known), list(self._waiting)))
+        try:
+            disk.write(self.data_dir / FILE, kept)
         except OSError as full:
             _log.error("outcomes.not_kept", error=str(full))
+            return False
+        return True
 
 
-def message(record: EndpointRecord) -> dict[str, Any]:
+def message(endpoint: Endpoint, deployment: Deployment) -> dict[str, Any]:
     """What the receiver is posted: DescribeDeployment's members, and a text for people."""
-    endpoint, deployment = record.endpoint, record.deployment
     ended_at: Instant = deployment.ended_at or deployment.looked_at
     shown = picture(endpoint, deployment, Facts(), ended_at)
     return {

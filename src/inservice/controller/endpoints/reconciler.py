@@ -6,27 +6,36 @@ under a fence, and only then is anything done. What a crash swallows between rem
 is decided again by the next turn, because actions are the difference between the saved wish and
 what is seen.
 
-A wake-up is a name and nothing else. Whatever woke the endpoint, the turn looks at everything.
+A wake-up is a name and nothing else. Whatever woke the endpoint, the turn looks at everything. What
+callers commit wakes it through the store's feed, and so do the alarms that its deployment watches.
+
+The loop never waits for the database: a turn reads from memory, and what that does not know is read
+in a thread.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
 
 from inservice.clock import Clock
+from inservice.cloudwatch.alarms.record import trips
 from inservice.controller.endpoints.act import Actor
 from inservice.controller.endpoints.observe import Observer
+from inservice.controller.endpoints.watchers import Watchers
 from inservice.deployment.advance import advance
 from inservice.deployment.facts import Facts
-from inservice.deployment.state import Decision, Deployment
+from inservice.deployment.state import Decision
 from inservice.ids import EndpointKey
-from inservice.store.base import EndpointRecord, StaleDecision, Store
-from inservice.telemetry.base import AlarmKey
+from inservice.store.base import Reading, Store
+from inservice.store.collections.alarms import ALARMS, AlarmName
+from inservice.store.collections.endpoints import ENDPOINTS, EndpointRecord
+from inservice.store.errors import NotRemembered, StaleDecision
+from inservice.store.feed import Feed
 from inservice.threads import Threads
 
 RETRY_SECONDS = 1.0
@@ -37,8 +46,11 @@ IDLE_SECONDS = 120.0
 
 log = structlog.get_logger()
 
-OnEnded = Callable[[EndpointKey, Deployment], None]
-"""Called in the event loop with each deployment that came to its outcome."""
+OnEnded = Callable[[EndpointKey, Decision], None]
+"""Called in the event loop with the decision in which a deployment came to its outcome."""
+
+SELF = "reconciler"
+"""Who writes, for the feed."""
 
 CrashPoint = Callable[[str], None]
 """Called with the name of a place where a crash must do no harm; kills the process when told to."""
@@ -49,7 +61,6 @@ class _Turns:
     """The task that takes an endpoint's turns, and what wakes it."""
 
     due: asyncio.Event = field(default_factory=asyncio.Event)
-    alarms: frozenset[AlarmKey] = frozenset()  # that the deployment watches
     task: asyncio.Task[None] | None = None
 
 
@@ -73,8 +84,17 @@ class Reconciler:
         self._on_ended = on_ended
         self._turns: dict[EndpointKey, _Turns] = {}
         self._generations: dict[str, EndpointKey] = {}
-        self._watching: dict[AlarmKey, set[EndpointKey]] = {}
+        self._watchers = Watchers()
         self._threads = Threads("decisions")
+
+    def follow(self, feed: Feed) -> None:
+        """Be woken by what is committed from now on. Called in the event loop."""
+        loop = asyncio.get_running_loop()
+        feed.subscribe(ENDPOINTS, self.wake_each, but_not_by=SELF, loop=loop)
+        feed.subscribe(ALARMS, self._alarms_changed, loop=loop)
+
+    def _alarms_changed(self, names: Iterable[AlarmName]) -> None:
+        self.wake_each(self._watchers.changed(names))
 
     def wake(self, key: EndpointKey) -> None:
         """It is time to look at this endpoint."""
@@ -93,11 +113,6 @@ class Reconciler:
         """It is time to look at these endpoints."""
         for key in keys:
             self.wake(key)
-
-    def wake_watching(self, alarms: Iterable[AlarmKey]) -> None:
-        """These alarms changed: the endpoints whose deployments watch one of them are due."""
-        for alarm in alarms:
-            self.wake_each(tuple(self._watching.get(alarm, ())))
 
     async def close(self) -> None:
         """Take no more turns; one that is under way ends first at its next await."""
@@ -123,54 +138,74 @@ class Reconciler:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await turns.due.wait()
-        self._watch(key, turns, frozenset())
         self._turns.pop(key, None)
+        self._watchers.forget(key)
         self._generations = {g: k for g, k in self._generations.items() if k != key}
-
-    def _watch(self, key: EndpointKey, turns: _Turns, alarms: frozenset[AlarmKey]) -> None:
-        """These alarms wake the endpoint from now on, before they are looked at: so that none that
-        changes in between is missed."""
-        for alarm in turns.alarms - alarms:
-            watching = self._watching[alarm]
-            watching.discard(key)
-            if not watching:
-                del self._watching[alarm]
-        for alarm in alarms - turns.alarms:
-            self._watching.setdefault(alarm, set()).add(key)
-        turns.alarms = alarms
 
     async def _turn(self, key: EndpointKey, turns: _Turns) -> float | None:
         """One turn. When to come back, at the latest; None when there is no endpoint any more."""
-        with self._store.reading() as reading:
-            record = reading.find_endpoint(key)
-        if record is None:
+        seen = await self._read(key, turns)
+        if seen is None:
             self._actor.forget(key)
             return None
+        record, tripped = seen
         self._generations[record.endpoint.generation] = key
-        account, region, _ = key
-        alarms = record.deployment.alarms
-        self._watch(key, turns, frozenset(AlarmKey(account, region, name) for name in alarms))
         now = self._clock.now()
-        facts = self._observer.facts(record.endpoint, record.deployment, now)
+        facts = self._observer.facts(record.endpoint, record.deployment, tripped, now)
         decision = advance(record.endpoint, record.deployment, facts, now)
         self._crash_point("before-save")
         if not _is_unchanged(record, facts, decision):
             await self._threads.run(self._save, record, facts, decision)
         self._crash_point("after-save")
         if decision.deployment.over and not record.deployment.over:
-            self._on_ended(key, decision.deployment)
+            self._on_ended(key, decision)
         if decision.gone:
             self._actor.forget(key)
             return None
         self._actor.act(decision)
         return decision.wake_at if decision.wake_at is not None else now + IDLE_SECONDS
 
+    async def _read(self, key: EndpointKey, turns: _Turns) -> _Read | None:
+        """What the store knows, without waiting for the database here. An alarm of the endpoint's
+        that changes meanwhile makes the next turn due."""
+        self._watchers.look(key)
+        try:
+            seen = _read(self._store.remembered(), key)
+        except NotRemembered:
+            seen = await self._threads.run(self._ask, key)
+        if self._watchers.put(key, _alarms(seen[0]) if seen is not None else ()):
+            turns.due.set()
+        return seen
+
+    def _ask(self, key: EndpointKey) -> _Read | None:
+        with self._store.reading() as reading:
+            return _read(reading, key)
+
     def _save(self, record: EndpointRecord, facts: Facts, decision: Decision) -> None:
-        with self._store.transaction() as transaction:
+        with self._store.transaction(by=SELF) as transaction:
             if not decision.gone and not _looks_the_same(record.facts, facts):
-                transaction.save_facts(record, facts)
+                transaction.endpoints.save_facts(record, facts)
             if not _is_decided_the_same(record, decision):
-                transaction.save_endpoint(record, decision, announce=False)
+                transaction.endpoints.save(record, decision)
+
+
+_Read = tuple[EndpointRecord, Mapping[str, str]]
+"""An endpoint, and those of its alarms that trip its deployment, with what is wrong with them."""
+
+
+def _read(reading: Reading, key: EndpointKey) -> _Read | None:
+    """None: there is no such endpoint."""
+    record = reading.endpoints.find(key)
+    if record is None:
+        return None
+    found = {name[-1]: trips(reading.alarms.find(*name)) for name in _alarms(record)}
+    return record, {name: how for name, how in found.items() if how is not None}
+
+
+def _alarms(record: EndpointRecord) -> list[AlarmName]:
+    """The alarms that the endpoint's deployment turns back for."""
+    account, region, _ = record.key
+    return [(account, region, name) for name in record.deployment.alarms]
 
 
 def _is_unchanged(record: EndpointRecord, facts: Facts, decision: Decision) -> bool:

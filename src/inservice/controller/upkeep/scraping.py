@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import structlog
+
+from inservice import disk
 from inservice.clock import Clock
 from inservice.cloudwatch.alarms.alarm import StateValue
 from inservice.deployment.state import fleets_of
 from inservice.ids import EndpointKey
 from inservice.routing import WHOLE, EndpointRoute, RoutingTable
-from inservice.store.base import EndpointRecord, Store
+from inservice.store.base import Store
+from inservice.store.collections.endpoints import EndpointRecord
 from inservice.telemetry.base import AlarmKey
 from inservice.telemetry.happenings import Happenings
 from inservice.telemetry.page import Page
 from inservice.telemetry.prometheus import EndpointSeen, FleetLabels, FleetSeen, Scrape, render
 from inservice.telemetry.recorder import Recorder
+
+log = structlog.get_logger()
 
 PERIOD_SECONDS = 1.0
 """As fresh as anything here can be: gateway workers tell what they counted once a second."""
@@ -83,12 +89,11 @@ class Scraping:
 
     def _set_aside(self) -> int:
         with self._store.reading() as reading:
-            return len(reading.set_aside())
+            return len(reading.set_aside.all())
 
-    def _records(self) -> list[EndpointRecord]:
+    def _records(self) -> Sequence[EndpointRecord]:
         with self._store.reading() as reading:
-            records = [reading.find_endpoint(key) for key in reading.endpoint_keys()]
-        return [record for record in records if record is not None]
+            return reading.endpoints.all()
 
 
 def _endpoints(
@@ -135,11 +140,14 @@ def _fleets(
 
 
 def scrape_token(path: Path) -> str:
-    """The token in the file, which is made, mode 0600, when there is none."""
+    """The token in the file, which is made, mode 0600, when there is none, or an empty one. On a
+    full disk it is not made, and nobody has the token until the next start."""
+    with contextlib.suppress(FileNotFoundError):
+        if token := path.read_text().strip():
+            return token
+    token = secrets.token_urlsafe(32)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(descriptor, "w") as file:
-        file.write(token := secrets.token_urlsafe(32))
+        disk.write(path, token.encode())
+    except OSError as full:
+        log.warning("metrics.token cannot be written", why=str(full))
     return token

@@ -15,11 +15,20 @@ from inservice.clock import Clock
 from inservice.hosting.fleet import Fleet
 from inservice.ids import fleet_of, pins_of
 from inservice.runtimes.base import Handle
-from inservice.store.base import EndpointRecord, Store
+from inservice.store.base import Store
+from inservice.store.collections.endpoints import EndpointRecord
 from inservice.telemetry.recorder import Recorder
 from inservice.threads import Threads
 
-TIDY_SECONDS = 300.0
+LOOK_SECONDS = 15.0
+"""Between looks whether the disk is full, which makes a turn due at once."""
+
+TIDY_LOOKS = 20
+"""Looks between turns where it is not: five minutes."""
+
+FULL_GRACE_SECONDS = 30.0
+"""How long what a fleet began with is kept on a full disk although no fleet on record has it: one
+may have been saved since the records were read."""
 
 LOG_SECONDS = 14 * 86_400
 """How long the log of an instance that is gone stays. Each is at most 32 MiB (see
@@ -32,7 +41,7 @@ log = structlog.get_logger()
 
 
 class Tidying:
-    """Takes a turn every few minutes."""
+    """Takes a turn every few minutes; on a full disk several a minute."""
 
     def __init__(
         self,
@@ -43,46 +52,58 @@ class Tidying:
         *,
         log_dir: Path,
         running: Callable[[], Sequence[Handle]],
+        short: Callable[[], str],
     ) -> None:
         """`log_dir` holds `server.log` and, in `endpoints/`, what instances wrote; `running` gives
-        the instances that there are, and is asked in the event loop."""
+        the instances that there are, and is asked in the event loop. `short` says why there is no
+        room on the disk, or nothing."""
         self._store = store
         self._artifacts = artifacts
         self._metrics = metrics
         self._clock = clock
         self._log_dir = log_dir
         self._running = running
+        self._short = short
         self._threads = Threads("tidying")
 
     async def run(self) -> None:
         """Tidy until cancelled. A turn that fails is logged, and the next one is taken."""
         while True:
-            await self._clock.sleep(TIDY_SECONDS)
+            await self._until_due()
             try:
                 await self._threads.run(self.turn, self._clock.now(), self._running())
             except Exception:
                 log.exception("not tidied")
 
+    async def _until_due(self) -> None:
+        for _ in range(TIDY_LOOKS):
+            await self._clock.sleep(LOOK_SECONDS)
+            if self._short():
+                return
+
     def turn(self, now: float, running: Sequence[Handle]) -> None:
-        """Let go of everything that is due."""
+        """Let go of everything that is due; first of what takes no room to be let go of."""
         # First which reports there are, then which endpoints: none of a newer one is forgotten.
         counted = self._metrics.counted_generations()
         records = self._records()
-        self._metrics.forget_step_counts(counted - {r.endpoint.generation for r in records})
         # What runs keeps its files also where its record was set aside, which names no fleets.
         fleets = {fleet.id for fleet in _fleets(records)}
         fleets |= {fleet_of(handle.instance_id) for handle in running}
-        self._artifacts.release({pin for fleet in fleets for pin in pins_of(fleet)})
-        with self._store.transaction() as tx:
-            tx.client_logs.expire(round(now * 1_000))
+        pins = {pin for fleet in fleets for pin in pins_of(fleet)}
+        if self._short():
+            self._artifacts.release(pins, grace_seconds=FULL_GRACE_SECONDS, keep_idle=False)
+        else:
+            self._artifacts.release(pins)
         logs = frozenset(handle.log_path for handle in running if handle.log_path)
         forget_logs(self._log_dir / "endpoints", now - LOG_SECONDS, logs)
+        self._metrics.forget_step_counts(counted - {r.endpoint.generation for r in records})
+        with self._store.transaction() as tx:
+            tx.client_logs.expire(round(now * 1_000))
         cut_log(self._log_dir / "server.log", SERVER_LOG_BYTES_MAX)
 
-    def _records(self) -> list[EndpointRecord]:
+    def _records(self) -> Sequence[EndpointRecord]:
         with self._store.reading() as reading:
-            found = [reading.find_endpoint(key) for key in reading.endpoint_keys()]
-        return [record for record in found if record is not None]
+            return reading.endpoints.all()
 
 
 def forget_logs(directory: Path, before: float, in_use: frozenset[Path]) -> None:
@@ -101,11 +122,18 @@ def cut_log(path: Path, bytes_max: int) -> None:
     """Begin a log anew that has grown too long, keeping what it was as `<name>.1`.
 
     Its writers hold it open for appending, so it is copied and emptied, not renamed; a line that is
-    written in between is lost.
+    written in between is lost. Raises OSError where there is no room for the copy: then nothing was
+    changed.
     """
+    draft = path.with_name(f"{path.name}.new")
     with contextlib.suppress(FileNotFoundError):
         if path.stat().st_size > bytes_max:
-            shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+            try:
+                shutil.copyfile(path, draft)
+            except OSError:
+                draft.unlink(missing_ok=True)  # or half a copy would fill the disk
+                raise
+            draft.replace(path.with_name(f"{path.name}.1"))
             os.truncate(path, 0)
 
 

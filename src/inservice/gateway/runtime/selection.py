@@ -123,8 +123,8 @@ class Selection:
             new = read_header(opened, wall)
             if new is not None:
                 id_, expires_at = new
-                self._sessions.open(key, id_, Session(instance_id, expires_at))
-                lines = new_session_header(id_, expires_at)
+                if self._sessions.open(key, id_, Session(instance_id, expires_at)):
+                    lines = new_session_header(id_, expires_at)
         closed = said.get(CLOSED_SESSION)
         if closed is not None and closed == session:
             self._sessions.close(key, closed)

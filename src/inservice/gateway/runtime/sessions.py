@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 
+from inservice import disk
 from inservice.errors import ValidationError
 
 NEW_SESSION: Final = b"NEW_SESSION"
@@ -87,15 +88,21 @@ class Sessions:
         self._remember(name, session)
         return session
 
-    def open(self, endpoint: tuple[str, str, str], id_: bytes, session: Session) -> None:
-        """The model has opened a session on this instance."""
+    def open(self, endpoint: tuple[str, str, str], id_: bytes, session: Session) -> bool:
+        """The model has opened a session on this instance. False on a full disk: the other workers
+        would not find it, so there is none."""
         name = _name(endpoint, id_)
-        self._directory.mkdir(mode=0o700, exist_ok=True)
-        fresh = self._directory / f"{name}.new"
-        fresh.write_bytes(msgspec.json.encode(session))
-        os.utime(fresh, (session.expires_at, session.expires_at))  # what `tidy` goes by
-        fresh.replace(self._directory / name)
+        try:
+            self._directory.mkdir(mode=0o700, exist_ok=True)
+            with disk.replacing(self._directory / name, synced=False) as file:
+                file.write(msgspec.json.encode(session))
+                file.flush()  # or the time of writing would be that of closing
+                expires = session.expires_at, session.expires_at
+                os.utime(file.fileno(), expires)  # what `tidy` goes by
+        except OSError:
+            return False
         self._remember(name, session)
+        return True
 
     def close(self, endpoint: tuple[str, str, str], id_: bytes) -> None:
         """It is over."""

@@ -12,7 +12,8 @@ from dataclasses import replace
 import msgspec
 
 from inservice.cloudwatch.alarms.record import AlarmRecord
-from inservice.store.base import AlarmQuery, Reading
+from inservice.store.base import Reading
+from inservice.store.collections.alarms import AlarmQuery
 
 BATCH = 200
 """Alarms of one reading, beyond the first that is as long as the page: half a megabyte."""
@@ -44,7 +45,7 @@ def spelled(text: str) -> str:
 def _all(records: Reading, query: AlarmQuery) -> Iterator[AlarmRecord]:
     size = query.limit or BATCH
     while True:
-        batch = records.alarms(replace(query, limit=size))
+        batch = records.alarms.select(replace(query, limit=size))
         yield from map(AlarmRecord.from_kept, batch.values())
         if len(batch) < size:
             return

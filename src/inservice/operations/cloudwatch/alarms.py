@@ -29,7 +29,8 @@ from inservice.cloudwatch.metrics.query import (
 )
 from inservice.operations.cloudwatch.alarm_selection import COMPOSITES, select_alarms
 from inservice.operations.registry import Call, Document, given, operation
-from inservice.store.base import AlarmQuery, Reading, Transaction
+from inservice.store.base import Reading, Transaction
+from inservice.store.collections.alarms import AlarmQuery
 from inservice.telemetry.base import AlarmKey
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def put_composite_alarm(
 def _put(call: Call, document: Document, tags: Sequence[TagTypeDef]) -> None:
     with call.store.transaction() as tx:
         before = find(tx, call, document["AlarmName"])
-        if before is None and tx.alarm_count(call.account, call.region) >= ALARMS_MAX:
+        if before is None and tx.alarms.count(call.account, call.region) >= ALARMS_MAX:
             raise AlarmLimitExceeded(f"An account may have {ALARMS_MAX} alarms in a region.")
         after = put(
             before,
@@ -183,7 +184,7 @@ def _check(tx: Reading, call: Call, record: AlarmRecord) -> None:
     composite = composite_alarm(record.document, state=record.state)
     suppressor = [composite.suppressor] if composite.suppressor else []
     named = [*parse(composite.rule).alarms, *suppressor]
-    known = tx.alarm_states(call.account, call.region, named)
+    known = tx.alarms.states(call.account, call.region, named)
     if unknown := [name for name in named if name not in known]:
         raise AlarmRefused(
             f"Could not save the composite alarm as alarms [{', '.join(unknown)}] "
@@ -214,7 +215,7 @@ def delete_alarms(call: Call, *, alarm_names: Sequence[str]) -> None:
                 record.type,
                 configured("deleted", record.name, record.document, call.now),
             )
-            tx.delete_alarm(call.account, call.region, record.name)
+            tx.alarms.delete(call.account, call.region, record.name)
 
 
 @operation("cloudwatch", "SetAlarmState")
@@ -314,7 +315,7 @@ def _checked_tags(tags: Mapping[str, str]) -> Mapping[str, str]:
 
 def find(records: Reading, call: Call, name: str) -> AlarmRecord | None:
     """The alarm of that name, or None."""
-    kept = records.alarm(call.account, call.region, name)
+    kept = records.alarms.find(call.account, call.region, name)
     return None if kept is None else AlarmRecord.from_kept(kept)
 
 
@@ -352,7 +353,7 @@ def _remember(call: Call, tx: Transaction, record: AlarmRecord, *items: Any) -> 
 
 
 def _save(tx: Transaction, record: AlarmRecord) -> None:
-    tx.save_alarm(
+    tx.alarms.save(
         record.account,
         record.region,
         record.name,

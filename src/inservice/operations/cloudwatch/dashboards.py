@@ -21,7 +21,7 @@ from inservice.operations.cloudwatch.pages import next_token as token_for
 from inservice.operations.cloudwatch.pages import position_of
 from inservice.operations.registry import Call, Document, operation
 from inservice.partitions import partition_of
-from inservice.store.client_logs import Dashboard
+from inservice.store.collections.dashboards import Dashboard
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch.type_defs import TagTypeDef
@@ -62,10 +62,10 @@ def put_dashboard(
         )
     where = call.account, partition_of(call.region)
     with call.store.transaction() as tx:
-        before = tx.client_logs.dashboard(*where, dashboard_name)
-        if before is None and len(tx.client_logs.dashboards(*where)) >= DASHBOARDS_MAX:
+        before = tx.dashboards.find(*where, dashboard_name)
+        if before is None and len(tx.dashboards.all(*where)) >= DASHBOARDS_MAX:
             raise BadValue(f"An account may have {DASHBOARDS_MAX} dashboards.")
-        tx.client_logs.save_dashboard(*where, Dashboard(dashboard_name, call.now, dashboard_body))
+        tx.dashboards.save(*where, Dashboard(dashboard_name, call.now, dashboard_body))
     return {"DashboardValidationMessages": []}
 
 
@@ -74,7 +74,7 @@ def get_dashboard(call: Call, *, dashboard_name: str) -> Document:
     """A dashboard as it was put."""
     where = call.account, partition_of(call.region)
     with call.store.reading() as records:
-        found = records.client_logs.dashboard(*where, dashboard_name)
+        found = records.dashboards.find(*where, dashboard_name)
     if found is None:
         raise DashboardNotFound(f"Dashboard {dashboard_name} does not exist")
     return {
@@ -95,7 +95,7 @@ def list_dashboards(
     except BadToken as error:  # this operation has no code of its own for it
         raise BadValue("Request parameter NextToken is invalid") from error
     with call.store.reading() as records:
-        every = records.client_logs.dashboards(call.account, partition_of(call.region))
+        every = records.dashboards.all(call.account, partition_of(call.region))
     found = [
         one
         for one in every
@@ -126,13 +126,13 @@ def delete_dashboards(call: Call, *, dashboard_names: Sequence[str]) -> None:
     where = call.account, partition_of(call.region)
     with call.store.transaction() as tx:
         names = dict.fromkeys(dashboard_names)
-        missing = [name for name in names if tx.client_logs.dashboard(*where, name) is None]
+        missing = [name for name in names if tx.dashboards.find(*where, name) is None]
         if missing:
             raise DashboardNotFound(
                 f"The specified dashboard does not exist. [{', '.join(missing)}]"
             )
         for name in names:
-            tx.client_logs.delete_dashboard(*where, name)
+            tx.dashboards.delete(*where, name)
 
 
 def _arn(call: Call, name: str) -> str:

@@ -16,7 +16,8 @@ from inservice.operations.cloudwatch.alarms import find
 from inservice.operations.cloudwatch.pages import next_token as token_for
 from inservice.operations.cloudwatch.pages import position_of
 from inservice.operations.registry import Call, Document, operation
-from inservice.store.base import AlarmQuery, Reading
+from inservice.store.base import Reading
+from inservice.store.collections.alarms import AlarmQuery
 from inservice.telemetry.base import HistoryQuery
 
 if TYPE_CHECKING:

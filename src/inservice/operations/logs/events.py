@@ -13,7 +13,7 @@ from inservice.operations.logs.places import known_group, now_ms, there
 from inservice.operations.logs.written import EVENT_BYTES, Kept, packed
 from inservice.operations.registry import Call, Document, operation
 from inservice.store.base import Reading
-from inservice.store.client_logs import StreamKey
+from inservice.store.collections.client_logs import StreamKey
 
 if TYPE_CHECKING:
     from types_boto3_logs.type_defs import InputLogEventTypeDef

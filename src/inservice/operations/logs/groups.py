@@ -25,7 +25,7 @@ from inservice.operations.logs.places import (
 )
 from inservice.operations.registry import Call, Document, operation
 from inservice.store.base import Reading, Transaction
-from inservice.store.client_logs import LogGroupRecord, LogStreamRecord, StreamKey
+from inservice.store.collections.client_logs import LogGroupRecord, LogStreamRecord, StreamKey
 
 if TYPE_CHECKING:
     from types_boto3_logs.literals import LogGroupClassType

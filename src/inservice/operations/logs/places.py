@@ -16,7 +16,7 @@ from inservice.operations.logs.written import Batch, LeftStream, WrittenStream
 from inservice.operations.registry import Call
 from inservice.partitions import partition_of
 from inservice.store.base import Reading
-from inservice.store.client_logs import (
+from inservice.store.collections.client_logs import (
     GroupKey,
     LogGroupRecord,
     LogStreamRecord,

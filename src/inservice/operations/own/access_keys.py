@@ -13,7 +13,8 @@ import string
 from inservice.errors import ValidationException
 from inservice.identity.principal import AccessKey, Account, Principal
 from inservice.operations.registry import Call, Document, operation
-from inservice.store.base import Reading, Store, StoreDamaged
+from inservice.store.base import Reading, Store
+from inservice.store.errors import StoreDamaged
 
 SECRET_CHARACTERS = 40
 """As long as AWS's own secret keys."""
@@ -28,8 +29,8 @@ def rotate_root_access_key(call: Call, *, access_key_id: str) -> Document:
         if old is None or old.id != access_key_id:
             raise ValidationException(f'"{access_key_id}" is not the access key of {root.arn}.')
         new = _new_key(root)
-        tx.delete_access_key(old.id)
-        tx.add_access_key(new)
+        tx.access_keys.delete(old.id)
+        tx.access_keys.add(new)
     return {"AccessKeyId": new.id, "SecretAccessKey": new.secret}
 
 
@@ -44,20 +45,22 @@ def ensure_root_key(store: Store, account_id: str) -> AccessKey:
         key = root_key(reading, root)
     if key is None:
         with store.transaction() as transaction:
-            if lost := [each for each in transaction.set_aside() if each.table == "access_keys"]:
+            if lost := [
+                each for each in transaction.set_aside.all() if each.table == "access_keys"
+            ]:
                 raise StoreDamaged(
                     f"There is no root key, and the record of access key {lost[0].name} is damaged "
                     'and was set aside: restore a backup. "inservice recover" says what else can '
                     "be done."
                 )
             key = _new_key(root)
-            transaction.add_access_key(key)
+            transaction.access_keys.add(key)
     return key
 
 
 def root_key(reading: Reading, root: Principal) -> AccessKey | None:
     """The long-term key of a root principal, if it has been made."""
-    keys = (k for k in reading.access_keys() if k.principal == root and k.session_token is None)
+    keys = (k for k in reading.access_keys.all() if k.principal == root and k.session_token is None)
     return next(keys, None)
 
 

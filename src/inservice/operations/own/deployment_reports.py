@@ -15,7 +15,7 @@ from inservice.deployment.state import OVER, Phase
 from inservice.errors import ValidationException
 from inservice.ids import number_of
 from inservice.operations.registry import Call, Document, operation
-from inservice.store.base import EVENTS_KEPT
+from inservice.store.collections.endpoints import EVENTS_KEPT
 from inservice.telemetry.step_counts import StepCount
 
 _SUMS = ("Invocations", "Served", "ModelErrors", "GatewayErrors", "Abandoned", "Retried")
@@ -27,8 +27,8 @@ def describe_deployment_report(
 ) -> Document:
     """What became of every request of a deployment, by step and fleet; by default the latest."""
     with call.store.reading() as records:
-        record = records.endpoint(call.account, call.region, endpoint_name)
-        history = records.deployment_events(record.key, limit=EVENTS_KEPT)
+        record = records.endpoints.get(call.account, call.region, endpoint_name)
+        history = records.endpoints.events(record.key, limit=EVENTS_KEPT)
     wanted = deployment_id or record.deployment.id
     events = [event for _, event in history if event.deployment == wanted]
     if not events:

@@ -22,7 +22,8 @@ from inservice.hosting.endpoint import Endpoint
 from inservice.hosting.endpoint_config import EndpointConfig
 from inservice.operations.own.fleets_seen import with_what_is_seen
 from inservice.operations.registry import Call, Document, operation
-from inservice.store.base import EndpointRecord, Reading
+from inservice.store.base import Reading
+from inservice.store.collections.endpoints import EndpointRecord
 
 EVENTS_PAGE = 100
 
@@ -41,16 +42,16 @@ def plan_deployment(
 ) -> Document:
     """What UpdateEndpoint with these members will do. It is begun, shown and forgotten."""
     with call.store.reading() as records:
-        record = records.endpoint(call.account, call.region, endpoint_name)
+        record = records.endpoints.get(call.account, call.region, endpoint_name)
         config = _config_to_plan_for(call, records, endpoint_config_name, production_variants)
         policy = effective_deployment_config(
             record.endpoint, deployment_config, retain_deployment_config
         )
         models = {
-            variant.model_name: records.model(call.account, call.region, variant.model_name)
+            variant.model_name: records.models.get(call.account, call.region, variant.model_name)
             for variant in config.variants
         }
-        alarms = records.alarm_states(call.account, call.region, alarm_names(policy))
+        alarms = records.alarms.states(call.account, call.region, alarm_names(policy))
     planned = begin_update(
         record.endpoint,
         record.deployment,
@@ -85,7 +86,7 @@ def _config_to_plan_for(
             "Exactly one of EndpointConfigName and ProductionVariants must be specified."
         )
     if name is not None:
-        return records.endpoint_config(call.account, call.region, name)
+        return records.endpoint_configs.get(call.account, call.region, name)
     document = {"EndpointConfigName": "(planned)", "ProductionVariants": variants}
     return EndpointConfig.from_document(
         document, account=call.account, region=call.region, now=call.now
@@ -96,7 +97,7 @@ def _config_to_plan_for(
 def describe_deployment(call: Call, *, endpoint_name: str) -> Document:
     """The deployment of an endpoint as it is now; the last one if none is under way."""
     with call.store.reading() as records:
-        record = records.endpoint(call.account, call.region, endpoint_name)
+        record = records.endpoints.get(call.account, call.region, endpoint_name)
         alarms = _alarms(call, records, record)
     shown = picture(record.endpoint, record.deployment, record.facts, call.now)
     fleets = with_what_is_seen(
@@ -117,8 +118,8 @@ def list_deployment_events(
     """What deployments of an endpoint did, oldest first."""
     after = _number_of(next_token)
     with call.store.reading() as records:
-        record = records.endpoint(call.account, call.region, endpoint_name)
-        page = records.deployment_events(record.key, after=after, limit=max_results)
+        record = records.endpoints.get(call.account, call.region, endpoint_name)
+        page = records.endpoints.events(record.key, after=after, limit=max_results)
     shown = [
         _event(record.endpoint, number, event)
         for number, event in page
@@ -160,9 +161,9 @@ def undo_deployment(call: Call, *, endpoint_name: str) -> Document:
 
 def _control(call: Call, endpoint_name: str, decide: Callable[..., Decision]) -> Document:
     with call.store.transaction() as tx:
-        record = tx.endpoint(call.account, call.region, endpoint_name)
+        record = tx.endpoints.get(call.account, call.region, endpoint_name)
         decision = decide(record.endpoint, record.deployment, now=call.now)
-        tx.save_endpoint(record, decision)
+        tx.endpoints.save(record, decision)
     return {"EndpointName": record.endpoint.name, "DeploymentId": decision.deployment.id}
 
 
@@ -172,7 +173,7 @@ def _alarms(call: Call, records: Reading, record: EndpointRecord) -> list[Docume
 
 def _alarm(call: Call, records: Reading, name: str) -> Document:
     """An alarm as it is, with the datapoints that made it so."""
-    kept = records.alarm(call.account, call.region, name)
+    kept = records.alarms.find(call.account, call.region, name)
     if kept is None:
         return {"AlarmName": name, "StateValue": "deleted"}
     state = AlarmRecord.from_kept(kept).state

@@ -13,7 +13,7 @@ from inservice.deployment.facts import FleetFacts
 from inservice.deployment.state import Deployment
 from inservice.ids import ordinal_of
 from inservice.operations.live import InstanceSeen
-from inservice.store.base import EndpointRecord
+from inservice.store.collections.endpoints import EndpointRecord
 from inservice.telemetry.recent import RecentTraffic
 
 LAUNCHING = "Launching"

@@ -15,11 +15,11 @@ from inservice.operations.registry import Call, Document, operation
 def describe_server(call: Call) -> Document:
     """What runs on this server, process by process."""
     with call.store.reading() as records:
-        found = [records.find_endpoint(key) for key in records.endpoint_keys()]
-        aside = records.set_aside()
+        endpoints = records.endpoints.all()
+        aside = records.set_aside.all()
     level, why = call.live.isolation()
     served = Counter(generation_of(one) for one in call.live.served())
-    names = {record.endpoint.generation: record.endpoint.name for record in found if record}
+    names = {record.endpoint.generation: record.endpoint.name for record in endpoints}
     return {
         "Version": inservice.__version__,
         "AccountId": call.account,
@@ -34,7 +34,7 @@ def describe_server(call: Call) -> Document:
                 "DesiredInstanceCount": sum(fleet.size for fleet in endpoint.fleets),
                 "ServingInstanceCount": served[endpoint.generation],
             }
-            for endpoint in (record.endpoint for record in found if record)
+            for endpoint in (record.endpoint for record in endpoints)
             if endpoint.fleets and endpoint.status is not EndpointStatus.DELETING
         ],
         "Instances": [

@@ -62,9 +62,9 @@ def create_endpoint_config(
     arn = ResourceArn(ResourceKind.ENDPOINT_CONFIG, account, region, endpoint_config_name)
     with call.store.transaction() as tx:
         for variant in config.variants:
-            tx.model(account, region, variant.model_name)  # raises AWS's not-found
-        tx.add_endpoint_config(config)
-        tx.set_tags(arn, with_tags({}, tags))
+            tx.models.get(account, region, variant.model_name)  # raises AWS's not-found
+        tx.endpoint_configs.add(config)
+        tx.tags.set(arn, with_tags({}, tags))
     return {"EndpointConfigArn": config.arn}
 
 
@@ -72,7 +72,7 @@ def create_endpoint_config(
 def describe_endpoint_config(call: Call, *, endpoint_config_name: str) -> Document:
     """An endpoint config as it was created, without its tags."""
     with call.store.reading() as records:
-        config = records.endpoint_config(call.account, call.region, endpoint_config_name)
+        config = records.endpoint_configs.get(call.account, call.region, endpoint_config_name)
     return {
         **config.document,
         "EndpointConfigArn": config.arn,
@@ -104,7 +104,7 @@ def list_endpoint_configs(
         creation_time_after=creation_time_after,
     )
     with call.store.reading() as records:
-        page = records.endpoint_configs(listing.from_token(next_token))
+        page = records.endpoint_configs.page(listing.from_token(next_token))
     lines = [
         {
             "EndpointConfigName": line.name,
@@ -120,4 +120,4 @@ def list_endpoint_configs(
 def delete_endpoint_config(call: Call, *, endpoint_config_name: str) -> None:
     """Forget an endpoint config, in use or not: endpoints keep their own copy."""
     with call.store.transaction() as tx:
-        tx.delete_endpoint_config(call.account, call.region, endpoint_config_name)
+        tx.endpoint_configs.delete(call.account, call.region, endpoint_config_name)

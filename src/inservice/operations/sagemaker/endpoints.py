@@ -54,7 +54,7 @@ def create_endpoint(
     """Begin creating an endpoint. `deployment_config` is kept for updates that retain it."""
     arn = ResourceArn(ResourceKind.ENDPOINT, call.account, call.region, endpoint_name)
     with call.store.transaction() as tx:
-        config = tx.endpoint_config(call.account, call.region, endpoint_config_name)
+        config = tx.endpoint_configs.get(call.account, call.region, endpoint_config_name)
         decision = begin_create(
             config,
             _models(call, tx, config),
@@ -62,11 +62,11 @@ def create_endpoint(
             arn=str(arn),
             generation=secrets.token_hex(5),
             deployment_config=deployment_config,
-            alarms=tx.alarm_states(call.account, call.region, alarm_names(deployment_config)),
+            alarms=tx.alarms.states(call.account, call.region, alarm_names(deployment_config)),
             now=call.now,
         )
-        tx.add_endpoint(decision)
-        tx.set_tags(arn, with_tags({}, tags))
+        tx.endpoints.add(decision)
+        tx.tags.set(arn, with_tags({}, tags))
     return {"EndpointArn": str(arn)}
 
 
@@ -74,7 +74,7 @@ def create_endpoint(
 def describe_endpoint(call: Call, *, endpoint_name: str) -> Document:
     """An endpoint as it is: what serves, what is on its way, and how far it has got."""
     with call.store.reading() as records:
-        record = records.endpoint(call.account, call.region, endpoint_name)
+        record = records.endpoints.get(call.account, call.region, endpoint_name)
     return describe(record.endpoint, record.deployment, record.facts)
 
 
@@ -108,7 +108,7 @@ def list_endpoints(
         status_equals=status_equals,
     )
     with call.store.reading() as records:
-        page = records.endpoints(listing.from_token(next_token))
+        page = records.endpoints.page(listing.from_token(next_token))
     lines = [
         {
             "EndpointName": line.name,
@@ -140,8 +140,8 @@ def update_endpoint(
     for excluded in exclude_retained_variant_properties:
         refuse_unsupported("VariantProperty", excluded, "ExcludeRetainedVariantProperties.")
     with call.store.transaction() as tx:
-        record = tx.endpoint(call.account, call.region, endpoint_name)
-        config = tx.endpoint_config(call.account, call.region, endpoint_config_name)
+        record = tx.endpoints.get(call.account, call.region, endpoint_name)
+        config = tx.endpoint_configs.get(call.account, call.region, endpoint_config_name)
         policy = effective_deployment_config(
             record.endpoint, deployment_config, retain_deployment_config
         )
@@ -154,10 +154,10 @@ def update_endpoint(
             retain_all_variant_properties=retain_all_variant_properties,
             exclude_retained_variant_properties=exclude_retained_variant_properties,
             retain_deployment_config=retain_deployment_config,
-            alarms=tx.alarm_states(call.account, call.region, alarm_names(policy)),
+            alarms=tx.alarms.states(call.account, call.region, alarm_names(policy)),
             now=call.now,
         )
-        tx.save_endpoint(record, decision)
+        tx.endpoints.save(record, decision)
     return {"EndpointArn": record.endpoint.arn}
 
 
@@ -172,11 +172,11 @@ def update_endpoint_weights_and_capacities(
     for desired in desired_weights_and_capacities:
         refuse_unsupported("DesiredWeightAndCapacity", desired, "DesiredWeightsAndCapacities.")
     with call.store.transaction() as tx:
-        record = tx.endpoint(call.account, call.region, endpoint_name)
+        record = tx.endpoints.get(call.account, call.region, endpoint_name)
         decision = begin_update_weights_and_capacities(
             record.endpoint, record.deployment, desired_weights_and_capacities, now=call.now
         )
-        tx.save_endpoint(record, decision)
+        tx.endpoints.save(record, decision)
     return {"EndpointArn": record.endpoint.arn}
 
 
@@ -184,14 +184,14 @@ def update_endpoint_weights_and_capacities(
 def delete_endpoint(call: Call, *, endpoint_name: str) -> None:
     """Begin deleting an endpoint. Its config and models stay."""
     with call.store.transaction() as tx:
-        record = tx.endpoint(call.account, call.region, endpoint_name)
+        record = tx.endpoints.get(call.account, call.region, endpoint_name)
         decision = begin_delete(record.endpoint, record.deployment, now=call.now)
-        tx.save_endpoint(record, decision)
+        tx.endpoints.save(record, decision)
 
 
 def _models(call: Call, records: Reading, config: EndpointConfig) -> Mapping[str, Model]:
     """The models that a config names. Raises AWS's not-found if one was deleted since."""
     return {
-        variant.model_name: records.model(call.account, call.region, variant.model_name)
+        variant.model_name: records.models.get(call.account, call.region, variant.model_name)
         for variant in config.variants
     }

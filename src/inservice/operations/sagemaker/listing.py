@@ -12,7 +12,7 @@ import msgspec
 
 from inservice.errors import ValidationException
 from inservice.operations.registry import Call
-from inservice.store.base import ListQuery, Page, Position, SortKey
+from inservice.store.listing import ListQuery, Page, Position, SortKey
 
 PAGE_SIZE = 10
 """Lines of a page unless MaxResults says otherwise. AWS documents it for ListEndpoints alone."""

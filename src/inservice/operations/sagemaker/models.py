@@ -47,8 +47,8 @@ def create_model(
     model = Model.from_document(document, account=call.account, region=call.region, now=call.now)
     arn = ResourceArn(ResourceKind.MODEL, call.account, call.region, model_name)
     with call.store.transaction() as tx:
-        tx.add_model(model)
-        tx.set_tags(arn, with_tags({}, tags))
+        tx.models.add(model)
+        tx.tags.set(arn, with_tags({}, tags))
     return {"ModelArn": model.arn}
 
 
@@ -56,7 +56,7 @@ def create_model(
 def describe_model(call: Call, *, model_name: str) -> Document:
     """A model as it was created, without its tags."""
     with call.store.reading() as records:
-        model = records.model(call.account, call.region, model_name)
+        model = records.models.get(call.account, call.region, model_name)
     return {**model.document, "ModelArn": model.arn, "CreationTime": model.created_at}
 
 
@@ -84,7 +84,7 @@ def list_models(
         creation_time_after=creation_time_after,
     )
     with call.store.reading() as records:
-        page = records.models(listing.from_token(next_token))
+        page = records.models.page(listing.from_token(next_token))
     lines = [
         {"ModelName": line.name, "ModelArn": line.arn, "CreationTime": line.created_at}
         for line in page.lines
@@ -96,4 +96,4 @@ def list_models(
 def delete_model(call: Call, *, model_name: str) -> None:
     """Forget a model. Endpoints that serve it keep their own copy and are not touched."""
     with call.store.transaction() as tx:
-        tx.delete_model(call.account, call.region, model_name)
+        tx.models.delete(call.account, call.region, model_name)

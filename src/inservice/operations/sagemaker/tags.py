@@ -20,8 +20,8 @@ def add_tags(call: Call, *, resource_arn: str, tags: Sequence[TagTypeDef]) -> Do
     """Add tags to a resource, over those of the same keys, and show all it has now."""
     with call.store.transaction() as tx:
         arn = _existing(call, tx, resource_arn)
-        together = with_tags(tx.tags(arn), tags)
-        tx.set_tags(arn, together)
+        together = with_tags(tx.tags.of(arn), tags)
+        tx.tags.set(arn, together)
         return {"Tags": _listed(tx, arn)}
 
 
@@ -43,8 +43,8 @@ def delete_tags(call: Call, *, resource_arn: str, tag_keys: Sequence[str]) -> No
     """Remove tags from a resource; keys that it does not have are nothing to complain about."""
     with call.store.transaction() as tx:
         arn = _existing(call, tx, resource_arn)
-        kept = {key: value for key, value in tx.tags(arn).items() if key not in tag_keys}
-        tx.set_tags(arn, kept)
+        kept = {key: value for key, value in tx.tags.of(arn).items() if key not in tag_keys}
+        tx.tags.set(arn, kept)
 
 
 def _existing(call: Call, records: Reading, text: str) -> ResourceArn:
@@ -54,15 +54,15 @@ def _existing(call: Call, records: Reading, text: str) -> ResourceArn:
         raise ValidationException(f'Could not find resource "{text}".')
     named: str
     if arn.kind is ResourceKind.MODEL:
-        named = records.model(arn.account, arn.region, arn.name).arn
+        named = records.models.get(arn.account, arn.region, arn.name).arn
     elif arn.kind is ResourceKind.ENDPOINT_CONFIG:
-        named = records.endpoint_config(arn.account, arn.region, arn.name).arn
+        named = records.endpoint_configs.get(arn.account, arn.region, arn.name).arn
     else:
-        named = records.endpoint(arn.account, arn.region, arn.name).endpoint.arn
+        named = records.endpoints.get(arn.account, arn.region, arn.name).endpoint.arn
     if named != text:
         raise could_not_find(arn)
     return arn
 
 
 def _listed(records: Reading, arn: ResourceArn) -> list[Document]:
-    return [{"Key": key, "Value": value} for key, value in records.tags(arn).items()]
+    return [{"Key": key, "Value": value} for key, value in records.tags.of(arn).items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import resource
@@ -58,8 +59,9 @@ def main() -> None:
     except BlockingIOError:
         os.write(doing, b"%d" % ALREADY_RUNNING)
         return
-    os.ftruncate(lock, 0)
-    os.write(lock, b"%d\n" % os.getpid())
+    with contextlib.suppress(OSError):  # a full disk: who it is, its socket says too
+        os.ftruncate(lock, 0)
+        os.write(lock, b"%d\n" % os.getpid())
     _speak_to(places.fork_server_log)
     setproctitle.setproctitle(f"inservice: fork server {places.run_dir}")
     server = ForkServer(places)
@@ -72,7 +74,10 @@ def _speak_to(log: Path) -> None:
     """Standard input from nowhere, output to a log that begins anew when it has grown large: what
     an earlier fork server died of should still be in it."""
     null = os.open(os.devnull, os.O_RDWR)
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError:  # no room for one
+        file = os.dup(null)
     if os.fstat(file).st_size > _LOG_BYTES_MAX:
         os.ftruncate(file, 0)
     for source, target in ((null, 0), (file, 1), (file, 2)):

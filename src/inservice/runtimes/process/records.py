@@ -30,6 +30,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from inservice import disk
 from inservice.runtimes.base import Handle
 
 SOCKET_PATH_BYTES = 107
@@ -157,9 +158,7 @@ def write(path: Path, value: object) -> None:
 
     Not synced: it must outlive our processes, and after a power cut the boot id disowns it anyway.
     """
-    fresh = path.with_name(f"{path.name}.new{os.getpid()}")
-    fresh.write_bytes(msgspec.json.encode(value))
-    fresh.replace(path)
+    disk.write(path, msgspec.json.encode(value), synced=False)
 
 
 def read(path: Path, kind: type[_T]) -> _T | None:

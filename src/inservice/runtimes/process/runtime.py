@@ -381,9 +381,12 @@ class ProcessRuntime:
 
     async def _post_mortem(self, record: Record) -> Sight:
         end = await self._exit(record)
-        ready = records.read(self._places.ready(record.instance_id), Ready)
         lines = _last_lines(record)
         pulse = self._following.pulse(record)
+        # What the host saw may be on no disk, if that was full.
+        ready = (pulse.ready if pulse else None) or records.read(
+            self._places.ready(record.instance_id), Ready
+        )
         return Sight(
             InstanceState.GONE,
             ready_at=ready.at if ready else None,

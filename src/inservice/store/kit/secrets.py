@@ -13,7 +13,8 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from inservice.store.base import StoreDamaged
+from inservice import disk
+from inservice.store.errors import StoreDamaged
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
@@ -29,7 +30,7 @@ class SecretBox:
         the old one sealed.
         """
         if create and not key_file.exists():
-            _write_key(key_file)
+            disk.write(key_file, os.urandom(_KEY_BYTES))
         try:
             key = key_file.read_bytes()
         except FileNotFoundError:
@@ -56,14 +57,3 @@ class SecretBox:
                 f"The secret of {label} does not open with the key file in use: "
                 "one of the two is not the one that belongs to this database."
             ) from error
-
-
-def _write_key(key_file: Path) -> None:
-    """Readable by its owner alone from its first byte on, and whole or not there at all."""
-    draft = key_file.with_suffix(f".{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(os.urandom(_KEY_BYTES))
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(key_file)

@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, inspect, select, update
+from sqlalchemy import Connection, inspect, select
 from sqlalchemy.exc import OperationalError
 
 from inservice.mark import Mark, MarkDamaged, Progress
-from inservice.seals import broken_seals, sealed
-from inservice.store import schema, tables
-from inservice.store.base import StoreDamaged
-from inservice.store.secrets import SecretBox
+from inservice.seals import broken_seals
+from inservice.store.collections.access_keys import access_keys
+from inservice.store.drivers import schema
+from inservice.store.errors import StoreDamaged
+from inservice.store.kit.secrets import SecretBox
+from inservice.store.lease import identity, progress
 
 MARK = "records.mark"
 
@@ -57,7 +59,7 @@ class DataDirectory:
 
     def check(self, connection: Connection) -> None:
         """Before anything is written to a database. Raises StoreDamaged, see `mark`."""
-        there = inspect(connection).has_table(tables.identity.name)
+        there = inspect(connection).has_table(identity.name)
         if there and not schema.is_as_made(connection):
             raise StoreDamaged(
                 "The definitions of the database's tables are not those that were made. Nothing "
@@ -70,8 +72,12 @@ class DataDirectory:
                 f"{damaged} It tells whether the database is whole. Nothing was changed. "
                 '"inservice recover" says what can be done.'
             ) from damaged
+        found = None
+        if there:
+            columns = {column["name"] for column in inspect(connection).get_columns(identity.name)}
+            found = progress(connection, has_leases="epoch" in columns)
         if marked is not None:
-            _hold_against(marked, _progress(connection) if there else None)
+            _hold_against(marked, found)
         if there:
             self._check_key(connection)
 
@@ -79,8 +85,8 @@ class DataDirectory:
         """The key that is there is the one that sealed the secrets. With no secrets any will do."""
         rows: Sequence[Mapping[Any, Any]] = ()
         with contextlib.suppress(OperationalError):  # text that is none: `inspection` sees to it
-            rows = connection.execute(select(tables.access_keys)).mappings().all()
-        sound = [row for row in rows if not broken_seals(tables.access_keys, row)]
+            rows = connection.execute(select(access_keys)).mappings().all()
+        sound = [row for row in rows if not broken_seals(access_keys, row)]
         if rows:
             box = SecretBox(self.key_file, create=False)
             for row in sound:
@@ -102,28 +108,3 @@ def _hold_against(marked: Progress, found: Progress | None) -> None:
             f"({MARK} beside it says so): it is an old copy, or its write-ahead log is missing or "
             'damaged. Nothing was changed. "inservice recover" says what can be done.'
         )
-
-
-def count_commit(connection: Connection) -> Progress:
-    """Count the transaction that is under way, within it. What the mark must say after it."""
-    before = _progress(connection)
-    after = Progress(before.store, before.commits + 1)
-    table = tables.identity
-    row = {**connection.execute(select(table)).mappings().one(), "commits": after.commits}
-    connection.execute(update(table).values(sealed(table, _unsealed(row))))
-    return after
-
-
-def _unsealed(row: Mapping[Any, Any]) -> dict[Any, Any]:
-    return {name: value for name, value in row.items() if name != "seal"}
-
-
-def _progress(connection: Connection) -> Progress:
-    table = tables.identity
-    row = connection.execute(select(table)).mappings().one_or_none()
-    if row is None or broken_seals(table, row):
-        raise StoreDamaged(
-            "The database does not say any more which one it is: its row of identity is damaged. "
-            'Nothing was changed. "inservice recover" says what can be done.'
-        )
-    return Progress(row["store"], row["commits"])

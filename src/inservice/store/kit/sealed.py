@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.sql.elements import ColumnElement
 
 from inservice.seals import broken_seals, seals_of
-from inservice.store.base import RecordDamaged
+from inservice.store.errors import RecordDamaged
 
 
 def sealed_rows(

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from inservice.store.rows import RecordKey
+RecordKey = tuple[str, ...]
+"""The table, and what in it names the record."""
 
 RECORDS_MAX = 10_000
 """A record of an endpoint is some tens of kilobytes with its snapshots; few servers have 1,000."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, select, text, update
 
+from inservice.engines import definitions
 from inservice.seals import sealed
-from inservice.store import tables
-from inservice.store.base import StoreDamaged, StoreTooNew
+from inservice.store.errors import StoreDamaged, StoreTooNew
+from inservice.store.lease import identity
 
 if TYPE_CHECKING:
     from alembic.config import Config
+
+REVISION = "0004"
+"""The migration that this code expects. A test holds it against the newest file."""
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -26,10 +29,10 @@ def check(connection: Connection) -> None:
     revision = _revision(connection)
     if revision is None:
         raise StoreDamaged("The database holds no tables of InService. It is left as it is.")
-    if revision != tables.REVISION and revision not in _known():
+    if revision != REVISION and revision not in _known():
         raise StoreTooNew(
             f"The database is of version {revision}, made by a newer InService; this one knows "
-            f"{tables.REVISION}. Upgrade InService, or use another data directory."
+            f"{REVISION}. Upgrade InService, or use another data directory."
         )
 
 
@@ -38,7 +41,7 @@ def migrate(connection: Connection) -> None:
 
     All within the transaction of `connection`: killed half-way, the database is what it was before.
     """
-    if _revision(connection) == tables.REVISION:
+    if _revision(connection) == REVISION:
         return
 
     # Imported only now: Alembic costs a quarter of a second that no other start should pay.
@@ -47,26 +50,16 @@ def migrate(connection: Connection) -> None:
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-    row = connection.execute(select(tables.identity)).mappings().one()
-    made = {**row, "definitions": _definitions(connection)}
+    row = connection.execute(select(identity)).mappings().one()
+    made = {**row, "definitions": definitions(connection)}
     del made["seal"]
-    connection.execute(update(tables.identity).values(sealed(tables.identity, made)))
+    connection.execute(update(identity).values(sealed(identity, made)))
 
 
 def is_as_made(connection: Connection) -> bool:
-    """Whether the tables are still defined as they were made: a bit that turns in a definition
-    changes what every row of a table means."""
-    made = connection.execute(select(tables.identity.c.definitions)).scalar()
-    return made == _definitions(connection)
-
-
-def _definitions(connection: Connection) -> str:
-    """A digest. Empty on PostgreSQL, which keeps its own from harm."""
-    if connection.dialect.name != "sqlite":
-        return ""
-    found = connection.execute(text("SELECT type, name, tbl_name, sql FROM sqlite_master"))
-    content = repr(sorted(tuple(map(str, row)) for row in found))
-    return hashlib.sha256(content.encode(errors="surrogateescape")).hexdigest()
+    """Whether the tables are still defined as they were made."""
+    made = connection.execute(select(identity.c.definitions)).scalar()
+    return made == definitions(connection)
 
 
 def is_empty(connection: Connection) -> bool:

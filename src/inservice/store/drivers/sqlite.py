@@ -1,24 +1,23 @@
-"""SQLite: who may open the file, and how each connection to it is set up."""
+"""SQLite: who may open the file. The lock of a file beside it is the lease (see `store.lease`)."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sqlite3
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 import structlog
-from sqlalchemy import URL, Engine, QueuePool, create_engine, event, text
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
-from inservice.store import schema
-from inservice.store.base import StoreDamaged, StoreInUse, StoreRefused
-from inservice.store.directory import DataDirectory
-
-BUSY_SECONDS = 5
-"""How long a foreign lock (a backup, a curious shell) is waited for before the caller hears 503."""
+from inservice.disk import sync_directory
+from inservice.engines import WRITING, sqlite_engine
+from inservice.reserve import is_full
+from inservice.store.drivers import schema
+from inservice.store.drivers.directory import DataDirectory
+from inservice.store.errors import StoreDamaged, StoreInUse, StoreRefused
 
 READERS = 16
 """Connections for reading: as many as threads that control answers requests in, and then some."""
@@ -34,7 +33,7 @@ class SqliteFile:
     def __init__(self, path: Path, directory: DataDirectory) -> None:
         """Open the file, or make it if there is none and the directory is a new one.
 
-        Raises StoreInUse, StoreDamaged and StoreTooNew.
+        Raises StoreInUse, StoreDamaged and StoreTooNew; a full disk is whatever found it says.
         """
         if sqlite3.sqlite_version_info < _SAFE_CHECKPOINTS:
             _log.info("sqlite.old", version=sqlite3.sqlite_version, safe_with="one writer")
@@ -53,8 +52,11 @@ class SqliteFile:
                 _keep_log(self.writer)
                 with self.writer.begin() as connection:
                     schema.migrate(connection)
-            except BaseException:
+            except BaseException as error:
                 self.writer.dispose()
+                cause = error.orig if isinstance(error, DBAPIError) else error
+                if getattr(cause, "sqlite_errorname", "") == "SQLITE_CANTOPEN":  # no file to be had
+                    raise StoreRefused(f"{path} cannot be opened: {cause}.") from error
                 raise
         except BaseException:
             os.close(self._lock)
@@ -76,7 +78,7 @@ class SqliteFile:
         path = self._path
         log = path.with_name(f"{path.name}-wal")
         there = log.exists() and log.stat().st_size > 0
-        engine = _engine(path, connections=1, flags="mode=ro" if there else "immutable=1")
+        engine = sqlite_engine(path, flags="mode=ro" if there else "immutable=1")
         try:
             with engine.connect() as connection:
                 found = connection.execute(text("PRAGMA integrity_check(1)")).scalar()
@@ -84,6 +86,8 @@ class SqliteFile:
                     schema.check(connection)
                     directory.check(connection)
         except OperationalError as error:
+            if is_full(error.orig):
+                raise
             raise StoreRefused(f"{path} cannot be opened: {error.orig}.") from error
         except DatabaseError as error:
             found = str(error.orig)
@@ -119,8 +123,10 @@ def _lock(path: Path) -> int:
             f"{path.with_suffix('')} is open in another process"
             f"{f' ({holder})' if holder else ''}. Stop that one, or use another data directory."
         ) from error
-    os.truncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    # Only for people: on a full disk it says nothing, and the lock holds without.
+    with contextlib.suppress(OSError):
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
 
 
@@ -140,9 +146,7 @@ def _make(path: Path) -> None:
         schema.migrate(connection)
     engine.dispose()  # the last connection: its log is written back and removed
     draft.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    os.fsync(directory)
-    os.close(directory)
+    sync_directory(path.parent)
 
 
 def _keep_log(engine: Engine) -> None:
@@ -155,52 +159,10 @@ def _keep_log(engine: Engine) -> None:
 
 def make_writer(path: Path) -> Engine:
     """The one connection that writes and checkpoints."""
-    engine = _engine(path, connections=1)
-
-    @event.listens_for(engine, "connect")
-    def set_up(connection: sqlite3.Connection, _: Any) -> None:
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Any) -> None:
-        # With a plain BEGIN, a foreign write between our reading and our writing would fail the
-        # write at once, without waiting; what takes the lock at the start waits for it.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
+    return sqlite_engine(path, "synchronous = FULL", "foreign_keys = ON", begin=WRITING)
 
 
 def _readers(path: Path) -> Engine:
     """Connections that can neither write nor checkpoint."""
-    engine = _engine(path, connections=READERS)
-
-    @event.listens_for(engine, "connect")
-    def set_up(connection: sqlite3.Connection, _: Any) -> None:
-        connection.execute("PRAGMA query_only = ON")
-        connection.execute("PRAGMA wal_autocheckpoint = 0")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN")
-
-    return engine
-
-
-def _engine(path: Path, *, connections: int, flags: str = "") -> Engine:
-    """`flags` are SQLite's of a URI: mode=ro, immutable=1."""
-    place = f"file:{quote(str(path))}?{flags}" if flags else str(path)
-    return create_engine(
-        URL.create("sqlite+pysqlite", database=str(path)),
-        poolclass=QueuePool,
-        pool_size=connections,
-        max_overflow=0,
-        hide_parameters=True,  # records hold what users put into Environment: never into a log
-        creator=lambda: sqlite3.connect(
-            place,
-            uri=bool(flags),
-            timeout=BUSY_SECONDS,
-            check_same_thread=False,  # a connection serves one thread at a time, not only one
-            isolation_level=None,  # transactions begin where this module says, nowhere else
-        ),
-    )
+    pragmas = "query_only = ON", "wal_autocheckpoint = 0"
+    return sqlite_engine(path, *pragmas, connections=READERS)

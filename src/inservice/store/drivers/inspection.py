@@ -28,39 +28,17 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
-from inservice.deployment.events import Event
 from inservice.deployment.facts import Facts
 from inservice.deployment.set_aside import is_set_aside, stand_in
-from inservice.deployment.state import Deployment
 from inservice.hosting.arn import ResourceArn, ResourceKind, name_key, parse_arn
-from inservice.hosting.endpoint import Endpoint
-from inservice.hosting.endpoint_config import EndpointConfig
-from inservice.hosting.model import Model
 from inservice.seals import broken_seals, key_text, sealed
-from inservice.store import tables
-from inservice.store.records import Codec
+from inservice.store.collections.endpoints import deployment_events, endpoints
+from inservice.store.collections.set_aside import set_aside
+from inservice.store.kit.tables import inspected, metadata
 
 Row = Mapping[Any, Any]
 
-_CODECS: Mapping[str, Mapping[str, Codec[Any]]] = {
-    "models": {"body": Codec(Model)},
-    "endpoint_configs": {"body": Codec(EndpointConfig)},
-    "endpoints": {"body": Codec(Endpoint), "deployment": Codec(Deployment), "facts": Codec(Facts)},
-    "deployment_events": {"body": Codec(Event)},
-}
-
-_LATER = {("log_batches", "body"), ("log_batches", "body_seal")}
-"""What is checked when it is read: clients may write gigabytes of logs."""
-
-_STAYS = (tables.models, tables.endpoint_configs)
-
 _KEY = ("account", "region", "name_key")
-
-_NAMED = {
-    "models": ResourceKind.MODEL,
-    "endpoint_configs": ResourceKind.ENDPOINT_CONFIG,
-    "endpoints": ResourceKind.ENDPOINT,
-}
 
 
 def inspect_rows(connection: Connection, now: float) -> Sequence[str]:
@@ -87,10 +65,10 @@ def _taking_any_text(connection: Connection) -> Iterator[None]:
 
 def _look(connection: Connection, now: float) -> Sequence[str]:
     found: list[str | None] = []
-    for table in tables.metadata.sorted_tables:
-        if table in (tables.identity, tables.set_aside):
+    for table in metadata.sorted_tables:
+        if inspected(table).skipped:
             continue
-        columns = [c for c in table.columns if (table.name, c.name) not in _LATER]
+        columns = [c for c in table.columns if c.name not in inspected(table).later]
         rows = connection.execute(select(*columns)).mappings().all()
         found += [
             _set_aside(connection, table, row, why, now)
@@ -104,7 +82,7 @@ def damage(table: Table, row: Row) -> str | None:
     """What is wrong with a row, as a sentence; None for a sound one."""
     if broken := broken_seals(table, row):
         return f"what it holds is not what was written ({', '.join(sorted(broken))})."
-    for column, codec in _CODECS.get(table.name, {}).items():
+    for column, codec in inspected(table).codecs.items():
         try:
             codec.decode(row[column])
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
@@ -114,7 +92,7 @@ def damage(table: Table, row: Row) -> str | None:
 
 def _mended(connection: Connection, table: Table, row: Row) -> bool:
     """Make anew what can be told from the rest of the row. Whether that was all that was wrong."""
-    codecs = _CODECS.get(table.name, {})
+    codecs = inspected(table).codecs
     broken = broken_seals(table, row)
     if broken and _put_back(connection, table, row):
         return True
@@ -134,7 +112,7 @@ def _mended(connection: Connection, table: Table, row: Row) -> bool:
         row[column.name] for column in table.primary_key
     ):
         return False
-    if table is tables.endpoints:
+    if table is endpoints:
         mended |= {"modified_at": record.modified_at, "status": record.status.value}
     if "facts_seal" in broken:
         mended |= {"facts": codecs["facts"].encode(Facts())}
@@ -145,10 +123,11 @@ def _mended(connection: Connection, table: Table, row: Row) -> bool:
 def _put_back(connection: Connection, table: Table, row: Row) -> bool:
     """Give a record back the key that its line says, if every seal holds under that. Whether it
     was so: otherwise what serves under the name would be taken for an endpoint that is no more."""
-    if table.name not in _NAMED:
+    kind = ResourceKind.ENDPOINT if table is endpoints else inspected(table).stays
+    if kind is None:
         return False
     named = parse_arn(_text(row["arn"]))
-    if named is None or named.kind is not _NAMED[table.name]:
+    if named is None or named.kind is not kind:
         return False
     key = dict(zip(_KEY, (named.account, named.region, name_key(named.name)), strict=True))
     is_there = select(table.c.name).where(*_is(table, key))
@@ -160,27 +139,27 @@ def _put_back(connection: Connection, table: Table, row: Row) -> bool:
 
 def _set_aside(connection: Connection, table: Table, row: Row, why: str, now: float) -> str | None:
     """Keep the row apart and see to its place. None: it was set aside before."""
+    stays = inspected(table).stays
     key = key_text([row[column.name] for column in table.primary_key])
-    known = connection.execute(select(tables.set_aside).where(*_kept_as(table, key))).first()
-    if known is not None and table in _STAYS:
+    known = connection.execute(select(set_aside).where(*_kept_as(table, key))).first()
+    if known is not None and stays is not None:
         return None
-    connection.execute(delete(tables.set_aside).where(*_kept_as(table, key)))
+    connection.execute(delete(set_aside).where(*_kept_as(table, key)))
     kept = {"table": table.name, "key": key, "why": why, "at": now, "row": _to_json(row)}
-    connection.execute(insert(tables.set_aside).values(sealed(tables.set_aside, kept)))
-    if table is tables.endpoints:
+    connection.execute(insert(set_aside).values(sealed(set_aside, kept)))
+    if table is endpoints:
         _stand_in(connection, row, why, now)
-    elif table in _STAYS:
-        _show(connection, table, row, now)
+    elif stays is not None:
+        _show(connection, table, stays, row, now)
     else:
         connection.execute(delete(table).where(*_is(table, row)))
     return f"{table.name} {'/'.join(msgspec.json.decode(key))}: {why}"
 
 
-def _show(connection: Connection, table: Table, row: Row, now: float) -> None:
+def _show(connection: Connection, table: Table, kind: ResourceKind, row: Row, now: float) -> None:
     """Have the record of a line that is damaged too be listed under its key."""
     if "line_seal" not in broken_seals(table, row):
         return
-    kind = _NAMED[table.name]
     key = {column.name: row[column.name] for column in table.primary_key}
     line = {
         **key,
@@ -193,7 +172,7 @@ def _show(connection: Connection, table: Table, row: Row, now: float) -> None:
 
 def _stand_in(connection: Connection, row: Row, why: str, now: float) -> None:
     """Put an endpoint that is Failed in the place of one that cannot be read."""
-    table, events, codecs = tables.endpoints, tables.deployment_events, _CODECS["endpoints"]
+    table, events, codecs = endpoints, deployment_events, inspected(endpoints).codecs
     given = str(row["name"])
     name = given if name_key(given) == row["name_key"] else row["name_key"]
     decision = stand_in(
@@ -222,7 +201,7 @@ def _stand_in(connection: Connection, row: Row, why: str, now: float) -> None:
     connection.execute(update(table).where(*_is(table, row)).values(sealed(table, columns)))
     of_it = [events.c[column] == value for column, value in key.items()]
     last = connection.execute(select(func.max(events.c.number)).where(*of_it)).scalar() or 0
-    body = _CODECS["deployment_events"]["body"].encode(decision.events[0])
+    body = inspected(events).codecs["body"].encode(decision.events[0])
     connection.execute(
         insert(events).values(sealed(events, {**key, "number": last + 1, "body": body}))
     )
@@ -249,14 +228,14 @@ def _bring_back(connection: Connection) -> None:
 
     Of models and configs the row never went away: what is kept of them is only the note.
     """
-    for kept in connection.execute(select(tables.set_aside)).mappings().all():
-        table = tables.metadata.tables.get(kept["table"])
-        if table is None or table not in (tables.endpoints, *_STAYS):
+    for kept in connection.execute(select(set_aside)).mappings().all():
+        table = metadata.tables.get(kept["table"])
+        if table is None or (table is not endpoints and inspected(table).stays is None):
             continue
         names = [column.name for column in table.primary_key]
         key = dict(zip(names, msgspec.json.decode(kept["key"]), strict=True))
         there = connection.execute(select(table).where(*_is(table, key))).mappings().first()
-        if table is not tables.endpoints:
+        if table is not endpoints:
             settled = there is None or damage(table, there) is None
         else:
             row = _from_json(kept["row"])
@@ -266,12 +245,12 @@ def _bring_back(connection: Connection) -> None:
             settled = not stands or damage(table, row) is None
         if settled:
             of_it = _kept_as(table, kept["key"])
-            connection.execute(delete(tables.set_aside).where(*of_it))
+            connection.execute(delete(set_aside).where(*of_it))
 
 
 def _stands_in(row: Row) -> bool:
     try:
-        return is_set_aside(_CODECS["endpoints"]["deployment"].decode(row["deployment"]))
+        return is_set_aside(inspected(endpoints).codecs["deployment"].decode(row["deployment"]))
     except (msgspec.MsgspecError, ValueError, TypeError):
         return False
 
@@ -285,7 +264,7 @@ def _is(table: Table, row: Row) -> list[Any]:
 
 
 def _kept_as(table: Table, key: str) -> tuple[Any, ...]:
-    return tables.set_aside.c.table == table.name, tables.set_aside.c.key == key
+    return set_aside.c.table == table.name, set_aside.c.key == key
 
 
 def _to_json(row: Row) -> str:

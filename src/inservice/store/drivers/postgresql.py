@@ -1,14 +1,18 @@
-"""PostgreSQL: the same promises as on SQLite, with an advisory lock in place of the lock file."""
+"""PostgreSQL: the same promises as on SQLite. An advisory lock of the writer's session is the lease
+(see `store.lease`)."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import URL, Engine, QueuePool, create_engine, event
+from sqlalchemy import URL, Engine, event
+from sqlalchemy.exc import DBAPIError
 
-from inservice.store import schema
-from inservice.store.base import StoreInUse
-from inservice.store.directory import DataDirectory
+from inservice.engines import postgresql_engine
+from inservice.store.drivers import schema
+from inservice.store.drivers.directory import DataDirectory
+from inservice.store.errors import StoreInUse
+from inservice.store.lease import holder_of
 
 LOCK = 0x1A5E_4B1C_E000_0001
 """Any number will do that no other program locks in the same database."""
@@ -21,8 +25,7 @@ class PostgresqlDatabase:
 
     def __init__(self, url: URL, directory: DataDirectory) -> None:
         """Connect. Raises StoreInUse, StoreDamaged and StoreTooNew."""
-        driver = url.set(drivername="postgresql+psycopg")
-        self.writer = _writer(driver)
+        self.writer = _writer(url)
         try:
             with self.writer.begin() as connection:
                 if schema.is_empty(connection):
@@ -31,10 +34,15 @@ class PostgresqlDatabase:
                     schema.check(connection)
                     directory.check(connection)
                 schema.migrate(connection)
+        except StoreInUse:
+            self.writer.dispose()
+            raise StoreInUse(
+                f"The database is open in another process{_holder(url)}. Stop that one first."
+            ) from None
         except BaseException:
             self.writer.dispose()
             raise
-        self.readers = _engine(driver, connections=READERS).execution_options(
+        self.readers = postgresql_engine(url, connections=READERS).execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
 
@@ -47,7 +55,7 @@ class PostgresqlDatabase:
 def _writer(url: URL) -> Engine:
     """The one connection that writes. It has the lock as long as it lives; if it breaks, the next
     one must win the lock again before it can be used, so two servers never write by turns."""
-    engine = _engine(url, connections=1)
+    engine = postgresql_engine(url)
 
     @event.listens_for(engine, "connect")
     def lock(connection: Any, _: Any) -> None:
@@ -57,17 +65,19 @@ def _writer(url: URL) -> Engine:
         connection.commit()
         if not locked:
             connection.close()
-            raise StoreInUse("The database is open in another process. Stop that one first.")
+            raise StoreInUse("The database is open in another process.")
 
     return engine
 
 
-def _engine(url: URL, *, connections: int) -> Engine:
-    return create_engine(
-        url,
-        poolclass=QueuePool,
-        pool_size=connections,
-        max_overflow=0,
-        pool_pre_ping=True,  # a connection that was cut while idle is replaced unnoticed
-        hide_parameters=True,  # records hold what users put into Environment: never into a log
-    )
+def _holder(url: URL) -> str:
+    """Who has it open, in brackets, if that can be found out."""
+    engine = postgresql_engine(url)
+    try:
+        with engine.connect() as connection:
+            holder = holder_of(connection)
+    except DBAPIError:  # of a version without leases, or being made just now
+        return ""
+    finally:
+        engine.dispose()
+    return f" ({holder})" if holder else ""

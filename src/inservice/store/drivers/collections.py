@@ -1,0 +1,48 @@
+"""Every noun of a reading and of a transaction, with its rows."""
+
+from __future__ import annotations
+
+from inservice.store.base import Reading, Transaction
+from inservice.store.collections.access_keys import AccessKeyRows, WritableAccessKeyRows
+from inservice.store.collections.alarms import AlarmRows, WritableAlarmRows
+from inservice.store.collections.client_logs import ClientLogRows, WritableClientLogRows
+from inservice.store.collections.dashboards import DashboardRows, WritableDashboardRows
+from inservice.store.collections.endpoint_configs import (
+    EndpointConfigRows,
+    WritableEndpointConfigRows,
+)
+from inservice.store.collections.endpoints import EndpointRows, WritableEndpointRows
+from inservice.store.collections.models import ModelRows, WritableModelRows
+from inservice.store.collections.set_aside import SetAsideRows
+from inservice.store.collections.tags import TagRows, WritableTagRows
+from inservice.store.kit.access import Access, WritableAccess
+
+
+def reading_over(access: Access) -> Reading:
+    """What can be asked, over a connection."""
+    return Reading(
+        access_keys=AccessKeyRows(access),
+        alarms=AlarmRows(access),
+        client_logs=ClientLogRows(access),
+        dashboards=DashboardRows(access),
+        endpoint_configs=EndpointConfigRows(access),
+        endpoints=EndpointRows(access),
+        models=ModelRows(access),
+        set_aside=SetAsideRows(access),
+        tags=TagRows(access),
+    )
+
+
+def transaction_over(access: WritableAccess) -> Transaction:
+    """What can be written too, over the writer's connection."""
+    return Transaction(
+        access_keys=WritableAccessKeyRows(access),
+        alarms=WritableAlarmRows(access),
+        client_logs=WritableClientLogRows(access),
+        dashboards=WritableDashboardRows(access),
+        endpoint_configs=WritableEndpointConfigRows(access),
+        endpoints=WritableEndpointRows(access),
+        models=WritableModelRows(access),
+        set_aside=SetAsideRows(access),
+        tags=WritableTagRows(access),
+    )

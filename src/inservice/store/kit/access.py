@@ -1,0 +1,68 @@
+"""What the rows of a collection work with: a connection, the secrets, and what is remembered."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Table, insert
+
+from inservice.seals import sealed
+from inservice.store.feed import Topic
+from inservice.store.kit.cache import Cache, RecordKey
+from inservice.store.kit.secrets import SecretBox
+
+_Record = TypeVar("_Record")
+_Name = TypeVar("_Name", bound=Hashable)
+
+
+class Access:
+    """Of a reading: `sql` gives the connection when it is first needed, and the same one from then
+    on. A decoded record that the cache knows is not asked for at all."""
+
+    def __init__(
+        self, sql: Callable[[], Connection], secrets: SecretBox, cache: Cache | None
+    ) -> None:
+        self.sql = sql
+        self.secrets = secrets
+        self._cache = cache
+        self._stamp = cache.stamp if cache is not None else 0
+
+    def recall(self, key: RecordKey, ask: Callable[[], _Record]) -> _Record:
+        """The record that is known by `key`, or else what `ask` finds. It must not be changed."""
+        if self._cache is None:
+            return ask()
+        record: _Record | None = self._cache.get(key)
+        if record is None:
+            record = ask()
+            self._cache.keep(key, record, self._stamp)
+        return record
+
+
+class WritableAccess(Access):
+    """Of a transaction, over the writer's connection. It reads its own writes, so nothing comes
+    from the cache; it gathers what the cache must forget and the feed will tell."""
+
+    def __init__(self, sql: Callable[[], Connection], secrets: SecretBox) -> None:
+        super().__init__(sql, secrets, None)
+        self.forgotten: set[RecordKey] = set()
+        self._changes: defaultdict[Topic[Any], set[Any]] = defaultdict(set)
+
+    @property
+    def changes(self) -> Mapping[Topic[Any], frozenset[Any]]:
+        """What this transaction touched so far."""
+        return {topic: frozenset(names) for topic, names in self._changes.items()}
+
+    def changed(self, topic: Topic[_Name], name: _Name) -> None:
+        """Have the feed tell of this record once it is committed."""
+        self._changes[topic].add(name)
+
+    def forget(self, key: RecordKey) -> None:
+        """Have the cache know this record no more once it is committed."""
+        self.forgotten.add(key)
+
+    def insert(self, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add rows, sealed."""
+        if several := [sealed(table, row) for row in rows]:
+            self.sql().execute(insert(table), several)
