@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Protocol
 
@@ -28,6 +29,15 @@ class Clock(Protocol):
         """Return after `seconds`."""
         ...
 
+    async def wait(self, event: asyncio.Event, until: Instant) -> bool:
+        """Return when the event is set, or at `until` (as `now` tells it) if that is sooner; says
+        whether it is set.
+
+        Whoever reads deadlines from a clock waits by it too: were the waiting the event loop's, a
+        test that owns the time could not hurry it.
+        """
+        ...
+
 
 class SystemClock:
     """Two clocks, since one cannot be both.
@@ -48,3 +58,10 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    async def wait(self, event: asyncio.Event, until: Instant) -> bool:
+        # `wait_for` forgets that it was cancelled when the event comes at that moment.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, until - self.now())):
+                await event.wait()
+        return event.is_set()

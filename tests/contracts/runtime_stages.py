@@ -191,6 +191,11 @@ class SteppedClock:
     async def sleep(self, seconds: float) -> None:
         self.time += seconds
 
+    async def wait(self, event: asyncio.Event, until: float) -> bool:
+        while not event.is_set() and self.time < until:
+            await asyncio.sleep(0)
+        return event.is_set()
+
 
 class FakeStage:
     """Scripts of the same behaviours."""

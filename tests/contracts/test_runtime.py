@@ -66,6 +66,26 @@ def test_an_instance_starts_and_becomes_ready(stage: Stage) -> None:
     run(test)
 
 
+def test_its_age_is_known(stage: Stage) -> None:
+    """Not from dates, which somebody may set: from what passes between two looks."""
+
+    async def test() -> None:
+        handle = await stage.runtime.launch(stage.spec())
+        young = await ready(stage, handle)
+        assert 0 <= young.age_seconds < PATIENCE_SECONDS
+        await stage.pass_time()
+        older = await stage.runtime.look(handle)
+        assert older.age_seconds > young.age_seconds
+        stage.again()
+        assert (await stage.runtime.look(handle)).age_seconds >= older.age_seconds
+        stage.kill(handle)
+        gone = await until(stage, handle, lambda s: s.state is GONE)
+        assert gone.age_seconds >= young.age_seconds
+        await stage.runtime.retire(handle, 5)
+
+    run(test)
+
+
 def test_launching_what_runs_finds_it(stage: Stage) -> None:
     async def test() -> None:
         spec = stage.spec()
@@ -269,6 +289,23 @@ def test_one_that_ignores_sigterm_is_killed_after_its_grace(stage: Stage) -> Non
         await asyncio.wait_for(stage.runtime.retire(handle, 0.3), 10)
         assert (await stage.runtime.look(handle)).state is GONE
         assert await stage.runtime.recover(handle) is None
+
+    run(test)
+
+
+def test_one_that_was_asked_to_end_does_though_nobody_waits_for_it(stage: Stage) -> None:
+    """A control that is killed while it retires an instance leaves it ending, not serving."""
+
+    async def test() -> None:
+        handle = await stage.runtime.launch(stage.spec("ignores SIGTERM"))
+        await stage.runtime.look(handle)
+        retiring = asyncio.create_task(stage.runtime.retire(handle, 0.5))
+        await asyncio.wait({retiring}, timeout=0.1)
+        retiring.cancel()
+        stage.again()
+        await until(stage, handle, lambda s: s.state is GONE)
+        await stage.runtime.retire(handle, 5)
+        assert handle not in await stage.runtime.handles()
 
     run(test)
 

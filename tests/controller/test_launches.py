@@ -150,9 +150,9 @@ class Impatient(SystemClock):
         super().__init__()
         self.pauses: list[float] = []
 
-    async def sleep(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        await super().sleep(0.001)
+    async def wait(self, event: asyncio.Event, until: float) -> bool:
+        self.pauses.append(round(until - self.now(), 1))
+        return await super().wait(event, self.now() + 0.001)
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM])
@@ -216,8 +216,8 @@ def test_a_launch_that_waits_is_given_up_at_once(tmp_path: Path) -> None:
 class Never(SystemClock):
     """A clock by which no pause ends."""
 
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.Event().wait()
+    async def wait(self, event: asyncio.Event, until: float) -> bool:
+        return await event.wait()
 
 
 def test_a_launch_that_fails_does_not_forget_how_the_last_one_ended(tmp_path: Path) -> None:

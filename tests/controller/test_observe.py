@@ -10,10 +10,11 @@ from typing import Any
 
 import inservice.operations  # noqa: F401 - fills the registry
 from inservice.clock import SystemClock
+from inservice.controller.endpoints.instances import Instances
 from inservice.controller.endpoints.observe import Observer
 from inservice.deployment.facts import Facts, FleetFacts
 from inservice.deployment.views.describe import describe
-from inservice.testing.runtime import FakeHost, Script
+from inservice.testing.runtime import FakeHost, FakeRuntime, Script
 from tests.controller.rig import Controller, FakeWorker
 
 
@@ -122,6 +123,46 @@ def test_a_launch_that_waits_for_the_host_says_for_what(tmp_path: Path) -> None:
         assert seen.failure is None
         host.refuses_to_launch = None
         await scene.until(lambda seen: len(seen.ready) == 3)
+
+    play(tmp_path, host, scene)
+
+
+class Adjusted(SystemClock):
+    """The machine's clock is set by a day, back and forth, each time that anybody looks at it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wrong_by = 86_400.0
+
+    def wall(self) -> float:
+        self.wrong_by = -self.wrong_by
+        return super().wall() + self.wrong_by
+
+
+def test_no_step_of_the_machines_clock_makes_an_instance_late_or_a_short_life_long(
+    tmp_path: Path,
+) -> None:
+    """What dates an instance is the machine's clock; how long it starts, serves and lives is not
+    read off dates, neither by the control that launched it nor by the next."""
+    host = FakeHost(Adjusted())
+    host.script("*", Script(ready_after_seconds=0.01))
+    host.script("*/1", Script(ready_after_seconds=None))
+    host.script("*/2", Script(ready_after_seconds=None, dies_after_seconds=0.05))
+
+    async def scene(scene: Scene) -> None:
+        seen = await scene.until(lambda seen: seen.gone and seen.ready and seen.starting)
+        assert 0.0 <= seen.starting[1] < 60.0
+        assert not seen.late
+        assert seen.gone[2].lived_seconds < 60.0
+        again = Instances(FakeRuntime(host), SystemClock(), lambda fleet: None)
+        await again.adopt()
+        now = SystemClock().now()
+        for watched in again.of_fleet(scene.fleet_id):
+            assert 0.0 <= now - watched.started_at < 60.0
+        await again.close()
+        host.die(f"{scene.fleet_id}/0")
+        seen = await scene.until(lambda seen: 0 in seen.gone)
+        assert 0.0 < seen.gone[0].served_seconds < 60.0
 
     play(tmp_path, host, scene)
 

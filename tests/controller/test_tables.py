@@ -327,6 +327,36 @@ def test_a_silent_worker_is_waited_for(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.parametrize("leaves", [True, False], ids=["out of the table", "another instance"])
+def test_a_control_that_starts_takes_no_worker_for_being_up_to_date(
+    tmp_path: Path, leaves: bool
+) -> None:
+    """The last control published a table and was killed before a worker had it. The next one finds
+    that table and nothing of the one before, by which the worker still chooses."""
+
+    async def test() -> None:
+        first = await Plane.begun(tmp_path, workers=1)
+        first.tables.publish(key(1), route(1))
+        await first.agreed()
+        (worker,) = first.workers
+        for task in first.tasks:
+            task.cancel()  # the worker hears nothing for a while, and serves on
+        first.tables.publish(key(1), None if leaves else route(1, life=1))
+        await first.gateways.close()
+        second = await Plane.control(tmp_path, [worker], serving=True)
+        assert not second.tables.agreed(key(1))
+        assert not second.tables.is_known()
+        assert second.tables.served() == set()
+        second.tasks = [asyncio.create_task(worker.work())]
+        await until(lambda: key(1) in [one for told in second.news for one in told])
+        assert second.tables.is_known()
+        assert second.tables.agreed(key(1))
+        assert worker.routes.table == second.gateways.table
+        await second.end()
+
+    run(test)
+
+
 def test_the_journal_is_folded_and_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,423 +1,508 @@
 """One history: an endpoint, a change of it, faults; then calm, an outcome, and rest.
 
 Everything follows from one seed. A seed that breaks a rule is run again with
-`python -m tests.simulation --seed N`, which prints every turn.
+`python -m tests.simulation --seed N`, which prints every turn and every fault.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import itertools
+import logging
 import random
+import secrets
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
+from unittest import mock
 
-from inservice.deployment.actions import Route
-from inservice.deployment.advance import advance
-from inservice.deployment.calls import controls
-from inservice.deployment.calls.begin import (
-    begin_create,
-    begin_delete,
-    begin_update,
-    begin_update_weights_and_capacities,
-)
-from inservice.deployment.facts import Facts
-from inservice.deployment.state import Decision, Deployment, Phase
+import structlog
+
+from inservice.deployment.state import Deployment, Phase
 from inservice.errors import ValidationException
-from inservice.hosting.endpoint import Endpoint, EndpointStatus
-from inservice.hosting.endpoint_config import EndpointConfig
-from tests.core.deployment.makers import config_of, models_of
-from tests.simulation.rules import Ledger, must
-from tests.simulation.world import NEVER, Nature, Worker, World
+from inservice.hosting.endpoint import Endpoint
+from tests.simulation.host import Nature
+from tests.simulation.loop import Stalled, VirtualLoop
+from tests.simulation.rules import Violation, must
+from tests.simulation.watch import Known
+from tests.simulation.world import Faults, Unreachable, World, new_store
 
-TURNS_MAX = 1_500
-"""A history that is not over by then never ends. Long ones take some hundreds."""
+CALLBACKS_MAX = 150_000
+"""A history that is not over by then goes round in circles. Long ones take some ten thousands."""
 
-SETTLE_TURNS_MAX = 300
-"""L4: after the faults have stopped, so many successful turns are enough for any outcome, counted
-without those that only wait for a bake or a boot."""
+OUTCOME_SECONDS_MAX = 1_000.0
+"""L4: after the faults have stopped, so long is enough for any outcome: a start of two minutes, the
+longest backoff, and every wait of the longest plan."""
 
+REST_SECONDS_MAX = 700.0
+"""And so long for what was wished to be, beyond the outcome."""
 
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """The chances per turn of one history."""
+IDLE_SECONDS = 65.0
+"""For so long an endpoint at rest is watched: two rounds of the net below the wake-ups."""
 
-    crash_before_save: float = 0.0
-    crash_after_save: float = 0.0  # per action
-    lost_action: float = 0.0
-    doubled_action: float = 0.0
-    lost_wakeup: float = 0.0
-    death: float = 0.0
-    illness: float = 0.0
-    fleet_death: float = 0.0
-    host_death: float = 0.0
-    worker_restart: float = 0.0
-    clock_step: float = 0.0  # per crash
-    control: float = 0.0  # a hand control
+STARVING_SECONDS = 640.0
+"""Longer than the shortest MaximumExecutionTimeoutInSeconds."""
 
-    @classmethod
-    def drawn(cls, chance: random.Random) -> Faults:
-        """One of three moods: calm, a few kinds of faults, or all of them."""
-        mood = chance.random()
-        if mood < 0.2:
-            return cls()
-        names = list(cls.__dataclass_fields__)
-        kinds = names if mood > 0.8 else chance.sample(names, 3)
-        rate = {"fleet_death": 0.02, "host_death": 0.005, "clock_step": 0.5}
-        return cls(**{name: rate.get(name, chance.choice((0.02, 0.08, 0.2))) for name in kinds})
+IDLE_TURNS_MAX = 4
+"""In that time: the two rounds, and what is still on its way."""
+
+NAME = "ep"
+STARTUP_SECONDS = 60
 
 
-class History:
-    """The shell around the engine, as thin as the real one, and the faults that befall it."""
-
-    def __init__(self, seed: int, tell: Callable[[str], None] | None = None) -> None:
-        self.chance = random.Random(seed)
-        self.tell = tell
-        self.world = World(self.chance)
-        self.world.ack_seconds_max = self.chance.choice((0.0, 0.05, 0.5))
-        self.world.workers = [Worker(0) for _ in range(self.chance.choice((1, 1, 2, 3)))]
-        self.faults = Faults()
-        self.alarms: list[tuple[float, float]] = []
-        self.turns = 0
-        self.drowsy = self.chance.random() < 0.8  # whether control sleeps through boots
-        self.late = self.chance.choice((0.0, 0.02, 0.2))  # how long a wake-up takes
-        self.wake_at: float | None = None
-        self.endpoint: Endpoint
-        self.deployment: Deployment
-        self.ledger: Ledger
-        self.gone = False
-
-    # ── the shell: look, decide, remember, do ──
-
-    def turn(self) -> None:
-        """One turn, unless a crash ends it."""
-        world, chance, faults = self.world, self.chance, self.faults
-        self.turns += 1
-        must(self.turns < TURNS_MAX, "L4 the history never ends")
-        world.publish()  # control refreshes the list of ready instances by itself
-        facts = world.look()
-        now = world.now + world.skew
-        before, endpoint = self.deployment, self.endpoint
-        decision = advance(endpoint, before, facts, now)
-        if self.turns % 16 == 0:
-            must(decision == advance(endpoint, before, facts, now), "the same is decided twice")
-        if self.tell:
-            self.tell(_line(world, decision, facts))
-        if faults.crash_before_save and chance.random() < faults.crash_before_save:
-            return self.crash()
-        self.ledger.saved(before, endpoint, facts, decision)
-        self.endpoint, self.deployment, self.gone = (
-            decision.endpoint,
-            decision.deployment,
-            decision.gone,
-        )
-        self.wake_at = None if decision.wake_at is None else decision.wake_at - world.skew
-        world.wish = decision.route or world.wish
-        for action in decision.actions:
-            if faults.crash_after_save and chance.random() < faults.crash_after_save:
-                return self.crash()
-            if faults.lost_action and chance.random() < faults.lost_action:
-                continue
-            self.ledger.acting(action, self.endpoint, self.deployment)
-            world.perform(action)
-            if faults.doubled_action and chance.random() < faults.doubled_action:
-                world.perform(action)
-        self.ledger.observed(self.endpoint, self.deployment)
-        return None
-
-    def crash(self) -> None:
-        """Control dies, and is back after a while, perhaps with another idea of the time."""
-        world, chance = self.world, self.chance
-        world.crashes += 1
-        world.wish = world.published
-        world.pass_until(world.now + chance.choice((0.1, 1.0, 1.0, 4.0, 30.0, 600.0)))
-        if chance.random() < self.faults.clock_step:
-            world.skew += chance.choice((-86_400.0, -3_600.0, -5.0, 5.0, 3_600.0, 86_400.0))
-        self.wake_at = world.now
-        if self.tell:
-            self.tell(f"{world.now:9.2f}  control crashed")
-
-    def sleep(self) -> None:
-        """Until the engine asked to be woken, or something happens."""
-        world = self.world
-        wake_at = NEVER if self.wake_at is None else self.wake_at
-        lost = self.faults.lost_wakeup and self.chance.random() < self.faults.lost_wakeup
-        event = world.next_event()
-        if self.drowsy and world.is_booting() and event < NEVER:
-            wake_at = max(wake_at, event)  # nothing will have changed before
-        until = min(wake_at, NEVER if lost else event)
-        until = min(until, world.now + 20.0) if until == NEVER or lost else until
-        world.pass_until(max(until, world.now + 0.001) + self.late)
-        at = world.now
-        world.tripped = (
-            {"errors": "is in ALARM"} if any(a <= at < b for a, b in self.alarms) else {}
-        )
-
-    def befall(self) -> None:
-        """What nobody ordered, before a turn."""
-        world, chance, faults = self.world, self.chance, self.faults
-        alive = [key for key in world.instances if world.is_alive(key)]
-        if faults.death and alive and chance.random() < faults.death:
-            world.kill(chance.choice(alive))
-        if faults.illness and alive and chance.random() < faults.illness:
-            it = world.instances[chance.choice(alive)]
-            if it.was_ready:
-                it.ill_since = None if it.ill_since is not None else world.now
-        if faults.fleet_death and alive and chance.random() < faults.fleet_death:
-            fleet = chance.choice(alive)[0]
-            for key in alive:
-                if key[0] == fleet:
-                    world.kill(key, "the whole fleet died")
-        if faults.host_death and chance.random() < faults.host_death:
-            world.lose_everything()
-        if faults.worker_restart and chance.random() < faults.worker_restart:
-            world.restart_worker()
-        if faults.control and chance.random() < faults.control:
-            self.control()
-
-    def control(self) -> None:
-        """Somebody takes a hand control; one that does not apply now is refused."""
-        name = self.chance.choice(("pause", "resume", "resume", "promote", "promote", "abort"))
-        row = self.deployment.row
-        try:
-            decision = getattr(controls, name)(self.endpoint, self.deployment, now=self.clock())
-        except ValidationException:
-            return
-        if name == "promote":
-            self.ledger.promoted.add(row)
-        self.deployment = decision.deployment
-        self.wake_at = self.world.now
-        if self.tell:
-            self.tell(f"{self.world.now:9.2f}  {name} by hand")
-
-    def clock(self) -> float:
-        """The engine's time."""
-        return self.world.now + self.world.skew
-
-    # ── the course of a history ──
-
-    def begin(self, decision: Decision) -> None:
-        """A call was accepted."""
-        was = getattr(self, "endpoint", decision.endpoint)
-        capacity = max(len(self.world.instances), sum(fleet.size for fleet in was.fleets))
-        self.endpoint, self.deployment = decision.endpoint, decision.deployment
-        self.ledger = Ledger(self.world, was, self.deployment, capacity)
-        self.wake_at = self.world.now
-
-    def run_until_over(self, faults: Faults, faulty_seconds: float) -> None:
-        """Faults for so long, then calm until the deployment has its outcome and rests."""
-        world = self.world
-        self.faults, calm_at, settling = faults, world.now + faulty_seconds, 0
-        while not self.gone and not self.deployment.over:
-            if world.now < calm_at:
-                self.befall()
-            elif self.faults is not _CALM:
-                self.calm()
-            self.turn()
-            if self.faults is _CALM and not self.deployment.real and not world.is_booting():
-                settling += 1
-                must(settling < SETTLE_TURNS_MAX, "L1 it does not settle after the faults stopped")
-            self.sleep()
-        self.calm()
-        self.rest()
-
-    def calm(self) -> None:
-        """No more faults; what is ill gets well; a paused deployment is resumed."""
-        self.faults = _CALM
-        self.alarms = [(a, min(b, self.world.now)) for a, b in self.alarms]
-        for it in self.world.instances.values():
-            it.ill_since = None
-        for nature in self.world.natures.values():
-            if nature.exits < 1.0:
-                nature.exits = 0.0
-            if nature.hangs < 1.0:
-                nature.hangs = 0.0
-        if self.deployment.paused:
-            self.deployment = controls.resume(
-                self.endpoint, self.deployment, now=self.clock()
-            ).deployment
-
-    def rest(self) -> None:
-        """L1, L2, L3: what was wished comes to be, stays, and costs nothing."""
-        world = self.world
-        for _ in range(260):
-            if self.gone:
-                break
-            endpoint, deployment = self.endpoint, self.deployment
-            self.turn()
-            idle = self.endpoint is endpoint and self.deployment == deployment
-            if idle and self.wake_at is None and not self.is_moving():
-                break
-            self.sleep()
-        else:
-            broken = [n for n in world.natures.values() if n.impossible or n.exits == 1.0]
-            must(broken, "L1 what is over does not come to rest")
-            return
-        if self.gone:
-            must(not world.instances, "L2 something is left of a deleted endpoint")
-            must(not world.in_use(), "L2 a gateway still lists a deleted endpoint")
-            return
-        wanted = {w.fleet: w.size for w in self.deployment.step.wants if w.size}
-        there = Counter(fleet for fleet, _ in world.instances)
-        must(there == wanted, "L1 there is what is wanted and nothing else")
-        must(all(map(world.is_ready, world.instances)), "L1 all that is wanted is ready")
-        must(world.acked_shares() == self.deployment.step.shares, "L1 the shares are as planned")
-
-    def is_moving(self) -> bool:
-        """Whether something is under way that will wake control."""
-        return self.world.next_event() < NEVER
-
-
-_CALM = Faults()
-
-
-# ── what to do in a history ────────────────────────────────────────────────────────────────────
+class Broken(Exception):
+    """Not a rule, but the shipped code or the harness itself broke down."""
 
 
 def run(seed: int, tell: Callable[[str], None] | None = None) -> str:
-    """One history from its seed; answers how it ended. Raises Violation."""
-    history = History(seed, tell)
-    chance = history.chance
-    variants = chance.choice((1, 1, 1, 2, 3))
-    sizes = [chance.randint(1, 5) for _ in range(variants)]
-    old = config_of(
-        "old", {f"v{n}": (size, chance.choice((1, 1, 2))) for n, size in enumerate(sizes)}
-    )
-    if chance.random() < 0.1:
-        return create_among_faults(history, old)
-    serve(history, old)
-    act = chance.choices((update, scale, delete), (0.85, 0.1, 0.05))[0]
-    act(history, chance)
-    outcome = f"{history.ledger.kind} {history.deployment.strategy}: {_outcome(history)}"
-    if not history.gone and chance.random() < 0.2:
-        after(history, chance)
-    return outcome
+    """One history from its seed; answers how it ended. Raises Violation, and Broken."""
+    with _heard() as complaints, _named_in_turn():
+        loop = VirtualLoop()
+        world = World(loop, seed, tell)
+        try:
+            return _driven(loop, world, History(world), complaints)
+        finally:
+            world.end()
+            loop.close()
 
 
-def serve(history: History, config: EndpointConfig) -> None:
-    """An endpoint that is InService, as an undisturbed creation leaves it."""
-    world, begun = history.world, _create(history, config)
-    step = begun.deployment.plan[-1]
-    for fleet in begun.deployment.new:
-        for ordinal in range(fleet.size):
-            world.put(fleet.id, ordinal)
-    world.wish = Route(step.shares, {f: tuple(range(n)) for f, n in step.sizes.items()}, "g-1/1")
-    world.publish()
-    world.pass_until(1.0)
-    history.endpoint = replace(
-        begun.endpoint, status=EndpointStatus.IN_SERVICE, fleets=begun.deployment.new
-    )
-    history.deployment = replace(
-        begun.deployment,
-        phase=Phase.IN_SERVICE,
-        row=len(begun.deployment.plan) - 1,
-        shares=step.shares,
-        sizes=step.sizes,
-    )
+@contextlib.contextmanager
+def _named_in_turn() -> Iterator[None]:
+    """What is named by chance is named by number: the same in every process."""
+    new_store()  # beforehand, since its making takes a name as well
+    names = map("{:010x}".format, itertools.count(1))
+    with mock.patch.object(secrets, "token_hex", side_effect=names):
+        yield
 
 
-def create_among_faults(history: History, config: EndpointConfig) -> str:
-    """CreateEndpoint with everything going on."""
-    for variant in config.variants:
-        history.world.natures[f"g-1-{variant.name}"] = nature_of(history.chance)
-    history.begin(_create(history, config))
-    history.run_until_over(Faults.drawn(history.chance), history.chance.uniform(0, 100))
-    return f"Create: {_outcome(history)}"
-
-
-def update(history: History, chance: random.Random) -> None:
-    """UpdateEndpoint by some strategy, with faults, alarms and broken models."""
-    endpoint, world = history.endpoint, history.world
-    faults = Faults.drawn(chance)
-    document = policy_document(chance, rolling=len(endpoint.fleets) == 1)
-    sizes = {f.variant.name: f.size for f in endpoint.fleets}
-    if chance.random() < 0.4:
-        sizes = {name: chance.randint(1, 5) for name in sizes}
-    if document is None and chance.random() < 0.3:
-        sizes = {"v0": 2, "other": 1}
-    new = config_of("new", {name: (size, chance.choice((1, 1, 3))) for name, size in sizes.items()})
+def _driven(
+    loop: VirtualLoop, world: World, history: History, complaints: list[dict[str, Any]]
+) -> str:
+    """Run the story, and look after each second of it whether anything broke."""
+    story = loop.create_task(history.told())
+    watching = loop.create_task(_watched(loop, world, story, complaints))
     try:
-        decision = begin_update(
-            endpoint,
-            history.deployment,
-            new,
-            models_of(new),
-            deployment_config=document,
-            alarms={"errors": "OK"},
-            now=history.clock(),
-        )
-    except ValidationException:  # a size that the fleet does not fit
-        decision = begin_update(
-            endpoint, history.deployment, new, models_of(new), alarms={}, now=history.clock()
-        )
-    for fleet in decision.deployment.new:
-        world.natures[fleet.id] = nature_of(chance)
-    if chance.random() < 0.15:  # the old artifact is gone: what died or was stopped cannot return
-        for fleet in endpoint.fleets:
-            world.natures[fleet.id] = (
-                Nature(impossible=True) if chance.random() < 0.5 else Nature(exits=1.0)
-            )
-    if chance.random() < 0.35:
-        start = world.now + chance.uniform(0, 60) * chance.choice((0.1, 1.0, 5.0))
-        spans = chance.choice((1, 1, 3))
-        history.alarms = [
-            (start + 70 * n, start + 70 * n + chance.uniform(5, 60)) for n in range(spans)
+        loop.run_until_complete(watching)
+        return story.result()
+    except Stalled as stalled:
+        raise world.broken or Violation("L1 nothing will ever happen any more") from stalled
+    finally:
+        if not story.done():
+            story._log_destroy_pending = False  # type: ignore[attr-defined]
+            story.get_coro().close()  # type: ignore[union-attr]
+        elif not story.cancelled():
+            story.exception()
+
+
+async def _watched(
+    loop: VirtualLoop,
+    world: World,
+    story: asyncio.Task[str],
+    complaints: list[dict[str, Any]],
+) -> None:
+    while not story.done():
+        await asyncio.wait({story}, timeout=1.0)
+        if world.broken is not None:
+            raise world.broken
+        for complaint in complaints:
+            raise Violation(f"E1 {complaint['event']}: {complaint.get('exception', '')}")
+        for problem in loop.problems:
+            if isinstance(problem, Violation):
+                raise problem
+            raise Broken(repr(problem)) from problem
+        must(loop.callbacks < CALLBACKS_MAX, "L4 the history never ends")
+        world.check(world.watch.second_passed)
+
+
+@contextlib.contextmanager
+def _heard() -> Iterator[list[dict[str, Any]]]:
+    """What the shipped code complains of in its log: an exception there is one that was caught."""
+    before = structlog.get_config()
+    complaints: list[dict[str, Any]] = []
+
+    def hear(_: Any, method: str, event: Any) -> Any:
+        if method in ("exception", "error"):
+            complaints.append(event)
+        raise structlog.DropEvent
+
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, hear],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+    )
+    logging.disable(logging.CRITICAL)
+    try:
+        yield complaints
+    finally:
+        logging.disable(logging.NOTSET)
+        structlog.configure(**before)
+
+
+class History:
+    """What callers do, and what they wait for."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.chance = random.Random(world.seed)
+        world.meddle = self.meddle
+
+    @property
+    def known(self) -> Known | None:
+        """The endpoint as it is on record."""
+        return next((k for k in self.world.watch.known.values() if k.key[2] == NAME), None)
+
+    @property
+    def deployment(self) -> Deployment:
+        """Its deployment."""
+        assert self.known is not None
+        return self.known.deployment
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """What is on record of it."""
+        assert self.known is not None
+        return self.known.endpoint
+
+    async def told(self) -> str:
+        """The whole of it."""
+        world, chance = self.world, self.chance
+        for _ in range(chance.choice((1, 1, 2, 3))):
+            world.supervisor.add(0.1)
+        world.start_control(0.1)
+        variants = chance.choice((1, 1, 1, 2, 3))
+        sizes = {f"v{n}": chance.randint(1, 4) for n in range(variants)}
+        await self.sure(lambda: self.define("old", sizes))
+        await self.sure(lambda: world.set_alarm("errors", "OK"))
+        if chance.random() < 0.1:
+            return await self.create_among_faults(variants)
+        await self.begin(lambda: self.call("CreateEndpoint", EndpointConfigName="old"))
+        await self.until_over()
+        must(self.deployment.phase is Phase.IN_SERVICE, "an undisturbed creation succeeds")
+        act = chance.choices((self.update, self.scale, self.delete), (0.78, 0.17, 0.05))[0]
+        await act()
+        strategy = self.deployment.strategy if self.known else "delete"
+        outcome = f"{strategy}: {_outcome(self.known)}"
+        if self.known is not None and chance.random() < 0.2:
+            await self.after()
+        return outcome
+
+    # ── what is called ──────────────────────────────────────────────────────────────────────────
+    def call(self, operation: str, **members: Any) -> Any:
+        """An operation on the endpoint. Raises AwsError, and Unreachable."""
+        return self.world.call("sagemaker", operation, EndpointName=NAME, **members)
+
+    def define(
+        self, name: str, sizes: dict[str, int], weights: dict[str, float] | None = None
+    ) -> None:
+        """A model and an endpoint config of this name, with so many instances of each variant."""
+        container = {"Image": "python", "ModelDataUrl": "s3://bucket/model.tar.gz"}
+        with contextlib.suppress(ValidationException):  # it is there: the last try was not in vain
+            self.world.call("sagemaker", "CreateModel", ModelName=name, PrimaryContainer=container)
+        variants = [
+            {
+                "VariantName": variant,
+                "ModelName": name,
+                "InitialInstanceCount": size,
+                "InitialVariantWeight": (weights or {}).get(variant, 1.0),
+                "ContainerStartupHealthCheckTimeoutInSeconds": STARTUP_SECONDS,
+            }
+            for variant, size in sizes.items()
         ]
-    history.begin(decision)
-    history.run_until_over(faults, chance.uniform(0, 400))
+        with contextlib.suppress(ValidationException):
+            self.world.call(
+                "sagemaker",
+                "CreateEndpointConfig",
+                EndpointConfigName=name,
+                ProductionVariants=variants,
+            )
 
+    async def sure(self, call: Callable[[], Any]) -> Any:
+        """Call until control answers."""
+        while True:
+            try:
+                return call()
+            except Unreachable:
+                await asyncio.sleep(0.25)
 
-def scale(history: History, chance: random.Random) -> None:
-    """UpdateEndpointWeightsAndCapacities among faults."""
-    fleets = history.endpoint.fleets
-    for fleet in fleets:
-        history.world.natures[fleet.id] = nature_of(chance)
-    desired = [
-        {
-            "VariantName": fleet.variant.name,
-            "DesiredInstanceCount": chance.randint(1, 6),
-            "DesiredWeight": chance.choice((1.0, 2.0, 0.5)),
-        }
-        for fleet in fleets
-    ]
-    now = history.clock()
-    history.begin(
-        begin_update_weights_and_capacities(history.endpoint, history.deployment, desired, now=now)
-    )
-    history.run_until_over(Faults.drawn(chance), chance.uniform(0, 100))
+    async def begin(self, call: Callable[[], Any]) -> None:
+        """Call until a deployment has begun that had not: one whose answer was lost has."""
+        before = self.known and self.deployment.id
+        while (self.known and self.deployment.id) == before:
+            try:
+                call()
+            except Unreachable:
+                await asyncio.sleep(0.25)
 
+    async def disturb(self) -> None:
+        """Callers who take hand controls, and who ask for what cannot be had now."""
+        kinds = self.world.faults.kinds & {"hand control", "refused call"}
+        while kinds:
+            await asyncio.sleep(self.chance.expovariate(1 / self.world.faults.pause_seconds))
+            with contextlib.suppress(Unreachable):
+                if "hand control" in kinds:
+                    self.take_control()
+                if "refused call" in kinds:
+                    self.be_refused()
 
-def delete(history: History, chance: random.Random) -> None:
-    """DeleteEndpoint among faults."""
-    history.begin(begin_delete(history.endpoint, history.deployment, now=history.clock()))
-    history.run_until_over(Faults.drawn(chance), chance.uniform(0, 60))
+    def take_control(self) -> None:
+        """One that does not apply now is refused."""
+        names = ("Pause", "Resume", "Resume", "Promote", "Promote", "Abort")
+        name = self.chance.choice(names)
+        with contextlib.suppress(ValidationException):
+            self.world.call("inservice", f"{name}Deployment", EndpointName=NAME)
+            self.world.say(f"{name} by hand")
 
+    def meddle(self) -> None:
+        """Somebody is faster than a turn that is under way."""
+        with contextlib.suppress(Unreachable):
+            self.take_control()
 
-def after(history: History, chance: random.Random) -> None:
-    """Whatever the outcome was, there is a way on: out of UpdateRollbackFailed too."""
-    world = history.world
-    for nature in world.natures.values():
-        nature.exits, nature.hangs, nature.impossible = 0.0, 0.0, False
-    if history.deployment.phase is Phase.FAILED or chance.random() < 0.3:
-        history.begin(begin_delete(history.endpoint, history.deployment, now=history.clock()))
-        history.run_until_over(_CALM, 0.0)
-        must(history.gone, "L2 a deletion ends")
-        return
-    names = sorted({f.variant.name for f in history.endpoint.fleets})
-    config = config_of("third", dict.fromkeys(names, (2, 1)))
-    history.begin(
-        begin_update(
-            history.endpoint,
-            history.deployment,
-            config,
-            models_of(config),
-            alarms={},
-            now=history.clock(),
+    def be_refused(self) -> None:
+        """AWS refuses every change while one is under way, and nothing changes by it."""
+        known = self.known
+        if known is None or known.deployment.over:
+            return
+        for operation, members in (
+            ("UpdateEndpoint", {"EndpointConfigName": "old"}),
+            ("DeleteEndpoint", {}),
+        ):
+            try:
+                self.call(operation, **members)
+            except ValidationException:
+                must(self.known is known, f"S10 {operation} was refused and changed something")
+            else:
+                raise Violation(f"S10 {operation} was accepted while a change was under way")
+
+    # ── the course of a history ─────────────────────────────────────────────────────────────────
+    async def among_faults(self, faulty_seconds: float, *others: Coroutine[Any, Any, None]) -> None:
+        """Faults for so long, then calm until the deployment has its outcome and rests."""
+        world = self.world
+        doing = [*map(world.loop.create_task, (world.befall(), self.disturb(), *others))]
+        calm_at = world.loop.time() + faulty_seconds
+        while world.loop.time() < calm_at and self.known and not self.deployment.over:
+            await asyncio.sleep(0.25)
+        for task in doing:
+            task.cancel()
+        world.be_calm()
+        await self.sure(lambda: world.set_alarm("errors", "OK"))
+        if self.known and self.deployment.paused:
+            with contextlib.suppress(ValidationException):
+                await self.sure(
+                    lambda: world.call("inservice", "ResumeDeployment", EndpointName=NAME)
+                )
+        await self.until_over()
+        await self.rest()
+
+    async def until_over(self) -> None:
+        """L4."""
+        await self.until(
+            lambda: self.known is None or self.deployment.over,
+            OUTCOME_SECONDS_MAX,
+            "L4 a deployment has no outcome, long after the faults stopped",
         )
-    )
-    history.run_until_over(_CALM, 0.0)
-    must(history.deployment.phase is Phase.IN_SERVICE, "a next update succeeds")
-    must(history.endpoint.config.name == "third", "a next update takes its config")
+
+    async def until(self, holds: Callable[[], bool], seconds: float, rule: str) -> None:
+        """Wait for what must come. Time in which control is down does not count."""
+        while not holds():
+            must(seconds > 0, rule)
+            await asyncio.sleep(0.5)
+            control = self.world.control
+            if control is not None and control.settled_at is not None:
+                seconds -= 0.5
+
+    async def rest(self) -> None:
+        """L1, L2, L3: what was wished comes to be, stays, and costs nothing."""
+        world = self.world
+        if self.known is None:
+            await asyncio.sleep(5.0)
+            must(not world.host.records(), "L2 something is left of a deleted endpoint")
+            listed = [w for w in world.supervisor.serving() if w.table.endpoints]
+            must(not listed, "L2 a gateway still lists a deleted endpoint")
+            return
+        natures = world.host.natures.values()
+        if any(n.impossible or n.exits == 1.0 or n.hangs == 1.0 for n in natures):
+            return  # what is wished cannot be
+        rule = "L1 there is not what is wanted, or something else"
+        await self.until(self.is_as_wished, REST_SECONDS_MAX, rule)
+        await asyncio.sleep(10.0)
+        before, turns = self.effects(), world.watch.turns_taken
+        await asyncio.sleep(IDLE_SECONDS)
+        must(self.is_as_wished(), "L1 what is wished does not stay")
+        turns = world.watch.turns_taken - turns
+        must(turns <= IDLE_TURNS_MAX, f"L3 an endpoint at rest is looked at {turns} times")
+        must(self.effects() == before, "L3 an endpoint at rest is written or acted upon")
+        self.is_shown()
+        await self.replace()
+
+    async def replace(self) -> None:
+        """What dies at rest is launched anew, and not only when somebody happens to look."""
+        host = self.world.host
+        victims = host.alive()
+        if not victims:
+            return
+        victim = self.chance.choice(victims)
+        self.world.say(f"at rest, {victim} dies")
+        host.kill(victim)
+        rule = f"A9 {victim} died at rest, and is not launched anew at once"
+        await self.until(lambda: victim in host.alive(), 5.0, rule)
+        rule = "L1 what is wished does not come back"
+        await self.until(self.is_as_wished, REST_SECONDS_MAX, rule)
+
+    def is_as_wished(self) -> bool:
+        """Instances, and what every worker serves by."""
+        world, step = self.world, self.deployment.step
+        alive = world.host.alive()
+        if Counter(one.rpartition("/")[0] for one in alive) != {
+            f: n for f, n in step.sizes.items() if n
+        }:
+            return False
+        if not all(map(world.host.is_ready, alive)):
+            return False
+        listed = {one for one in alive if one.rpartition("/")[0] in step.shares}
+        for worker in world.supervisor.workers:
+            route = worker.route(self.known.key) if self.known else None
+            fleets = route.fleets if route else ()
+            if {fleet.fleet: fleet.share for fleet in fleets} != step.shares:
+                return False
+            if {instance.id for fleet in fleets for instance in fleet.instances} != listed:
+                return False
+        return True
+
+    def effects(self) -> tuple[int, ...]:
+        """Grows with whatever is done."""
+        world = self.world
+        assert world.control is not None
+        return world.watch.writes, world.host.effects, world.control.gateways.table.version
+
+    def is_shown(self) -> None:
+        """What DescribeEndpoint goes by is what is."""
+        record = self.world.record(NAME)
+        assert record is not None
+        for fleet, size in self.deployment.step.sizes.items():
+            shown = len(record.facts.of(fleet).ready)
+            must(shown == size, f"O8 {shown} instances are shown of {size} that are ready")
+
+    # ── what to do in a history ─────────────────────────────────────────────────────────────────
+    def faults_begin(self) -> None:
+        """From now on."""
+        self.world.faults = Faults.drawn(self.chance)
+        self.world.say(f"faults: {', '.join(sorted(self.world.faults.kinds)) or 'none'}")
+
+    async def create_among_faults(self, variants: int) -> str:
+        """CreateEndpoint with everything going on."""
+        for number in range(variants):
+            self.world.host.natures[f"1-v{number}"] = nature_of(self.chance)
+        self.faults_begin()
+        await self.begin(lambda: self.call("CreateEndpoint", EndpointConfigName="old"))
+        await self.among_faults(self.chance.uniform(0, 60))
+        return f"create: {_outcome(self.known)}"
+
+    async def update(self) -> None:
+        """UpdateEndpoint by some strategy, with faults, alarms and broken models."""
+        chance, host = self.chance, self.world.host
+        fleets = self.endpoint.fleets
+        document = policy_document(chance, rolling=len(fleets) == 1)
+        sizes = {fleet.variant.name: fleet.size for fleet in fleets}
+        if chance.random() < 0.4:
+            sizes = {name: chance.randint(1, 5) for name in sizes}
+        if document is None and chance.random() < 0.3:
+            sizes = {"v0": 2, "other": 1}
+        weights = {name: chance.choice((1.0, 1.0, 3.0)) for name in sizes}
+        await self.sure(lambda: self.define("new", sizes, weights))
+        number = self.deployment.number + 1
+        for name in sizes:
+            host.natures[f"{number}-{name}"] = nature_of(chance)
+        if chance.random() < 0.15:  # what died or was stopped of the old cannot return
+            for fleet in fleets:
+                bad = Nature(impossible=True) if chance.random() < 0.5 else Nature(exits=1.0)
+                host.natures[fleet.id.partition("-")[2]] = bad
+        self.faults_begin()
+        members: dict[str, Any] = {"EndpointConfigName": "new"}
+        if document is not None:
+            members["DeploymentConfig"] = document
+        try:
+            await self.begin(lambda: self.call("UpdateEndpoint", **members))
+        except ValidationException:  # a size that the fleet does not fit
+            members.pop("DeploymentConfig")
+            await self.begin(lambda: self.call("UpdateEndpoint", **members))
+        tripping = []
+        if chance.random() < 0.35:
+            start = chance.uniform(0, 30) * chance.choice((0.1, 1.0, 3.0))
+            spans = chance.choice((1, 1, 3))
+            tripping = [self.trip(start, spans)]
+        if document is not None and chance.random() < 0.04:
+            await self.starve()
+        await self.among_faults(chance.uniform(0, 150), *tripping)
+
+    async def starve(self) -> None:
+        """The host has no room, and keeps having none: only the deployment's own time ends that."""
+        world = self.world
+        world.faults = Faults()
+        world.host.be_full(True)
+        world.say("the host is full, and stays so")
+        until = world.loop.time() + STARVING_SECONDS
+        while world.loop.time() < until and self.known and not self.deployment.over:
+            await asyncio.sleep(0.5)
+
+    async def trip(self, after_seconds: float, spans: int) -> None:
+        """An alarm goes off, and is quiet again."""
+        await asyncio.sleep(after_seconds)
+        for _ in range(spans):
+            await self.sure(lambda: self.world.set_alarm("errors", "ALARM"))
+            await asyncio.sleep(self.chance.uniform(3, 60))
+            await self.sure(lambda: self.world.set_alarm("errors", "OK"))
+            await asyncio.sleep(self.chance.uniform(3, 60))
+
+    async def scale(self) -> None:
+        """UpdateEndpointWeightsAndCapacities among faults."""
+        chance = self.chance
+        for fleet in self.endpoint.fleets:
+            self.world.host.natures[fleet.id.partition("-")[2]] = nature_of(chance)
+        desired = [
+            {
+                "VariantName": fleet.variant.name,
+                "DesiredInstanceCount": chance.randint(1, 6),
+                "DesiredWeight": chance.choice((1.0, 2.0, 0.5)),
+            }
+            for fleet in self.endpoint.fleets
+        ]
+        self.faults_begin()
+        operation = "UpdateEndpointWeightsAndCapacities"
+        await self.begin(lambda: self.call(operation, DesiredWeightsAndCapacities=desired))
+        await self.among_faults(chance.uniform(0, 60))
+
+    async def delete(self) -> None:
+        """DeleteEndpoint among faults."""
+        self.faults_begin()
+        await self.begin(lambda: self.call("DeleteEndpoint"))
+        await self.among_faults(self.chance.uniform(0, 30))
+
+    async def after(self) -> None:
+        """Whatever the outcome was, there is a way on: out of UpdateRollbackFailed too."""
+        for nature in self.world.host.natures.values():
+            nature.exits, nature.hangs, nature.impossible = 0.0, 0.0, False
+        if self.deployment.phase is Phase.FAILED or self.chance.random() < 0.3:
+            await self.begin(lambda: self.call("DeleteEndpoint"))
+            await self.until_over()
+            must(self.known is None, "L2 a deletion ends")
+            await self.rest()
+            return
+        undo = self.endpoint.previous_config is not None and self.chance.random() < 0.3
+        if undo and self.deployment.phase is Phase.IN_SERVICE:
+            back_to = self.endpoint.previous_config
+            await self.begin(
+                lambda: self.world.call("inservice", "UndoDeployment", EndpointName=NAME)
+            )
+        else:
+            sizes = dict.fromkeys(sorted({f.variant.name for f in self.endpoint.fleets}), 2)
+            await self.sure(lambda: self.define("third", sizes))
+            back_to = None
+            await self.begin(lambda: self.call("UpdateEndpoint", EndpointConfigName="third"))
+        await self.until_over()
+        must(self.deployment.phase is Phase.IN_SERVICE, "a next update succeeds")
+        wanted = back_to.name if back_to is not None else "third"
+        must(self.endpoint.config.name == wanted, "a next update takes its config")
+        await self.rest()
 
 
 def nature_of(chance: random.Random) -> Nature:
@@ -425,13 +510,14 @@ def nature_of(chance: random.Random) -> Nature:
     return chance.choices(
         (
             Nature(),
-            Nature(boot_seconds=(5.0, 400.0)),
+            Nature(boot_seconds=(5.0, 50.0)),
             Nature(exits=0.3),
             Nature(exits=1.0),
             Nature(hangs=0.3),
+            Nature(hangs=1.0),
             Nature(impossible=True),
         ),
-        (60, 10, 10, 8, 6, 6),
+        (60, 10, 10, 8, 4, 3, 5),
     )[0]
 
 
@@ -465,34 +551,9 @@ def policy_document(chance: random.Random, *, rolling: bool) -> dict[str, Any] |
     }
 
 
-def _create(history: History, config: EndpointConfig) -> Decision:
-    return begin_create(
-        config,
-        models_of(config),
-        name="e",
-        arn="arn:e",
-        generation="g",
-        alarms={},
-        now=history.clock(),
-    )
-
-
-def _outcome(history: History) -> str:
-    if history.gone:
+def _outcome(known: Known | None) -> str:
+    if known is None:
         return "gone"
-    rolled_back = history.deployment.reason is not None
-    return f"{history.deployment.phase}{', rolled back' if rolled_back else ''}"
-
-
-def _line(world: World, decision: Decision, facts: Facts) -> str:
-    d = decision.deployment
-    seen = "  ".join(
-        f"{fleet}: ready {sorted(s.ready)} starting {sorted(s.starting)} ill {sorted(s.unhealthy)} "
-        f"gone {sorted(s.gone)} draining {sorted(s.draining)} routed {sorted(s.routed)}"
-        for fleet, s in sorted(facts.fleets.items())
-    )
-    return (
-        f"{world.now:9.2f}  {d.phase} row {d.row} {d.step.doing} held {d.held_seconds:.1f}"
-        f"  {seen}  acked {facts.shares} {'ALARM' if facts.tripped else ''}"
-        f" → {decision.actions} {d.reason or ''}"
-    )
+    deployment = known.deployment
+    back = deployment.reason is not None and deployment.phase is deployment.home
+    return f"{deployment.phase}{' (rolled back)' if back else ''}"

@@ -1,28 +1,26 @@
-"""Planted bugs: each is one small edit of the engine, and the simulation must notice every one.
+"""Planted bugs: each is one small edit of shipped code, and the simulation must name every one.
 
 A simulation that finds nothing proves little until it has been seen to find something. Each mutant
-replaces a piece of the engine's source that must occur exactly once, so that a mutant cannot
-outlive the line it is about. The mutated package is imported afresh beside nothing: the real one
-is put back afterwards.
+replaces a piece of source that must occur exactly once, so that a mutant cannot outlive the line
+it is about. The functions that come out different get the changed code for as long as it is
+planted; everybody who knows them knows them so.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.abc
-import importlib.util
-import sys
-from collections.abc import Iterator, Sequence
+import inspect
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
 
-import inservice.deployment
-
-ENGINE = "inservice.deployment"
-SOURCE = Path(inservice.deployment.__file__).parent
+from inservice.controller import gateways
+from inservice.controller.endpoints import act, instances, launches, observe, reconciler
+from inservice.controller.kit import tables
+from inservice.deployment import actions, advance, plan, trouble
+from inservice.store import rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,123 +28,113 @@ class Mutant:
     """One planted bug."""
 
     name: str
-    module: str
+    module: ModuleType
     old: str
     new: str
-    noticed: int = 0  # by the history of this seed, when it was last looked; the first to be tried
+    noticed: int = 0  # by the history of this seed, when it was last looked: the first to be tried
 
 
-MUTANTS = (
+CORE = (
     Mutant(
         "traffic goes to a new fleet before it is ready",
-        "advance",
+        advance,
         "    if not is_ready(step, facts):\n        return deployment\n",
         "",
-        noticed=125,
     ),
     Mutant(
         "an instance is stopped that a gateway may still choose",
-        "actions",
+        actions,
         "seen.present.difference(seen.draining, seen.routed, wanted(size, seen))",
         "seen.present.difference(seen.draining, wanted(size, seen))",
-        noticed=1675,
     ),
     Mutant(
         "the old fleet goes on being stopped after the new one died",
-        "actions",
+        actions,
         "only_useless=not is_ready(step, facts)",
         "only_useless=False",
-        noticed=211,
     ),
     Mutant(
         "acknowledgements of the gateways are not waited for",
-        "actions",
+        actions,
         "    if facts.shares != route.shares:\n        return False\n",
         "",
     ),
     Mutant(
         "an alarm is ignored in the last bake",
-        "trouble",
+        trouble,
         "if not facts.tripped or",
         'if deployment.step.hold_name == "TerminationWaitInSeconds" or not facts.tripped or',
     ),
     Mutant(
         "an alarm is ignored between bakes",
-        "trouble",
+        trouble,
         "if not facts.tripped or",
         "if not deployment.step.hold_seconds or not facts.tripped or",
     ),
     Mutant(
         "an alarm turns back what is beyond the point of no return",
-        "trouble",
+        trouble,
         "return cannot_start(deployment, facts) if _old_still_runs(deployment, facts) else None",
         "return _alarm(deployment, facts)",
-        noticed=225,
     ),
     Mutant(
         "a lost instance of the new fleet is quietly replaced",
-        "trouble",
+        trouble,
         "        or _lost(deployment, facts)\n",
         "",
     ),
     Mutant(
         "an abort by hand is forgotten",
-        "trouble",
+        trouble,
         "        deployment.aborted\n        or _alarm",
         "        _alarm",
     ),
     Mutant(
         "MaximumExecutionTimeoutInSeconds is not watched",
-        "trouble",
+        trouble,
         "        or _out_of_time(deployment, deployment.timeout_seconds)\n",
         "",
-        noticed=835,
     ),
     Mutant(
         "a rollback that cannot finish goes on for ever",
-        "trouble",
+        trouble,
         "return cannot_start(deployment, facts) or "
         "_out_of_time(deployment, TIMEOUT_SECONDS_DEFAULT)",
         "return None",
-        noticed=65,
     ),
     Mutant(
         "a fleet that hangs is waited for until the timeout",
-        "trouble",
+        trouble,
         "if seen.starting.get(ordinal, 0.0) > want.start_seconds_max:",
         "if seen.starting.get(ordinal, 0.0) > 20_000:",
-        noticed=55,
     ),
     Mutant(
         "weight stays stuck on a dead fleet",
-        "advance",
+        advance,
         "    shares = spill(deployment.shares, deployment.step, facts)\n",
         "    shares = deployment.shares\n",
-        noticed=65,
     ),
     Mutant(
         "who is being retired does not take its room",
-        "actions",
+        actions,
         "room = want.size - len(alive)",
         "room = want.size - len(alive - seen.draining)",
-        noticed=130,
     ),
     Mutant(
         "shrinking keeps the lowest ordinals, dead or alive",
-        "actions",
+        actions,
         "order = (seen.ready, seen.starting,",
         "order = (range(size), seen.ready, seen.starting,",
-        noticed=91,
     ),
     Mutant(
         "a rolling batch rounds the old fleet down",
-        "plan",
+        plan,
         "kept = {f.id: ceil(f.size * (1 - moved[f.variant.name])) for f in change.old}",
         "kept = {f.id: int(f.size * (1 - moved[f.variant.name])) for f in change.old}",
     ),
     Mutant(
         "a rolling batch stops the old before it bakes",
-        "plan",
+        plan,
         "        rows += [change.step(Doing.SHIFTING, kept, made, moved)]\n"
         "        if bake_seconds:",
         "        rows += [change.step(Doing.SHIFTING, kept, made, moved)]\n"
@@ -155,64 +143,62 @@ MUTANTS = (
     ),
     Mutant(
         "a canary is nine tenths",
-        "plan",
+        plan,
         "part = {f.variant.name: _part(size, f.size, CANARY_PERCENT_MAX) for f in change.new}",
         "part = {f.variant.name: Fraction(9, 10) for f in change.new}",
     ),
     Mutant(
         "the way back leaves the new fleet running",
-        "plan",
+        plan,
         "rows = [flip, change.step(Doing.DELETING, whole, none, home, back=True)]",
         "rows = [flip, change.step(Doing.DELETING, whole, made, home, back=True)]",
     ),
     Mutant(
         "shares do not sum to the whole",
-        "plan",
+        plan,
         "    for key in sorted(exact, key=lambda key: shares[key] - exact[key])[:left]:\n"
         "        shares[key] += 1\n",
         "",
     ),
     Mutant(
         "a bake begins again when it was interrupted",
-        "advance",
+        advance,
         "later = replace(walked, real=False, stopping=stopping)",
         "later = replace(walked, real=False, stopping=stopping, held_seconds=0.0)",
-        noticed=168,
     ),
     Mutant(
         "a bake begins again when control restarts",
-        "advance",
+        advance,
         "        gap = gap if facts.watcher == deployment.watcher else 0.0\n",
         "        gap = gap if facts.watcher == deployment.watcher else -deployment.held_seconds\n",
-        noticed=140,
     ),
     Mutant(
         "a bake counts the time that nobody watched",
-        "advance",
+        advance,
         "        gap = gap if facts.watcher == deployment.watcher else 0.0\n",
         "        gap = now - deployment.looked_at\n",
     ),
     Mutant(
         "a bake counts while the row is not real",
-        "advance",
+        advance,
         "(gap if walked.real and not walked.paused else 0.0)",
         "(gap if not walked.paused else 0.0)",
     ),
     Mutant(
         "a bake is a second short",
-        "advance",
+        advance,
         "else walked.step.hold_seconds - held",
         "else walked.step.hold_seconds - held - 1",
     ),
     Mutant(
         "a pause holds nothing",
-        "advance",
+        advance,
         "    if left > 0 or walked.paused:\n",
         "    if left > 0:\n",
     ),
     Mutant(
         "a rollback ends on the new config",
-        "advance",
+        advance,
         "    if rolled_back:\n",
         "    if rolled_back and deployment.config is not None:\n"
         "        endpoint = replace(endpoint, config=deployment.config)\n"
@@ -220,69 +206,274 @@ MUTANTS = (
     ),
     Mutant(
         "success goes on serving the old fleets",
-        "advance",
+        advance,
         "fleets=deployment.new)\n    if deployment.kind",
         "fleets=endpoint.fleets or deployment.new)\n    if deployment.kind",
     ),
     Mutant(
         "what dies after the deployment is not launched again",
-        "advance",
+        advance,
         "    actions = difference(kept.step, facts, route, waiting)\n",
         "    actions = ()\n",
     ),
     Mutant(
         "an endpoint at rest is woken for ever",
-        "advance",
+        advance,
         "wake_at = None if whole and not actions else",
         "wake_at =",
     ),
     Mutant(
         "a dead old fleet holds the update up",
-        "advance",
+        advance,
         "        (is_ready(step, facts) or deployment.stopping)\n",
         "        (is_ready(step, facts) or deployment.stopping)\n"
         "        and route is not None and route.shares == step.shares\n",
     ),
 )
+"""In what decides."""
+
+SHELL = (
+    Mutant(
+        "the table of a worker that has not answered is forgotten",
+        observe,
+        "routed=frozenset(listed)",
+        "routed=frozenset()",
+    ),
+    Mutant(
+        "an instance that is being stopped counts as ready",
+        observe,
+        "case _ if watched.retiring:",
+        "case _ if watched.retiring and watched.sight.state is not InstanceState.READY:",
+    ),
+    Mutant(
+        "the machine's clock says how long an instance has been starting",
+        observe,
+        "now - watched.started_at",
+        "now - watched.handle.started_at",
+    ),
+    Mutant(
+        "shares that workers do not agree on count as agreed",
+        observe,
+        "        if not self._tables.agreed(key):\n            return None\n",
+        "",
+    ),
+    Mutant(
+        "alarms are not asked for",
+        observe,
+        "            if deployment.alarms\n",
+        "            if not deployment.alarms\n",
+    ),
+    Mutant(
+        "a worker counts as being at the table that a new control finds",
+        tables,
+        "self._found = table.version or -1",
+        "self._found = -1",
+    ),
+    Mutant(
+        "a route that was superseded is forgotten before anybody has acknowledged",
+        tables,
+        "while len(history) > 1 and history[1][0] <= seen:",
+        "while len(history) > 1:",
+    ),
+    Mutant(
+        "a table is published without a version of its own",
+        gateways,
+        "return max(self.table.version + 1, int(self._clock.now() * 1000))",
+        "return self.table.version or 1",
+    ),
+    Mutant(
+        "one worker's acknowledgement stands for all",
+        gateways,
+        "return min(seen, default=-1)",
+        "return max(seen, default=-1)",
+    ),
+    Mutant(
+        "a change is told to the first worker only",
+        gateways,
+        "        for worker in self._workers.values():\n"
+        "            if worker.sent == change.after:",
+        "        for worker in [*self._workers.values()][:1]:\n"
+        "            if worker.sent == change.after:",
+    ),
+    Mutant(
+        "a change is not written down before it is told",
+        gateways,
+        "        self._file.append(line, change.version, table)\n",
+        "",
+    ),
+    Mutant(
+        "instances that are not ready are listed",
+        act,
+        "            if watched.sight.state is InstanceState.READY\n            and not",
+        "            if not",
+    ),
+    Mutant(
+        "instances are stopped before the table leaves them out",
+        act,
+        "        if decision.route is not None:\n",
+        "        if decision.route is not None and decision.deployment.row:\n"
+        "            for fleet in decision.deployment.step.sizes:\n"
+        "                for one in list(self.instances.of_fleet(fleet)):\n"
+        "                    if fleet not in decision.route.ordinals:\n"
+        "                        self._retire(one.handle.instance_id)\n"
+        "        if decision.route is not None:\n",
+    ),
+    Mutant(
+        "a launch is forgotten",
+        launches,
+        "        launch.task = asyncio.create_task(self._launch(endpoint, fleet, launch))\n",
+        "",
+    ),
+    Mutant(
+        "a launch that has ended goes on for ever",
+        launches,
+        "            del self._under_way[fleet.id]\n",
+        "",
+    ),
+    Mutant(
+        "what is not wanted any more is launched all the same",
+        launches,
+        "        self.cancelled.set()\n        self.unwanted.set()\n",
+        "        pass\n",
+    ),
+    Mutant(
+        "a fleet that could not start is never tried again",
+        launches,
+        "self.clock.now() < failure.at + RETRY_SECONDS",
+        "self.clock.now() < failure.at + 1e9",
+    ),
+    Mutant(
+        "the host is full once, and the launch waits for ever",
+        launches,
+        "await self.clock.wait(launch.unwanted, self.clock.now() + seconds)",
+        "await launch.unwanted.wait()",
+    ),
+    Mutant(
+        "what runs already is not found",
+        instances,
+        "await asyncio.gather(*(self._adopt(handle) for handle in handles))",
+        "await asyncio.gather(*(self._adopt(handle) for handle in handles[1:]))",
+    ),
+    Mutant(
+        "an instance is forgotten while it ends",
+        instances,
+        "            await self.runtime.retire(watched.handle, grace_seconds)\n",
+        "            self._forget(watched)\n"
+        "            await self.runtime.retire(watched.handle, grace_seconds)\n",
+    ),
+    Mutant(
+        "nobody is woken when an instance changes",
+        instances,
+        "            self.on_change(fleet_of(watched.handle.instance_id))\n        starting",
+        "        starting",
+    ),
+    Mutant(
+        "nobody looks at an instance again once it was ready",
+        instances,
+        "STARTING_LOOK_SECONDS_MAX) if starting else STEADY_LOOK_SECONDS",
+        "STARTING_LOOK_SECONDS_MAX) if starting else 1e9",
+    ),
+    Mutant(
+        "an illness is as old as the instance",
+        instances,
+        "            watched.since = self.clock.now()\n",
+        "            watched.since = watched.started_at\n",
+    ),
+    Mutant(
+        "what is decided is done before it is remembered",
+        reconciler,
+        '        self._crash_point("before-save")\n',
+        '        self._crash_point("before-save")\n'
+        "        if not decision.gone:\n"
+        "            self._actor.act(decision)\n",
+    ),
+    Mutant(
+        "a decision that somebody overtook ends the turns",
+        reconciler,
+        "            except StaleDecision:\n                wake_at = self._clock.now()",
+        "            except StaleDecision:\n                wake_at = None",
+    ),
+    Mutant(
+        "an endpoint sleeps for as long as nobody wakes it",
+        reconciler,
+        "await self._clock.wait(turns.due, min(wake_at, latest))",
+        "await turns.due.wait()",
+    ),
+    Mutant(
+        "an endpoint at rest is written at every turn",
+        reconciler,
+        "_is_decided_the_same(record, decision) and _looks_the_same(record.facts, facts)\n",
+        "False\n",
+    ),
+    Mutant(
+        "what is seen is not kept for DescribeEndpoint",
+        reconciler,
+        "            if not decision.gone and not _looks_the_same(record.facts, facts):\n",
+        "            if decision.endpoint.created_at < 0:\n",
+    ),
+    Mutant(
+        "a save does not mind what was saved since it was decided",
+        rows,
+        "            table.c.version == record.version,\n",
+        "",
+    ),
+)
+"""In what looks, remembers and does."""
+
+MUTANTS = (*CORE, *SHELL)
 
 
 @contextmanager
-def planted(mutant: Mutant) -> Iterator[ModuleType]:
-    """The simulation's `history` module, running on the mutated engine."""
-    text = (SOURCE / f"{mutant.module}.py").read_text()
+def planted(mutant: Mutant) -> Iterator[None]:
+    """The bug is in the shipped code for as long as this lasts."""
+    path = Path(inspect.getfile(mutant.module))
+    text = path.read_text()
     assert text.count(mutant.old) == 1, f"{mutant.name}: what it replaces is not there once"
-    affected = (
-        ENGINE,
-        "tests.simulation.history",
-        "tests.simulation.rules",
-        "tests.simulation.world",
-    )
-    saved = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith(affected)}
-    finder = _Finder(f"{ENGINE}.{mutant.module}", text.replace(mutant.old, mutant.new))
-    sys.meta_path.insert(0, finder)
+    before = dict(_functions(compile(text, path, "exec")))
+    after = dict(_functions(compile(text.replace(mutant.old, mutant.new), path, "exec")))
+    changed = {
+        name: _function(mutant.module, name)
+        for name, code in after.items()
+        if not _is_same(code, before[name])
+    }
+    assert changed, f"{mutant.name}: no function is changed by it"
+    real = {name: function.__code__ for name, function in changed.items()}
     try:
-        yield importlib.import_module("tests.simulation.history")
+        for name, function in changed.items():
+            function.__code__ = after[name]
+        yield
     finally:
-        sys.meta_path.remove(finder)
-        for name in [name for name in sys.modules if name.startswith(affected)]:
-            del sys.modules[name]
-        sys.modules.update(saved)
+        for name, function in changed.items():
+            function.__code__ = real[name]
 
 
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
-    """Serves one module from changed source."""
+def _functions(code: CodeType) -> Iterator[tuple[str, CodeType]]:
+    """The code of every function and method of a module, by qualified name."""
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType) and not constant.co_name.startswith("<"):
+            if inspect.CO_OPTIMIZED & constant.co_flags:
+                yield constant.co_qualname, constant
+            else:  # the body of a class
+                yield from _functions(constant)
 
-    def __init__(self, name: str, source: str) -> None:
-        self.name = name
-        self.source = source
 
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        return importlib.util.spec_from_loader(name, self) if name == self.name else None
+def _function(module: ModuleType, name: str) -> FunctionType:
+    """The function itself, from below whatever decorates it."""
+    found: Any = module
+    for part in name.split("."):
+        found = vars(found)[part]
+    found = inspect.unwrap(getattr(found, "fget", None) or getattr(found, "__func__", found))
+    assert isinstance(found, FunctionType), name
+    return found
 
-    def get_source(self, fullname: str) -> str:
-        return self.source
 
-    def get_code(self, fullname: str) -> CodeType:
-        return compile(self.source, f"<{fullname}, mutated>", "exec")
+def _is_same(one: Any, other: Any) -> bool:
+    """Equal but for where in the file they are."""
+    if not isinstance(one, CodeType) or not isinstance(other, CodeType):
+        return bool(type(one) is type(other) and one == other)
+    return (
+        one.co_code == other.co_code
+        and one.co_names == other.co_names
+        and len(one.co_consts) == len(other.co_consts)
+        and all(map(_is_same, one.co_consts, other.co_consts))
+    )

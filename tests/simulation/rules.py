@@ -1,20 +1,24 @@
-"""What must never happen, checked at every save and every action from the truth of the world.
+"""What must never happen in a deployment, checked at every turn that was remembered.
 
 The letters are those of the project's list of invariants: S for safety, L for liveness. The rules
 know the plan as it was laid at the start and nothing else of the engine's state: what has been
 baked, seen and stopped is written down here a second time, independently.
+
+They go by the facts that the turn was decided from. Whether those are what is, and whether what was
+decided is what came to be, is another question: `watch` asks it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 
 from inservice.deployment.actions import Action, Launch, Retire, Route
 from inservice.deployment.facts import Facts
 from inservice.deployment.plan import Doing
 from inservice.deployment.state import Decision, Deployment, Kind, Phase
-from inservice.hosting.endpoint import Endpoint, EndpointStatus, check_move
-from tests.simulation.world import World
+from inservice.hosting.endpoint import Endpoint, EndpointStatus, IllegalMove, check_move
 
 GAP_SECONDS_MAX = 15.0
 """What a late turn may count of a bake; see S15."""
@@ -29,13 +33,33 @@ def must(holds: object, rule: str) -> None:
         raise Violation(rule)
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn: what it was decided from, when by the true time, and by which life of control."""
+
+    endpoint: Endpoint
+    deployment: Deployment
+    facts: Facts
+    at: float
+    life: int
+
+
 class Ledger:
     """The second memory: of one deployment, from its begin to its outcome."""
 
     def __init__(
-        self, world: World, endpoint: Endpoint, deployment: Deployment, capacity_before: int
+        self,
+        endpoint: Endpoint,
+        deployment: Deployment,
+        *,
+        capacity_before: int,
+        deaths: Callable[[], int],
+        left: Callable[[], list[str]],
     ) -> None:
-        self.world = world
+        """`endpoint` as it was before; `deaths` tells how many instances died that nobody ordered,
+        and `left` the ids of all that there are."""
+        self.deaths = deaths
+        self.left = left
         self.before = endpoint  # as it was when the deployment began, status aside
         self.plan = deployment.plan
         self.kind = deployment.kind
@@ -62,7 +86,7 @@ class Ledger:
         self.last_quiet_row: int | None = None
         self.promoted: set[int] = set()
         self.last_look: float | None = None  # true time of the last saved turn
-        self.last_watch = 0  # the crashes of control before it
+        self.last_life = 0  # of control
         self.last_real_row: int | None = None  # the row that was real at that turn
         self.spent = 0.0
         self.stopped_old = False  # a ready old instance was decided to be stopped, in the last row
@@ -72,15 +96,17 @@ class Ledger:
 
     # ── at every save ──
 
-    def saved(
-        self, before: Deployment, before_endpoint: Endpoint, facts: Facts, decision: Decision
-    ) -> None:
-        """A turn was decided from `facts` and remembered."""
+    def saved(self, turn: Turn, decision: Decision) -> None:
+        """A turn was decided and remembered."""
+        before, facts = turn.deployment, turn.facts
         endpoint, after = decision.endpoint, decision.deployment
-        check_move(before_endpoint.status, None if decision.gone else endpoint.status)  # S14
+        try:
+            check_move(turn.endpoint.status, None if decision.gone else endpoint.status)
+        except IllegalMove as illegal:
+            raise Violation(f"S14 {illegal}") from illegal
         must(endpoint.status == after.phase.status, "S14 the status is that of the deployment")
-        watched = self.last_look is not None and self.last_watch == self.world.crashes
-        gap = self.world.now - self.last_look if watched and self.last_look is not None else 0.0
+        watched = self.last_look is not None and self.last_life == turn.life
+        gap = turn.at - self.last_look if watched and self.last_look is not None else 0.0
         self._bake(before, facts, min(gap, GAP_SECONDS_MAX))
         self._see_causes(before, facts)
         if before.phase in (Phase.CREATING, Phase.UPDATING) and not self.stopped_old:
@@ -95,8 +121,8 @@ class Ledger:
             self._forward(before, after, facts)
         if not before.over and after.over:
             self._outcome(endpoint, after)
-        self.last_look, self.last_watch = self.world.now, self.world.crashes
-        self._note_stops(after, facts, decision)
+        self.last_look, self.last_life = turn.at, turn.life
+        self._note_stops(after, decision)
 
     def _bake(self, before: Deployment, facts: Facts, gap: float) -> None:
         """S15: a bake counts only between two looks that both found the row real."""
@@ -189,10 +215,10 @@ class Ledger:
                 self.causes.add("instance")
             if any(seconds > want.start_seconds_max for seconds in seen.starting.values()):
                 self.causes.add("instance")
-        if self.world.deaths:
+        if self.deaths():
             self.causes.add("instance")
 
-    def _note_stops(self, after: Deployment, facts: Facts, decision: Decision) -> None:
+    def _note_stops(self, after: Deployment, decision: Decision) -> None:
         """The point of no return is when a stop of a ready old instance is remembered in the last
         row; whether it is then carried out no longer matters."""
         last = after.phase is Phase.UPDATING and after.row + 1 == len(after.plan)
@@ -219,7 +245,7 @@ class Ledger:
             must(endpoint.config == self.before.config, "S7 the old config serves again")
             must(endpoint.failure_reason, "a rollback leaves a FailureReason")
             going = self.new.keys() - self.old.keys()
-            left = [key for key in self.world.instances if key[0] in going]
+            left = [one for one in self.left() if one.rpartition("/")[0] in going]
             must(not left, f"S7 instances of the new fleet are left: {left}")
         elif after.phase is Phase.IN_SERVICE:
             must(endpoint.fleets == after.new, "success: the new fleets serve")
@@ -227,57 +253,61 @@ class Ledger:
             if after.config is not None:
                 must(endpoint.config == after.config, "success: the new config serves")
 
-    # ── at every action, just before it is performed ──
+    # ── at every action, just before it is carried out ──
 
-    def acting(self, action: Action, endpoint: Endpoint, deployment: Deployment) -> None:
+    def acting(self, action: Action, decision: Decision, facts: Facts) -> None:
         """An action is about to be carried out."""
+        endpoint, deployment = decision.endpoint, decision.deployment
         if isinstance(action, Route):
-            self._routing(action, endpoint, deployment)
+            self._routing(action, endpoint, deployment, facts)
         elif isinstance(action, Retire):
-            self._retiring(action, endpoint, deployment)
+            self._retiring(action, endpoint, deployment, facts)
         elif isinstance(action, Launch):
-            alive = sum(
-                1 for k in self.world.instances if k[0] == action.fleet and self.world.is_alive(k)
-            )
+            seen = facts.of(action.fleet)
             must(
-                alive < deployment.step.sizes.get(action.fleet, 0),
+                len(seen.present - seen.gone.keys()) < deployment.step.sizes.get(action.fleet, 0),
                 "S10 an instance is launched that the step does not want",
             )
 
-    def _routing(self, route: Route, endpoint: Endpoint, deployment: Deployment) -> None:
-        world, shares = self.world, route.shares
+    def _routing(
+        self, route: Route, endpoint: Endpoint, deployment: Deployment, facts: Facts
+    ) -> None:
+        shares = route.shares
+        ready = {fleet: len(facts.of(fleet).ready) for fleet in {*shares, *deployment.shares}}
         must(not shares or sum(shares.values()) == 10_000, "S1 shares sum to 10,000")
         must(all(share >= 0 for share in shares.values()), "S1 no share is negative")
         must(
             all(f.startswith(f"{endpoint.generation}-") for f in shares),
             "S1 only fleets of this generation",
         )
-        was = world.tables[-1].shares
-        if all(world.ready(f) for f, share in deployment.shares.items() if share):
+        if all(ready[fleet] for fleet, share in deployment.shares.items() if share):
             must(shares == deployment.shares, "S6 the shares are those in force, nobody being dead")
         for fleet, share in shares.items():
-            if share <= was.get(fleet, 0):
-                continue
-            ready = world.ready(fleet)
-            must(ready > 0, "S2b weight is raised on a fleet of which nothing is ready")
+            if share > (facts.shares or {}).get(fleet, share):
+                must(ready[fleet], "S2b weight is raised on a fleet of which nothing is ready")
         if self.kind is not Kind.DELETE and deployment.phase is not Phase.FAILED:
-            stuck = [f for f, share in shares.items() if share and not world.ready(f)]
-            free = [f for f in shares if world.ready(f)]
+            stuck = [f for f, share in shares.items() if share and not ready[f]]
+            free = [f for f in shares if ready[f]]
             must(not (stuck and free), f"A9 weight is left on the dead fleet {stuck}")
 
-    def _retiring(self, action: Retire, endpoint: Endpoint, deployment: Deployment) -> None:
-        world = self.world
-        keys = {(action.fleet, ordinal) for ordinal in action.ordinals}
-        in_use = world.in_use()
-        must(not keys & in_use, "S12 an instance is stopped that a gateway may still choose")
-        going = {key for key in keys if world.is_ready(key)}
+    def _retiring(
+        self, action: Retire, endpoint: Endpoint, deployment: Deployment, facts: Facts
+    ) -> None:
+        seen = facts.of(action.fleet)
+        must(
+            not seen.routed.intersection(action.ordinals),
+            "S12 an instance is stopped that a gateway may still choose",
+        )
+        going = seen.ready.intersection(action.ordinals)
         if not going or endpoint.status in (EndpointStatus.DELETING, EndpointStatus.FAILED):
             return
-        left = {key for key in world.instances if world.is_ready(key)} - going
-        must(left, "S3 the last ready instance of the endpoint is stopped")
-        weighted = any(table.shares.get(action.fleet) for table in world.usable_tables())
+        useless = seen.gone.keys() - seen.routed - {*action.ordinals}
+        must(not useless, f"S3 ready instances are stopped, and the dead {sorted(useless)} kept")
+        there = sum(len(fleet.ready) for fleet in facts.fleets.values())
+        must(there > len(going), "S3 the last ready instance of the endpoint is stopped")
+        weighted = (facts.shares or deployment.shares).get(action.fleet)
         must(
-            not weighted or any(key[0] == action.fleet for key in left),
+            not weighted or len(seen.ready) > len(going),
             "S3 the last ready instance of a weighted fleet is stopped",
         )
         if (
@@ -285,21 +315,21 @@ class Ledger:
             and self.kind is Kind.UPDATE
             and action.fleet in self.old
         ):
-            self._stopping_old(deployment)
+            self._stopping_old(deployment, facts)
 
-    def _stopping_old(self, deployment: Deployment) -> None:
+    def _stopping_old(self, deployment: Deployment, facts: Facts) -> None:
         """S4, S5: what must have been before an old instance may be stopped."""
-        world, row = self.world, deployment.row
+        row = deployment.row
         must(deployment.step.doing is Doing.DELETING, "S4 old instances go only in their row")
         for fleet in self.new.values():
             size = deployment.step.sizes[fleet.id]
             must(
-                world.ready(fleet.id) >= size,
+                len(facts.of(fleet.id).ready) >= size,
                 "S4 an old instance is stopped, the new are not ready",
             )
             if not self.rolling:
                 must(size == fleet.size, "S4 blue/green stops the old fleet with the new one whole")
-        acked = world.acked_shares() or {}
+        acked = facts.shares or {}
         must(
             all(acked.get(f, -1) >= deployment.step.shares.get(f, -1) for f in self.new),
             "S4 an old instance is stopped before the gateways took the new shares",
@@ -320,11 +350,10 @@ class Ledger:
         new = Fraction(sum(sizes[f] for f in self.new), sum(f.size for f in self.new.values()))
         must(old + new >= 1, f"S5 {old} of the old and {new} of the new capacity are too little")
 
-    # ── at every turn ──
+    # ── at every launch ──
 
-    def observed(self, endpoint: Endpoint, deployment: Deployment) -> None:
-        """The truth between turns."""
-        alive = sum(1 for it in self.world.instances.values() if self.world.now < it.dead_at)
+    def launched(self, alive: int, deployment: Deployment) -> None:
+        """So many instances of the endpoint run now, the newest included."""
         after = sum(fleet.size for fleet in self.new.values())
         if self.rolling and deployment.phase is Phase.UPDATING:
             most = max(self.capacity_before, after) + self.batch

@@ -1,279 +1,400 @@
-"""A world for the engine to act in: instances that boot, fail and die, gateways that acknowledge.
+"""Everything around control, and everything that befalls it.
 
-The engine's eyes and hands are here, and nothing of its mind. Time is a number; chance is one
-`random.Random`. What a rule needs to know about the truth is asked of the world, never of the
-engine.
+The world breaks things. It never decides and never acts for control: what comes up again came up
+because the shipped code saw to it.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import random
-from collections.abc import Iterator, Mapping
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
 
-from inservice.deployment.actions import Action, Launch, Retire, Route
-from inservice.deployment.facts import Facts, FleetFacts, Gone
+from inservice.deployment.facts import Facts
+from inservice.deployment.state import Decision
+from inservice.errors import AwsError
+from inservice.routing import RoutingTable
+from inservice.store.base import EndpointRecord
+from inservice.store.database import open_store
+from tests.simulation.clock import MachineClock, VirtualClock
+from tests.simulation.control import ACCOUNT, REGION, Control
+from tests.simulation.host import Host
+from tests.simulation.loop import Killed, Process, VirtualLoop, current_process
+from tests.simulation.rules import Violation
+from tests.simulation.watch import Watch
+from tests.simulation.workers import Supervisor, Worker
 
-NEVER = float("inf")
+MEMORY = Path("/dev/shm")
+"""Where a data directory costs no disk; what would be lost with the power is not asked here."""
 
-
-@dataclass(slots=True)
-class Instance:
-    """One running copy, and what will become of it."""
-
-    fleet: str
-    ordinal: int
-    launched: float  # true time
-    started_at: float  # the engine's clock
-    ready_at: float  # true time; NEVER for one that hangs
-    dead_at: float = NEVER
-    why: str = ""
-    ill_since: float | None = None
-    drained_at: float | None = None  # being retired until then
-    was_ready: bool = False
-
-
-@dataclass(slots=True)
-class Nature:
-    """How the instances of a fleet behave when launched."""
-
-    boot_seconds: tuple[float, float] = (0.2, 3.0)
-    exits: float = 0.0  # chance that a start exits
-    hangs: float = 0.0  # chance that a start never becomes ready
-    impossible: bool = False  # the artifact is gone: nothing can be launched any more
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """What a gateway knows of the endpoint."""
-
-    shares: Mapping[str, int]
-    listed: frozenset[tuple[str, int]]
-
-
-@dataclass(slots=True)
-class Worker:
-    """A gateway worker: the table that it last acknowledged, and when it will the newest."""
-
-    acked: int | None  # index into World.tables; None: just started, has said nothing
-    due: list[tuple[float, int]] = field(default_factory=list)  # (when, which table)
+KINDS = (
+    "crash point",
+    "kill control",
+    "death",
+    "illness",
+    "fleet death",
+    "host restart",
+    "worker death",
+    "worker disconnect",
+    "clock step",
+    "full host",
+    "storage away",
+    "slow",
+    "hand control",
+    "refused call",
+)
+"""What may go wrong."""
 
 
-@dataclass(slots=True)
+@dataclass
+class Faults:
+    """What goes wrong in one history, and how often."""
+
+    kinds: frozenset[str] = frozenset()
+    pause_seconds: float = 6.0  # between two, on average
+    crash_chance: float = 0.0  # at each crash point
+
+    @classmethod
+    def drawn(cls, chance: random.Random) -> Faults:
+        """One of four moods: calm, a few kinds of faults, kills of control among deaths of
+        instances (most of what is hard to get right lies between those), or all of them."""
+        mood = chance.random()
+        if mood < 0.1:
+            return cls()
+        kinds = chance.sample(KINDS, 3)
+        if mood > 0.45:
+            kinds += ["crash point", chance.choice(("death", "fleet death"))]
+        if mood > 0.8:
+            kinds = list(KINDS)
+        pause, crash = chance.choice((3.0, 8.0, 20.0)), chance.choice((0.02, 0.08, 0.2))
+        return cls(frozenset(kinds), pause, crash if "crash point" in kinds else 0.0)
+
+
+class Unreachable(Exception):
+    """Control is down, or died over the call: the caller knows nothing of what became of it."""
+
+
+@dataclass
 class World:
-    """Everything outside the engine."""
+    """See above."""
 
-    chance: random.Random
-    now: float = 0.0  # true time
-    skew: float = 1_000_000.0  # the engine's clock minus the truth; steps when control restarts
-    instances: dict[tuple[str, int], Instance] = field(default_factory=dict)
-    natures: dict[str, Nature] = field(default_factory=dict)
-    tables: list[Table] = field(default_factory=lambda: [Table({}, frozenset())])
-    workers: list[Worker] = field(default_factory=list)
-    wish: Route | None = None  # what control goes by when instances come and go
-    published: Route | None = None  # what it finds in its file after a crash
-    ack_seconds_max: float = 0.05
-    drain_seconds_max: float = 4.0
-    tripped: dict[str, str] = field(default_factory=dict)
-    crashes: int = 0  # of control
-    deaths: int = 0  # that nobody ordered
+    loop: VirtualLoop
+    seed: int
+    tell: Callable[[str], None] | None = None
+    faults: Faults = field(default_factory=Faults)
+    control: Control | None = None
+    storage_away: bool = False
+    troubled_until: float = 0.0
+    """Until then nobody can be held to how soon something comes to be."""
+    alarms: dict[str, str] = field(default_factory=dict)  # StateValue by name, as committed
+    facts: dict[str, Facts] = field(default_factory=dict)  # by generation: of the last look
+    saved: dict[str, Decision] = field(default_factory=dict)  # by generation: the last, by control
+    broken: Violation | None = None
+    meddle: Callable[[], None] = lambda: None
+    """Has a caller take a hand control."""
 
-    # ── time ──
+    def __post_init__(self) -> None:
+        self.context = contextvars.copy_context()
+        self.place = Path(tempfile.mkdtemp(prefix="simulation-", dir=MEMORY))
+        for name, content in new_store().items():
+            (self.place / name).write_bytes(content)
+        self.machine = MachineClock(self.loop)
+        self.processes: list[Process] = []
+        self.lives = 0
+        self.watch = Watch(self)
+        self.host = Host(VirtualClock(self.machine), self.seed)
+        self.host.on_start = lambda one: self.check(self.watch.starting, one)
+        self.host.on_ask = self._asked_to_end
+        self.supervisor = Supervisor(self.loop, self.place, self._table_taken)
+        self._chances = {
+            name: random.Random(f"{self.seed} {name}")
+            for name in ("crash", "moment", "runtime", "thread", "way", "befall", "call")
+        }
+        self.slowness = 1.0
+        self.loop.thread_seconds = self._thread_seconds
+        self.loop.way_seconds = lambda *_: self.moment("way")
 
-    def pass_until(self, when: float) -> None:
-        """Let boots, exits, drains and acknowledgements happen."""
-        self.now = max(self.now, when)
-        now = self.now
-        for key, it in list(self.instances.items()):
-            if it.drained_at is not None:
-                if it.drained_at <= now:
-                    del self.instances[key]
-            elif it.ready_at <= now < it.dead_at:
-                it.was_ready = True
-        for worker in self.workers:
-            while worker.due and worker.due[0][0] <= now:
-                worker.acked = worker.due.pop(0)[1]
+    def end(self) -> None:
+        """Nothing of it is left."""
+        if self.control is not None:
+            self.processes.append(self.control.process)
+            if self.control.store is not None:
+                self.control.store.close()
+        self.processes += [worker.process for worker in self.supervisor.workers]
+        self.loop.end(self.processes)
+        shutil.rmtree(self.place)
 
-    def next_event(self) -> float:
-        """When something will happen by itself."""
-        now = self.now
-        times = [
-            t
-            for it in self.instances.values()
-            for t in (it.drained_at if it.drained_at is not None else it.ready_at, it.dead_at)
-            if t > now
-        ]
-        times += [worker.due[0][0] for worker in self.workers if worker.due]
-        return min(times, default=NEVER)
+    # ── rules ───────────────────────────────────────────────────────────────────────────────────
+    def check(self, rule: Callable[..., None], *args: Any) -> None:
+        """Ask a rule; what it finds broken ends the history, whoever may catch what it raises."""
+        try:
+            rule(*args)
+        except Violation as broken:
+            self.broken = self.broken or broken
+            raise
 
-    # ── what control sees ──
+    def _table_taken(self, worker: Worker, before: RoutingTable) -> None:
+        self.check(self.watch.table_taken, worker, before)
 
-    def look(self) -> Facts:
-        """Everything as it is, as the engine is told."""
-        now = self.now
-        seen: dict[str, list[dict[int, object]]] = {}
-        for (fleet, ordinal), it in self.instances.items():
-            kinds = seen.get(fleet)
-            if kinds is None:
-                kinds = seen[fleet] = [{}, {}, {}, {}, {}]
-            if it.drained_at is not None:
-                kinds[4][ordinal] = True
-            elif it.dead_at <= now:
-                served = max(0.0, it.dead_at - it.ready_at)
-                kinds[3][ordinal] = Gone(it.why, it.started_at, it.why, served)
-            elif it.ready_at > now:
-                kinds[1][ordinal] = now - it.launched
-            elif it.ill_since is not None:
-                kinds[2][ordinal] = now - it.ill_since
-            else:
-                kinds[0][ordinal] = True
-        routed: dict[str, set[int]] = {}
-        for fleet, ordinal in self.in_use():
-            routed.setdefault(fleet, set()).add(ordinal)
-        impossible = {f for f, n in self.natures.items() if n.impossible}
-        fleets = {}
-        for fleet in sorted(seen.keys() | routed.keys() | impossible):  # chance must not see a set
-            ready, starting, unhealthy, gone, draining = seen.get(fleet, ({}, {}, {}, {}, {}))
-            fleets[fleet] = FleetFacts(
-                frozenset(ready),
-                starting,  # type: ignore[arg-type]
-                unhealthy,  # type: ignore[arg-type]
-                gone,  # type: ignore[arg-type]
-                frozenset(draining),
-                frozenset(routed.get(fleet, ())),
-                failure="the artifact is gone" if fleet in impossible else None,
-            )
-        return Facts(fleets, self.acked_shares(), dict(self.tripped), str(self.crashes))
+    def say(self, what: str) -> None:
+        """Tell whoever follows the history."""
+        if self.tell is not None:
+            self.tell(f"{self.loop.time():9.3f}  {what}")
 
-    def acked_shares(self) -> Mapping[str, int] | None:
-        """What all workers acknowledge, if they all do the same."""
-        first: Mapping[str, int] | None = None
-        for worker in self.workers:
-            if worker.acked is None:
-                return None
-            shares = self.tables[worker.acked].shares
-            if first is not None and shares != first:
-                return None
-            first = shares
-        return first
+    def look_taken(self) -> None:
+        """A turn has looked, and not yet remembered what it decides from that."""
+        meddled = "hand control" in self.faults.kinds and self._chances["call"].random() < 0.05
+        if meddled:
+            self.loop.call_soon(self.meddle, context=self.context.copy())
 
-    def usable_tables(self) -> Iterator[Table]:
-        """Every table that some worker may choose from at this moment."""
-        oldest = min((w.acked or 0 for w in self.workers), default=len(self.tables) - 1)
-        yield from self.tables[oldest:]
+    def tell_of(self, decision: Decision, facts: Facts) -> None:
+        """A turn was taken."""
+        if self.tell is not None:
+            self.say(_line(decision, facts))
 
-    def in_use(self) -> set[tuple[str, int]]:
-        """Every instance that some worker may choose at this moment."""
-        return {key for table in self.usable_tables() for key in table.listed}
+    # ── how long things take ────────────────────────────────────────────────────────────────────
+    def moment(self, kind: str) -> float:
+        """A few milliseconds, or a great many of them."""
+        chance = self._chances[kind]
+        return self.slowness * chance.choice((0.0002, 0.001, 0.001, 0.004, 0.02))
 
-    # ── the truth ──
+    def _thread_seconds(self, kind: str) -> float:
+        if kind == "fetch":
+            return self._chances["thread"].choice((0.001, 0.05, 0.5, 3.0))
+        return self.moment("thread")
 
-    def is_ready(self, key: tuple[str, int]) -> bool:
-        """Whether it answers invocations now."""
-        it = self.instances.get(key)
-        return (
-            it is not None
-            and it.drained_at is None
-            and it.ill_since is None
-            and it.ready_at <= self.now < it.dead_at
+    # ── control ─────────────────────────────────────────────────────────────────────────────────
+    def start_control(self, starting_seconds: float) -> None:
+        """The supervisor starts it."""
+        self.lives += 1
+        self.control = Control(self, self.lives)
+        self.control.process.begin(self.control.live(starting_seconds))
+
+    def kill_control(self) -> None:
+        """It is gone, and comes back after a while."""
+        control, self.control = self.control, None
+        if control is None:
+            return
+        self.say("control is killed")
+        control.kill()
+        self.processes.append(control.process)
+        self.watch.turns.clear()
+        self.saved.clear()
+        seconds = self._chances["crash"].choice((0.2, 1.0, 1.0, 4.0, 30.0, 600.0))
+        if self._chances["crash"].random() < 0.6:
+            self._strike(within_seconds=min(seconds, 20.0))
+        self.loop.call_later(
+            seconds, self.start_control, self.moment("crash"), context=self.context.copy()
         )
 
-    def is_alive(self, key: tuple[str, int]) -> bool:
-        """Whether it can still finish an invocation."""
-        it = self.instances.get(key)
-        return it is not None and self.now < it.dead_at
-
-    def is_booting(self) -> bool:
-        """Whether anything is on its way to being ready, or hangs there."""
-        return any(
-            self.now < it.ready_at and self.now < it.dead_at and it.drained_at is None
-            for it in self.instances.values()
-        )
-
-    def ready(self, fleet: str) -> int:
-        """Ready instances of a fleet."""
-        return sum(1 for key in self.instances if key[0] == fleet and self.is_ready(key))
-
-    # ── what control does ──
-
-    def perform(self, action: Action) -> None:
-        """One command, idempotent as the drivers are."""
-        if isinstance(action, Launch):
-            for ordinal in action.ordinals:
-                self._launch(action.fleet, ordinal)
-        elif isinstance(action, Route):
-            self.wish = action
-            self.publish()
-        elif isinstance(action, Retire):
-            for ordinal in action.ordinals:
-                self._retire((action.fleet, ordinal))
-
-    def publish(self) -> None:
-        """A new table version, if what control last wished says anything new now."""
-        if self.wish is None:
+    def pass_crash_point(self, point: str) -> None:
+        """Control may be killed here, in the midst of what it does."""
+        faults = self.faults
+        if not faults.crash_chance or self._chances["crash"].random() >= faults.crash_chance:
             return
-        self.published = self.wish
-        shares, ordinals = self.wish.shares, self.wish.ordinals
-        listed = frozenset(
-            key
-            for key in self.instances
-            if key[0] in shares and key[1] in ordinals.get(key[0], ()) and self.is_ready(key)
-        )
-        table = Table(shares, listed)
-        if table == self.tables[-1]:
+        control = self.control
+        if control is None or current_process() is not control.process:
             return
-        self.tables.append(table)
-        for worker in self.workers:
-            when = self.now + self.chance.random() * self.ack_seconds_max
-            if worker.due:
-                when = max(when, worker.due[-1][0])
-            worker.due.append((when, len(self.tables) - 1))
+        self.say(f"at {point}:")
+        self.kill_control()
+        raise Killed(point)
 
-    def put(self, fleet: str, ordinal: int) -> None:
-        """An instance that has been ready from the beginning."""
-        it = Instance(fleet, ordinal, self.now, self.now + self.skew, self.now, was_ready=True)
-        self.instances[fleet, ordinal] = it
+    def call(self, service: str, operation: str, **members: Any) -> Any:
+        """A call of the API. Raises AwsError, and Unreachable."""
+        control = self.control
+        if control is None or control.settled_at is None:
+            raise Unreachable
+        answers: list[Any] = []
 
-    def restart_worker(self) -> None:
-        """A gateway worker dies; its successor reads the newest table and says so a bit later."""
-        place = self.chance.randrange(len(self.workers))
-        when = self.now + self.chance.uniform(0.0, 2.0)
-        self.workers[place] = Worker(None, [(when, len(self.tables) - 1)])
+        def perform() -> None:
+            try:
+                answers.append(control.call(service, operation, **members))
+            except AwsError as refused:
+                answers.append(refused)
 
-    def _launch(self, fleet: str, ordinal: int) -> None:
-        there = self.instances.get((fleet, ordinal))
-        nature = self.natures.setdefault(fleet, Nature())
-        if (there is not None and self.now < there.dead_at) or nature.impossible:
+        control.process.run(perform)
+        if not answers:
+            raise Unreachable
+        if isinstance(answers[0], AwsError):
+            raise answers[0]
+        return answers[0]
+
+    def record(self, name: str) -> EndpointRecord | None:
+        """An endpoint as it is on record. Raises Unreachable."""
+        if self.control is None or self.control.settled_at is None:
+            raise Unreachable
+        return self.control.record(name)
+
+    def set_alarm(self, name: str, state: str) -> None:
+        """An alarm changes, or is made. Raises Unreachable."""
+        control = self.control
+        if control is None or control.settled_at is None or control.store is None:
+            raise Unreachable
+        store = control.store
+
+        def save() -> None:
+            document = {"AlarmName": name}
+            with store.transaction() as transaction:
+                transaction.save_alarm(ACCOUNT, REGION, name, state=state, document=document)
+
+        self.say(f"alarm {name}: {state}")
+        control.process.run(save)
+        if self.control is control:
+            late = self._chances["befall"].uniform(0.0, 1.0)
+            context = control.process.context.copy()
+            self.loop.call_later(late, control.alarms_changed, context=context)
+
+    # ── what befalls ────────────────────────────────────────────────────────────────────────────
+    async def befall(self) -> None:
+        """One thing after the other, until cancelled."""
+        chance = self._chances["befall"]
+        while True:
+            await asyncio.sleep(chance.expovariate(1 / self.faults.pause_seconds))
+            kinds = sorted(self.faults.kinds - {"crash point", "hand control", "refused call"})
+            if kinds:
+                self._befall(chance.choice(kinds), chance)
+
+    def _befall(self, kind: str, chance: random.Random) -> None:
+        host, alive = self.host, self.host.alive()
+        if kind == "kill control":
+            self.kill_control()
+        elif kind == "death" and alive:
+            self._kill([chance.choice(alive)])
+        elif kind == "fleet death" and alive:
+            fleet = chance.choice(alive).rpartition("/")[0]
+            self._kill([one for one in alive if one.rpartition("/")[0] == fleet])
+        elif kind == "illness" and alive:
+            self._illness(chance.choice(alive), chance)
+        elif kind == "host restart" and chance.random() < 0.3:
+            self._restart_host(chance)
+        elif kind == "worker death":
+            self._restart_worker(chance.randrange(len(self.supervisor.workers)), chance)
+        elif kind == "worker disconnect":
+            worker = chance.choice(self.supervisor.workers)
+            worker.process.run(worker.disconnect)
+        elif kind == "clock step":
+            self.machine.wrong_by += chance.choice((-86_400.0, -3_600.0, -5.0, 5.0, 3_600.0, 9e4))
+            self.say(f"the machine's clock is set {self.machine.wrong_by:+.0f} s wrong")
+        elif kind == "full host":
+            self._for_a_while(chance.uniform(1, 40), host.be_full, True, False)
+        elif kind == "storage away":
+            self._for_a_while(chance.uniform(1, 40), self._set_storage_away, True, False)
+        elif kind == "slow":
+            self._for_a_while(chance.uniform(1, 20), self._set_slowness, 25.0, 1.0)
+
+    def _kill(self, instances: Sequence[str]) -> None:
+        self.say(f"{', '.join(instances)} dies")
+        for instance_id in instances:
+            self.host.kill(instance_id)
+
+    def _asked_to_end(self, instance_id: str) -> None:
+        self.check(self.watch.asked_to_end, instance_id)
+        if self._chances["crash"].random() < 0.1:
+            self._strike(within_seconds=2.0)
+
+    def _strike(self, *, within_seconds: float) -> None:
+        """Misfortunes like company: at a moment that is bad already, those die who serve most."""
+        kinds = self.faults.kinds & {"death", "fleet death"}
+        if kinds:
+            when = self._chances["befall"].uniform(0.0, within_seconds)
+            context = self.context.copy()
+            self.loop.call_later(when, self._kill_who_serves, kinds, context=context)
+
+    def _kill_who_serves(self, kinds: frozenset[str]) -> None:
+        shares = {
+            fleet.fleet: fleet.share
+            for worker in self.supervisor.serving()
+            for route in worker.table.endpoints.values()
+            for fleet in route.fleets
+        }
+        alive = [one for one in self.host.alive() if one.rpartition("/")[0] in shares]
+        most = max(alive, key=lambda one: shares[one.rpartition("/")[0]], default=None)
+        if most is not None and "fleet death" in kinds:
+            self._kill(self.host.alive_of(f"{most.rpartition('/')[0]}/"))
+        elif most is not None:
+            self._kill([most])
+
+    def _illness(self, instance_id: str, chance: random.Random) -> None:
+        if not self.host.is_ready(instance_id):
             return
-        chance, now = self.chance, self.now
-        it = Instance(
-            fleet, ordinal, now, now + self.skew, now + chance.uniform(*nature.boot_seconds)
-        )
-        if nature.exits and chance.random() < nature.exits:
-            it.ready_at, it.dead_at, it.why = NEVER, it.ready_at, "the start failed"
-        elif nature.hangs and chance.random() < nature.hangs:
-            it.ready_at = NEVER
-        self.instances[fleet, ordinal] = it
+        handle = self.host.past[instance_id]
+        outcome = chance.choice(("timed out", "503", "connection refused"))
+        self.say(f"{instance_id} is ill: {outcome}")
+        self.host.fall_ill(instance_id, outcome)
 
-    def _retire(self, key: tuple[str, int]) -> None:
-        it = self.instances.get(key)
-        if it is None or it.drained_at is not None:
-            return
-        if it.dead_at <= self.now:
-            del self.instances[key]
-        else:
-            it.drained_at = self.now + self.chance.uniform(0.0, self.drain_seconds_max)
+        def heal() -> None:
+            if self.host.past.get(instance_id) is handle and handle.ill_since is not None:
+                self.say(f"{instance_id} is well")
+                self.host.get_well(instance_id)
 
-    # ── what nobody ordered ──
+        self.loop.call_later(chance.choice((0.5, 5.0, 20.0, 90.0)), heal)
 
-    def kill(self, key: tuple[str, int], why: str = "killed") -> None:
-        """An instance dies."""
-        it = self.instances[key]
-        if self.now < it.dead_at:
-            it.dead_at, it.why = self.now, why
-            self.deaths += 1
+    def _restart_host(self, chance: random.Random) -> None:
+        self.say("the host restarts")
+        self.kill_control()
+        self.host.lose_everything(records_too=chance.random() < 0.5)
+        for index in range(len(self.supervisor.workers)):
+            self._restart_worker(index, chance)
 
-    def lose_everything(self) -> None:
-        """The host restarts: no instance is left, and no record of why."""
-        self.deaths += len(self.instances)
-        self.instances.clear()
+    def _restart_worker(self, index: int, chance: random.Random) -> None:
+        self.say(f"worker {index} dies")
+        self.processes.append(self.supervisor.restart(index, chance.uniform(0.05, 2.0)))
+
+    def _set_storage_away(self, away: bool) -> None:
+        self.storage_away = away
+
+    def _set_slowness(self, factor: float) -> None:
+        self.slowness = factor
+
+    def _for_a_while(
+        self, seconds: float, change: Callable[[Any], None], during: Any, after: Any
+    ) -> None:
+        self.say(f"{change.__name__} {during} for {seconds:.0f} s")
+        change(during)
+        self.troubled_until = max(self.troubled_until, self.loop.time() + seconds + 15.0)
+        self.loop.call_later(seconds, change, after)
+
+    def be_calm(self) -> None:
+        """No more faults; what is ill gets well, who can start does."""
+        self.say("calm")
+        self.faults = Faults()
+        self.host.be_full(False)
+        self.storage_away, self.slowness = False, 1.0
+        for instance_id in self.host.alive():
+            if self.host.past[instance_id].ill_since is not None:
+                self.host.get_well(instance_id)
+        for nature in self.host.natures.values():
+            nature.exits = 0.0 if nature.exits < 1.0 else 1.0
+            nature.hangs = 0.0 if nature.hangs < 1.0 else 1.0
+
+
+@cache
+def new_store() -> dict[str, bytes]:
+    """The files of a new store, made once: migrating costs more than a history."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as place:
+        open_store(f"sqlite:///{place}/store.db", key_file=Path(place, "key")).close()
+        return {path.name: path.read_bytes() for path in Path(place).iterdir() if path.is_file()}
+
+
+def _line(decision: Decision, facts: Facts) -> str:
+    deployment = decision.deployment
+    seen = " ".join(
+        f"{fleet.partition('-')[2]}[{len(f.ready)} ready {len(f.starting)} starting "
+        f"{len(f.unhealthy)} ill {len(f.gone)} gone {len(f.draining)} draining"
+        f"{' failing' if f.failure else ''}]"
+        for fleet, f in sorted(facts.fleets.items())
+    )
+    acts = ", ".join(f"{type(a).__name__} {getattr(a, 'ordinals', '')}" for a in decision.actions)
+    return (
+        f"{deployment.phase} {deployment.number}.{deployment.row} {deployment.step.doing}"
+        f"{' real' if deployment.real else ''} held {deployment.held_seconds:.1f} "
+        f"acked {dict(facts.shares) if facts.shares is not None else None} {seen} → {acts}"
+        f"{' reason: ' + deployment.reason[:90] if deployment.reason else ''}"
+    )

@@ -227,7 +227,7 @@ class Gateways:
     async def _look_who_lives(self) -> None:
         before = self._living.which()
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await self._clock.sleep(LOOK_SECONDS)
             now = self._living.which()
             if now != before:
                 self._act([*self._end.looked(self._living.pids()), News()])
@@ -245,11 +245,11 @@ class Gateways:
 
     async def _recover(self) -> None:
         """Take the newest table of those that live workers serve from."""
-        deadline = asyncio.get_running_loop().time() + RECOVERY_SECONDS
-        while asyncio.get_running_loop().time() < deadline:
+        deadline = self._clock.now() + RECOVERY_SECONDS
+        while self._clock.now() < deadline:
             if self._end.have_told(self._living.pids()):
                 break
-            await asyncio.sleep(0.01)
+            await self._clock.sleep(0.01)
         self._act(self._end.recovered(self._living.pids()))
 
     # ── one connection ──────────────────────────────────────────────────────────────────────────

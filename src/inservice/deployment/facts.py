@@ -18,6 +18,7 @@ class Gone:
     started_at: float  # Handle.started_at: tells one death from the next of the same ordinal
     how: str = "its process was found gone"  # in a clause, for a history
     served_seconds: float = 0.0  # from its first 200 of /ping to its end
+    lived_seconds: float = 0.0  # from its launch to its end
 
 
 @dataclass(frozen=True, slots=True)

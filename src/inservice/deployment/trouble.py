@@ -59,7 +59,7 @@ def count_deaths(deployment: Deployment, facts: Facts, now: float) -> Deployment
             if gone.served_seconds >= SERVED_SECONDS:
                 fresh[instance] = Attempts(0, gone.started_at, now)
                 continue
-            long_life = now - gone.started_at > LONG_LIFE_SECONDS
+            long_life = gone.lived_seconds > LONG_LIFE_SECONDS
             count = 1 if last is None or long_life else last.count + 1
             delay = min(2.0 ** (count - 1), BACKOFF_SECONDS_MAX) if count > 1 else 0.0
             fresh[instance] = Attempts(count, gone.started_at, now + delay)

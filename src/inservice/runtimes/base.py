@@ -78,6 +78,9 @@ class Sight:
 
     state: InstanceState
     ready_at: float | None = None  # when /ping first answered 200
+    age_seconds: float = 0.0
+    """Since its launch, by a clock that nobody sets; of one that is gone, how long it lived. What
+    `started_at` tells is the machine's time then, which may be far from what it is called now."""
     exit_code: int | None = None
     signal: str | None = None  # "SIGKILL", …
     out_of_memory: bool = False

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,7 +31,10 @@ from inservice.runtimes.base import (
 UNRUNNABLE = "example.com/unknown:1"
 """The image that the fake refuses."""
 
-_TOLD_AFTER_SECONDS = 0.01
+_FIRST_SECONDS = 0.01
+_STARTING_SECONDS_MAX = 0.25
+_STEADY_SECONDS = 1.0
+"""Between pings of one that starts, at first and at most, and of one that has started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +55,19 @@ class Script:
 class _Instance:
     handle: Handle
     script: Script
+    born_at: float  # by the steady clock, where the handle has the wall's
+    end: asyncio.Event = field(default_factory=asyncio.Event)  # it is dead, or forgotten
+    asked: bool = False  # to end
+    kill_at: float = math.inf  # when it ends, once it was asked to
     ailing: str | None = None
     ready_at: float | None = None  # when a look first saw 200
     dead: Sight | None = None
     probes: deque[Probe] = field(default_factory=lambda: deque(maxlen=8))
+
+
+def _dies_at(instance: _Instance) -> float:
+    after = instance.script.dies_after_seconds
+    return math.inf if after is None else instance.born_at + after
 
 
 class FakeHost:
@@ -96,12 +109,22 @@ class FakeHost:
 
     def ended(self, instance: _Instance) -> bool:
         """Whether it is dead; its scripted death happens here, when somebody looks."""
-        script = instance.script
-        if instance.dead is None and script.dies_after_seconds is not None:
-            age = self.clock.now() - instance.handle.started_at
-            if age >= script.dies_after_seconds:
-                self._end(instance, script.exit_code, script.signal)
+        now, script = self.clock.now(), instance.script
+        if instance.dead is None and now >= _dies_at(instance):
+            self._end(instance, script.exit_code, script.signal)
+        if instance.dead is None and now >= instance.kill_at:
+            self._end(instance, 0, None)
         return instance.dead is not None
+
+    def ends_at(self, instance: _Instance) -> float:
+        """When it will be dead, as far as its script and who asked it to end have settled that."""
+        return min(_dies_at(instance), instance.kill_at)
+
+    def ask_to_end(self, instance: _Instance, grace_seconds: float) -> None:
+        """SIGTERM, and SIGKILL after the grace: it ends whether or not anybody waits for that."""
+        instance.asked = True
+        after = min(instance.script.retires_after_seconds, grace_seconds)
+        instance.kill_at = min(instance.kill_at, self.clock.now() + after)
 
     def find(self, handle: Handle) -> _Instance | None:
         """The instance that the handle speaks of, if it is on record."""
@@ -131,18 +154,18 @@ class FakeHost:
             runtime="fake",
             address=f"unix:/fake/{pid}.sock",
             pid=pid,
-            started_at=self.clock.now(),
+            started_at=self.clock.wall(),
             log_path=None,
             identity={"start_ticks": str(pid)},
         )
-        instance = _Instance(handle, next(scripts, Script()))
+        instance = _Instance(handle, next(scripts, Script()), self.clock.now())
         self._instances[spec.instance_id] = instance
         self.launches.append(spec)
         return instance
 
     def forget(self, instance_id: str) -> None:
         """Remove its record."""
-        del self._instances[instance_id]
+        self._instances.pop(instance_id).end.set()
 
     def records(self) -> list[Handle]:
         """Every handle on record."""
@@ -150,9 +173,11 @@ class FakeHost:
 
     def _end(self, instance: _Instance, exit_code: int | None, signal: str | None) -> None:
         script = instance.script
+        instance.end.set()
         instance.dead = Sight(
             InstanceState.GONE,
             ready_at=instance.ready_at,
+            age_seconds=self.clock.now() - instance.born_at,
             exit_code=exit_code,
             signal=signal,
             out_of_memory=script.out_of_memory,
@@ -191,26 +216,34 @@ class FakeRuntime:
             assert instance.dead is not None
             return instance.dead
         outcome = self._outcome(instance)
-        probe, probes = Probe(self._host.clock.now(), outcome, 0.1), instance.probes
+        probe, probes = Probe(self._host.clock.wall(), outcome, 0.1), instance.probes
         probes.extend(probes.pop().before(probe) if probes else (probe,))
         if outcome == "200":
-            instance.ready_at = instance.ready_at or self._host.clock.now()
+            instance.ready_at = instance.ready_at or self._host.clock.wall()
             state = InstanceState.READY
         else:
             state = InstanceState.UNHEALTHY if instance.ready_at else InstanceState.STARTING
         return Sight(
             state,
             ready_at=instance.ready_at,
+            age_seconds=self._host.clock.now() - instance.born_at,
             last_lines=() if state is InstanceState.READY else instance.script.last_lines,
             probes=tuple(instance.probes),
             phases={"fork": 0.0},
         )
 
     async def next_sight(self, handle: Handle, last: Sight | None) -> Sight:
-        """Soon after it changed, by script or not. A moment passes first, as it does before a ping
-        of any host, so whoever follows one that starts does not follow it in a circle."""
-        while last is not None:
-            await asyncio.sleep(_TOLD_AFTER_SECONDS)
+        """Soon after it changed, by script or not: it is pinged as a host pings, ever more seldom,
+        and its end is told at once."""
+        clock = self._host.clock
+        while last is not None and self._host.runs(handle):
+            instance = self._host.find(handle)
+            assert instance is not None
+            pause = _STEADY_SECONDS
+            if last.state is InstanceState.STARTING:
+                age = clock.now() - instance.born_at
+                pause = min(max(_FIRST_SECONDS, age * 0.3), _STARTING_SECONDS_MAX)
+            await clock.wait(instance.end, min(clock.now() + pause, self._host.ends_at(instance)))
             sight = await self.look(handle)
             if sight.state is not last.state:
                 return sight
@@ -227,13 +260,18 @@ class FakeRuntime:
         if instance is None:
             return
         if not self._host.ended(instance):
-            await self._host.clock.sleep(min(instance.script.retires_after_seconds, grace_seconds))
+            self._host.ask_to_end(instance, grace_seconds)
+            while not self._host.ended(instance):
+                pause = self._host.ends_at(instance) - self._host.clock.now()
+                await self._host.clock.sleep(max(0.0, pause))
         if self._host.find(handle) is instance:
             self._host.forget(handle.instance_id)
 
     def _outcome(self, instance: _Instance) -> str:
         if instance.ailing is not None:
             return instance.ailing
+        if instance.asked:
+            return "connection refused"
         after = instance.script.ready_after_seconds
-        ready = after is not None and self._host.clock.now() >= instance.handle.started_at + after
+        ready = after is not None and self._host.clock.now() >= instance.born_at + after
         return "200" if ready else instance.script.not_ready

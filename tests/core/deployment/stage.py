@@ -24,7 +24,7 @@ from collections.abc import Iterator
 
 from tests.core.deployment.makers import config_of, models_of
 from tests.core.deployment.tables import table_of
-from tests.simulation.world import NEVER, Nature, Worker, World
+from tests.core.deployment.world import NEVER, Nature, Worker, World
 
 from inservice.deployment.actions import Action, Launch, Retire, Route
 from inservice.deployment.advance import advance

@@ -10,7 +10,13 @@ from tests.core.deployment.stage import Stage
 from inservice.deployment.advance import advance
 from inservice.deployment.facts import Facts, FleetFacts, Gone
 from inservice.deployment.state import Attempts, Phase
-from inservice.deployment.trouble import SERVED_SECONDS, START_ATTEMPTS, cannot_start, count_deaths
+from inservice.deployment.trouble import (
+    LONG_LIFE_SECONDS,
+    SERVED_SECONDS,
+    START_ATTEMPTS,
+    cannot_start,
+    count_deaths,
+)
 from inservice.deployment.views.describe import describe
 from inservice.deployment.waits import TOLD_AFTER_SECONDS
 
@@ -145,3 +151,17 @@ def test_only_deaths_without_having_served_add_up(served: float, count: int) -> 
     facts = Facts({"g-1-v": FleetFacts(gone={0: Gone("it died", 7.0, "it died", served)})})
     after = count_deaths(before, facts, 10.0).attempts["g-1-v/0"]
     assert (after.count, after.launch_at) == (count, 12.0 if count else 10.0)
+
+
+@pytest.mark.parametrize("started_at", [-90_000.0, 7.0, 90_000.0])
+def test_a_crash_loop_is_told_by_how_long_its_instances_lived(started_at: float) -> None:
+    """And not by their dates: those are the machine's, which somebody may have set meanwhile."""
+    stage = staged("create old v=1", "after 5")
+    assert stage.deployment
+    before = replace(stage.deployment, attempts={"g-1-v/0": Attempts(1, 1.0, 1.0)})
+    short = Gone("it died", started_at, "it died", 0.0, lived_seconds=2.0)
+    facts = Facts({"g-1-v": FleetFacts(gone={0: short})})
+    assert count_deaths(before, facts, 10.0).attempts["g-1-v/0"].count == START_ATTEMPTS
+    long = replace(short, lived_seconds=LONG_LIFE_SECONDS + 1)
+    facts = Facts({"g-1-v": FleetFacts(gone={0: long})})
+    assert count_deaths(before, facts, 10.0).attempts["g-1-v/0"].count == 1

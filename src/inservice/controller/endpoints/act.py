@@ -102,7 +102,7 @@ class Actor:
 
     def retire_strays(self, generations: frozenset[str]) -> None:
         """Stop what belongs to no endpoint: left by a deletion that a crash cut short."""
-        for fleet in self.instances.fleets():
+        for fleet in sorted(self.instances.fleets()):
             # "<generation>-<deployment number>-<variant>", and neither end has a fixed length.
             if not any(fleet.startswith(f"{generation}-") for generation in generations):
                 for watched in self.instances.of_fleet(fleet):

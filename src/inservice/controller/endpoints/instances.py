@@ -32,7 +32,9 @@ class Watched:
 
     handle: Handle
     sight: Sight
-    since: float  # epoch seconds: when it came into the state it is in
+    since: float  # by the clock of control: when it came into the state it is in
+    started_at: float  # by the same clock, where that of the handle is the machine's
+    ready_at: float | None = None  # by the same clock: when it answered first
     task: asyncio.Task[None] | None = None
     retiring: bool = False
     restarts: int = 0  # launches in place of a dead one that this process has seen
@@ -121,7 +123,10 @@ class Instances:
 
     # ── watching ────────────────────────────────────────────────────────────────────────────────
     def _watch(self, handle: Handle, sight: Sight) -> Watched:
-        watched = Watched(handle, sight, self.clock.now())
+        now = self.clock.now()
+        watched = Watched(handle, sight, now, now - sight.age_seconds)
+        if sight.ready_at is not None:
+            watched.ready_at = watched.started_at + max(0.0, sight.ready_at - handle.started_at)
         name = fleet_of(handle.instance_id)
         self._watched.setdefault(name, {})[handle.instance_id] = watched
         self._fleets.setdefault(generation_of(name), set()).add(name)
@@ -157,6 +162,8 @@ class Instances:
                 await self.clock.sleep(UNSEEN_SECONDS)
                 continue
             before, watched.sight = watched.sight, sight
+            if sight.ready_at is not None and watched.ready_at is None:
+                watched.ready_at = self.clock.now()
             if sight.state is not before.state:
                 watched.since = self.clock.now()
                 log.info("instance changed", instance=watched.handle.instance_id, state=sight.state)

@@ -167,13 +167,7 @@ class Launches:
         if launch.short_of != short_of:
             launch.short_of = short_of
             self.on_change(fleet.id)
-        sleeping = asyncio.create_task(self.clock.sleep(seconds))
-        waking = asyncio.create_task(launch.unwanted.wait())
-        try:
-            await asyncio.wait({sleeping, waking}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeping.cancel()
-            waking.cancel()
+        await self.clock.wait(launch.unwanted, self.clock.now() + seconds)
 
     def _remember(self, fleet: Fleet, reason: str) -> None:
         log.warning("fleet cannot start", fleet=fleet.id, reason=reason)

@@ -13,7 +13,7 @@ from inservice.deployment.facts import Facts, FleetFacts, Gone
 from inservice.deployment.state import Deployment, fleets_of
 from inservice.hosting.endpoint import Endpoint
 from inservice.hosting.fleet import Fleet
-from inservice.ids import EndpointKey, fleet_of, ordinal_of
+from inservice.ids import EndpointKey, ordinal_of
 from inservice.runtimes.base import InstanceState
 
 
@@ -39,7 +39,9 @@ class Observer:
         own = self._instances.fleets_of(endpoint.generation)
         routed = self._tables.routed(key)
         fleets = {
-            fleet: self._fleet(fleet, known.get(fleet), routed, now) for fleet in own | known.keys()
+            # In one order, since the order of what is done follows from it.
+            fleet: self._fleet(fleet, known.get(fleet), routed, now)
+            for fleet in sorted(own | known.keys())
         }
         return Facts(
             fleets={fleet: facts for fleet, facts in fleets.items() if facts != FleetFacts()},
@@ -72,7 +74,7 @@ class Observer:
                 case InstanceState.READY:
                     ready.add(ordinal)
                 case InstanceState.STARTING:
-                    starting[ordinal] = max(0.0, now - watched.handle.started_at)
+                    starting[ordinal] = max(0.0, now - watched.started_at)
                     if note := explain.waiting(watched.sight):
                         notes[ordinal] = note
                     if reason := sightings.late(watched, known, now):
@@ -82,13 +84,16 @@ class Observer:
                     notes[ordinal] = explain.ill(watched.sight)
                 case InstanceState.GONE if ordinal not in starting:
                     gone[ordinal] = sightings.gone(watched, known, now)
+        listed = {ordinal_of(i) for i in routed if i.rpartition("/")[0] == fleet}
+        if not self._tables.is_known():
+            listed |= ready | starting.keys() | unhealthy.keys() | gone.keys() | draining
         return FleetFacts(
             ready=frozenset(ready),
             starting=starting,
             unhealthy=unhealthy,
             gone=gone,
             draining=frozenset(draining),
-            routed=frozenset(ordinal_of(i) for i in routed if fleet_of(i) == fleet),
+            routed=frozenset(listed),
             notes=notes,
             late=late,
             failure=self._launches.failure(fleet),

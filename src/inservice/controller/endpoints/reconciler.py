@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import structlog
@@ -133,11 +134,8 @@ class Reconciler:
                 log.exception("turn failed", endpoint=key)
                 wake_at = self._clock.now() + RETRY_SECONDS
             if wake_at is not None:
-                pause = min(max(0.0, wake_at - self._clock.now()), IDLE_SECONDS)
-                # `wait_for` forgets that it was cancelled when the event comes at that moment.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
-                        await turns.due.wait()
+                latest = self._clock.now() + IDLE_SECONDS
+                await self._clock.wait(turns.due, min(wake_at, latest))
         self._turns.pop(key, None)
         self._watchers.forget(key)
         self._generations = {g: k for g, k in self._generations.items() if k != key}

@@ -12,21 +12,23 @@ from inservice.runtimes.base import InstanceState
 def gone(watched: Watched, fleet: Fleet | None, now: float) -> Gone:
     """An instance that has ended, as a fact."""
     sight, instance_id = watched.sight, watched.handle.instance_id
-    served = 0.0 if sight.ready_at is None else max(0.0, watched.since - sight.ready_at)
+    lived = max(0.0, watched.since - watched.started_at)
+    served = 0.0 if watched.ready_at is None else max(0.0, watched.since - watched.ready_at)
     if fleet is None:
         reason = f"instance {instance_id} is gone"
     elif sight.ready_at is not None:
         reason = explain.died(sight, variant=fleet.variant.name, instance_id=instance_id)
     else:
         reason = _not_ready(watched, fleet, now)
-    return Gone(reason, watched.handle.started_at, explain.briefly(sight), served)
+    how = explain.briefly(sight)
+    return Gone(reason, watched.handle.started_at, how, served, lived)
 
 
 def late(watched: Watched, fleet: Fleet | None, now: float) -> str | None:
     """Why an instance is given up that has been starting for longer than its variant allows."""
     if fleet is None or watched.sight.state is not InstanceState.STARTING:
         return None
-    if now - watched.handle.started_at <= fleet.variant.startup_timeout_seconds:
+    if now - watched.started_at <= fleet.variant.startup_timeout_seconds:
         return None
     return _not_ready(watched, fleet, now)
 
@@ -36,7 +38,7 @@ def _not_ready(watched: Watched, fleet: Fleet, now: float) -> str:
         watched.sight,
         variant=fleet.variant.name,
         container=_container_of(fleet),
-        waited_seconds=now - watched.handle.started_at,
+        waited_seconds=now - watched.started_at,
         timeout_seconds=fleet.variant.startup_timeout_seconds,
     )
 

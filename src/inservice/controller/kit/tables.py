@@ -3,6 +3,10 @@
 A worker chooses from its newest table, and nobody knows which one that is until the worker has
 acknowledged it. So every version of an endpoint's route is remembered until all live workers have
 acknowledged a newer one: an instance is free of invocations when no remembered route lists it.
+
+A control that starts remembers none. The table that it finds is the newest, and a worker that its
+predecessor had not reached serves by an older one, of which nothing is known. So until every live
+worker has acknowledged what was found, nobody agrees on anything, and whatever runs may be chosen.
 """
 
 from __future__ import annotations
@@ -25,10 +29,13 @@ class Tables:
     )
     _unsettled: set[EndpointKey] = field(default_factory=set)
     """Asked for, or published, and not agreed on then: whoever asked waits for it."""
+    _found: int = -1
+    """The version of the table that was found, until every live worker has acknowledged it."""
 
     def adopt(self) -> None:
         """Begin with what the gateways serve from already."""
         table = self.gateways.table
+        self._found = table.version or -1  # there is no table 0: nothing was ever published
         for key, route in table.endpoints.items():
             self._published[key] = [(table.version, route)]
 
@@ -45,7 +52,7 @@ class Tables:
 
     def newly_agreed(self) -> list[EndpointKey]:
         """Endpoints whose newest route every live worker serves by since this was last asked."""
-        agreed = [key for key in self._unsettled if self.agreed(key)]
+        agreed = sorted(key for key in self._unsettled if self.agreed(key))
         self._unsettled.difference_update(agreed)
         return agreed
 
@@ -67,13 +74,19 @@ class Tables:
         """Whether every live worker serves this endpoint by the newest table."""
         self._forget_superseded(key)
         history = self._published.get(key)
-        agreed = not history or self.gateways.acknowledged() >= history[-1][0]
+        agreed = self.is_known() and (not history or self.gateways.acknowledged() >= history[-1][0])
         if not agreed:
             self._unsettled.add(key)
         return agreed
 
+    def is_known(self) -> bool:
+        """Whether every table is known that a worker may serve from."""
+        if self._found >= 0 and self.gateways.acknowledged() >= self._found:
+            self._found = -1  # for good: a worker that starts begins with the newest
+        return self._found < 0
+
     def routed(self, key: EndpointKey) -> frozenset[str]:
-        """Ids of the instances that some worker may still choose."""
+        """Ids of the instances that some worker may still choose, as far as that `is_known`."""
         self._forget_superseded(key)
         return frozenset().union(*(_ids(route) for _, route in self._published.get(key, ())))
 
@@ -83,7 +96,7 @@ class Tables:
         for key in self.keys():
             self._forget_superseded(key)
             history = self._published.get(key, [])
-            if history and self.gateways.acknowledged() >= history[0][0]:
+            if self.is_known() and history and self.gateways.acknowledged() >= history[0][0]:
                 found |= set.intersection(*(_ids(route) for _, route in history))
         return found
 

@@ -22,6 +22,7 @@ import os
 import re
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -180,6 +181,12 @@ def remove(path: Path) -> None:
 def boot_id() -> str:
     """The kernel's name for this boot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def age_seconds(record: Record) -> float:
+    """How long ago its process started, whatever the machine's clock was set to meanwhile."""
+    since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return max(0.0, since_boot - record.start_ticks / os.sysconf("SC_CLK_TCK"))
 
 
 def start_ticks(pid: int) -> int | None:

@@ -373,6 +373,7 @@ class ProcessRuntime:
             )
         return Sight(
             pulse.state,
+            age_seconds=records.age_seconds(record),
             ready_at=pulse.ready.at if pulse.ready else None,
             last_lines=() if pulse.well else _last_lines(record),
             probes=pulse.probes,
@@ -390,6 +391,7 @@ class ProcessRuntime:
         return Sight(
             InstanceState.GONE,
             ready_at=ready.at if ready else None,
+            age_seconds=max(0.0, end.at - record.started_at),
             exit_code=end.exit_code,
             signal=end.signal,
             out_of_memory=end.out_of_memory or any("MemoryError" in line for line in lines[-1:]),
