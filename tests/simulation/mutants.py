@@ -40,60 +40,70 @@ CORE = (
         advance,
         "    if not is_ready(step, facts):\n        return deployment\n",
         "",
+        noticed=42,
     ),
     Mutant(
         "an instance is stopped that a gateway may still choose",
         actions,
         "seen.present.difference(seen.draining, seen.routed, wanted(size, seen))",
         "seen.present.difference(seen.draining, wanted(size, seen))",
+        noticed=13,
     ),
     Mutant(
         "the old fleet goes on being stopped after the new one died",
         actions,
         "only_useless=not is_ready(step, facts)",
         "only_useless=False",
+        noticed=83,
     ),
     Mutant(
         "acknowledgements of the gateways are not waited for",
         actions,
         "    if facts.shares != route.shares:\n        return False\n",
         "",
+        noticed=1,
     ),
     Mutant(
         "an alarm is ignored in the last bake",
         trouble,
         "if not facts.tripped or",
         'if deployment.step.hold_name == "TerminationWaitInSeconds" or not facts.tripped or',
+        noticed=104,
     ),
     Mutant(
         "an alarm is ignored between bakes",
         trouble,
         "if not facts.tripped or",
         "if not deployment.step.hold_seconds or not facts.tripped or",
+        noticed=23,
     ),
     Mutant(
         "an alarm turns back what is beyond the point of no return",
         trouble,
         "return cannot_start(deployment, facts) if _old_still_runs(deployment, facts) else None",
         "return _alarm(deployment, facts)",
+        noticed=5,
     ),
     Mutant(
         "a lost instance of the new fleet is quietly replaced",
         trouble,
         "        or _lost(deployment, facts)\n",
         "",
+        noticed=18,
     ),
     Mutant(
         "an abort by hand is forgotten",
         trouble,
         "        deployment.aborted\n        or _alarm",
         "        _alarm",
+        noticed=2,
     ),
     Mutant(
         "MaximumExecutionTimeoutInSeconds is not watched",
         trouble,
         "        or _out_of_time(deployment, deployment.timeout_seconds)\n",
         "",
+        noticed=37,
     ),
     Mutant(
         "a rollback that cannot finish goes on for ever",
@@ -101,36 +111,28 @@ CORE = (
         "return cannot_start(deployment, facts) or "
         "_out_of_time(deployment, TIMEOUT_SECONDS_DEFAULT)",
         "return None",
+        noticed=35,
     ),
     Mutant(
         "a fleet that hangs is waited for until the timeout",
         trouble,
         "if seen.starting.get(ordinal, 0.0) > want.start_seconds_max:",
         "if seen.starting.get(ordinal, 0.0) > 20_000:",
+        noticed=24,
     ),
     Mutant(
         "weight stays stuck on a dead fleet",
         advance,
         "    shares = spill(deployment.shares, deployment.step, facts)\n",
         "    shares = deployment.shares\n",
-    ),
-    Mutant(
-        "who is being retired does not take its room",
-        actions,
-        "room = want.size - len(alive)",
-        "room = want.size - len(alive - seen.draining)",
-    ),
-    Mutant(
-        "shrinking keeps the lowest ordinals, dead or alive",
-        actions,
-        "order = (seen.ready, seen.starting,",
-        "order = (range(size), seen.ready, seen.starting,",
+        noticed=1,
     ),
     Mutant(
         "a rolling batch rounds the old fleet down",
         plan,
         "kept = {f.id: ceil(f.size * (1 - moved[f.variant.name])) for f in change.old}",
         "kept = {f.id: int(f.size * (1 - moved[f.variant.name])) for f in change.old}",
+        noticed=2,
     ),
     Mutant(
         "a rolling batch stops the old before it bakes",
@@ -140,18 +142,21 @@ CORE = (
         "        rows += [change.step(Doing.SHIFTING, kept, made, moved)]\n"
         "        rows += [change.step(Doing.DELETING, _none(change.old), made, moved)]\n"
         "        if bake_seconds:",
+        noticed=2,
     ),
     Mutant(
         "a canary is nine tenths",
         plan,
         "part = {f.variant.name: _part(size, f.size, CANARY_PERCENT_MAX) for f in change.new}",
         "part = {f.variant.name: Fraction(9, 10) for f in change.new}",
+        noticed=47,
     ),
     Mutant(
         "the way back leaves the new fleet running",
         plan,
         "rows = [flip, change.step(Doing.DELETING, whole, none, home, back=True)]",
         "rows = [flip, change.step(Doing.DELETING, whole, made, home, back=True)]",
+        noticed=2,
     ),
     Mutant(
         "shares do not sum to the whole",
@@ -159,42 +164,42 @@ CORE = (
         "    for key in sorted(exact, key=lambda key: shares[key] - exact[key])[:left]:\n"
         "        shares[key] += 1\n",
         "",
+        noticed=1,
     ),
     Mutant(
         "a bake begins again when it was interrupted",
         advance,
         "later = replace(walked, real=False, stopping=stopping)",
         "later = replace(walked, real=False, stopping=stopping, held_seconds=0.0)",
-    ),
-    Mutant(
-        "a bake begins again when control restarts",
-        advance,
-        "        gap = gap if facts.watcher == deployment.watcher else 0.0\n",
-        "        gap = gap if facts.watcher == deployment.watcher else -deployment.held_seconds\n",
+        noticed=57,
     ),
     Mutant(
         "a bake counts the time that nobody watched",
         advance,
         "        gap = gap if facts.watcher == deployment.watcher else 0.0\n",
         "        gap = now - deployment.looked_at\n",
+        noticed=42,
     ),
     Mutant(
         "a bake counts while the row is not real",
         advance,
         "(gap if walked.real and not walked.paused else 0.0)",
         "(gap if not walked.paused else 0.0)",
+        noticed=5,
     ),
     Mutant(
         "a bake is a second short",
         advance,
         "else walked.step.hold_seconds - held",
         "else walked.step.hold_seconds - held - 1",
+        noticed=1,
     ),
     Mutant(
         "a pause holds nothing",
         advance,
         "    if left > 0 or walked.paused:\n",
         "    if left > 0:\n",
+        noticed=49,
     ),
     Mutant(
         "a rollback ends on the new config",
@@ -209,18 +214,21 @@ CORE = (
         advance,
         "fleets=deployment.new)\n    if deployment.kind",
         "fleets=endpoint.fleets or deployment.new)\n    if deployment.kind",
+        noticed=3,
     ),
     Mutant(
         "what dies after the deployment is not launched again",
         advance,
         "    actions = difference(kept.step, facts, route, waiting)\n",
         "    actions = ()\n",
+        noticed=2,
     ),
     Mutant(
         "an endpoint at rest is woken for ever",
         advance,
         "wake_at = None if whole and not actions else",
         "wake_at =",
+        noticed=2,
     ),
     Mutant(
         "a dead old fleet holds the update up",
@@ -228,6 +236,7 @@ CORE = (
         "        (is_ready(step, facts) or deployment.stopping)\n",
         "        (is_ready(step, facts) or deployment.stopping)\n"
         "        and route is not None and route.shares == step.shares\n",
+        noticed=10,
     ),
 )
 """In what decides."""
@@ -244,42 +253,49 @@ SHELL = (
         observe,
         "case _ if watched.retiring:",
         "case _ if watched.retiring and watched.sight.state is not InstanceState.READY:",
+        noticed=1,
     ),
     Mutant(
         "the machine's clock says how long an instance has been starting",
         observe,
         "now - watched.started_at",
         "now - watched.handle.started_at",
+        noticed=46,
     ),
     Mutant(
         "shares that workers do not agree on count as agreed",
         observe,
         "        if not self._tables.agreed(key):\n            return None\n",
         "",
+        noticed=1,
     ),
     Mutant(
         "alarms are not asked for",
         observe,
         "            if deployment.alarms\n",
         "            if not deployment.alarms\n",
+        noticed=5,
     ),
     Mutant(
         "a worker counts as being at the table that a new control finds",
         tables,
         "self._found = table.version or -1",
         "self._found = -1",
+        noticed=3,
     ),
     Mutant(
         "a route that was superseded is forgotten before anybody has acknowledged",
         tables,
         "while len(history) > 1 and history[1][0] <= seen:",
         "while len(history) > 1:",
+        noticed=4,
     ),
     Mutant(
         "a table is published without a version of its own",
         gateways,
         "return max(self.table.version + 1, int(self._clock.now() * 1000))",
         "return self.table.version or 1",
+        noticed=1,
     ),
     Mutant(
         "one worker's acknowledgement stands for all",
@@ -300,12 +316,14 @@ SHELL = (
         gateways,
         "        self._file.append(line, change.version, table)\n",
         "",
+        noticed=2,
     ),
     Mutant(
         "instances that are not ready are listed",
         act,
         "            if watched.sight.state is InstanceState.READY\n            and not",
         "            if not",
+        noticed=1,
     ),
     Mutant(
         "instances are stopped before the table leaves them out",
@@ -317,42 +335,49 @@ SHELL = (
         "                    if fleet not in decision.route.ordinals:\n"
         "                        self._retire(one.handle.instance_id)\n"
         "        if decision.route is not None:\n",
+        noticed=2,
     ),
     Mutant(
         "a launch is forgotten",
         launches,
         "        launch.task = asyncio.create_task(self._launch(endpoint, fleet, launch))\n",
         "",
+        noticed=2,
     ),
     Mutant(
         "a launch that has ended goes on for ever",
         launches,
         "            del self._under_way[fleet.id]\n",
         "",
+        noticed=2,
     ),
     Mutant(
         "what is not wanted any more is launched all the same",
         launches,
         "        self.cancelled.set()\n        self.unwanted.set()\n",
         "        pass\n",
+        noticed=37,
     ),
     Mutant(
         "a fleet that could not start is never tried again",
         launches,
         "self.clock.now() < failure.at + RETRY_SECONDS",
         "self.clock.now() < failure.at + 1e9",
+        noticed=26,
     ),
     Mutant(
         "the host is full once, and the launch waits for ever",
         launches,
         "await self.clock.wait(launch.unwanted, self.clock.now() + seconds)",
         "await launch.unwanted.wait()",
+        noticed=14,
     ),
     Mutant(
         "what runs already is not found",
         instances,
         "await asyncio.gather(*(self._adopt(handle) for handle in handles))",
         "await asyncio.gather(*(self._adopt(handle) for handle in handles[1:]))",
+        noticed=1,
     ),
     Mutant(
         "an instance is forgotten while it ends",
@@ -366,18 +391,21 @@ SHELL = (
         instances,
         "            self.on_change(fleet_of(watched.handle.instance_id))\n        starting",
         "        starting",
+        noticed=2,
     ),
     Mutant(
         "nobody looks at an instance again once it was ready",
         instances,
         "STARTING_LOOK_SECONDS_MAX) if starting else STEADY_LOOK_SECONDS",
         "STARTING_LOOK_SECONDS_MAX) if starting else 1e9",
+        noticed=7,
     ),
     Mutant(
         "an illness is as old as the instance",
         instances,
         "            watched.since = self.clock.now()\n",
         "            watched.since = watched.started_at\n",
+        noticed=7,
     ),
     Mutant(
         "what is decided is done before it is remembered",
@@ -386,12 +414,6 @@ SHELL = (
         '        self._crash_point("before-save")\n'
         "        if not decision.gone:\n"
         "            self._actor.act(decision)\n",
-    ),
-    Mutant(
-        "a decision that somebody overtook ends the turns",
-        reconciler,
-        "            except StaleDecision:\n                wake_at = self._clock.now()",
-        "            except StaleDecision:\n                wake_at = None",
     ),
     Mutant(
         "an endpoint sleeps for as long as nobody wakes it",
@@ -404,18 +426,21 @@ SHELL = (
         reconciler,
         "_is_decided_the_same(record, decision) and _looks_the_same(record.facts, facts)\n",
         "False\n",
+        noticed=2,
     ),
     Mutant(
         "what is seen is not kept for DescribeEndpoint",
         reconciler,
         "            if not decision.gone and not _looks_the_same(record.facts, facts):\n",
         "            if decision.endpoint.created_at < 0:\n",
+        noticed=2,
     ),
     Mutant(
         "a save does not mind what was saved since it was decided",
         rows,
         "            table.c.version == record.version,\n",
         "",
+        noticed=49,
     ),
 )
 """In what looks, remembers and does."""

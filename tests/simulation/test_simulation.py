@@ -13,7 +13,7 @@ from tests.simulation.history import run
 from tests.simulation.mutants import MUTANTS, Mutant, planted
 from tests.simulation.rules import Violation
 
-HISTORIES = 60
+HISTORIES = 42
 PARTS = 6
 """Enough that the workers of pytest-xdist share them evenly."""
 
