@@ -8,27 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import inservice.operations  # noqa: F401 - fills the registry
 from inservice.artifacts.errors import ArtifactMissing, FetchCancelled, StorageFailed
-from inservice.controller.alarms.evaluating import AlarmEvaluator
+from inservice.channel.publishing import Gateways
 from inservice.controller.endpoints.act import Actor
 from inservice.controller.endpoints.instances import Instances
 from inservice.controller.endpoints.launches import Launches
 from inservice.controller.endpoints.observe import Observer
-from inservice.controller.endpoints.reconciler import Reconciler
+from inservice.controller.endpoints.reconciler import SELF, Reconciler
 from inservice.controller.kit.tables import Tables
 from inservice.deployment.facts import Facts
 from inservice.deployment.state import Decision, Deployment
 from inservice.hosting.endpoint import Endpoint
-from inservice.ids import EndpointKey
+from inservice.ids import EndpointKey, generation_of
 from inservice.operations.registry import Call, find
-from inservice.store.base import Commit, EndpointRecord, Reading, Store, Transaction
-from inservice.store.database import open_store
+from inservice.store.base import Store, Transaction
+from inservice.store.collections.alarms import AlarmsWriting
+from inservice.store.collections.endpoints import EndpointRecord, EndpointsWriting
+from inservice.store.drivers.database import open_store
+from inservice.store.feed import CALLER
+from inservice.threads import Threads
 from tests.simulation.clock import VirtualClock
 from tests.simulation.host import Runtime
 from tests.simulation.loop import Process
@@ -67,14 +72,14 @@ class Control:
 
     def _join(self, store: Store, run_dir: Path) -> None:
         world, clock, crash_point = self.world, self.clock, self.world.pass_crash_point
-        wake = lambda fleet: self.reconciler.wake_generation(fleet.partition("-")[0])  # noqa: E731
+        wake = lambda fleet: self.reconciler.wake_generation(generation_of(fleet))  # noqa: E731
         self.gateways = Gateways(
             run_dir,
             clock,
             on_acknowledged=lambda: self.reconciler.wake_each(self.tables.newly_agreed()),
             on_metrics=lambda *_: None,
         )
-        self.tables = Tables(self.gateways)
+        self.tables: Tables = Tables(self.gateways)
         runtime = Runtime(world.host, lambda: world.moment("runtime"))
         self.instances = Instances(runtime, clock, wake)
         artifacts: Any = Artifacts(world)
@@ -83,39 +88,26 @@ class Control:
             Actor(self.instances, self.launches, self.tables, DRAIN_SECONDS, crash_point), world
         )
         self.actor = actor
-        recorder: Any = SimpleNamespace(history=None)
-        webhooks: Any = None
-        alarms = AlarmEvaluator(store, recorder, clock, webhooks, on_change=lambda _: None)
         observer: Any = WitnessedObserver(
-            Observer(self.instances, self.launches, self.tables, alarms.tripped), world
+            Observer(self.instances, self.launches, self.tables), world
         )
         self.reconciler = Reconciler(store, observer, actor, clock, crash_point)
 
     async def _start(self, store: WitnessedStore) -> None:
         """As `app.control.Control.start`."""
-        await self.gateways.start(serving=bool(self._generations()))
+        generations = await Threads("starting").run(self._generations)
+        await self.gateways.start(serving=bool(generations))
         self.tables.adopt()
         await self.instances.adopt()
-        loop = asyncio.get_running_loop()
-        store.on_commit(lambda commit: loop.call_soon_threadsafe(self._heed, commit) and None)
-        generations = self._generations()
+        self.reconciler.follow(store.feed)
         self.actor.retire_strays(frozenset(generations.values()))
-        for key in self.tables.keys() - generations.keys():
-            self.actor.forget(key)
-        self.reconciler.wake_each(generations)
-
-    def _heed(self, commit: Commit) -> None:
-        self.reconciler.wake_each(commit.endpoints)
-
-    def alarms_changed(self) -> None:
-        """Somebody evaluated them, and tells the deployments that watch them."""
-        self.reconciler.wake_all()
+        # In one order, which no hash decides.
+        self.reconciler.wake_each(sorted({*generations, *self.tables.keys()}))
 
     def _generations(self) -> dict[EndpointKey, str]:
         assert self.store is not None
         with self.store.reading() as reading:
-            records = [(key, reading.find_endpoint(key)) for key in reading.endpoint_keys()]
-        return {key: record.endpoint.generation for key, record in records if record is not None}
+            return {each.key: each.endpoint.generation for each in reading.endpoints.all()}
 
     # ── who asks ──
     def call(self, service: str, operation: str, **members: Any) -> Any:
@@ -132,7 +124,7 @@ class Control:
         """An endpoint as it is on record."""
         assert self.store is not None
         with self.store.reading() as reading:
-            return reading.find_endpoint((ACCOUNT, REGION, name))
+            return reading.endpoints.find((ACCOUNT, REGION, name))
 
     def kill(self) -> None:
         """As by `kill -9`. The lock on the database goes with the process."""
@@ -168,8 +160,14 @@ class WitnessedObserver:
         self._observer = observer
         self._world = world
 
-    def facts(self, endpoint: Endpoint, deployment: Deployment, now: float) -> Facts:
-        facts = self._observer.facts(endpoint, deployment, now)
+    def facts(
+        self,
+        endpoint: Endpoint,
+        deployment: Deployment,
+        tripped: Mapping[str, str],
+        now: float,
+    ) -> Facts:
+        facts = self._observer.facts(endpoint, deployment, tripped, now)
         world = self._world
         world.check(world.watch.looked, endpoint, deployment, facts)
         world.facts[endpoint.generation] = facts
@@ -204,18 +202,22 @@ class WitnessedStore:
     def __init__(self, store: Store, world: World) -> None:
         self._store = store
         self._world = world
-        self.on_commit = store.on_commit
+        self.feed = store.feed
+        self.holding = store.holding
+        self.reading = store.reading
+        self.remembered = store.remembered
+        self.confirm = store.confirm
         self.close = store.close
 
-    def reading(self) -> contextlib.AbstractContextManager[Reading]:
-        return self._store.reading()
-
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self, by: str = CALLER) -> Iterator[Transaction]:
         heard: list[Callable[[], None]] = []
-        with self._store.transaction() as transaction:
-            witnessed: Any = WitnessedTransaction(transaction, self._world, heard)
-            yield witnessed
+        with self._store.transaction(by) as transaction:
+            yield replace(
+                transaction,
+                endpoints=WitnessedEndpoints(transaction.endpoints, self._world, heard, by),
+                alarms=WitnessedAlarms(transaction.alarms, self._world, heard),
+            )
             self._world.watch.writes += 1
             self._world.pass_crash_point("before-commit")
         for tell in heard:
@@ -223,41 +225,52 @@ class WitnessedStore:
         self._world.pass_crash_point("after-commit")
 
 
-class WitnessedTransaction:
+class WitnessedEndpoints:
     """Notes the saves of endpoints, to be told once they are committed."""
 
     def __init__(
-        self, transaction: Transaction, world: World, heard: list[Callable[[], None]]
+        self, endpoints: EndpointsWriting, world: World, heard: list[Callable[[], None]], by: str
     ) -> None:
-        self._transaction = transaction
+        self._endpoints = endpoints
+        self._world = world
+        self._heard = heard
+        self._by_control = by == SELF
+
+    def add(self, decision: Decision) -> None:
+        self._endpoints.add(decision)
+        self._heard.append(lambda: self._tell(decision, 1, None))
+
+    def save(self, record: EndpointRecord, decision: Decision) -> None:
+        self._endpoints.save(record, decision)
+        self._heard.append(lambda: self._saved(record, decision))
+
+    def _saved(self, record: EndpointRecord, decision: Decision) -> None:
+        before = Known(record.endpoint, record.deployment, record.version, 0.0)
+        self._tell(decision, record.version + 1, before)
+        if self._by_control:
+            self._world.saved[record.endpoint.generation] = decision
+
+    def _tell(self, decision: Decision, version: int, before: Known | None) -> None:
+        world = self._world
+        world.check(world.watch.committed, decision, version, before, self._by_control)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._endpoints, name)
+
+
+class WitnessedAlarms:
+    """Notes what alarms become, once that is committed."""
+
+    def __init__(
+        self, alarms: AlarmsWriting, world: World, heard: list[Callable[[], None]]
+    ) -> None:
+        self._alarms = alarms
         self._world = world
         self._heard = heard
 
-    def add_endpoint(self, decision: Decision) -> None:
-        self._transaction.add_endpoint(decision)
-        self._heard.append(lambda: self._tell(decision, 1, None, by_control=False))
-
-    def save_endpoint(
-        self, record: EndpointRecord, decision: Decision, *, announce: bool = True
-    ) -> None:
-        self._transaction.save_endpoint(record, decision, announce=announce)
-        self._heard.append(lambda: self._committed(record, decision, by_control=not announce))
-
-    def _committed(self, record: EndpointRecord, decision: Decision, *, by_control: bool) -> None:
-        before = Known(record.endpoint, record.deployment, record.version, 0.0)
-        self._tell(decision, record.version + 1, before, by_control=by_control)
-        if by_control:
-            self._world.saved[record.endpoint.generation] = decision
-
-    def save_alarm(self, account: str, region: str, name: str, **kept: Any) -> None:
-        self._transaction.save_alarm(account, region, name, **kept)
+    def save(self, account: str, region: str, name: str, **kept: Any) -> None:
+        self._alarms.save(account, region, name, **kept)
         self._heard.append(lambda: self._world.alarms.update({name: kept["state"]}))
 
-    def _tell(
-        self, decision: Decision, version: int, before: Known | None, *, by_control: bool
-    ) -> None:
-        world = self._world
-        world.check(world.watch.committed, decision, version, before, by_control)
-
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._transaction, name)
+        return getattr(self._alarms, name)

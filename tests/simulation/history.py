@@ -90,7 +90,7 @@ def _driven(
     finally:
         if not story.done():
             story._log_destroy_pending = False  # type: ignore[attr-defined]
-            story.get_coro().close()  # type: ignore[union-attr]
+            story.get_coro().close()
         elif not story.cancelled():
             story.exception()
 

@@ -86,7 +86,7 @@ class Host(FakeHost):
         self.effects += 1
         return instance
 
-    def ask_to_end(self, instance: object, grace_seconds: float) -> None:  # type: ignore[override]
+    def ask_to_end(self, instance: object, grace_seconds: float) -> None:
         """SIGTERM. From then on it finishes what it has, and answers nobody else."""
         instance_id: str = instance.handle.instance_id  # type: ignore[attr-defined]
         past = self.past[instance_id]

@@ -17,6 +17,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -36,8 +38,9 @@ class Stalled(Exception):
 class Process:
     """Something that can be killed, and all that it has begun."""
 
-    def __init__(self, loop: VirtualLoop, name: str) -> None:
+    def __init__(self, loop: VirtualLoop, name: str, pid: int = 0) -> None:
         self.name = name
+        self.pid = pid
         self.alive = True
         self.tasks: set[asyncio.Task[Any]] = set()
         self.connections: list[Pipe] = []
@@ -85,7 +88,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def __init__(self) -> None:
         super().__init__()
-        self._selector = self  # type: ignore[assignment]
+        self._selector = self
         self._time = 0.0
         self.over = False
         self.callbacks = 0
@@ -187,14 +190,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
             for task in list(process.tasks):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 with contextlib.suppress(BaseException):
-                    task.get_coro().close()  # type: ignore[union-attr]
+                    task.get_coro().close()
             process.tasks.clear()
 
     # ── threads ─────────────────────────────────────────────────────────────────────────────────
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Any, *args: Any
+    ) -> asyncio.Future[Any]:
         """The call happens in the loop, at the time at which a thread would have come to it."""
         assert isinstance(executor, ThreadPoolExecutor), "see inservice.threads"
-        kind, process = executor._thread_name_prefix, current_process()
+        kind, process = str(executor._thread_name_prefix), current_process()
         free_at = self._free_at.setdefault((id(executor), kind), [0.0] * executor._max_workers)
         place = free_at.index(min(free_at))
         free_at[place] = max(free_at[place], self._time) + self.thread_seconds(kind)
@@ -231,7 +236,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         process.listening.append(str(path))
         return Listening(self, str(path))
 
-    async def create_unix_connection(  # type: ignore[override]
+    async def create_unix_connection(
         self, protocol_factory: Callable[[], Any], path: Any = None, **_: Any
     ) -> tuple[Pipe, Any]:
         client = current_process()
@@ -347,7 +352,12 @@ class Pipe(asyncio.Transport):
         return self._closing
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return default
+        return self if name == "socket" else default
+
+    def getsockopt(self, level: int, option: int, size: int) -> bytes:
+        """What the kernel tells of the peer, of which that is all that is ever asked."""
+        assert (level, option) == (socket.SOL_SOCKET, socket.SO_PEERCRED)
+        return struct.pack("iII", self.peer.process.pid, 0, 0)
 
     def pause_reading(self) -> None:
         pass

@@ -16,11 +16,9 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from inservice.controller import gateways
 from inservice.controller.endpoints import act, instances, launches, observe, reconciler
 from inservice.controller.kit import tables
 from inservice.deployment import actions, advance, plan, trouble
-from inservice.store import rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,9 +269,9 @@ SHELL = (
     ),
     Mutant(
         "alarms are not asked for",
-        observe,
-        "            if deployment.alarms\n",
-        "            if not deployment.alarms\n",
+        reconciler,
+        "for name in record.deployment.alarms]",
+        "for name in ()]",
         noticed=5,
     ),
     Mutant(
@@ -292,30 +290,28 @@ SHELL = (
     ),
     Mutant(
         "a table is published without a version of its own",
-        gateways,
-        "return max(self.table.version + 1, int(self._clock.now() * 1000))",
+        control,
+        "return max(self.table.version + 1, self._millis())",
         "return self.table.version or 1",
         noticed=1,
     ),
     Mutant(
         "one worker's acknowledgement stands for all",
-        gateways,
-        "return min(seen, default=-1)",
-        "return max(seen, default=-1)",
+        control,
+        "        return min(\n",
+        "        return max(\n",
     ),
     Mutant(
         "a change is told to the first worker only",
-        gateways,
-        "        for worker in self._workers.values():\n"
-        "            if worker.sent == change.after:",
-        "        for worker in [*self._workers.values()][:1]:\n"
-        "            if worker.sent == change.after:",
+        control,
+        "        for peer in self._workers.values():\n            if peer.sent == delta.after",
+        "        for peer in [*self._workers.values()][:1]:\n            if peer.sent == delta.after",
     ),
     Mutant(
         "a change is not written down before it is told",
-        gateways,
-        "        self._file.append(line, change.version, table)\n",
-        "",
+        publishing,
+        "encoded = self._file.append(delta, table)\n",
+        "encoded = __import__('inservice.channel.tables').channel.tables.encode_delta(delta)\n",
         noticed=2,
     ),
     Mutant(
@@ -389,15 +385,15 @@ SHELL = (
     Mutant(
         "nobody is woken when an instance changes",
         instances,
-        "            self.on_change(fleet_of(watched.handle.instance_id))\n        starting",
-        "        starting",
+        "                self.on_change(fleet_of(watched.handle.instance_id))\n            elif",
+        "            elif",
         noticed=2,
     ),
     Mutant(
-        "nobody looks at an instance again once it was ready",
+        "nobody follows an instance any more once it was ready",
         instances,
-        "STARTING_LOOK_SECONDS_MAX) if starting else STEADY_LOOK_SECONDS",
-        "STARTING_LOOK_SECONDS_MAX) if starting else 1e9",
+        "while watched.sight.state is not InstanceState.GONE:",
+        "while watched.sight.state not in (InstanceState.GONE, InstanceState.READY):",
         noticed=7,
     ),
     Mutant(
@@ -437,9 +433,9 @@ SHELL = (
     ),
     Mutant(
         "a save does not mind what was saved since it was decided",
-        rows,
-        "            table.c.version == record.version,\n",
-        "",
+        endpoints,
+        "newest = (*_is_this(record), endpoints.c.version == record.version)",
+        "newest = _is_this(record)",
         noticed=49,
     ),
 )

@@ -1,44 +1,44 @@
 """Gateway workers: the shipped table of a worker, and a channel that is late, broken and restarted.
 
-`Routes` is what a real worker serves from; here is what surrounds it: starting from the files,
-connecting, saying hello, hearing, acknowledging.
+`Routes` is what a real worker serves from, `Channel` how it follows control; here is what surrounds
+them: starting from the files, dying, and connections that break.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
-from inservice.gateway.routes import RECONNECT_SECONDS, Routes
+from inservice.channel.following import Channel
+from inservice.channel.tables import Delta
+from inservice.channel.worker import WorkerEnd
+from inservice.clock import Clock
+from inservice.gateway.routes import Routes
 from inservice.ids import EndpointKey
 from inservice.routing import EndpointRoute, RoutingTable
+from tests.simulation.clock import MachineClock, VirtualClock
 from tests.simulation.loop import Process, VirtualLoop
 
-_PIDS_FROM = 100_000_000
-"""Beyond every pid of Linux: nothing that looks a process up finds one of this host."""
+_PIDS_FROM = 4_000_000
+"""Where no machine that runs tests comes to: nothing that looks a process up finds one of this
+host."""
 
 
 class Worker:
     """One life of a gateway worker."""
 
     def __init__(
-        self, loop: VirtualLoop, run_dir: Path, index: int, pid: int, on_table: OnTable
+        self, process: Process, clock: Clock, run_dir: Path, index: int, on_table: OnTable
     ) -> None:
         self.index = index
-        self.pid = pid
-        self.process = Process(loop, f"gateway-{index}")
+        self.process = process
         self.routes = Routes(run_dir / "routes.json", lambda ids, addresses: None)
         self.serves = False  # it has begun to take invocations
-        self.connected_since: float | None = None
-        self._channel = run_dir / "routes.sock"
+        self._channel = _Following(run_dir / "routes.sock", self, clock)
         self._on_table = on_table
-        self._writer: asyncio.StreamWriter | None = None
 
     @property
     def table(self) -> RoutingTable:
@@ -58,44 +58,61 @@ class Worker:
             for instance in fleet.instances
         )
 
+    @property
+    def connected_since(self) -> float | None:
+        """When it reached control, if it has."""
+        return self._channel.connected_since
+
+    def serve(self, table: RoutingTable, delta: Delta | None = None) -> None:
+        """`channel.worker.Serving`."""
+        before = self.table
+        self.routes.serve(table, delta)
+        self._on_table(self, before)
+
     async def work(self, starting_seconds: float) -> None:
         """From its start to its kill."""
         await asyncio.sleep(starting_seconds)
         self.routes.load()
         self.serves = True
         self._on_table(self, RoutingTable(-1, {}, {}))
-        while True:
-            with contextlib.suppress(OSError):
-                await self._converse()
-            self.connected_since = self._writer = None
-            await asyncio.sleep(RECONNECT_SECONDS)
+        await self._channel.follow()
 
     def disconnect(self) -> None:
         """The connection breaks; it will find another."""
+        self._channel.disconnect()
+
+
+class _Following(Channel):
+    """The channel of a process that has another pid than ours, counts nothing, and can break."""
+
+    def __init__(self, path: Path, worker: Worker, clock: Clock) -> None:
+        super().__init__(path, worker.index, worker, _Uncounted(), clock)
+        self._end = WorkerEnd(worker, worker.process.pid, worker.index)
+        self.connected_since: float | None = None
+
+    def disconnect(self) -> None:
         if self._writer is not None:
             self._writer.close()
 
     async def _converse(self) -> None:
-        reader, writer = await asyncio.open_unix_connection(self._channel, limit=LINE_BYTES_MAX)
-        self._writer = writer
         self.connected_since = asyncio.get_running_loop().time()
-        hello = {"pid": self.pid, "index": self.index, "version": self.table.version}
-        writer.write(msgspec.json.encode({"hello": hello}) + b"\n")
-        while line := await reader.readline():
-            writer.write(self._hear(line) + b"\n")
+        try:
+            await super()._converse()
+        finally:
+            self.connected_since = None
 
-    def _hear(self, line: bytes) -> bytes:
-        message, before = msgspec.json.decode(line), self.table
-        if "tell" in message:
-            return b'{"told":' + encode_table(before) + b"}"
-        word = "ack"
-        if "change" in message:
-            word = "ack" if self.routes.change(msgspec.json.encode(message["change"])) else "missed"
-        else:
-            self.routes.offer(msgspec.json.encode(message["table"]))
-        if self.table is not before:
-            self._on_table(self, before)
-        return msgspec.json.encode({word: self.table.version})
+
+class _Uncounted:
+    """No invocations, so no counts."""
+
+    def flush(self, at: float) -> bytes | None:
+        return None
+
+    def unconfirmed(self) -> list[bytes]:
+        return []
+
+    def confirm(self, seq: int) -> None:
+        pass
 
 
 OnTable = Callable[[Worker, RoutingTable], None]
@@ -105,8 +122,11 @@ OnTable = Callable[[Worker, RoutingTable], None]
 class Supervisor:
     """Starts workers again, and says in `processes.json` who lives. It is never killed."""
 
-    def __init__(self, loop: VirtualLoop, run_dir: Path, on_table: OnTable) -> None:
+    def __init__(
+        self, loop: VirtualLoop, machine: MachineClock, run_dir: Path, on_table: OnTable
+    ) -> None:
         self.loop = loop
+        self.machine = machine
         self.run_dir = run_dir
         self.workers: list[Worker] = []
         self._on_table = on_table
@@ -129,9 +149,11 @@ class Supervisor:
         return [worker for worker in self.workers if worker.serves]
 
     def _start(self, index: int, starting_seconds: float) -> None:
-        worker = Worker(self.loop, self.run_dir, index, next(self._pids), self._on_table)
+        process = Process(self.loop, f"gateway-{index}", next(self._pids))
+        clock = VirtualClock(self.machine)
+        worker = Worker(process, clock, self.run_dir, index, self._on_table)
         self.workers[index : index + 1] = [worker]
-        children = [{"name": f"gateway-{w.index}", "pid": w.pid} for w in self.workers]
+        children = [{"name": f"gateway-{w.index}", "pid": w.process.pid} for w in self.workers]
         draft = self.run_dir / f"processes.json.{next(self._fresh)}"
         draft.write_text(json.dumps({"children": children}))
         draft.rename(self.run_dir / "processes.json")

@@ -12,17 +12,18 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from inservice.cloudwatch.alarms.alarm import AlarmState, StateValue
 from inservice.deployment.facts import Facts
 from inservice.deployment.state import Decision
 from inservice.errors import AwsError
 from inservice.routing import RoutingTable
-from inservice.store.base import EndpointRecord
-from inservice.store.database import open_store
+from inservice.store.collections.endpoints import EndpointRecord
+from inservice.store.drivers.database import open_store
 from tests.simulation.clock import MachineClock, VirtualClock
 from tests.simulation.control import ACCOUNT, REGION, Control
 from tests.simulation.host import Host
@@ -112,7 +113,7 @@ class World:
         self.host = Host(VirtualClock(self.machine), self.seed)
         self.host.on_start = lambda one: self.check(self.watch.starting, one)
         self.host.on_ask = self._asked_to_end
-        self.supervisor = Supervisor(self.loop, self.place, self._table_taken)
+        self.supervisor = Supervisor(self.loop, self.machine, self.place, self._table_taken)
         self._chances = {
             name: random.Random(f"{self.seed} {name}")
             for name in ("crash", "moment", "runtime", "thread", "way", "befall", "call")
@@ -240,16 +241,13 @@ class World:
         store = control.store
 
         def save() -> None:
-            document = {"AlarmName": name}
-            with store.transaction() as transaction:
-                transaction.save_alarm(ACCOUNT, REGION, name, state=state, document=document)
+            kept = AlarmState(StateValue(state), since=control.clock.now())
+            document = {"AlarmName": name, "state": asdict(kept)}
+            with store.transaction(by="alarms") as transaction:
+                transaction.alarms.save(ACCOUNT, REGION, name, state=state, document=document)
 
         self.say(f"alarm {name}: {state}")
         control.process.run(save)
-        if self.control is control:
-            late = self._chances["befall"].uniform(0.0, 1.0)
-            context = control.process.context.copy()
-            self.loop.call_later(late, control.alarms_changed, context=context)
 
     # ── what befalls ────────────────────────────────────────────────────────────────────────────
     async def befall(self) -> None:

@@ -105,6 +105,7 @@ class Gateways:
     ) -> None:
         """`on_acknowledged` is called when workers may have come to serve by a newer table; tables
         are written within `room`, which may give some of a full disk."""
+        self._clock = clock
         self._file = TableFile(run_dir / "routes.json", room)
         self._end = ControlEnd(self._file.sequel, lambda: int(clock.now() * 1000))
         self._living = Living(run_dir / "processes.json")

@@ -16,9 +16,7 @@ in a thread.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterable, Mapping
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import structlog
