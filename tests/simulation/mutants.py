@@ -16,9 +16,11 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from inservice.channel import control, publishing
 from inservice.controller.endpoints import act, instances, launches, observe, reconciler
 from inservice.controller.kit import tables
 from inservice.deployment import actions, advance, plan, trouble
+from inservice.store.collections import endpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,13 +307,14 @@ SHELL = (
         "a change is told to the first worker only",
         control,
         "        for peer in self._workers.values():\n            if peer.sent == delta.after",
-        "        for peer in [*self._workers.values()][:1]:\n            if peer.sent == delta.after",
+        "        for peer in [*self._workers.values()][:1]:\n"
+        "            if peer.sent == delta.after",
     ),
     Mutant(
         "a change is not written down before it is told",
         publishing,
         "encoded = self._file.append(delta, table)\n",
-        "encoded = __import__('inservice.channel.tables').channel.tables.encode_delta(delta)\n",
+        "encoded = msgspec.json.encode(delta) + b'\\n'\n",
         noticed=2,
     ),
     Mutant(
