@@ -89,7 +89,10 @@ def test_what_one_endpoint_is_decided_from_does_not_grow_with_the_others() -> No
             under_way=lambda _: (), waits_for=lambda _: None, failure=lambda _: None
         )
         tables = SimpleNamespace(
-            routed=lambda _: frozenset(), agreed=lambda _: True, current=lambda _: None
+            routed=lambda _: frozenset(),
+            agreed=lambda _: True,
+            current=lambda _: None,
+            is_known=lambda: True,
         )
         observer = Observer(instances, cast(Any, launches), cast(Any, tables))
         endpoint = SimpleNamespace(
