@@ -38,14 +38,14 @@ longest backoff, and every wait of the longest plan."""
 REST_SECONDS_MAX = 700.0
 """And so long for what was wished to be, beyond the outcome."""
 
-IDLE_SECONDS = 65.0
-"""For so long an endpoint at rest is watched: two rounds of the net below the wake-ups."""
+IDLE_SECONDS = 125.0
+"""For so long an endpoint at rest is watched: a round of the net below the wake-ups, and more."""
 
 STARVING_SECONDS = 640.0
 """Longer than the shortest MaximumExecutionTimeoutInSeconds."""
 
 IDLE_TURNS_MAX = 4
-"""In that time: the two rounds, and what is still on its way."""
+"""In that time: the round, and what is still on its way."""
 
 NAME = "ep"
 STARTUP_SECONDS = 60

@@ -40,14 +40,14 @@ CORE = (
         advance,
         "    if not is_ready(step, facts):\n        return deployment\n",
         "",
-        noticed=42,
+        noticed=48,
     ),
     Mutant(
         "an instance is stopped that a gateway may still choose",
         actions,
         "seen.present.difference(seen.draining, seen.routed, wanted(size, seen))",
         "seen.present.difference(seen.draining, wanted(size, seen))",
-        noticed=13,
+        noticed=17,
     ),
     Mutant(
         "the old fleet goes on being stopped after the new one died",
@@ -96,7 +96,7 @@ CORE = (
         trouble,
         "        deployment.aborted\n        or _alarm",
         "        _alarm",
-        noticed=2,
+        noticed=12,
     ),
     Mutant(
         "MaximumExecutionTimeoutInSeconds is not watched",
@@ -125,7 +125,7 @@ CORE = (
         advance,
         "    shares = spill(deployment.shares, deployment.step, facts)\n",
         "    shares = deployment.shares\n",
-        noticed=1,
+        noticed=2,
     ),
     Mutant(
         "a rolling batch rounds the old fleet down",
@@ -156,7 +156,7 @@ CORE = (
         plan,
         "rows = [flip, change.step(Doing.DELETING, whole, none, home, back=True)]",
         "rows = [flip, change.step(Doing.DELETING, whole, made, home, back=True)]",
-        noticed=2,
+        noticed=18,
     ),
     Mutant(
         "shares do not sum to the whole",
@@ -171,7 +171,7 @@ CORE = (
         advance,
         "later = replace(walked, real=False, stopping=stopping)",
         "later = replace(walked, real=False, stopping=stopping, held_seconds=0.0)",
-        noticed=57,
+        noticed=19,
     ),
     Mutant(
         "a bake counts the time that nobody watched",
@@ -267,7 +267,7 @@ SHELL = (
         observe,
         "        if not self._tables.agreed(key):\n            return None\n",
         "",
-        noticed=1,
+        noticed=3,
     ),
     Mutant(
         "alarms are not asked for",
@@ -322,7 +322,7 @@ SHELL = (
         act,
         "            if watched.sight.state is InstanceState.READY\n            and not",
         "            if not",
-        noticed=1,
+        noticed=2,
     ),
     Mutant(
         "instances are stopped before the table leaves them out",
