@@ -17,10 +17,18 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from inservice.channel import control, publishing
-from inservice.controller.endpoints import act, instances, launches, observe, reconciler
+from inservice.controller.endpoints import (
+    act,
+    instances,
+    launches,
+    observe,
+    reconciler,
+    watchers,
+)
 from inservice.controller.kit import tables
 from inservice.deployment import actions, advance, plan, trouble
-from inservice.store.collections import endpoints
+from inservice.store import feed
+from inservice.store.collections import alarms, endpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +268,7 @@ SHELL = (
         observe,
         "now - watched.started_at",
         "now - watched.handle.started_at",
-        noticed=46,
+        noticed=4,
     ),
     Mutant(
         "shares that workers do not agree on count as agreed",
@@ -288,7 +296,7 @@ SHELL = (
         tables,
         "while len(history) > 1 and history[1][0] <= seen:",
         "while len(history) > 1:",
-        noticed=4,
+        noticed=12,
     ),
     Mutant(
         "a table is published without a version of its own",
@@ -315,7 +323,7 @@ SHELL = (
         publishing,
         "encoded = self._file.append(delta, table)\n",
         "encoded = msgspec.json.encode(delta) + b'\\n'\n",
-        noticed=2,
+        noticed=19,
     ),
     Mutant(
         "instances that are not ready are listed",
@@ -440,6 +448,26 @@ SHELL = (
         "newest = (*_is_this(record), endpoints.c.version == record.version)",
         "newest = _is_this(record)",
         noticed=49,
+    ),
+    Mutant(
+        "an alarm is remembered as it was before it changed",
+        alarms,
+        "        self._writing.forget(_record_key(account, region, name))\n",
+        "",
+        noticed=5,
+    ),
+    Mutant(
+        "an alarm that changes wakes nobody",
+        watchers,
+        "            found |= self._watchers.get(name, set())\n",
+        "",
+        noticed=5,
+    ),
+    Mutant(
+        "what callers wish is told to nobody",
+        feed,
+        "if each.but_not_by == commit.by:",
+        "if commit.by == CALLER:",
     ),
 )
 """In what looks, remembers and does."""
