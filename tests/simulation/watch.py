@@ -5,7 +5,7 @@ workers (O1 to O7). *What is done was decided and remembered*, and does no harm 
 each launch, each SIGTERM, each table that a worker takes up (S3, S10, S11, S12, R1). *What is
 wished comes to be*, within so many seconds of a control that lives (A9, L2).
 
-Control is late by nature: it looks at a healthy instance once a second, and a look at one that
+Control is late by nature: the host pings a healthy instance once a second, and the ping of one that
 hangs takes two. So where a rule concerns the health of an instance, it asks what was so within
 SIGHT_SECONDS; where it concerns tables, stops and records there is no such leave.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 SIGHT_SECONDS = 3.5
-"""How late the controller may be to see how an instance is: a second between looks, two for a look
+"""How late the controller may be to see how an instance is: a second between pings, two for a ping
 that is not answered, and something for the way of a wake-up and a save."""
 
 REACTION_SECONDS = 12.0
