@@ -16,7 +16,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from inservice.channel import control, publishing
+from inservice.channel import control, publishing, worker
 from inservice.controller.endpoints import (
     act,
     instances,
@@ -207,7 +207,7 @@ CORE = (
         advance,
         "    if left > 0 or walked.paused:\n",
         "    if left > 0:\n",
-        noticed=49,
+        noticed=97,
     ),
     Mutant(
         "a rollback ends on the new config",
@@ -448,6 +448,19 @@ SHELL = (
         "newest = (*_is_this(record), endpoints.c.version == record.version)",
         "newest = _is_this(record)",
         noticed=49,
+    ),
+    Mutant(
+        "a worker that calls is taken to be at the newest table",
+        control,
+        "peer.version = peer.sent = peer.newest = hello.version",
+        "peer.version = peer.sent = peer.newest = self.table.version",
+        noticed=2,
+    ),
+    Mutant(
+        "a worker says that it serves by a table that it does not",
+        worker,
+        "self._serving.serve(table_after(table, [delta]), delta)",
+        "return encode(Acknowledged(delta.version))",
     ),
     Mutant(
         "an alarm is remembered as it was before it changed",
