@@ -412,7 +412,7 @@ SHELL = (
         instances,
         "            watched.since = self.clock.now()\n",
         "            watched.since = watched.started_at\n",
-        noticed=7,
+        noticed=33,
     ),
     Mutant(
         "what is decided is done before it is remembered",
