@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from inservice.runtimes.base import InstanceState
-from inservice.runtimes.process import following, pulses, records
+from inservice.runtimes.process import code, following, pulses, records
 from inservice.runtimes.process.following import Following
 from inservice.runtimes.process.protocol import News, Pulse, Reply
 from inservice.runtimes.process.pulses import Pulses
@@ -244,6 +244,37 @@ async def _stuck(stage: ProcessStage) -> None:
     assert (await stage.runtime.look(handle)).state is READY
     await stage.runtime.close()
     await stage.runtime.retire(handle, 5)
+
+
+def test_a_fork_server_of_other_code_is_replaced_once_and_its_instances_adopted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As after newer code was installed: what is started from now on is the newer code's."""
+    with process_stage() as stage:
+        asyncio.run(_of_other_code(stage, monkeypatch))
+
+
+async def _of_other_code(stage: ProcessStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = await stage.runtime.launch(stage.spec())
+    old = stage.runtime.fork_server_pid()
+    await stage.runtime.close()
+    monkeypatch.setattr(code, "identity", lambda: "newer")
+    stage.again()
+    newer = stage.runtime
+    sight = await newer.next_sight(handle, None)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while newer.fork_server_pid() == old or sight.state is not READY:
+            sight = await newer.next_sight(handle, None)
+            await asyncio.sleep(0.05)
+    replacement = newer.fork_server_pid()
+    # It is of the code that is installed, which is not "newer" either, and stays all the same.
+    other = await newer.launch(stage.spec())
+    assert (await newer.next_sight(other, None)).state in (READY, InstanceState.STARTING)
+    assert newer.fork_server_pid() == replacement
+    assert (await newer.recover(handle)) == handle
+    await newer.close()
+    for one in (handle, other):
+        await newer.retire(one, 5)
 
 
 def test_an_answer_without_a_pulse_is_one_of_the_version_before() -> None:

@@ -90,7 +90,8 @@ class Plane:
     control: Control
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     models: list[Server] = field(default_factory=list)
-    beats: int = -1
+    beats: int = -1  # of the worker that was started last
+    earlier: list[int] = field(default_factory=list)  # of those before it
     census: int = field(default_factory=lambda: make_census(4))
 
     @property
@@ -99,7 +100,7 @@ class Plane:
 
     def start_worker(self, index: int = 3) -> subprocess.Popen[bytes]:
         if self.beats >= 0:
-            os.close(self.beats)
+            self.earlier.append(self.beats)  # a worker that nobody follows any more ends
         self.beats, theirs = os.pipe()
         os.set_blocking(self.beats, False)
         command = [
@@ -147,7 +148,8 @@ async def plane(table: RoutingTable | None = None) -> AsyncIterator[Plane]:
             await model.drain(0.1)
         if control.server is not None:
             await control.stop()
-        os.close(it.beats)
+        for descriptor in (it.beats, *it.earlier):
+            os.close(descriptor)
         os.close(it.census)
         listening.close()
         shutil.rmtree(directory)

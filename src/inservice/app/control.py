@@ -115,6 +115,7 @@ class Control:
             running=self._live.running,
             hurried=self._alarms.watched.hurried,
         )
+        self._first_due: tuple[EndpointKey, ...] = ()
         self._decide_and_act()
         self._tidying = Tidying(
             store,
@@ -174,7 +175,7 @@ class Control:
         await self._outcomes.recover()
         # Also what is in the table and no more on record: its turn takes it out, again and again
         # where that cannot be written down.
-        self._reconciler.wake_each({*generations, *self._tables.keys()})
+        self._first_due = tuple({**generations, **dict.fromkeys(self._tables.keys())})
 
     def answer(self) -> Answer:
         """What answers requests: AWS's APIs, InService's own, and Prometheus."""
@@ -205,13 +206,21 @@ class Control:
         )
 
     async def watch(self) -> None:
-        """Evaluate alarms, measure, tidy, tell of outcomes and of keys until cancelled."""
+        """Decide, evaluate alarms, measure, tidy, tell of outcomes and of keys until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._take_first_turns())
             tasks.create_task(self._tidying.run())
             tasks.create_task(self._alarms.run())
             tasks.create_task(self._measuring.run())
             tasks.create_task(self._outcomes.run())
             tasks.create_task(self._keys.keep_told())
+
+    async def _take_first_turns(self) -> None:
+        """Every endpoint is due when control begins, one after the other: who asks for something
+        meanwhile does not wait until hundreds have been looked at."""
+        for key in self._first_due:
+            self._reconciler.wake(key)
+            await asyncio.sleep(0)
 
     async def stop(self, *, grace_seconds: float) -> None:
         """Decide nothing more, and stop what runs: the server goes down for good."""

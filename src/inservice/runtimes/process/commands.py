@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from inservice.runtimes.process import code
 from inservice.runtimes.process.isolation import Isolation
 from inservice.runtimes.process.protocol import LINE_BYTES_MAX, Command, Pulse, Reply
 from inservice.runtimes.process.records import Record
@@ -42,6 +43,7 @@ class Commands:
         self._path = path
         self._obey = obey
         self._isolation = isolation
+        code.identity()  # now, as it has to be
         path.unlink(missing_ok=True)  # a dead one's: the lock says that we are the only one
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(path))
@@ -94,6 +96,7 @@ class Commands:
         """An answer as it is sent."""
         reply = Reply(
             pid=os.getpid(),
+            code=code.identity(),
             record=record,
             pulse=pulse,
             error=error,

@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 from inservice.runtimes.base import LaunchFailed
-from inservice.runtimes.process import records
+from inservice.runtimes.process import code, records
 from inservice.runtimes.process.protocol import Follow, News, Pulse, Reply
 from inservice.runtimes.process.records import Record
 
@@ -58,6 +58,8 @@ class Following:
         self._task: asyncio.Task[None] | None = None
         self.lines = 0
         """Lines of news heard so far."""
+        self._code = code.identity()
+        self._has_replaced = False  # once is enough: who comes after it is what can be had
 
     def begin(self) -> None:
         """Follow from now on. Whoever listens hears of it when everything is told."""
@@ -114,8 +116,9 @@ class Following:
         with contextlib.closing(writer):
             writer.write(msgspec.json.encode(Follow()) + b"\n")
             reply = msgspec.json.decode(await _line(reader), type=Reply)
-            if reply.error is not None:
-                # It is older than this code, and cannot ping. Its instances are adopted.
+            if reply.error is not None or (reply.code != self._code and not self._has_replaced):
+                # Its instances are adopted by the next one.
+                self._has_replaced = True
                 _log.warning("the fork server, process %d, is of other code: replaced", reply.pid)
                 await _end(reply.pid, signal.SIGTERM)
                 return

@@ -111,6 +111,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The one answer to a command."""
 
     pid: int  # the fork server's own
+    code: str = ""  # what it was started from, see `code.identity`
     record: Record | None = None
     pulse: Pulse | None = None
     unprotected: str = ""  # why instances run with all the rights of the server, if they do
