@@ -28,6 +28,7 @@ from inservice.instance_logs import writer
 from inservice.runtimes.base import Handle, ImageNotRunnable, InstanceState, LaunchFailed
 from inservice.runtimes.images import image_for
 from inservice.runtimes.process import protocol, records
+from inservice.runtimes.process.records import Places
 from inservice.runtimes.process.runtime import ProcessRuntime
 from tests.contracts.runtime_stages import PATIENCE_SECONDS, ProcessStage, process_stage, until
 from tests.modelserver.unix_http import call
@@ -443,9 +444,12 @@ def test_a_zygote_that_is_killed_is_replaced(alone: ProcessStage) -> None:
 
 def test_a_host_that_cannot_start_a_process_says_so(alone: ProcessStage) -> None:
     async def test() -> None:
-        alone.log_dir.write_text("not a directory")
-        with pytest.raises(LaunchFailed, match=r"NotADirectoryError|FileExistsError"):
-            await alone.runtime.launch(alone.spec())
+        spec = alone.spec()
+        await alone.runtime.prepare()
+        # Where its record belongs there is something else, so nobody could find it again.
+        (Places(alone.run_dir).record(spec.instance_id) / "x").mkdir(parents=True)
+        with pytest.raises(LaunchFailed, match="IsADirectoryError"):
+            await alone.runtime.launch(spec)
 
     run(test)
 

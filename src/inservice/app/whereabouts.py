@@ -19,7 +19,7 @@ import structlog
 from inservice.config import Settings
 from inservice.errors import AwsError
 from inservice.operations.own.access_keys import ensure_root_key
-from inservice.reserve import is_full
+from inservice.reserve import Room, is_full
 from inservice.store.base import Store
 from inservice.store.collections.access_keys import ACCESS_KEYS
 from inservice.store.errors import StoreRefused
@@ -34,9 +34,14 @@ LOOK_SECONDS = 0.5
 class Whereabouts:
     """The files of one server. Makes the root access key at the very first start."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
-        """Reads the store, so not for the event loop."""
+    def __init__(
+        self, store: Store, settings: Settings, room: Room = contextlib.nullcontext
+    ) -> None:
+        """Reads the store, so not for the event loop. What is written is written within `room`,
+        which may give some of a full disk: a key that got out must not stay the one that is told.
+        """
         self._store = store
+        self._room = room
         self._settings = settings
         self._key = ensure_root_key(store, settings.account_id)
         self._key_changed = asyncio.Event()
@@ -57,7 +62,7 @@ class Whereabouts:
     def say_where(self) -> None:
         """Write down where the server answers: from now on it does."""
         with _later_if_full():
-            _keep(self._settings.endpoint_file, self._endpoint)
+            self._keep(self._settings.endpoint_file, self._endpoint)
         log.info("serving", **self._endpoint)
 
     def follow(self) -> None:
@@ -79,11 +84,21 @@ class Whereabouts:
             self._key_changed.clear()  # before it is read: what changes meanwhile is read again
             self._key = ensure_root_key(self._store, self._settings.account_id)
         self._keep_the_key()
-        _keep(self._settings.endpoint_file, self._endpoint)
+        self._keep(self._settings.endpoint_file, self._endpoint)
 
     def _keep_the_key(self) -> None:
         document = {"access_key_id": self._key.id, "secret_access_key": self._key.secret}
-        _keep(self._settings.credentials_file, document)
+        self._keep(self._settings.credentials_file, document)
+
+    def _keep(self, path: Path, document: object) -> None:
+        """Write the file unless it says so already, for us alone: a control that comes back on a
+        full disk has less to write."""
+        with contextlib.suppress(FileNotFoundError):
+            said = path.read_bytes() == msgspec.json.encode(document)
+            if said and path.stat().st_mode & 0o077 == 0:
+                return
+        with self._room():
+            files.write_private(path, document)
 
 
 @contextlib.contextmanager
@@ -95,16 +110,6 @@ def _later_if_full() -> Iterator[None]:
         if not is_full(full):
             raise
         log.warning("cannot be written until there is room", file=str(full.filename))
-
-
-def _keep(path: Path, document: object) -> None:
-    """Write the file unless it says so already, for us alone: a control that comes back on a full
-    disk has less to write."""
-    with contextlib.suppress(FileNotFoundError):
-        said = path.read_bytes() == msgspec.json.encode(document)
-        if said and path.stat().st_mode & 0o077 == 0:
-            return
-    files.write_private(path, document)
 
 
 def for_this_host(host: str) -> str:
