@@ -206,12 +206,14 @@ def test_a_full_disk_refuses_what_adds_and_nothing_else_through_kills_of_control
         kill_control(server)
         fill()  # the files of a process that is gone
         assert server.invoke("ep")["model"] == "full"
+        wait_until(lambda: _answers(server))
         assert models(server) == expected, "what was acknowledged is so"
     assert instance_pids(server) == serving
     volume.free()
     wait_until(volume.is_reserved)
     server.create_model("more", echo("more"))
     kill_control(server)
+    wait_until(lambda: _answers(server))
     assert models(server) == expected | {"more"}
     assert instance_pids(server) == serving
     assert "the store cannot be used" not in server.log()

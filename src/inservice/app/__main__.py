@@ -188,7 +188,7 @@ def _opened_beside(store: Store, settings: Settings, reserve: Reserve) -> Record
     """The store, and what can only be opened while it is open."""
     some = partial(reserve.giving, slices_left=HALF)
     with reserve.giving():
-        whereabouts = Whereabouts(store, settings, some)
+        whereabouts = Whereabouts(store, settings, reserve.giving)
         metrics = Recorder(open_metrics(settings.database, some), time.time())
     return Records(store, metrics, whereabouts)
 
