@@ -295,7 +295,7 @@ def _answers(server: Server) -> bool:
     try:
         models(server)
     except ClientError as error:
-        if error.response["Error"]["Code"] != "InsufficientStorage":
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 503:
             raise
         return False
     return True
