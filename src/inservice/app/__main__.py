@@ -149,12 +149,7 @@ async def run(settings: Settings, listening: socket.socket, heartbeat: Heartbeat
                 control = await _begin(settings, records, reserve)
                 # Only now: a SIGTERM before it could not have stopped what is not known yet.
                 told = told or Told(parent)
-                asking = asyncio.create_task(_keep_asking(records.store, lost))
-                serving = _serve(
-                    settings, records, control, reserve, listening, heartbeat, told, lost
-                )
-                await serving
-                asking.cancel()
+                await _serve(settings, records, control, reserve, listening, heartbeat, told, lost)
             finally:
                 records.store.close()
         assert told is not None
@@ -220,7 +215,11 @@ async def _serve(
     told: Told,
     lost: asyncio.Event,
 ) -> None:
-    """Answer requests until there is a reason not to."""
+    """Answer requests until there is a reason not to.
+
+    Raises what ended one of the watches beside it, which is a bug: a control that sees nothing any
+    more must not go on, and the next one begins anew.
+    """
     limits = replace(BEHIND_GATEWAY, body_bytes=BODY_BYTES_MAX)
     server = await serve(control.answer(), sockets=[listening.dup()], limits=limits)
     records.whereabouts.say_where()
@@ -228,14 +227,25 @@ async def _serve(
     heartbeat.up()
     watching = [
         asyncio.create_task(each)
-        for each in (control.watch(), records.whereabouts.keep_true(), keep_reserve(reserve))
+        for each in (
+            control.watch(),
+            records.whereabouts.keep_true(),
+            keep_reserve(reserve),
+            _keep_asking(records.store, lost),
+        )
     ]
-    await told.one_of(told.to_stop, told.to_step_aside, lost)
+    blind = asyncio.Event()
+    for task in watching:
+        task.add_done_callback(lambda _: blind.set())
+    await told.one_of(told.to_stop, told.to_step_aside, lost, blind)
+    ended = [task for task in watching if task.done()]
     for task in watching:
         task.cancel()
     await asyncio.gather(*watching, return_exceptions=True)
     reserve.give()  # closing writes
     await server.drain(deadline_seconds=5.0)
+    for task in ended:
+        task.result()
     if told.to_stop.is_set():
         await control.stop(grace_seconds=grace.left(settings))
     else:

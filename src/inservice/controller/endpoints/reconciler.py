@@ -61,6 +61,7 @@ class _Turns:
 
     due: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+    generation: str = ""  # the incarnation that was seen last
 
 
 class Reconciler:
@@ -136,7 +137,10 @@ class Reconciler:
                 await self._clock.wait(turns.due, min(wake_at, latest))
         self._turns.pop(key, None)
         self._watchers.forget(key)
-        self._generations = {g: k for g, k in self._generations.items() if k != key}
+        self._generations.pop(turns.generation, None)
+        if turns.due.is_set():
+            # Made again under its name before this turn heard that its own deletion was saved.
+            self.wake(key)
 
     async def _turn(self, key: EndpointKey, turns: _Turns) -> float | None:
         """One turn. When to come back, at the latest; None when there is no endpoint any more."""
@@ -145,7 +149,7 @@ class Reconciler:
             self._actor.forget(key)
             return None
         record, tripped = seen
-        self._generations[record.endpoint.generation] = key
+        self._is_now(key, turns, record.endpoint.generation)
         now = self._clock.now()
         facts = self._observer.facts(record.endpoint, record.deployment, tripped, now)
         decision = advance(record.endpoint, record.deployment, facts, now)
@@ -160,6 +164,13 @@ class Reconciler:
             return None
         self._actor.act(decision)
         return decision.wake_at if decision.wake_at is not None else now + IDLE_SECONDS
+
+    def _is_now(self, key: EndpointKey, turns: _Turns, generation: str) -> None:
+        """This is the present incarnation."""
+        if turns.generation != generation:
+            self._generations.pop(turns.generation, None)
+            self._generations[generation] = key
+            turns.generation = generation
 
     async def _read(self, key: EndpointKey, turns: _Turns) -> _Read | None:
         """What the store knows, without waiting for the database here. An alarm of the endpoint's
