@@ -26,6 +26,7 @@ from inservice.errors import InsufficientStorage
 from inservice.instance_logs import writer
 from inservice.instance_logs.writer import Collector
 from inservice.mark import Mark, Progress
+from inservice.operations.own.access_keys import ensure_root_key
 from inservice.routing import KeyRoute, RoutingTable
 from inservice.runtimes.process import records
 from inservice.store.drivers.database import open_store
@@ -245,10 +246,12 @@ class Gates:
 
     def __init__(self) -> None:
         self.full = False
+        self.tries = 0
         self.told: list[set[str]] = []
 
     def publish_keys(self, keys: Mapping[str, KeyRoute]) -> None:
         if self.full:
+            self.tries += 1
             raise OSError(28, "No space left on device")
         self.told.append(set(keys))
 
@@ -262,16 +265,24 @@ def test_a_key_that_was_taken_away_is_told_as_soon_as_it_can_be(
 async def _tell_of_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(controller_keys, "RETRY_SECONDS", 0.01)
     store = open_store(f"sqlite:///{tmp_path / 's.db'}", key_file=tmp_path / "secrets.key")
+    key = ensure_root_key(store, "000000000000")
     gates = Gates()
     keys = Keys(store, gates)  # type: ignore[arg-type]
     retrying = asyncio.create_task(keys.keep_told())
+    await keys.follow()
+    assert gates.told == [{key.id}]
     gates.full = True
-    await keys.follow()  # raises nothing: whoever committed has nothing to do with it
-    assert not gates.told
+    with store.transaction() as tx:  # raises nothing: whoever commits has nothing to do with it
+        tx.access_keys.delete(key.id)
+    async with asyncio.timeout(10):
+        while gates.tries < 3:
+            await asyncio.sleep(0.01)
+    assert gates.told == [{key.id}]
     gates.full = False
     async with asyncio.timeout(10):
-        while not gates.told:
+        while len(gates.told) < 2:
             await asyncio.sleep(0.01)
+    assert gates.told == [{key.id}, set()]
     retrying.cancel()
     store.close()
 
