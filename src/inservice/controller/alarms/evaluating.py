@@ -9,7 +9,7 @@ workers tell what they counted once a second, so SETTLE_SECONDS after the bounda
 alarm is in ALARM at most 11.5 s after the first error, and 6.5 s on average.
 
 `turn` is synchronous, short, and runs in a thread of its own; `run` is the loop around it. Actions
-are run by `alarm_actions`, for which no turn waits.
+are run by `actions`, for which no turn waits.
 """
 
 from __future__ import annotations
