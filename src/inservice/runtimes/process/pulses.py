@@ -174,7 +174,7 @@ class Pulses:
         known = {"fork": record.fork_seconds, **phases}
         rest = at - record.started_at - sum(phases.values())
         ready = Ready(at=at, phases={**known, "ping": max(0.0, rest)})
-        with contextlib.suppress(OSError):  # a full disk: the next control asks anew
+        with contextlib.suppress(OSError):  # a full disk: then only we know
             records.write(self._places.ready(record.instance_id), ready)
         return ready
 
