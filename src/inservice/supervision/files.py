@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -75,8 +74,10 @@ def why(settings: Settings, refused: Exception) -> str:
 
 
 def say(text: str) -> None:
-    """One line of the server's log; lost when there is no room for it."""
+    """One line of the server's log; lost when there is no room for it.
+
+    Not through `sys.stderr`: what its buffer could not write fails the end of the process as well.
+    """
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"{stamp} supervisor {text}\n")
-        sys.stderr.flush()
+        os.write(2, f"{stamp} supervisor {text}\n".encode(errors="backslashreplace"))
