@@ -154,10 +154,13 @@ def kill_control(server: Server) -> None:
 
 
 def is_running(pid: int) -> bool:
+    """Whether anything of it is left: its first thread may have ended and others still hold its
+    sockets, on which a request would be lost with it."""
     try:
-        return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
+        status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
+    return "(zombie)" not in status or "Threads:\t1\n" not in status
 
 
 def instance_pids(server: Server) -> set[int]:
