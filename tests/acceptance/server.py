@@ -81,6 +81,16 @@ def leave_to_answer() -> Iterator[Path]:
             leave.touch()
 
 
+def is_running(pid: int) -> bool:
+    """Whether anything of it is left: its first thread may have ended and others still hold its
+    sockets, on which a request would be lost with it."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    return "(zombie)" not in status or "Threads:\t1\n" not in status
+
+
 def wait_until(question: Callable[[], Any], seconds: float = 30.0) -> Any:
     """Ask until the answer is true; the answer, or an AssertionError when the time is up."""
     deadline = time.monotonic() + seconds

@@ -16,7 +16,16 @@ import pytest
 from botocore.exceptions import ClientError
 
 from inservice.config import load
-from tests.acceptance.server import ECHO, IMAGE, Server, archive, run_cli, variant, wait_until
+from tests.acceptance.server import (
+    ECHO,
+    IMAGE,
+    Server,
+    archive,
+    is_running,
+    run_cli,
+    variant,
+    wait_until,
+)
 from tests.volumes import Volume, mounted
 
 Start = Callable[..., Server]
@@ -151,16 +160,6 @@ def kill_control(server: Server) -> None:
     control = child(server, "inservice.app")
     control.kill()
     wait_until(lambda: not is_running(control.pid))
-
-
-def is_running(pid: int) -> bool:
-    """Whether anything of it is left: its first thread may have ended and others still hold its
-    sockets, on which a request would be lost with it."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
-    return "(zombie)" not in status or "Threads:\t1\n" not in status
 
 
 def instance_pids(server: Server) -> set[int]:

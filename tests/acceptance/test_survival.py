@@ -19,7 +19,7 @@ from inservice.config import Settings, load
 from inservice.supervision import grace
 from inservice.supervision.children import HEARTBEAT_SECONDS
 from tests.acceptance.clients import Crowd
-from tests.acceptance.server import Server, archive, run_cli, variant, wait_until
+from tests.acceptance.server import Server, archive, is_running, run_cli, variant, wait_until
 
 Start = Callable[..., Server]
 Echo = Callable[[str], str]
@@ -136,13 +136,6 @@ def messages(server: Server, name: str) -> list[str]:
     told = run_cli("endpoint", "history", name, "--output=json", data_dir=server.data_dir)
     assert told.returncode == 0, told.stderr
     return [event["detail"]["InService"]["Message"] for event in json.loads(told.stdout)]
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return "Z (zombie)" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
 
 
 def test_instances_that_served_come_back_at_once_however_often_they_are_killed(
