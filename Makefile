@@ -37,8 +37,8 @@ wheel: dist/.compiled
 # The tests of what is compiled, and of whole servers, on that wheel.
 test-compiled: $(COMPILED)/.tests
 	$(COMPILED)/bin/inservice --version | grep -q compiled
-	$(COMPILED)/bin/python -m pytest $(SHARED) tests/core/identity tests/gateway \
-	    tests/modelserver tests/contracts/test_transport.py tests/acceptance/test_guardrails.py \
+	$(COMPILED)/bin/python -m pytest $(SHARED) tests/core/identity tests/core/test_routing.py \
+	    tests/gateway tests/modelserver tests/contracts/test_transport.py tests/acceptance/test_guardrails.py \
 	    tests/acceptance/test_hosting.py tests/acceptance/test_survival.py
 
 # The programs of docs/howto/sdk.md with both SageMaker SDKs, which are a gigabyte of packages and have

@@ -52,7 +52,7 @@ from inservice.controller.endpoints.instances import Instances
 from inservice.controller.endpoints.observe import Observer
 from inservice.demo.hosting import IMAGE
 from inservice.demo.server import DemoServer, point_at
-from inservice.routing import WHOLE, EndpointRoute, FleetRoute, InstanceRoute, RoutingTable
+from inservice.routing.table import WHOLE, EndpointRoute, FleetRoute, InstanceRoute, RoutingTable
 from inservice.runtimes.base import Handle, InstanceState, Sight
 from inservice.testing.runtime import FakeHost, FakeRuntime
 

@@ -16,7 +16,7 @@ import sys
 import time
 
 from inservice.gateway.runtime.taps.counting import Counting
-from inservice.routing import WHOLE, EndpointRoute, FleetRoute
+from inservice.routing.table import WHOLE, EndpointRoute, FleetRoute
 
 GOAL_MICROSECONDS = 2.0
 ROUNDS = 5

@@ -36,9 +36,10 @@ from inservice.errors import AwsError, ValidationError
 from inservice.gateway.runtime.requests import FIELDS, model_request, read_target
 from inservice.hosting.fields import SHAPES, Field, Standing
 from inservice.operations import registry
+from inservice.telemetry.base import Scrape
 from inservice.telemetry.happenings import Happenings
 from inservice.telemetry.names import METRICS, ZEROES
-from inservice.telemetry.prometheus import Scrape, Totals, render
+from inservice.telemetry.prometheus import Totals, rendering
 from inservice.transport.messages import Request
 
 ROOT = Path(__file__).parents[1]
@@ -467,7 +468,7 @@ def _span(seconds: int) -> str:
 
 
 def _families() -> Iterator[tuple[str, str, str]]:
-    empty = render(Totals(), Happenings(), Scrape(endpoints=(), fleets=(), alarms=())).decode()
+    empty = rendering(Totals(), Happenings())(Scrape(endpoints=(), fleets=(), alarms=())).decode()
     for family in text_string_to_metric_families(empty):
         suffix = "_total" if family.type == "counter" else ""
         yield f"`{family.name}{suffix}`", family.type, family.documentation

@@ -3,37 +3,47 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+
+from inservice.contract import MODEL_FILES
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "inservice"
 TESTS = ROOT / "tests"
 
-CORE = ("errors", "partitions", "ids", "hosting", "deployment", "routing", "cloudwatch", "identity")
+CORE = (
+    "errors",
+    "partitions",
+    "ids",
+    "values",
+    "hosting",
+    "deployment",
+    "routing",
+    "cloudwatch",
+    "identity",
+)
 STORE = ("store.base", "store.collections", "store.errors", "store.feed", "store.listing")
 """What others see of the store: what can be asked, noun by noun; not what it is kept in."""
 
-SEAM_BASES = (
-    "clock",
-    *STORE,
-    "runtimes.base",
-    "telemetry",
-    "instance_logs",
-    "artifacts",
-    "channel",
-    "transport",
-)
+TELEMETRY = ("telemetry.base", "telemetry.names")
+LOGS = ("instance_logs.base", "instance_logs.search")
+ARTIFACTS = ("artifacts.base", "artifacts.errors")
+SEAM_BASES = (*STORE, *TELEMETRY, *LOGS, *ARTIFACTS, "runtimes.base", "channel.base", "clock")
+"""What others see of the seams: what can be asked of each and the values that say it, without what
+answers."""
 
 ALLOWED: dict[str, tuple[str, ...]] = {
     # ground
     "errors": (),
     "partitions": (),
     "ids": (),
-    "clock": (),
+    "values": (),
+    "clock": ("values",),
     "threads": (),
     "seals": (),
     "mark": (),
@@ -41,25 +51,25 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "engines": (),
     "linux": (),
     "contract": (),
-    "config": (),
+    "config": ("linux",),
     "reserve": (),
     # core
     "routing": ("ids",),
     "identity": ("errors",),
-    "cloudwatch": ("errors", "partitions"),
-    "hosting": ("errors", "partitions", "ids"),
-    "deployment": ("errors", "ids", "hosting", "routing"),
+    "cloudwatch": ("errors", "partitions", "values"),
+    "hosting": ("errors", "partitions", "ids", "values"),
+    "deployment": ("errors", "ids", "values", "hosting", "routing"),
     # seams
     "store": (*CORE, "seals", "mark", "reserve", "disk", "engines"),
     "runtimes": (*CORE, "threads", "linux", "instance_logs", "disk"),
     "artifacts": (*CORE, "contract", "disk"),
     "channel": ("errors", "ids", "routing", "clock", "threads", "reserve", "disk"),
-    "telemetry": (*CORE, "seals", "mark", "reserve", "engines", "channel.counts"),
+    "telemetry": (*CORE, "seals", "mark", "reserve", "engines", "linux", "channel.counts"),
     "instance_logs": CORE,
     "transport": (*CORE, "reserve", "disk"),
     # the wire, and what AWS can ask
     "aws": ("errors",),
-    "operations": (*CORE, *STORE, "telemetry", "instance_logs"),
+    "operations": (*CORE, *STORE, *TELEMETRY, *LOGS),
     # processes
     "api": (
         *CORE,
@@ -67,10 +77,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "operations",
         "transport",
         *STORE,
+        *TELEMETRY,
         "clock",
         "threads",
-        "telemetry",
-        "instance_logs",
     ),
     "controller": (*CORE, *SEAM_BASES, "reserve", "threads", "disk"),
     "gateway": (
@@ -85,7 +94,6 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "identity",
         "transport",
         "cloudwatch.metrics",
-        "telemetry",
         "errors",
         "clock",
         "threads",
@@ -174,26 +182,81 @@ def test_imports_point_in_one_direction(path: Path) -> None:
     assert not wrong, f"{here} may not import {wrong}"
 
 
-WITHOUT_CIRCLES = ("gateway", "transport")
-"""Packages whose modules do not import each other in circles either."""
+@functools.cache
+def graph() -> Mapping[str, frozenset[str]]:
+    """Each module → the modules that it imports, wherever in it: for its types alone, or inside a
+    function, it cannot be understood without them either."""
+    paths = {dotted(path): path for path in modules()}
+    found: dict[str, frozenset[str]] = {}
+    for module, path in paths.items():
+        names = {name for target in imports(ast.parse(path.read_text())) if (name := ours(target))}
+        targets = {name if name in paths else name.rpartition(".")[0] for name in names}
+        found[module] = frozenset((targets & paths.keys()) - {module})
+    return found
 
 
-def imported(path: Path, there: set[str]) -> set[str]:
-    """The modules of `there` that a module imports, wherever in it: for its types alone, or inside
-    a function, it cannot be understood without them either."""
-    names = {name for target in imports(ast.parse(path.read_text())) if (name := ours(target))}
-    return {name if name in there else name.rpartition(".")[0] for name in names} & there
+def reached(modules: Iterable[str]) -> Iterator[str]:
+    """All that these modules need, over others, and with the packages that it lies in."""
+    seen, todo = set[str](), list(modules)
+    while todo:
+        module = todo.pop()
+        if module not in seen:
+            seen.add(module)
+            yield module
+            above = module.rpartition(".")[0]
+            todo += [*graph()[module], *([above] if above else [])]
 
 
-@pytest.mark.parametrize("package", WITHOUT_CIRCLES)
-def test_modules_of_a_package_do_not_import_in_circles(package: str) -> None:
-    paths = {dotted(path): path for path in modules() if within(dotted(path), package)}
-    left = {name: imported(path, set(paths)) - {name} for name, path in paths.items()}
+def test_no_module_imports_itself_over_others() -> None:
+    left = {name: needs - {""} for name, needs in graph().items()}
     while lowest := [name for name, needs in left.items() if not needs & left.keys()]:
         for name in lowest:
             del left[name]
     circle = {name: sorted(needs & left.keys()) for name, needs in left.items()}
     assert not circle, f"each of these imports, over others, itself: {circle}"
+
+
+DRIVERS: Mapping[str, tuple[str, ...]] = {
+    "store.drivers": ("store.backup", "store.recovery"),  # which work where no server runs
+    "runtimes.process": ("runtimes.ping",),
+    "artifacts.store": (),
+    "artifacts.s3_client": ("artifacts.s3",),
+    "artifacts.s3": ("artifacts.store",),
+    "artifacts.files": ("artifacts.store",),
+    "instance_logs.groups": (),
+    "instance_logs.writer": ("runtimes.process",),  # the instances' end, beside the one that reads
+    "telemetry.database": (),
+    "telemetry.opening": ("telemetry.database",),
+    "telemetry.recorder": (),
+    "telemetry.happenings": ("telemetry.prometheus",),
+    "telemetry.prometheus": ("telemetry.recorder",),
+    "telemetry.utilization": (),
+    "telemetry.gpus": ("telemetry.utilization",),
+    "channel.publishing": (),
+    "channel.following": ("gateway.worker",),  # the workers' end
+}
+"""What answers behind the seams → who may know it, beside itself and `app`, which puts it there."""
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_driver_is_imported_by_the_composition_root_alone(driver: str) -> None:
+    allowed = (driver, "app", *DRIVERS[driver])
+    users = [
+        module
+        for module, needs in graph().items()
+        if any(within(need, driver) for need in needs)
+        and not any(within(module, place) for place in allowed)
+    ]
+    assert not users
+
+
+@pytest.mark.parametrize("deciders", ["controller", "operations", "api"])
+def test_no_driver_is_reached_from_where_it_is_decided(deciders: str) -> None:
+    """Over whatever others import either: a base that knows its driver is none."""
+    deciding = [module for module in graph() if within(module, deciders)]
+    known = [m for m in reached(deciding) if any(within(m, driver) for driver in DRIVERS)]
+    assert deciding
+    assert not known
 
 
 @pytest.mark.parametrize(
@@ -342,6 +405,58 @@ def test_nobody_waits_in_the_threads_that_everybody_shares(path: Path) -> None:
     assert not used
 
 
+NAMES_FRAMEWORKS = {
+    "contract": "which files are whose models",
+    "modelserver.frameworks.select": "which plugs there are",
+    "runtimes.images": "which images are whose, and what they import",
+    "runtimes.process.runtime": "the variables that native libraries read",
+    "controller.endpoints.hints": "what their errors mean",
+    "cli.model.create": "the image that is meant where none is said",
+    "demo": "trains a model of one",
+    "cli.demo": "says so",
+}
+"""Who names a framework beside its plug, and what for."""
+
+
+def said(path: Path) -> Iterator[str]:
+    """What the code of a module names: identifiers, imports, texts. Not what is told about it."""
+    tree = ast.parse(path.read_text())
+    told = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        match node:
+            case ast.Constant(value=str(text)) if id(node) not in told:
+                yield text
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name):
+                yield name
+            case ast.ImportFrom(module=str(module)):
+                yield module
+
+
+@pytest.mark.parametrize("path", modules(), ids=dotted)
+def test_only_its_plug_knows_a_framework(path: Path) -> None:
+    here = dotted(path)
+    if any(within(here, place) for place in NAMES_FRAMEWORKS):
+        return
+    text = "\n".join(said(path)).lower()
+    named = [
+        word
+        for plug, its in MODEL_FILES.items()
+        if here != f"modelserver.frameworks.{plug}"
+        for word in (plug, its.framework, its.loader.partition(".")[0])
+        if word in text
+    ]
+    assert not named
+
+
+def test_each_framework_has_a_plug() -> None:
+    plugs = {path.stem for path in (SOURCE / "modelserver" / "frameworks").glob("*.py")}
+    assert plugs - {"__init__", "base", "select"} == set(MODEL_FILES)
+
+
 SYNCING = {"disk", "mark", "store.backup"}
 """Who writes files that must survive: `disk` replaces them for everybody; a mark is written in its
 place, and a backup appears beside others, never in the place of one."""
@@ -364,3 +479,54 @@ def test_files_are_replaced_in_one_way(path: Path) -> None:
 def test_nothing_compiled_lies_in_the_source() -> None:
     """It would be imported instead of the module beside it, whatever that says by now."""
     assert not list(SOURCE.parent.rglob("*.so"))
+
+
+def test_no_helper_is_written_twice() -> None:
+    """Functions of modules that do the same, word for word, have one home: the lowest of both.
+    What uses a name of its own module is another function, however alike it looks."""
+    homes: dict[str, list[str]] = {}
+    for path in modules():
+        tree = ast.parse(path.read_text())
+        own = {name for node in tree.body for name in _defined(node)}
+        for node in tree.body:
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            used = {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+            does = "\n".join(map(ast.unparse, body))
+            if len(does) >= 40 and not used & (own - {node.name}):
+                homes.setdefault(does, []).append(f"{dotted(path)}.{node.name}")
+    assert not [each for each in homes.values() if len(each) > 1]
+
+
+def _defined(node: ast.stmt) -> Iterator[str]:
+    """The names that a statement of a module gives to what it makes, imports left aside."""
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            yield name
+        case ast.Assign(targets=targets):
+            yield from (target.id for target in targets if isinstance(target, ast.Name))
+        case ast.AnnAssign(target=ast.Name(id=name)):
+            yield name
+        case _:
+            pass
+
+
+GUIDES = ("CONTRIBUTING.md", "ARCHITECTURE.md")
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_guides_name_what_there_is(guide: str) -> None:
+    """Each path in a guide is one, or the end of one that the sentence before it begins; and each
+    `path::name` is a test in that file."""
+    text = re.sub(r"```.*?```", "", (ROOT / guide).read_text(), flags=re.DOTALL)
+    named = set(re.findall(r"`([\w./-]+(?:\.py|\.md|\.json|\.toml|/))(?:::(\w+))?`", text))
+    trees = [path for top in ("src", "tests", "docs") for path in (ROOT / top).rglob("*")]
+    there = {f"/{path.relative_to(ROOT)}": path for path in (*trees, *ROOT.iterdir())}
+    absent = []
+    for path, test in sorted(named):
+        places = [there[each] for each in there if each.endswith(f"/{path.rstrip('/')}")]
+        if not any(not test or f"def {test}(" in place.read_text() for place in places):
+            absent.append(f"{path}::{test}" if test else path)
+    assert named
+    assert not absent

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.wrk import Contestant
 
 from inservice.channel.tables import encode_table
-from inservice.routing import (
+from inservice.routing.table import (
     WHOLE,
     EndpointRoute,
     FleetRoute,

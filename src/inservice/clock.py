@@ -7,8 +7,7 @@ import contextlib
 import time
 from typing import Protocol
 
-Instant = float
-"""Seconds since the epoch, as `Clock.now` tells them."""
+from inservice.values import Instant
 
 
 class Clock(Protocol):

@@ -18,12 +18,11 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from inservice.linux import UNIX_PATH_BYTES_MAX
+
 PORT = 7420
 """Not 8080, the port of the container contract, and not 4566, where LocalStack listens: an
 emulator and InService can run side by side."""
-
-UNIX_PATH_BYTES_MAX = 107
-"""`sun_path` of Linux less its terminating NUL."""
 
 LONGEST_SOCKET_NAME = "instances/0123456789abcdef0123.sock"
 """As `runtimes.process.records` names the socket of an instance."""

@@ -1,11 +1,13 @@
 """SageMaker's container contract, as far as more than one of us has to know it: which handlers a
-program may define, and which file a program's name means. The model server runs it, and `model
-lint` says beforehand what it will do.
+program may define, which file a program's name means, and which file is the model where no code
+says so. The model server runs it, and `model lint` says beforehand what it will do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 
 MODEL_DIR = "/opt/ml/model"
 """Where a SageMaker container finds its artifact. User code that names it in a variable means the
@@ -44,3 +46,60 @@ def program_spellings(named: str) -> Iterator[str]:
     dotted = named.removesuffix(".py").replace(".", "/")
     yield f"{dotted}.py"
     yield f"{dotted}/__init__.py"
+
+
+# ── the model, where no code loads one ───────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """Which files of an artifact are models to one framework, by their names."""
+
+    framework: str  # as its own people write it
+    loader: str  # the function of it that opens them
+    names: tuple[str, ...]  # these mean it, the first before the next
+    suffixes: tuple[str, ...]  # these may
+
+
+MODEL_FILES: Mapping[str, ModelFiles] = MappingProxyType(
+    {
+        "sklearn": ModelFiles(
+            framework="scikit-learn",
+            loader="joblib.load",
+            names=("model.joblib", "model.pkl", "model.pickle"),
+            suffixes=(".joblib", ".pkl", ".pickle"),
+        ),
+    }
+)
+"""By the name of the framework's plug in `modelserver.frameworks`. Of two that would both have a
+file, the first has it."""
+
+MODEL_NAMES = tuple(name for files in MODEL_FILES.values() for name in files.names)
+"""Every name that means a model by itself."""
+
+
+def model_files(artifact: Iterable[str]) -> Sequence[tuple[str, str]]:
+    """What could be the model, of the files at the top of an artifact: each with its framework.
+
+    One: that is it, since it has a name that means it, or no other could be. None, or several
+    between which nothing decides: nothing is loaded.
+    """
+    files = sorted(file for file in artifact if not is_litter(file))
+    for framework, its in MODEL_FILES.items():
+        if named := [name for name in its.names if name in files]:
+            return [(framework, named[0])]
+    return [
+        (framework, file)
+        for file in files
+        if (framework := next((f for f, i in MODEL_FILES.items() if file.endswith(i.suffixes)), ""))
+    ]
+
+
+def is_litter(path: str) -> bool:
+    """Whether a file is what a system or a tool leaves beside others: hidden, as AppleDouble's
+    `._model` and `.DS_Store` are, or what macOS and old tars put into a folder of their own.
+    It is unpacked like any other file, and is never taken for a model."""
+    return any(
+        part.startswith((".", "PaxHeaders")) or part in ("__MACOSX", "PaxHeader")
+        for part in path.split("/")
+    )

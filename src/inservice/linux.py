@@ -1,9 +1,13 @@
-"""The few things of Linux that Python has no function for."""
+"""The few things of Linux that Python has no function for, and what /proc says of a process."""
 
 from __future__ import annotations
 
-import ctypes
 import os
+from collections.abc import Iterator
+from pathlib import Path
+
+UNIX_PATH_BYTES_MAX = 107
+"""Of a UNIX socket's path: `sun_path` less its terminating NUL."""
 
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
@@ -20,7 +24,36 @@ def set_no_new_privileges() -> None:
 
 
 def _prctl(option: int) -> None:
+    import ctypes  # here, since few who import this module need it
+
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(option, 1, 0, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def boot_id() -> str:
+    """The kernel's name for this boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def pids() -> Iterator[int]:
+    """Every process of this host."""
+    for name in os.listdir("/proc"):  # noqa: PTH208 - a Path for each process is most of the cost
+        if name.isdecimal():
+            yield int(name)
+
+
+STATE, PARENT, SESSION, MINOR_FAULTS, MAJOR_FAULTS, USER_TICKS, SYSTEM_TICKS = 0, 1, 3, 7, 9, 11, 12
+THREADS, START_TICKS, PAGES = 17, 19, 21
+"""Where in `process_stat` is what; proc(5) counts from the pid, which is two before."""
+
+
+def process_stat(pid: int) -> list[bytes] | None:
+    """The fields of /proc/<pid>/stat from the state on; None when there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # The command is in parentheses and may hold any byte, so count from the last closing one.
+    return stat[stat.rindex(b")") + 2 :].split()

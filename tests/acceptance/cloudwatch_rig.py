@@ -23,7 +23,7 @@ from inservice.controller.alarms.webhooks import Webhooks
 from inservice.controller.kit.posting import Poster
 from inservice.controller.kit.receivers import Networks
 from inservice.identity.principal import AccessKey, Account
-from inservice.instance_logs.groups import LogGroups
+from inservice.instance_logs.groups import FileGroups
 from inservice.operations.live import InstanceSeen, Live, ProcessSeen
 from inservice.store.base import Store
 from inservice.store.drivers.database import open_store
@@ -46,7 +46,7 @@ class Rig:
     metrics: Recorder
     evaluator: AlarmEvaluator
     clock: SystemClock
-    logs: LogGroups
+    logs: FileGroups
     webhooks: Webhooks
     started_at: float = 0.0
 
@@ -113,7 +113,7 @@ def cloudwatch(
         recorder,
         evaluator,
         clock,
-        LogGroups(path / "logs"),
+        FileGroups(path / "logs"),
         webhooks,
     )
     loop = asyncio.new_event_loop()

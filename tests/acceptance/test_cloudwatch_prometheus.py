@@ -17,8 +17,9 @@ import pytest
 from botocore.exceptions import BotoCoreError
 from prometheus_client.parser import text_string_to_metric_families
 
+from inservice.telemetry.base import Scrape
 from inservice.telemetry.happenings import Happenings
-from inservice.telemetry.prometheus import Scrape, Totals, render
+from inservice.telemetry.prometheus import Totals, rendering
 from tests.acceptance.server import HELD, Server, archive, leave_to_answer, variant, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -173,7 +174,7 @@ def test_what_died_with_a_gateway_worker_is_dropped(
 
 def test_the_dashboards_ask_for_metrics_that_exist() -> None:
     """Every metric that a panel names is one of the page's."""
-    page = render(Totals(), Happenings(), Scrape(endpoints=(), fleets=(), alarms=())).decode()
+    page = rendering(Totals(), Happenings())(Scrape(endpoints=(), fleets=(), alarms=())).decode()
     names = {family.name for family in text_string_to_metric_families(page)}
     for path in (ROOT / "dashboards").glob("*.json"):
         dashboard = json.loads(path.read_text())

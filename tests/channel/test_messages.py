@@ -40,7 +40,7 @@ from inservice.channel.tables import (
     table_after,
 )
 from inservice.channel.worker import WorkerEnd
-from inservice.routing import EndpointRoute, FleetRoute, InstanceRoute, KeyRoute, RoutingTable
+from inservice.routing.table import EndpointRoute, FleetRoute, InstanceRoute, KeyRoute, RoutingTable
 
 ROUTE = EndpointRoute(
     "0", "r", "e", (FleetRoute("g-1-v", "v", "c", 10_000, "RANDOM", (InstanceRoute("i", "a"),)),)

@@ -31,7 +31,7 @@ from inservice.channel.messages import Acknowledged, Garbled, Hello, Missed, enc
 from inservice.channel.table_file import TableFile
 from inservice.channel.tables import Delta, decode_table, encode_table, table_after
 from inservice.channel.worker import WorkerEnd
-from inservice.routing import EndpointRoute, FleetRoute, InstanceRoute, KeyRoute, RoutingTable
+from inservice.routing.table import EndpointRoute, FleetRoute, InstanceRoute, KeyRoute, RoutingTable
 
 NAMES = ("a", "b", "c")
 

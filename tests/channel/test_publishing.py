@@ -22,7 +22,7 @@ from inservice.channel.tables import encode_table
 from inservice.clock import SystemClock
 from inservice.gateway.routes import Routes
 from inservice.gateway.runtime.taps.counting import Counting
-from inservice.routing import EndpointRoute, FleetRoute, InstanceRoute
+from inservice.routing.table import EndpointRoute, FleetRoute, InstanceRoute
 
 KEY = ("0", "r", "e")
 ROUTE = EndpointRoute(

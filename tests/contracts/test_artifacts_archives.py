@@ -19,16 +19,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inservice.artifacts import ArtifactError, ArtifactStore, Limits
 from inservice.artifacts.errors import (
     ArchiveDamaged,
     ArchiveRefused,
+    ArtifactError,
     FetchTimedOut,
     LimitExceeded,
     StoreFull,
     UnsafeMember,
 )
+from inservice.artifacts.limits import Limits
 from inservice.artifacts.lint import lint
+from inservice.artifacts.store import ArtifactStore
 from tests.contracts import archives
 from tests.contracts.archives import header, member, model_archive, packed, pax
 
@@ -252,7 +254,9 @@ def test_the_caps_themselves_are_allowed(tmp_path: Path) -> None:
 
 BOMB = """
 import pathlib, re, sys, time
-from inservice.artifacts import ArtifactError, ArtifactStore, Limits
+from inservice.artifacts.errors import ArtifactError
+from inservice.artifacts.limits import Limits
+from inservice.artifacts.store import ArtifactStore
 root = pathlib.Path(sys.argv[1])
 store = ArtifactStore(root / "store", Limits(unpacked_bytes_max=200 << 20),
                       s3=lambda: None, file_roots=[root])

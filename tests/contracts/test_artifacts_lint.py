@@ -15,7 +15,8 @@ from sklearn.dummy import DummyClassifier
 from inservice.artifacts import program
 from inservice.artifacts.lint import Report, Severity, lint
 from inservice.modelserver import program as modelserver_program
-from inservice.modelserver.frameworks import sklearn
+from inservice.modelserver.frameworks.base import NoModel
+from inservice.modelserver.frameworks.select import load
 from tests.contracts import archives
 from tests.contracts.archives import member, model_archive, packed
 
@@ -118,11 +119,11 @@ def test_what_systems_leave_behind_is_never_a_model(tmp_path: Path) -> None:
         assert report.deployable
         assert report.loader == "scikit-learn: joblib.load of best.pkl"
     joblib.dump(DummyClassifier().fit([[0.0]], [1]), tmp_path / "model/best.pkl")
-    assert isinstance(sklearn.load(tmp_path / "model"), DummyClassifier)
+    assert isinstance(load(tmp_path / "model"), DummyClassifier)
     (tmp_path / "model/best.pkl").unlink()
     assert "Nothing would load this" in lint(tmp_path / "model").findings[0].says
-    with pytest.raises(sklearn.NoModel, match=r"none of model\.joblib") as nothing:
-        sklearn.load(tmp_path / "model")
+    with pytest.raises(NoModel, match=r"none of model\.joblib") as nothing:
+        load(tmp_path / "model")
     assert "._" not in str(nothing.value)
 
 

@@ -13,9 +13,10 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from inservice.artifacts import Artifact, ArtifactError, ArtifactStore, Limits
+from inservice.artifacts.base import Artifact
 from inservice.artifacts.errors import (
     ArtifactChanged,
+    ArtifactError,
     ArtifactForbidden,
     ArtifactMissing,
     FetchCancelled,
@@ -25,7 +26,9 @@ from inservice.artifacts.errors import (
     StorageFailed,
     UnsafeMember,
 )
+from inservice.artifacts.limits import Limits
 from inservice.artifacts.s3_client import s3_client
+from inservice.artifacts.store import ArtifactStore
 from tests.contracts.archives import model_archive
 from tests.contracts.scripted_s3 import Request, ScriptedS3
 

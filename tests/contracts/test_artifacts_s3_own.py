@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from inservice.artifacts import Artifact, ArtifactStore, Limits
+from inservice.artifacts.base import Artifact
 from inservice.artifacts.errors import ArtifactForbidden
+from inservice.artifacts.limits import Limits
 from inservice.artifacts.s3_client import OwnServer, s3_client
+from inservice.artifacts.store import ArtifactStore
 from tests.contracts.archives import model_archive
 from tests.contracts.scripted_s3 import ScriptedS3
 

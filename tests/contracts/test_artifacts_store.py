@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from inservice.artifacts import Artifact, ArtifactStore, Limits
+from inservice.artifacts.base import Artifact, ChangedTree
 from inservice.artifacts.errors import (
     ArtifactChanged,
     ArtifactForbidden,
@@ -27,8 +27,10 @@ from inservice.artifacts.errors import (
     StorageFailed,
     UnsafeMember,
 )
+from inservice.artifacts.limits import Limits
 from inservice.artifacts.s3_client import s3_client
-from inservice.artifacts.shelf import SET_ASIDE_MAX, ChangedTree
+from inservice.artifacts.shelf import SET_ASIDE_MAX
+from inservice.artifacts.store import ArtifactStore
 from inservice.artifacts.tree import Entry
 from tests.contracts.archives import model_archive
 from tests.contracts.scripted_s3 import Request, ScriptedS3
@@ -352,7 +354,7 @@ def damage(path: Path, content: bytes) -> None:
 FETCHING = """
 import sys
 from pathlib import Path
-from inservice.artifacts import ArtifactStore
+from inservice.artifacts.store import ArtifactStore
 from inservice.artifacts.s3_client import s3_client
 store = ArtifactStore(Path(sys.argv[1]) / "store", s3=lambda: s3_client(sys.argv[2]))
 store.fetch(sys.argv[3], pin="fleet")

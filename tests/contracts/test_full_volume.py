@@ -24,10 +24,11 @@ from inservice.controller.upkeep.scraping import scrape_token
 from inservice.controller.upkeep.tidying import cut_log
 from inservice.errors import InsufficientStorage
 from inservice.instance_logs import writer
+from inservice.instance_logs.lines import FILES
 from inservice.instance_logs.writer import Collector
 from inservice.mark import Mark, Progress
 from inservice.operations.own.access_keys import ensure_root_key
-from inservice.routing import KeyRoute, RoutingTable
+from inservice.routing.table import KeyRoute, RoutingTable
 from inservice.runtimes.process import records
 from inservice.store.drivers.database import open_store
 from inservice.supervision.files import write_private
@@ -184,7 +185,7 @@ def test_no_older_log_is_pushed_out_where_there_is_no_inode_for_a_new_one(
     for number in range(8):
         printed.say(b"%d" % number * 400 + b"\n")
     before = names(printed.log.parent)
-    assert len(before) == writer.FILES
+    assert len(before) == FILES
     volume.fill_inodes()
     contents = {name: (printed.log.parent / name).read_bytes() for name in before}
     for _ in range(5):

@@ -22,17 +22,18 @@ from inservice.cloudwatch.metrics.sketches import bin_of
 from inservice.cloudwatch.metrics.statistics import parse
 from inservice.telemetry import datapoints, opening, tables
 from inservice.telemetry.base import (
-    DEPLOYMENTS_KEPT,
     AlarmKey,
     HistoryQuery,
     MetricsDamaged,
     MetricsRefused,
+    Sample,
+    StepCount,
 )
 from inservice.telemetry.database import MetricsDatabase, open_metrics
-from inservice.telemetry.datapoints import Datapoints, Sample
+from inservice.telemetry.datapoints import Datapoints
 from inservice.telemetry.names import VariantKey
 from inservice.telemetry.recorder import Recorder
-from inservice.telemetry.step_counts import StepCount
+from inservice.telemetry.storage import DEPLOYMENTS_KEPT
 from tests.contracts import postgresql
 
 NOW = 1_795_435_205
@@ -250,7 +251,7 @@ def test_retention(storage: MetricsDatabase) -> None:
     ):
         recorder.expire(NOW + later)
         assert periods() == left
-    assert recorder.all_series("1", "r") == []
+    assert not recorder.heard_of("1", "r", 0.0)
 
 
 def test_a_flood_of_metrics_is_refused_and_the_rest_goes_on(
@@ -278,7 +279,7 @@ def test_a_flood_of_metrics_is_refused_and_the_rest_goes_on(
 def test_rows_from_far_in_the_future_are_dropped(storage: MetricsDatabase) -> None:
     recorder = Recorder(storage, NOW)
     recorder.record_gateway_rows("w", 1, [row(NOW + 90_000, invocations=1)], now=NOW)
-    assert recorder.all_series(VARIANT.account, VARIANT.region) == []
+    assert not recorder.heard_of(VARIANT.account, VARIANT.region, 0.0)
 
 
 def test_rows_that_were_journalled_with_every_member_are_read(storage: MetricsDatabase) -> None:

@@ -8,8 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+from inservice.telemetry.base import RunningInstance
 from inservice.telemetry.names import VariantKey
-from inservice.telemetry.utilization import RunningInstance, Utilization
+from inservice.telemetry.utilization import Utilization
 
 VARIANT = VariantKey("000000000000", "us-east-1", "e", "AllTraffic", "c")
 BUSY = """

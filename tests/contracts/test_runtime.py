@@ -6,10 +6,12 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from inservice import runtimes
 from inservice.runtimes.base import Handle, ImageNotRunnable, InstanceState, Sight
 from tests.contracts.runtime_stages import (
     PATIENCE_SECONDS,
@@ -29,7 +31,15 @@ def processes() -> Iterator[ProcessStage]:
         yield stage
 
 
-@pytest.fixture(params=["fake", "process"])
+STAGES = ("fake", "process")
+
+
+def test_every_driver_is_held_to_the_contract() -> None:
+    drivers = {path.parent.name for path in Path(runtimes.__file__).parent.glob("*/__init__.py")}
+    assert {"fake", *drivers} == set(STAGES)
+
+
+@pytest.fixture(params=STAGES)
 def stage(request: pytest.FixtureRequest) -> Stage:
     made: Any = FakeStage() if request.param == "fake" else request.getfixturevalue("processes")
     return cast(Stage, made)

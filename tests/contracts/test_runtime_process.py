@@ -25,6 +25,7 @@ import psutil
 import pytest
 
 from inservice.instance_logs import writer
+from inservice.instance_logs.lines import FILES
 from inservice.runtimes.base import Handle, ImageNotRunnable, InstanceState, LaunchFailed
 from inservice.runtimes.images import image_for
 from inservice.runtimes.process import protocol, records
@@ -553,7 +554,7 @@ def test_a_flood_is_cut_counted_and_bounded_and_does_not_slow_the_model(
         assert handle.log_path is not None
         files = sorted(handle.log_path.parent.glob(f"{handle.log_path.name}*"))
         kept = sum(file.stat().st_size for file in files)
-        assert kept <= writer.FILE_BYTES_MAX * writer.FILES
+        assert kept <= writer.FILE_BYTES_MAX * FILES
         assert kept <= writer.KEPT_BURST_BYTES * 1.1 + seconds * 2**20 + 2**20
         dropped = [
             int(line.split(b"dropped ")[1].split()[0])

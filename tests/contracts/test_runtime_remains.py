@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from inservice.linux import boot_id
 from inservice.runtimes.base import Handle, InstanceState
 from inservice.runtimes.process import records, remains
 from tests.contracts.runtime_stages import PATIENCE_SECONDS, ProcessStage, process_stage, until
@@ -300,7 +301,7 @@ def record_of(leader: int) -> records.Record:
         instance_id="f/0",
         pid=leader,
         start_ticks=1,
-        boot_id=records.boot_id(),
+        boot_id=boot_id(),
         cookie="0123456789abcdef",
         started_at=0.0,
         fork_seconds=0.0,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from inservice.channel.table_file import TableFile
 from inservice.channel.tables import Delta, encode_table, table_after
-from inservice.routing import EndpointRoute, FleetRoute, InstanceRoute, KeyRoute, RoutingTable
+from inservice.routing.table import EndpointRoute, FleetRoute, InstanceRoute, KeyRoute, RoutingTable
 
 
 def route(name: str, life: int) -> EndpointRoute:

@@ -28,7 +28,7 @@ from inservice.controller.endpoints.observe import Observer
 from inservice.controller.endpoints.reconciler import Reconciler
 from inservice.controller.kit.tables import Tables
 from inservice.operations.registry import Call, find
-from inservice.routing import RoutingTable
+from inservice.routing.table import RoutingTable
 from inservice.store.base import Store
 from inservice.store.collections.endpoints import EndpointRecord
 from inservice.store.drivers.database import open_store

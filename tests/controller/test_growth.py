@@ -23,12 +23,13 @@ from inservice.controller.endpoints.instances import Instances
 from inservice.controller.endpoints.observe import Observer
 from inservice.controller.upkeep.measuring import Measuring
 from inservice.runtimes.base import Handle, InstanceState, Sight
-from inservice.telemetry.base import Fold
+from inservice.telemetry.base import Sample
 from inservice.telemetry.database import open_metrics
-from inservice.telemetry.datapoints import Sample
 from inservice.telemetry.names import ZEROES, VariantKey
 from inservice.telemetry.processes import Processes
 from inservice.telemetry.recorder import Recorder
+from inservice.telemetry.storage import Fold
+from inservice.telemetry.utilization import Utilization
 from inservice.testing.runtime import FakeHost, FakeRuntime
 
 MINUTE = 1_699_999_200.0
@@ -147,11 +148,9 @@ class Watch:
         self.measured: Counter[str] = Counter()
         self.variants = variants(count)
         self.measuring = Measuring(
-            recorder=self.recorder,
-            happenings=cast(Any, SimpleNamespace(instance_ready=lambda *_: None)),
+            metrics=self.recorder,
+            host_use=Utilization(place, MINUTE),
             clock=cast(Any, SimpleNamespace(now=lambda: MINUTE)),
-            data_dir=place,
-            gpus=None,
             in_service=lambda: self.variants,
             running=list,
             hurried=lambda: self.hurried,

@@ -24,7 +24,7 @@ from inservice.controller.endpoints.launches import Launches
 from inservice.controller.endpoints.observe import Observer
 from inservice.controller.kit.tables import Tables
 from inservice.gateway.routes import Routes
-from inservice.routing import EndpointRoute, FleetRoute, InstanceRoute, KeyRoute, RoutingTable
+from inservice.routing.table import EndpointRoute, FleetRoute, InstanceRoute, KeyRoute, RoutingTable
 from inservice.runtimes.base import LaunchSpec
 from inservice.testing.runtime import FakeHost, FakeRuntime
 

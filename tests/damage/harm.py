@@ -29,9 +29,8 @@ from inservice.store.drivers.database import open_store
 from inservice.store.errors import StoreRefused
 from inservice.store.listing import ListQuery
 from inservice.telemetry import opening
-from inservice.telemetry.base import AlarmKey, HistoryQuery, MetricsRefused
+from inservice.telemetry.base import AlarmKey, HistoryQuery, MetricsRefused, Sample
 from inservice.telemetry.database import open_metrics
-from inservice.telemetry.datapoints import Sample
 from inservice.telemetry.recorder import Recorder
 from tests.contracts.store_records import (
     ACCOUNT,

@@ -32,7 +32,7 @@ from inservice.gateway.runtime.sessions import Sessions
 from inservice.gateway.runtime.shared import Gateway
 from inservice.gateway.runtime.taps.counting import Counting
 from inservice.gateway.unsigned import Readiness, UnsignedPlane
-from inservice.routing import (
+from inservice.routing.table import (
     WHOLE,
     EndpointRoute,
     FleetRoute,

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from inservice.routing import RoutingTable
+from inservice.routing.table import RoutingTable
 from inservice.transport.server import Request, Response, serve
 
 from .rig import bearer, echo, fleet, gateway, read_answer, run, table_of

@@ -19,6 +19,8 @@ from inservice.gateway import carried, front
 from inservice.gateway.answers import RequestIds
 from inservice.gateway.control import PLACES
 from inservice.gateway.front import Exchange, GatewayConnection, Plane
+from inservice.gateway.runtime import dialects
+from inservice.gateway.runtime.plane import _POSTED
 from inservice.transport import upstream
 from inservice.transport.connection import Connection
 from inservice.transport.limits import MIB, Limits
@@ -871,3 +873,10 @@ def test_a_plane_is_a_class_and_a_line_in_the_table() -> None:
             writer.close()
 
     run(test)
+
+
+def test_every_dialect_is_spoken() -> None:
+    """A file among the dialects that no request leads to would speak to nobody."""
+    spoken = {type(dialect).__module__ for _, dialect in _POSTED.values()}
+    files = {path.stem for path in Path(dialects.__file__).parent.glob("*.py")} - {"__init__"}
+    assert {f"{dialects.__name__}.{file}" for file in files} == spoken

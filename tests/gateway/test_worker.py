@@ -21,7 +21,7 @@ import pytest
 
 from inservice.channel.counts import InvocationRow
 from inservice.channel.tables import encode_table
-from inservice.routing import RoutingTable
+from inservice.routing.table import RoutingTable
 from inservice.transport.census import make_census
 from inservice.transport.server import Request, Response, Server, serve
 

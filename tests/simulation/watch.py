@@ -21,7 +21,7 @@ from inservice.deployment.facts import Facts, FleetFacts
 from inservice.deployment.state import Decision, Deployment, Phase
 from inservice.hosting.endpoint import Endpoint
 from inservice.ids import EndpointKey
-from inservice.routing import EndpointRoute, RoutingTable
+from inservice.routing.table import EndpointRoute, RoutingTable
 from tests.simulation.rules import Ledger, Turn, must
 from tests.simulation.workers import Worker
 

@@ -18,7 +18,7 @@ from inservice.channel.worker import WorkerEnd
 from inservice.clock import Clock
 from inservice.gateway.routes import Routes
 from inservice.ids import EndpointKey
-from inservice.routing import EndpointRoute, RoutingTable
+from inservice.routing.table import EndpointRoute, RoutingTable
 from tests.simulation.clock import MachineClock, VirtualClock
 from tests.simulation.loop import Process, VirtualLoop
 

@@ -21,7 +21,7 @@ from inservice.cloudwatch.alarms.alarm import AlarmState, StateValue
 from inservice.deployment.facts import Facts
 from inservice.deployment.state import Decision
 from inservice.errors import AwsError
-from inservice.routing import RoutingTable
+from inservice.routing.table import RoutingTable
 from inservice.store.collections.endpoints import EndpointRecord
 from inservice.store.drivers.database import open_store
 from tests.simulation.clock import MachineClock, VirtualClock

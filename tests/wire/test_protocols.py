@@ -12,6 +12,7 @@ from botocore.serialize import create_serializer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from inservice.api.compiled import WIRES
 from inservice.aws import aws_json, aws_query, rpc_v2_cbor
 from inservice.aws.constraints import Violations
 from inservice.errors import AwsError, ValidationException
@@ -40,6 +41,11 @@ SPOKEN = [
     ("query", "iam", "ListAccessKeys"),
     ("query", "iam", "SimulatePrincipalPolicy"),
 ]
+
+
+def test_every_protocol_that_is_answered_is_held_against_botocore() -> None:
+    assert {protocol.value: page for protocol, page in WIRES.items()} == PAGES
+
 
 few = settings(
     max_examples=12,

@@ -39,9 +39,9 @@ from inservice.errors import (
     InternalFailure,
     ThrottlingException,
 )
-from inservice.identity import sigv4
 from inservice.identity.authorization import denial
 from inservice.identity.principal import AccessKey, Principal
+from inservice.identity.sigv4.claims import Claim, verify
 from inservice.operations import registry
 from inservice.operations.live import Live
 from inservice.store.base import Store
@@ -190,8 +190,8 @@ class Application:
         )
         return _Begun(compiled, call, members)
 
-    def _authenticate(self, request: Request) -> sigv4.Claim[AccessKey]:
-        return sigv4.verify(
+    def _authenticate(self, request: Request) -> Claim[AccessKey]:
+        return verify(
             request.method,
             request.path,
             request.query,

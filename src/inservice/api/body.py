@@ -12,9 +12,8 @@ import zlib
 
 from inservice.api.identify import Protocol
 from inservice.errors import RequestEntityTooLarge, SerializationException
+from inservice.transport.limits import MIB
 from inservice.transport.messages import Request
-
-MIB = 1024 * 1024
 
 DOCUMENT_BYTES_MAX = 4 * MIB
 """Of a plain document, compressed on the way or not; what gateway workers let through too. The

@@ -20,7 +20,7 @@ from inservice.aws.catalogue import KnownService, by_signing_name
 from inservice.aws.wire import Reply
 from inservice.errors import AwsError, NotImplementedYet, SerializationException
 from inservice.identity import foreign
-from inservice.identity.sigv4 import SigningKey
+from inservice.identity.sigv4.signing import SigningKey
 from inservice.transport.messages import Request
 
 _HINTS = {

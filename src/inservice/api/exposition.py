@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Awaitable, Callable
 
-from inservice.telemetry.prometheus import CONTENT_TYPE
+from inservice.telemetry.base import CONTENT_TYPE
 from inservice.threads import Threads
 from inservice.transport.messages import Request, Response
 

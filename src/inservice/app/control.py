@@ -35,14 +35,16 @@ from inservice.controller.upkeep.scraping import Scraping, scrape_token
 from inservice.controller.upkeep.tidying import Tidying
 from inservice.deployment.state import Decision
 from inservice.ids import EndpointKey, generation_of
-from inservice.instance_logs.groups import LogGroups
+from inservice.instance_logs.groups import FileGroups
 from inservice.reserve import Reserve
 from inservice.runtimes.process.runtime import ProcessRuntime
 from inservice.store.base import Store
 from inservice.store.collections.set_aside import SetAside
 from inservice.telemetry.gpus import find_gpus
 from inservice.telemetry.happenings import Happenings
+from inservice.telemetry.prometheus import rendering
 from inservice.telemetry.recorder import Recorder
+from inservice.telemetry.utilization import Utilization
 from inservice.threads import Threads
 from inservice.transport.server import Answer
 
@@ -89,7 +91,7 @@ class Control:
             gateways=self._gateways,
             tables=self._tables,
             metrics=self._metrics,
-            logs=LogGroups(settings.log_dir / "endpoints"),
+            logs=FileGroups(settings.log_dir / "endpoints"),
             runtime=self._runtime,
         )
         self._artifacts = ArtifactStore(
@@ -106,11 +108,9 @@ class Control:
         webhooks = Webhooks(poster, self._happenings)
         self._alarms = AlarmEvaluator(store, self._metrics, clock, webhooks)
         self._measuring = Measuring(
-            recorder=self._metrics,
-            happenings=self._happenings,
+            metrics=self._metrics,
+            host_use=self._host_use(),
             clock=clock,
-            data_dir=settings.data_dir,
-            gpus=find_gpus(),
             in_service=lambda: list(self._live.variants().values()),
             running=self._live.running,
             hurried=self._alarms.watched.hurried,
@@ -125,6 +125,13 @@ class Control:
             log_dir=settings.log_dir,
             running=lambda: [seen.handle for seen in self._instances.all()],
             short=reserve.short,
+        )
+
+    def _host_use(self) -> Utilization:
+        """What measures the instances on this host."""
+        told = self._happenings.instance_ready
+        return Utilization(
+            self._settings.data_dir, self._clock.now(), gpus=find_gpus(), on_ready=told
         )
 
     def _s3_storage(self) -> Storage:
@@ -190,8 +197,7 @@ class Control:
         )
         scraping = Scraping(
             self._store,
-            self._metrics,
-            self._happenings,
+            rendering(self._metrics.totals, self._happenings),
             self._clock,
             self._alarms.states,
             table=lambda: self._gateways.table,

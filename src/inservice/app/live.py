@@ -14,14 +14,14 @@ from inservice.controller.endpoints import explain
 from inservice.controller.endpoints.instances import Instances, Watched
 from inservice.controller.kit.tables import Tables
 from inservice.ids import fleet_of
-from inservice.instance_logs.groups import LogGroups
+from inservice.instance_logs.base import LogGroups
 from inservice.operations.live import InstanceSeen, ProcessSeen
 from inservice.runtimes.base import InstanceState, Sight
 from inservice.runtimes.process.runtime import ProcessRuntime
+from inservice.telemetry.base import RunningInstance
 from inservice.telemetry.names import VariantKey
 from inservice.telemetry.opening import were_set_aside
 from inservice.telemetry.recorder import Recorder
-from inservice.telemetry.utilization import RunningInstance
 
 
 @dataclass(frozen=True, slots=True)

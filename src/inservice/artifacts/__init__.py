@@ -1,5 +1,6 @@
 """Model artifacts: from a URI to a read-only directory on this host.
 
+base.py       what others see of it
 sources.py    what a URI may be, and what every storage answers
 s3.py         s3://, in anything that speaks S3           files.py   file://, on one host
 s3_client.py  whom the server asks, with which key
@@ -12,9 +13,3 @@ lint.py       what an artifact would do, without serving it; program.py reads it
               program, code_place.py knows which that is
 errors.py     limits.py   why not, and how much
 """
-
-from inservice.artifacts.errors import ArtifactError
-from inservice.artifacts.limits import Limits
-from inservice.artifacts.store import Artifact, ArtifactStore
-
-__all__ = ["Artifact", "ArtifactError", "ArtifactStore", "Limits"]

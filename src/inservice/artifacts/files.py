@@ -29,9 +29,9 @@ from inservice.artifacts.errors import (
 from inservice.artifacts.gunzip import ByteReader
 from inservice.artifacts.limits import Limits, Watch
 from inservice.artifacts.sources import FileLocation, Item, Listing, Request
+from inservice.artifacts.tree import READ_FLAGS
 
 # O_NONBLOCK: opening a named pipe must not wait for its writer.
-_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -149,7 +149,7 @@ def _open_below(root: Path, path: Path) -> int:
             inner = os.open(part, _DIRECTORY_FLAGS, dir_fd=descriptor)
             os.close(descriptor)
             descriptor = inner
-        return os.open(name, _FILE_FLAGS, dir_fd=descriptor)
+        return os.open(name, READ_FLAGS, dir_fd=descriptor)
     finally:
         os.close(descriptor)
 

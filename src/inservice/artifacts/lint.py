@@ -18,19 +18,19 @@ from inservice.artifacts.code_place import CodePlace, code_place
 from inservice.artifacts.errors import ArchiveRefused, ArtifactError, shown
 from inservice.artifacts.gunzip import Gunzip
 from inservice.artifacts.limits import Limits, Watch
-from inservice.artifacts.paths import (
-    Outline,
-    Parts,
-    is_litter,
-    parts_of_key,
-    parts_of_member,
-)
+from inservice.artifacts.paths import Outline, Parts, parts_of_key, parts_of_member
 from inservice.artifacts.program import inspect_program
 from inservice.artifacts.tar import Kind, TarReader
 from inservice.artifacts.unpack import refuse_unsafe
+from inservice.contract import (
+    CODE_DIRECTORY,
+    MODEL_FILES,
+    MODEL_NAMES,
+    PROGRAM,
+    is_litter,
+    model_files,
+)
 
-PICKLES = ("model.joblib", "model.pkl", "model.pickle")
-PICKLE_SUFFIXES = (".joblib", ".pkl", ".pickle")
 SOURCE_BYTES_MAX = 1024 * 1024
 """A program larger than this is not written by hand; it is not parsed."""
 
@@ -48,6 +48,10 @@ _NEEDS_CODE = {
     ".ubj": "XGBoost",
 }
 """Formats that are recognised, to say that they are, and that code has to load them."""
+
+_USUAL = f"{CODE_DIRECTORY}/{PROGRAM}"
+
+_NAMED = " or ".join(f"a {its.framework} model {its.names[0]}" for its in MODEL_FILES.values())
 
 
 class Severity(StrEnum):
@@ -182,7 +186,7 @@ def _loader(
     contents: _Contents, is_installed: Callable[[str], bool]
 ) -> tuple[str, Iterable[Finding]]:
     """What loads the model, as the model server decides it, and what is wrong with that."""
-    pickled, findings = _pickled(contents)
+    default, findings = _default(contents)
     code, program = contents.code, contents.program
     if code.elsewhere:
         says = "The code is not in the artifact, and was not looked into."
@@ -191,16 +195,16 @@ def _loader(
         says = f"SAGEMAKER_PROGRAM is '{code.named}', and there is no {code.usual}."
         return "", [Finding(Severity.ERROR, code.usual, says)]
     if program is None:
-        return (f"scikit-learn: joblib.load of {pickled}" if pickled else ""), findings
+        return default, findings
     if program not in contents.sources:
         return program, [Finding(Severity.NOTE, program, "It is too large to be inspected.")]
-    return _with_program(contents, program, pickled, findings, is_installed)
+    return _with_program(contents, program, default, findings, is_installed)
 
 
 def _with_program(
     contents: _Contents,
     path: str,
-    pickled: str,
+    default: str,
     findings: list[Finding],
     is_installed: Callable[[str], bool],
 ) -> tuple[str, Iterable[Finding]]:
@@ -219,41 +223,43 @@ def _with_program(
     ]
     if "model_fn" in program.handlers:
         return f"model_fn of {path} ({', '.join(program.handlers)})", troubles
-    if program.handlers and not pickled and program.may_do_without_model:
+    if program.handlers and not default and program.may_do_without_model:
         says = "No model_fn and no model file: the handlers are given None as the model."
         return f"{path} ({', '.join(program.handlers)})", [
             *troubles,
             Finding(Severity.NOTE, path, says),
         ]
-    if pickled:
+    if default:
         handlers = f", with {', '.join(program.handlers)} of {path}" if program.handlers else ""
-        return f"scikit-learn: joblib.load of {pickled}{handlers}", [*troubles, *findings]
+        return f"{default}{handlers}", [*troubles, *findings]
     return "", [*troubles, *findings]
 
 
-def _pickled(contents: _Contents) -> tuple[str, list[Finding]]:
-    """The file that the default model_fn would load, or why there is none."""
-    top = [name for name in contents.sizes if "/" not in name and not is_litter(name)]
-    named = [name for name in PICKLES if name in top]
-    others = sorted(name for name in top if name.endswith(PICKLE_SUFFIXES))
-    if named or len(others) == 1:
-        chosen = (named or others)[0]
-        if not contents.sizes[chosen]:
-            return "", [Finding(Severity.ERROR, chosen, "It is empty.")]
-        return chosen, []
-    if others:
-        says = f"Which of {', '.join(others)} is the model? Name one {PICKLES[0]}."
-        return "", [Finding(Severity.ERROR, "", says)]
-    return "", [Finding(Severity.ERROR, "", _why_nothing_loads(contents))]
+def _default(contents: _Contents) -> tuple[str, list[Finding]]:
+    """How the model would be loaded that no code loads, or why there is none."""
+    top = [name for name in contents.sizes if "/" not in name]
+    match model_files(top):
+        case [(framework, file)]:
+            if not contents.sizes[file]:
+                return "", [Finding(Severity.ERROR, file, "It is empty.")]
+            its = MODEL_FILES[framework]
+            return f"{its.framework}: {its.loader} of {file}", []
+        case []:
+            return "", [Finding(Severity.ERROR, "", _why_nothing_loads(contents))]
+        case several:
+            files = ", ".join(file for _, file in several)
+            says = f"Which of {files} is the model? Name one {MODEL_FILES[several[0][0]].names[0]}."
+            return "", [Finding(Severity.ERROR, "", says)]
 
 
 def _why_nothing_loads(contents: _Contents) -> str:
     """The usual mistakes, by what is there instead."""
     sizes = [name for name in contents.sizes if not is_litter(name)]
-    deeper = next((n for n in sizes if PurePosixPath(n).name in (*PICKLES, "inference.py")), None)
-    if deeper == "inference.py":
-        return "inference.py is beside code/, not in it. Move it to code/inference.py."
-    if deeper and deeper.count("/") and not deeper.startswith("code/"):
+    known = (*MODEL_NAMES, PROGRAM)
+    deeper = next((n for n in sizes if PurePosixPath(n).name in known), None)
+    if deeper == PROGRAM:
+        return f"{PROGRAM} is beside {CODE_DIRECTORY}/, not in it. Move it to {_USUAL}."
+    if deeper and deeper.count("/") and not deeper.startswith(f"{CODE_DIRECTORY}/"):
         first = deeper.split("/")[0]
         return (
             f'Everything is inside "{first}/". Pack from inside that directory: '
@@ -262,8 +268,8 @@ def _why_nothing_loads(contents: _Contents) -> str:
     kind = next((k for n in sizes if (k := _NEEDS_CODE.get(PurePosixPath(n).suffix))), None)
     model = f"The model looks like {kind}, which is loaded by code. " if kind else ""
     return (
-        f"{model}Nothing would load this: add {contents.code.usual} with a model_fn, or name a "
-        f"scikit-learn model {PICKLES[0]}."
+        f"{model}Nothing would load this: add {contents.code.usual} with a model_fn, or name "
+        f"{_NAMED}."
     )
 
 

@@ -47,16 +47,6 @@ def parts_of_key(relative: str, key: str) -> Parts:
     return parts
 
 
-def is_litter(path: str) -> bool:
-    """Whether a file is what a system or a tool leaves beside others: hidden, as AppleDouble's
-    `._model.joblib` and `.DS_Store` are, or what macOS and old tars put into a folder of their own.
-    It is unpacked like any other file, and is never taken for a model."""
-    return any(
-        part.startswith((".", "PaxHeaders")) or part in ("__MACOSX", "PaxHeader")
-        for part in path.split("/")
-    )
-
-
 class Outline:
     """The names taken so far, and whether one more may join them."""
 

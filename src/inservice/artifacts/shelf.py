@@ -25,7 +25,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -33,6 +33,7 @@ from typing import TypeVar
 import msgspec
 
 from inservice import disk
+from inservice.artifacts.base import ChangedTree, OnChanged
 from inservice.artifacts.errors import ArtifactChanged
 from inservice.artifacts.sources import Request
 from inservice.artifacts.tree import (
@@ -58,20 +59,6 @@ class Tree:
     path: Path
     digest: str
     size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class ChangedTree:
-    """A tree that was found changed, and was set aside."""
-
-    digest: str  # of what it should have been
-    place: Path  # where it is kept now
-    pins: frozenset[str]
-    """Everybody who began with it, whoever found it changed."""
-
-
-OnChanged = Callable[[ChangedTree], None]
-"""Called in the thread that found a tree changed, before anything is fetched anew."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from inservice.artifacts.base import PIN_GRACE_SECONDS, Artifact, OnChanged
 from inservice.artifacts.errors import (
     ArtifactChanged,
     ArtifactError,
@@ -22,26 +23,12 @@ from inservice.artifacts.errors import (
 )
 from inservice.artifacts.files import Allowed, FileSource
 from inservice.artifacts.limits import Limits, Watch
-from inservice.artifacts.shelf import OnChanged, Shelf, Tree, source_key
+from inservice.artifacts.shelf import Shelf, Tree, source_key
 from inservice.artifacts.sources import FileLocation, Listing, Progress, Request, Source, parse
 from inservice.artifacts.unpack import unpack
 
 DOWNLOADS_MAX = 3
 """How often a download begins anew because the object was replaced meanwhile."""
-
-PIN_GRACE_SECONDS = 600.0
-"""A pin this fresh is kept even if `release` is not told of it: its fleet may be in the making."""
-
-
-@dataclass(frozen=True, slots=True)
-class Artifact:
-    """A model's files on this host."""
-
-    path: Path  # a read-only directory, shared between instances
-    digest: str  # of what is in it: equal digests are equal files
-    size_bytes: int  # unpacked
-    phases: Mapping[str, float] = field(default_factory=dict)
-    """Seconds in "look", "download" and "unpack"; what the cache spared is absent."""
 
 
 class ArtifactStore:

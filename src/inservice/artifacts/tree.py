@@ -27,7 +27,7 @@ FILE_MODE = 0o444
 DIRECTORY_MODE = 0o555
 
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW_FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -176,7 +176,7 @@ def verified(root: Path, entries: Iterable[Entry]) -> Seal | None:
 
 
 def _sha256(path: Path) -> str:
-    with open(os.open(path, _FILE_FLAGS), "rb") as file:  # noqa: PTH123 - a descriptor
+    with open(os.open(path, READ_FLAGS), "rb") as file:  # noqa: PTH123 - a descriptor
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -5,6 +5,7 @@ has acknowledged a table without it, and counts what workers tell it. What eithe
 decides is a state machine without I/O, so that any loss, repetition or death between the two can be
 tried in a test; sockets and files are at the edge.
 
+base          what the controller sees of it
 tables        the table, and deltas: what leads from one version to the next, endpoint by endpoint
 counts        what a worker counted of one fleet in about a second
 messages      every message, how it is written on the wire, and versions of this language

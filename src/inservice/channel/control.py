@@ -44,7 +44,7 @@ from inservice.channel.messages import (
     whole_line,
 )
 from inservice.channel.tables import VERSION_MAX, Delta
-from inservice.routing import RoutingTable
+from inservice.routing.table import RoutingTable
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from inservice.channel.tables import (
     decode_table,
     encode_table,
 )
-from inservice.routing import RoutingTable
+from inservice.routing.table import RoutingTable
 
 SPEAKS = 2
 """The version of this language. 1 had no `welcome` and did not say which it was."""

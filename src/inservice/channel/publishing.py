@@ -42,7 +42,7 @@ from inservice.clock import Clock
 from inservice.errors import ServiceUnavailable
 from inservice.ids import EndpointKey
 from inservice.reserve import Room
-from inservice.routing import EndpointRoute, KeyRoute, RoutingTable
+from inservice.routing.table import EndpointRoute, KeyRoute, RoutingTable
 from inservice.threads import Threads
 
 RECOVERY_SECONDS = 10.0

@@ -27,7 +27,7 @@ from inservice.channel.tables import (
     table_after,
 )
 from inservice.reserve import Room
-from inservice.routing import RoutingTable
+from inservice.routing.table import RoutingTable
 
 JOURNAL_BYTES = 1024 * 1024
 """A journal of this size, or of its snapshot's if that is larger, is folded into a new snapshot: so

@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 
 from inservice.ids import EndpointKey
-from inservice.routing import WHOLE, EndpointRoute, KeyRoute, RoutingTable
+from inservice.routing.table import WHOLE, EndpointRoute, KeyRoute, RoutingTable
 
 VERSION_MAX = 2**53
 """Versions are milliseconds since the epoch, or the last one plus one: none comes near it."""

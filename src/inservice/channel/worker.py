@@ -29,7 +29,7 @@ from inservice.channel.messages import (
     encode,
 )
 from inservice.channel.tables import Delta, table_after
-from inservice.routing import RoutingTable
+from inservice.routing.table import RoutingTable
 
 
 class Serving(Protocol):

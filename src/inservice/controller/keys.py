@@ -20,7 +20,7 @@ import structlog
 from inservice.controller.kit.tables import Tables
 from inservice.errors import AwsError
 from inservice.identity.principal import AccessKey
-from inservice.routing import KeyRoute
+from inservice.routing.table import KeyRoute
 from inservice.store.base import Store
 from inservice.store.collections.access_keys import ACCESS_KEYS
 from inservice.store.errors import StoreRefused

@@ -26,7 +26,7 @@ from inservice.deployment.policy import (
     CapacitySize,
 )
 from inservice.hosting.fleet import Fleet
-from inservice.routing import WHOLE
+from inservice.routing.table import WHOLE
 
 ALL, NONE = Fraction(1), Fraction(0)
 

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 from inservice.errors import ValidationException
 from inservice.hosting.fleet import Fleet
-from inservice.hosting.model import Document
+from inservice.values import Document
 
 _E = TypeVar("_E", bound=StrEnum)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from inservice.routing import RoutingTable
+from inservice.routing.table import RoutingTable
 
 
 class Routed(Protocol):

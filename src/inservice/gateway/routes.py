@@ -12,7 +12,7 @@ from typing import Protocol
 
 from inservice.channel.table_file import TableFile
 from inservice.channel.tables import Delta
-from inservice.routing import EndpointRoute, RoutingTable
+from inservice.routing.table import EndpointRoute, RoutingTable
 
 _log = logging.getLogger(__name__)
 

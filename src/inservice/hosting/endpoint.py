@@ -12,8 +12,8 @@ from enum import StrEnum
 
 from inservice.hosting.endpoint_config import EndpointConfig
 from inservice.hosting.fleet import Fleet
-from inservice.hosting.model import Document
 from inservice.ids import EndpointKey
+from inservice.values import Document
 
 FAILURE_REASON_LENGTH_MAX = 1024
 """AWS's limit of FailureReason, in characters."""

@@ -15,7 +15,7 @@ from typing import Self
 from inservice.errors import NotImplementedYet, ValidationException
 from inservice.hosting.arn import ResourceArn, ResourceKind
 from inservice.hosting.fields import refuse_unsupported
-from inservice.hosting.model import Document
+from inservice.values import Document
 
 DEFAULT_WEIGHT = Fraction(1)
 """AWS's default of InitialVariantWeight."""

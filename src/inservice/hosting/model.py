@@ -9,20 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
+from typing import Self
 
 from inservice.errors import NotImplementedYet, ValidationException
 from inservice.hosting.arn import ResourceArn, ResourceKind
 from inservice.hosting.fields import refuse_unsupported
+from inservice.values import Document
 
 ENVIRONMENT_BYTES_MAX = 32 * 1024
 """Keys and values of all containers of a model together, as AWS counts them."""
 
 _PATH_PART_BYTES_MAX = 255
 """The longest file name of every file system that an artifact can be unpacked on."""
-
-Document = Mapping[str, Any]
-"""What a user sent, in AWS's own members, already validated against AWS's model."""
 
 
 class S3DataType(StrEnum):

@@ -17,12 +17,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 from hmac import compare_digest
-from hmac import digest as hmac_digest
 from typing import Final
-from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from inservice.errors import (
     ExpiredToken,
@@ -32,16 +29,19 @@ from inservice.errors import (
     OutdatedSignature,
     UnrecognizedClient,
 )
-from inservice.identity.sigv4 import (
-    EXPIRES_SECONDS_MAX,
-    SKEW_SECONDS,
+from inservice.identity.sigv4.canonical import (
     Headers,
-    SigningKey,
+    canonical_key_path,
+    canonical_path,
+    canonical_query,
+    query_pairs,
 )
+from inservice.identity.sigv4.claims import EXPIRES_SECONDS_MAX, SKEW_SECONDS
+from inservice.identity.sigv4.signing import SigningKey, same_token, signature, signing_hashes
+from inservice.identity.sigv4.stated import ALGORITHM, epoch
 
 UNSIGNED: Final = b"UNSIGNED-PAYLOAD"
 
-_ALGORITHM: Final = b"AWS4-HMAC-SHA256"
 _AUTHORIZATION: Final = re.compile(
     rb"AWS4-HMAC-SHA256 +Credential=([^\s,=]{1,256}), *SignedHeaders=([^\s,=]{1,4096}), *"
     rb"Signature=([0-9a-f]{64})"
@@ -86,10 +86,10 @@ def stated_service(headers: Headers, query: bytes) -> str | None:
         return "s3"
     credential = b""
     for name, value in headers:
-        if name == b"authorization" and value.startswith(_ALGORITHM):
+        if name == b"authorization" and value.startswith(ALGORITHM):
             credential = value.partition(b"Credential=")[2].partition(b",")[0]
     if not credential and b"X-Amz-Credential=" in query:
-        credential = dict(_pairs(query)).get(b"X-Amz-Credential", b"")
+        credential = dict(query_pairs(query)).get(b"X-Amz-Credential", b"")
     match = _CREDENTIAL.fullmatch(credential.strip())
     return match[4].decode() if match else None
 
@@ -105,7 +105,7 @@ def verify(
     if _is_version_2(request.headers, request.query):
         raise OutdatedSignature
     fields = _joined(request.headers)
-    pairs = _pairs(request.query)
+    pairs = query_pairs(request.query)
     stated = _stated(fields, pairs)
     match = _CREDENTIAL.fullmatch(stated.credential)
     if match is None:
@@ -116,7 +116,7 @@ def verify(
     key_id, date, region, service = (part.decode() for part in match.groups())
     _check_time(stated, date, now)
     key = keys(key_id)
-    if key is None or not _same_token(key.session_token, stated.token):
+    if key is None or not same_token(key.session_token, stated.token):
         raise UnrecognizedClient
     names = stated.signed.split(b";")
     if b"host" not in names or not fields.keys() >= set(names):
@@ -124,19 +124,17 @@ def verify(
     canonical = b"\n".join(
         (
             request.method.encode(),
-            _canonical_path(request.path, service),
-            _canonical_query(pairs),
+            canonical_key_path(request.path) if service == "s3" else canonical_path(request.path),
+            canonical_query(pairs),
             b"".join(b"%b:%b\n" % (name, fields[name]) for name in names),
             stated.signed,
             _payload(request, fields, service, presigned=stated.expires is not None),
         )
     )
     scope = stated.credential.partition(b"/")[2]
-    text = b"\n".join((_ALGORITHM, stated.stamp, scope, sha256(canonical).hexdigest().encode()))
-    derived = f"AWS4{key.secret}".encode()
-    for part in (date, region, service, "aws4_request"):
-        derived = hmac_digest(derived, part.encode(), "sha256")
-    if not compare_digest(hmac_digest(derived, text, "sha256").hex().encode(), stated.signature):
+    text = b"\n".join((ALGORITHM, stated.stamp, scope, sha256(canonical).hexdigest().encode()))
+    computed = signature(*signing_hashes(key.secret, date, region, service), text)
+    if not compare_digest(computed, stated.signature):
         raise InvalidSignature(_MISMATCH)
     if key.expires_at is not None and key.expires_at <= now:
         raise ExpiredToken
@@ -149,7 +147,7 @@ def _is_version_2(headers: Headers, query: bytes) -> bool:
         return True
     if b"AWSAccessKeyId=" not in query:
         return False
-    given = dict(_pairs(query)).keys()
+    given = dict(query_pairs(query)).keys()
     return given >= {b"AWSAccessKeyId", b"Expires", b"Signature"} and b"Action" not in given
 
 
@@ -174,11 +172,10 @@ def _stated(fields: Mapping[bytes, bytes], pairs: list[tuple[bytes, bytes]]) -> 
 
 
 def _check_time(stated: _Stated, date: str, now: float) -> None:
-    try:
-        text = stated.stamp.decode()
-        signed_at = datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        raise IncompleteSignature("Date must be in ISO-8601 'basic format'.") from None
+    signed_at = epoch(stated.stamp)
+    if signed_at is None:
+        raise IncompleteSignature("Date must be in ISO-8601 'basic format'.")
+    text = stated.stamp.decode()
     lifetime = float(SKEW_SECONDS)
     if stated.expires is not None:
         if not re.fullmatch(rb"[0-9]{1,7}", stated.expires):
@@ -188,12 +185,6 @@ def _check_time(stated: _Stated, date: str, now: float) -> None:
         raise InvalidSignature("Date in Credential scope does not match that of X-Amz-Date.")
     if not now - lifetime <= signed_at <= now + SKEW_SECONDS:
         raise InvalidSignature(f"Signature expired or not yet current: {text}.")
-
-
-def _same_token(expected: str | None, given: bytes | None) -> bool:
-    if expected is None or given is None:
-        return expected is None and given is None
-    return compare_digest(expected.encode(), given)
 
 
 # ── canonical forms ──────────────────────────────────────────────────────────────────────────────
@@ -206,33 +197,6 @@ def _joined(headers: Headers) -> dict[bytes, bytes]:
         value = b" ".join(raw.split())
         fields[name] = fields[name] + b"," + value if name in fields else value
     return fields
-
-
-def _pairs(query: bytes) -> list[tuple[bytes, bytes]]:
-    parts = [part.partition(b"=") for part in query.split(b"&") if part]
-    return [(unquote_to_bytes(name), unquote_to_bytes(value)) for name, _, value in parts]
-
-
-def _canonical_query(pairs: list[tuple[bytes, bytes]]) -> bytes:
-    encoded = sorted(
-        (quote_from_bytes(name, safe="-_.~"), quote_from_bytes(value, safe="-_.~"))
-        for name, value in pairs
-        if name != b"X-Amz-Signature"
-    )
-    return "&".join(f"{name}={value}" for name, value in encoded).encode()
-
-
-def _canonical_path(path: bytes, service: str) -> bytes:
-    if service == "s3":
-        return quote_from_bytes(unquote_to_bytes(path), safe="/-_.~").encode()
-    segments: list[bytes] = []
-    for segment in path.split(b"/"):
-        if segment == b"..":
-            del segments[-1:]
-        elif segment not in (b"", b"."):
-            segments.append(segment)
-    slash = b"/" if segments and path.endswith(b"/") else b""
-    return quote_from_bytes(b"/" + b"/".join(segments) + slash, safe="/~").encode()
 
 
 def _payload(

@@ -12,18 +12,17 @@ No name of a request becomes part of a path: directories are listed, and their n
 
 from __future__ import annotations
 
-import heapq
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 from urllib.parse import unquote
 
-PREFIX = "/aws/sagemaker/Endpoints/"
-FILES = 4
-"""A stream's file and those it was rotated to; the newest has no number."""
+from inservice.instance_logs.base import FOREVER, START, LogEvent, LogGroup, Place
+from inservice.instance_logs.lines import FILES
 
+PREFIX = "/aws/sagemaker/Endpoints/"
 TAIL_BYTES = 64 * 1024
 """More than the longest line: the end of a file that surely holds its last whole one."""
 
@@ -33,31 +32,9 @@ SHORT_TAIL_BYTES = 4 * 1024
 FIRST_PIECE_BYTES = 256 * 1024
 """What is read first on the way back from the end of a log: a thousand lines or two."""
 
-FOREVER = 1 << 62
-
-
-class Place(NamedTuple):
-    """Where an event is in its stream."""
-
-    at_ms: int
-    number: int  # of the events of that very millisecond, from 0
-
-
-START = Place(0, 0)
-
 
 @dataclass(frozen=True, slots=True)
-class LogEvent:
-    """One line."""
-
-    stream: str
-    place: Place
-    message: str
-    ingested_ms: int | None = None  # when it came; None: when it happened
-
-
-@dataclass(frozen=True, slots=True)
-class LogStream:
+class FileStream:
     """What one instance wrote."""
 
     name: str
@@ -94,15 +71,7 @@ class LogStream:
                     yield LogEvent(self.name, Place(stamp, number), text)
 
 
-@dataclass(frozen=True, slots=True)
-class LogGroup:
-    """One endpoint's streams."""
-
-    name: str
-    streams: tuple[LogStream, ...]  # by name
-
-
-class LogGroups:
+class FileGroups:
     """All log files of this server."""
 
     def __init__(self, log_dir: Path) -> None:
@@ -122,23 +91,7 @@ class LogGroups:
         return None if path is None else LogGroup(name, _streams(path))
 
 
-def merged(
-    streams: Sequence[LogStream], after: tuple[int, str, int] | None, start_ms: int, end_ms: int
-) -> Iterator[LogEvent]:
-    """Events of several streams by time, those of one millisecond by stream; all after `after`."""
-    begin = start_ms if after is None else max(start_ms, after[0])
-    sources = [stream.events(Place(begin, 0), end_ms) for stream in streams]
-    for event in heapq.merge(*sources, key=order):
-        if after is None or order(event) > after:
-            yield event
-
-
-def order(event: LogEvent) -> tuple[int, str, int]:
-    """Where an event stands among those of all streams of a group."""
-    return event.place.at_ms, event.stream, event.place.number
-
-
-def latest(stream: LogStream, start_ms: int, before: Place, limit: int) -> list[LogEvent]:
+def latest(stream: FileStream, start_ms: int, before: Place, limit: int) -> list[LogEvent]:
     """The last `limit` events before a place, oldest first.
 
     Files are read from that place back, in pieces that grow, so the end of a long log costs a
@@ -175,7 +128,7 @@ def _ways_back(files: Sequence[Path], before_ms: int) -> Iterator[tuple[int, int
     yield 0, 0
 
 
-def _between(stream: LogStream, number: int, offset: int, before: Place) -> Iterator[LogEvent]:
+def _between(stream: FileStream, number: int, offset: int, before: Place) -> Iterator[LogEvent]:
     """Events from an offset in one of a stream's files up to a place."""
     at_ms, count = -1, 0
     for file in stream.files[number:]:
@@ -205,9 +158,9 @@ def _child(directory: Path | None, name: str) -> Path | None:
     return next((path for child, path in _children(directory) if child == name), None)
 
 
-def _streams(endpoint: Path) -> tuple[LogStream, ...]:
+def _streams(endpoint: Path) -> tuple[FileStream, ...]:
     found = [
-        LogStream(f"{variant}/{file.removesuffix('.log')}", _files(path))
+        FileStream(f"{variant}/{file.removesuffix('.log')}", _files(path))
         for variant, directory in _children(endpoint)
         for file, path in _children(directory)
         if file.endswith(".log")

@@ -16,6 +16,9 @@ LINE_BYTES_MAX = 32 * 1024
 
 MARK_BYTES_MAX = 48
 
+FILES = 4
+"""A stream's file and those it was rotated to; the newest has no number."""
+
 _MARK = b" \xe2\x80\xa6 [inservice] cut %d bytes"
 _PIECE = re.compile(rb"[^\r\n]*[\r\n]|[^\r\n]+")
 

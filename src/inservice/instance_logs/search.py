@@ -6,13 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from inservice.cloudwatch.logs.patterns import Pattern
-from inservice.cloudwatch.logs.work import PAGE
-from inservice.instance_logs.groups import LogEvent, order
+from inservice.cloudwatch.logs.work import EVENT_BYTES, PAGE
+from inservice.instance_logs.base import LogEvent, order
 
 ANSWER_BYTES_MAX = 1024 * 1024
-"""Of one answer, AWS's limit; an event counts 26 bytes beside its text."""
-
-EVENT_BYTES = 26
+"""Of one answer, AWS's limit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from inservice.instance_logs.lines import LINE_BYTES_MAX, LineCutter
+from inservice.instance_logs.lines import FILES, LINE_BYTES_MAX, LineCutter
 
 PIPE_BYTES = 256 * 1024
 """What the FIFO holds while the collector is away. The kernel's default, 64 KiB, is one burst of
@@ -48,7 +48,6 @@ PROGRESS_SECONDS = 5.0
 """A progress bar that hangs shows where; 720 lines an hour are no flood."""
 
 FILE_BYTES_MAX = 8 * 1024 * 1024
-FILES = 4
 
 _CONFESSION = re.compile(rb"^\[inservice\] dropped (\d{1,12}) bytes", re.MULTILINE)
 """What a model's own output says it has dropped: when that is dropped too, its count is not."""

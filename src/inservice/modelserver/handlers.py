@@ -25,7 +25,8 @@ from inservice.modelserver.answers import Answer, answer_of
 from inservice.modelserver.awaiting import Parts, awaited, awaits, streams
 from inservice.modelserver.context import Context, RequestProcessor, kept_for
 from inservice.modelserver.failures import log
-from inservice.modelserver.frameworks import sklearn
+from inservice.modelserver.frameworks.base import NoModel
+from inservice.modelserver.frameworks.select import framework_of, load
 from inservice.modelserver.program import BadProgram, Program
 from inservice.modelserver.settings import Settings
 
@@ -64,6 +65,8 @@ class Model:
         self._program = program
         self._default_accept = settings.default_accept
         self._model = model
+        self._framework = framework_of(model)
+        """Whose default predict_fn it is that stands in for the user's."""
         self._kept = kept
         self._named = not program.predicts and not program.has("input_fn")
         """Whether both of the default handlers are used that know JSON's object forms."""
@@ -122,12 +125,12 @@ class Model:
             return await awaited(prediction) if awaits(prediction) else prediction
         if self._program.has("predict_batch_fn"):
             return (await self.predict_batch([value], [call]))[0]
-        return sklearn.predict(value, self._model)
+        return self._framework.predict(value, self._model)
 
     async def predict_batch(self, values: Sequence[Any], calls: Sequence[Call]) -> Sequence[Any]:
         """Many values at once. Raises NotAlike when they have to be taken one by one."""
         if not self._program.has("predict_batch_fn"):
-            return sklearn.predict_batch(values, self._model)
+            return self._framework.predict_batch(values, self._model)
         contexts = [call.context for call in calls if call.context is not None]
         context = contexts[0].joined(contexts) if len(contexts) > 1 else (*contexts, None)[0]
         predictions = self._program.call("predict_batch_fn", context, list(values), self._model)
@@ -182,10 +185,10 @@ async def _settled(value: Any) -> Any:
 
 
 def _default_model(settings: Settings, *, needed: bool) -> Any:
-    """Handlers without a model_fn may work on a model.joblib, or on nothing at all."""
+    """Handlers without a model_fn may work on a framework's model, or on nothing at all."""
     try:
-        return sklearn.load(settings.model_dir)
-    except sklearn.NoModel:
+        return load(settings.model_dir)
+    except NoModel:
         if needed:
             raise
         return None

@@ -36,7 +36,7 @@ import uvloop
 
 from inservice.modelserver.batching import Inline, Lane, RunBatch, Runner, Workers
 from inservice.modelserver.failures import said_by, traceback_of
-from inservice.modelserver.frameworks.sklearn import NoModel
+from inservice.modelserver.frameworks.base import NoModel
 from inservice.modelserver.handlers import Model
 from inservice.modelserver.program import BadProgram, Program, import_program
 from inservice.modelserver.server import ModelServer, batch_size, running, takes_batches

@@ -13,7 +13,7 @@ from inservice.modelserver.answers import Answer
 from inservice.modelserver.awaiting import Parts
 from inservice.modelserver.batching import RunBatch, Runner, submit
 from inservice.modelserver.failures import failure, refusal
-from inservice.modelserver.frameworks.sklearn import NotAlike
+from inservice.modelserver.frameworks.base import NotAlike
 from inservice.modelserver.handlers import Call, Model, log_metrics
 from inservice.modelserver.program import Program
 from inservice.modelserver.settings import Settings

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from inservice.instance_logs.groups import LogGroups
-from inservice.telemetry.recorder import Recorder
+from inservice.instance_logs.base import LogGroups
+from inservice.telemetry.base import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Live(Protocol):
         ...
 
     @property
-    def metrics(self) -> Recorder:
+    def metrics(self) -> Metrics:
         """Every metric, and the history of alarms."""
         ...
 

@@ -16,15 +16,13 @@ import functools
 import inspect
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from inservice.operations.live import Live
 from inservice.store.base import Store
-
-Document = Mapping[str, Any]
-"""Input or output of an operation in AWS's own members."""
+from inservice.values import Document as Document  # with `Call`, what operations speak in
 
 
 @dataclass(frozen=True, slots=True)

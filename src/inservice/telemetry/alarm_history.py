@@ -10,7 +10,8 @@ import threading
 from collections.abc import Iterable, Sequence
 
 from inservice.cloudwatch.alarms.history import HistoryItem
-from inservice.telemetry.base import AlarmKey, HistoryQuery, MetricStorage
+from inservice.telemetry.base import AlarmKey, HistoryQuery
+from inservice.telemetry.storage import MetricStorage
 
 
 class AlarmHistory:

@@ -1,36 +1,23 @@
-"""What metrics need of a store: a journal, and chunks of datapoints.
+"""What others see of telemetry: what can be told and asked, and the values that say it.
 
-How they work together. A sample is durable once it is in the journal; that is when its sender is
-told so. Every few seconds the journal is *folded*: the chunks it changed are written and the
-entries that changed them are removed, in one transaction. After a crash the chunks are those of
-the last fold and the entries after it are still there, so applying them once more gives exactly
-what was. A gateway worker's entry carries its sequence number, kept in the same transaction, so
-what a worker sends twice is counted once.
+What it is kept in is a `storage`, which only the parts of telemetry know; the parts themselves are
+put together by the composition root, and everybody else has them as the protocols here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from inservice.cloudwatch.alarms.history import HistoryItem
+from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.cloudwatch.metrics.metric import Metric
 from inservice.errors import InternalFailure
-from inservice.telemetry.step_counts import StepCount
+from inservice.telemetry.names import VariantKey
 
-CHUNK_BUCKETS = 60
-"""Buckets in a chunk, the unit of reading and writing: a minute of seconds, an hour of minutes. A
-chunk of a busy latency series is about 20 kB; a row for each bucket would be a thousand rows for
-an hour's graph."""
-
-ChunkKey = tuple[int, int, int]
-"""(series id, seconds of a bucket, first second)."""
-
-
-DEPLOYMENTS_KEPT = 50
-"""Of each endpoint, whose counts by step are kept: a report is read within days. An endpoint that
-is scaled every minute has deployments without end."""
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""Of the Prometheus page."""
 
 
 class MetricsRefused(Exception):
@@ -47,24 +34,64 @@ class MetricsDamaged(InternalFailure):
         self.why = why
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesRow:
-    """A series as it is stored."""
+# ── samples and counts ───────────────────────────────────────────────────────────────────────────
 
-    id: int
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Values of one metric at one time."""
+
     metric: Metric
     unit: str
-    high_resolution: bool  # has buckets of one second
-    last_at: float  # when its newest sample is from
+    at: float
+    seen: Aggregate
+    high_resolution: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Fold:
-    """What one fold writes, all of it or nothing."""
+class StepCount:
+    """What one life of one worker counted for one fleet at one step: exact, for reports.
 
-    series: Sequence[SeriesRow]  # new ones, and those whose `last_at` moved
-    chunks: Mapping[ChunkKey, bytes]
-    through: int  # the newest journal entry that is contained in the chunks
+    These are in no graph, so they are not datapoints: they are sums by step, fleet and worker,
+    added up in the transaction that journals the rows they are taken from. So they are counted once
+    however often a row is sent, and survive what the journal survives.
+    """
+
+    generation: str  # of the endpoint: an endpoint made anew is another one
+    number: int  # of the deployment, within the generation
+    place: str  # "<row>", or "back/<row>" on the way back
+    fleet: str
+    worker: str  # "<pid>@<start time>": see `channel.publishing`
+    invocations: int = 0  # sent to the model
+    answered: int = 0  # of them: by the model, or found to be unanswerable and told so
+    model_errors: int = 0  # of those
+    abandoned: int = 0  # of the invocations: the client left before the answer
+    gateway_errors: int = 0  # never sent to a model, answered by the gateway
+    retried: int = 0  # moved to another instance before anything was sent
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """The last seconds of one fleet; None for what no answer was there to tell."""
+
+    seconds: float  # how long the window is
+    requests_per_second: float
+    error_percent: float | None  # of the answers, those of the gateway itself included
+    p50_ms: float | None  # what the model took
+    p99_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunningInstance:
+    """An instance that has a process on this host."""
+
+    variant: VariantKey
+    pid: int
+    started_at: float  # epoch seconds
+    ready_at: float | None  # when /ping first answered 200
+
+
+# ── alarms ───────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,35 +119,174 @@ class HistoryQuery:
     after: tuple[float, int] | None = None  # (time, id) of the last item of the page before
 
 
-class MetricStorage(Protocol):
-    """Used by one thread at a time; the recorder sees to it."""
+# ── what control did, and how things stand ───────────────────────────────────────────────────────
 
-    def series(self) -> Sequence[SeriesRow]:
-        """Every series there is."""
+
+class Ended(NamedTuple):
+    """A kind of end of an endpoint's deployments."""
+
+    account: str
+    region: str
+    endpoint: str
+    strategy: str
+    outcome: str  # Done, RolledBack, Failed, RollbackFailed
+
+
+class Restarted(NamedTuple):
+    """A kind of death of a variant's instances."""
+
+    account: str
+    region: str
+    endpoint: str
+    variant: str
+    reason: str  # exit, signal, out_of_memory, unknown
+
+
+class Started(NamedTuple):
+    """A variant whose instances became ready."""
+
+    account: str
+    region: str
+    endpoint: str
+    variant: str
+    config: str
+
+
+class Posted(NamedTuple):
+    """A kind of end of what was posted to a receiver."""
+
+    kind: str  # alarm, deployment
+    outcome: str  # delivered, failed, dropped
+
+
+class FleetLabels(NamedTuple):
+    """Whose value it is."""
+
+    account: str
+    region: str
+    endpoint: str
+    variant: str
+    config: str
+    fleet: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSeen:
+    """An endpoint as it is."""
+
+    account: str
+    region: str
+    endpoint: str
+    status: str
+    config: str
+    step: int | None  # row of the deployment that its traffic belongs to
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSeen:
+    """A fleet as it is."""
+
+    labels: FleetLabels
+    share: float | None  # of the endpoint's traffic; None: it is in no table
+    desired: float | None  # the share that its deployment ends with; None: it takes no part
+    instances: Mapping[str, int]  # by state
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """How things stand at the moment of a scrape."""
+
+    endpoints: Sequence[EndpointSeen]
+    fleets: Sequence[FleetSeen]
+    alarms: Sequence[tuple[str, str, str, str]]  # account, region, name, state
+    workers: frozenset[int] = frozenset()  # process ids of the gateway workers that live
+    at: float = 0.0  # epoch seconds
+    set_aside: int = 0  # records that could not be read
+
+
+Render = Callable[[Scrape], bytes]
+"""The Prometheus page of a scrape, with what was counted since control began. For one thread, since
+what did not change is kept from one page to the next."""
+
+
+# ── who is told and asked ────────────────────────────────────────────────────────────────────────
+
+
+class History(Protocol):
+    """What happened to alarms. May be used from any thread."""
+
+    def add(self, alarm: AlarmKey, alarm_type: str, /, *items: HistoryItem) -> None:
+        """Keep items; durable when it returns. `alarm_type`: MetricAlarm or CompositeAlarm."""
         ...
 
-    def marks(self) -> Mapping[str, int]:
-        """Worker → the newest sequence number of it that was journalled."""
+    def add_all(self, entries: Iterable[tuple[AlarmKey, str, HistoryItem]], /) -> None:
+        """Keep items of several alarms: (alarm, its type, what happened)."""
         ...
 
-    def journal(
-        self,
-        entry: bytes,
-        *,
-        now: float,
-        worker: str = "",
-        seq: int = 0,
-        step_counts: Sequence[StepCount] = (),
-    ) -> int:
-        """Keep an entry, and with it the worker's mark and what it adds to the counts by step;
-        durable when it returns. Gives its id.
+    def page(self, query: HistoryQuery, /) -> Sequence[tuple[int, AlarmKey, str, HistoryItem]]:
+        """(id, alarm, type of the alarm, item) in the order asked for, `limit` at most."""
+        ...
 
-        Raises ServiceUnavailable when the database does not take it.
-        """
+
+class Recent(Protocol):
+    """What fleets were asked just now. May be used from any thread."""
+
+    def of(self, fleet: str, step: str, *, since: float, now: float) -> Traffic:
+        """A fleet at a step (`Deployment.step_id`) that began at `since`, epoch seconds."""
+        ...
+
+
+class Metrics(Protocol):
+    """All metrics of this server. Every method may be called from any thread."""
+
+    @property
+    def history(self) -> History:
+        """What happened to alarms."""
+        ...
+
+    @property
+    def recent(self) -> Recent:
+        """The last seconds, for a live view."""
+        ...
+
+    def put(self, samples: Sequence[Sample], now: float) -> None:
+        """Count samples, durably. Raises BadValue when they are more metrics than there may be."""
+        ...
+
+    def note(self, samples: Sequence[Sample], now: float) -> None:
+        """Count samples that are durable with the next fold only: gauges, which come again."""
+        ...
+
+    def note_idle(self, variants: Sequence[VariantKey], now: float, *, finely: bool = True) -> None:
+        """Say zero for variants that are in service, in this second or, unless `finely`, in this
+        minute. Where there were invocations it leaves no trace."""
+        ...
+
+    def fold(self) -> None:
+        """Make durable what was noted. Raises ServiceUnavailable on a full disk."""
+        ...
+
+    def expire(self, now: float) -> None:
+        """Forget what is past its retention."""
+        ...
+
+    def read(
+        self, metric: Metric, unit: str | None, start: int, end: int, period: int
+    ) -> dict[int, Aggregate]:
+        """What was seen in each period that has values, by its first second."""
+        ...
+
+    def units(self, metric: Metric) -> Sequence[str]:
+        """The units in which there are values of the metric."""
+        ...
+
+    def heard_of(self, account: str, region: str, since: float) -> Collection[Metric]:
+        """Every metric of an account in a region that has a value from `since` or later, once for
+        each of its units."""
         ...
 
     def step_counts(self, generation: str, number: int) -> Sequence[StepCount]:
-        """What was counted of one deployment."""
+        """What was counted of one deployment; nothing of one that nobody invoked, or long past."""
         ...
 
     def counted_generations(self) -> frozenset[str]:
@@ -128,33 +294,37 @@ class MetricStorage(Protocol):
         ...
 
     def forget_step_counts(self, generations: Iterable[str]) -> None:
-        """These endpoints are gone."""
+        """These endpoints are gone, and their reports with them."""
         ...
 
-    def unfolded(self) -> Sequence[tuple[int, bytes]]:
-        """The entries that no fold contains, oldest first, with their ids."""
+
+class Happened(Protocol):
+    """Is told what control did. Every method may be called from any thread."""
+
+    def deployment_ended(self, ended: Ended, seconds: float) -> None:
+        """A deployment has its outcome, `seconds` after its call."""
         ...
 
-    def fold(self, fold: Fold) -> None:
-        """Write the chunks and remove the entries up to `through`."""
+    def instance_restarted(self, restarted: Restarted) -> None:
+        """An instance was launched again in place of one whose process had died."""
         ...
 
-    def chunks(self, keys: Iterable[ChunkKey]) -> Mapping[ChunkKey, bytes]:
-        """Those of the chunks that exist."""
+    def webhook_ended(self, posted: Posted) -> None:
+        """A receiver was told, or it was given up."""
         ...
 
-    def expire(self, now: float) -> Sequence[int]:
-        """Forget what is past its retention. Gives the ids of series that have nothing left."""
+
+class HostUse(Protocol):
+    """Measures what instances use of this host, again and again."""
+
+    def measure(self, instances: Sequence[RunningInstance], now: float) -> Sequence[Sample]:
+        """Samples of every one of these instances that is still there."""
         ...
 
-    def add_history(self, entries: Sequence[tuple[AlarmKey, str, HistoryItem]]) -> None:
-        """Keep what happened: (alarm, MetricAlarm or CompositeAlarm, item)."""
+    def retain(self, instances: Sequence[RunningInstance]) -> None:
+        """Forget what is known of others than these."""
         ...
 
-    def history(self, query: HistoryQuery) -> Sequence[tuple[int, AlarmKey, str, HistoryItem]]:
-        """(id, alarm, MetricAlarm or CompositeAlarm, item), in the order asked for."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the database."""
+    def is_new(self, instance: RunningInstance) -> bool:
+        """Whether it became ready and nobody was told how long that took."""
         ...

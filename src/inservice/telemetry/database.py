@@ -42,20 +42,12 @@ from inservice.cloudwatch.alarms.history import (
 from inservice.cloudwatch.metrics.metric import TIERS, Metric
 from inservice.engines import WRITING, postgresql_engine, sqlite_engine
 from inservice.errors import InsufficientStorage, ServiceUnavailable
+from inservice.linux import boot_id
 from inservice.reserve import Room, is_full
 from inservice.seals import broken_seals, sealed
 from inservice.telemetry import opening, tables
-from inservice.telemetry.base import (
-    CHUNK_BUCKETS,
-    DEPLOYMENTS_KEPT,
-    AlarmKey,
-    ChunkKey,
-    Fold,
-    HistoryQuery,
-    MetricsDamaged,
-    SeriesRow,
-)
-from inservice.telemetry.step_counts import StepCount
+from inservice.telemetry.base import AlarmKey, HistoryQuery, MetricsDamaged, StepCount
+from inservice.telemetry.storage import CHUNK_BUCKETS, DEPLOYMENTS_KEPT, ChunkKey, Fold, SeriesRow
 
 KEYS_AT_ONCE = 250
 """Of a SELECT by key: three parameters each, and SQLite before 3.32 takes 999."""
@@ -102,7 +94,7 @@ class MetricsDatabase:
         self._room = room
         self._path = path
         self._mark = opening.mark_of(path) if path is not None else None
-        self._boot = opening.boot_id()
+        self._boot = boot_id()
         self._marked = 0
         self._upsert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
         try:

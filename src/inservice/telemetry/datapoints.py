@@ -18,7 +18,8 @@ import msgspec
 from inservice.cloudwatch.alarms.errors import BadValue
 from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.cloudwatch.metrics.metric import TIERS, Metric
-from inservice.telemetry.base import CHUNK_BUCKETS, ChunkKey, Fold, MetricStorage, SeriesRow
+from inservice.telemetry.base import Sample
+from inservice.telemetry.storage import CHUNK_BUCKETS, ChunkKey, Fold, MetricStorage, SeriesRow
 
 SERIES_MAX = 10_000
 """Series of one account and region that PutMetricData may make. Each costs about 1 kB for ever."""
@@ -76,17 +77,6 @@ class _Chunk:
         self.cost += grown
         self.dirty = True
         return grown
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Values of one metric at one time."""
-
-    metric: Metric
-    unit: str
-    at: float
-    seen: Aggregate
-    high_resolution: bool = True
 
 
 class Datapoints:

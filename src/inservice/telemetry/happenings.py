@@ -8,52 +8,16 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from inservice.cloudwatch.metrics.aggregates import Aggregate
+from inservice.telemetry.base import Ended, Posted, Restarted, Started
 from inservice.telemetry.histograms import DEPLOYMENT_SECONDS, START_SECONDS
 from inservice.telemetry.names import VariantKey
 from inservice.telemetry.page import Page
 
 SERIES_MAX = 2_000
 """Of each kind; beyond it the one to which nothing happened the longest is forgotten."""
-
-
-class Ended(NamedTuple):
-    """A kind of end of an endpoint's deployments."""
-
-    account: str
-    region: str
-    endpoint: str
-    strategy: str
-    outcome: str  # Done, RolledBack, Failed, RollbackFailed
-
-
-class Restarted(NamedTuple):
-    """A kind of death of a variant's instances."""
-
-    account: str
-    region: str
-    endpoint: str
-    variant: str
-    reason: str  # exit, signal, out_of_memory, unknown
-
-
-class Started(NamedTuple):
-    """A variant whose instances became ready."""
-
-    account: str
-    region: str
-    endpoint: str
-    variant: str
-    config: str
-
-
-class Posted(NamedTuple):
-    """A kind of end of what was posted to a receiver."""
-
-    kind: str  # alarm, deployment
-    outcome: str  # delivered, failed, dropped
 
 
 Key = TypeVar("Key")

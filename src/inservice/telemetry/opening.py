@@ -19,6 +19,7 @@ from sqlalchemy.exc import DatabaseError
 
 from inservice.engines import definitions
 from inservice.errors import InsufficientStorage
+from inservice.linux import boot_id
 from inservice.mark import Mark, MarkDamaged, Progress
 from inservice.reserve import is_full
 from inservice.seals import broken_seals, sealed, seals_of
@@ -51,11 +52,6 @@ def progress(connection: Connection, by: str) -> Progress:
     """
     count = connection.execute(text("SELECT coalesce(sum(seq), 0) FROM sqlite_sequence")).scalar()
     return Progress(by, int(count or 0))
-
-
-def boot_id() -> str:
-    """Which start of the kernel this is."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def make_ready(engine: Engine, path: Path | None) -> None:

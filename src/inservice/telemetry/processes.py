@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from inservice import linux
+
 PSS_SECONDS = 300.0
 """How long the memory of a process that does nothing is taken to be what it was."""
 
@@ -97,26 +99,16 @@ class Family:
 
 
 def _everybody() -> Iterator[Process]:
-    for name in os.listdir("/proc"):  # noqa: PTH208 - a Path for each process is most of the cost
-        if name.isdecimal() and (process := _process(int(name))) is not None:
-            yield process
-
-
-def _process(pid: int) -> Process | None:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    # The command is in parentheses and may hold any byte, so count from the last closing one.
-    fields = stat[stat.rindex(b")") + 2 :].split()
-    return Process(
-        pid,
-        parent=int(fields[1]),
-        start_ticks=int(fields[19]),
-        cpu_seconds=(int(fields[11]) + int(fields[12])) / _TICKS,
-        faults=int(fields[7]) + int(fields[9]),
-        pages=int(fields[21]),
-    )
+    for pid in linux.pids():
+        if (stat := linux.process_stat(pid)) is not None:
+            yield Process(
+                pid,
+                parent=int(stat[linux.PARENT]),
+                start_ticks=int(stat[linux.START_TICKS]),
+                cpu_seconds=(int(stat[linux.USER_TICKS]) + int(stat[linux.SYSTEM_TICKS])) / _TICKS,
+                faults=int(stat[linux.MINOR_FAULTS]) + int(stat[linux.MAJOR_FAULTS]),
+                pages=int(stat[linux.PAGES]),
+            )
 
 
 def _pss_bytes(pid: int) -> int:

@@ -9,66 +9,19 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from inservice.channel.counts import InvocationRow
 from inservice.cloudwatch.metrics.aggregates import Aggregate
+from inservice.telemetry.base import FleetLabels, Render, Scrape
 from inservice.telemetry.happenings import Happenings
 from inservice.telemetry.histograms import REQUEST_SECONDS, sum_by_rank
 from inservice.telemetry.page import Page
 from inservice.telemetry.under_way import UnderWay
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
 FLEETS_MAX = 2_000
 """Fleets that are counted; beyond it the one that was quiet the longest is forgotten."""
-
-
-class FleetLabels(NamedTuple):
-    """Whose value it is."""
-
-    account: str
-    region: str
-    endpoint: str
-    variant: str
-    config: str
-    fleet: str
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointSeen:
-    """An endpoint as it is."""
-
-    account: str
-    region: str
-    endpoint: str
-    status: str
-    config: str
-    step: int | None  # row of the deployment that its traffic belongs to
-
-
-@dataclass(frozen=True, slots=True)
-class FleetSeen:
-    """A fleet as it is."""
-
-    labels: FleetLabels
-    share: float | None  # of the endpoint's traffic; None: it is in no table
-    desired: float | None  # the share that its deployment ends with; None: it takes no part
-    instances: Mapping[str, int]  # by state
-
-
-@dataclass(frozen=True, slots=True)
-class Scrape:
-    """How things stand at the moment of a scrape."""
-
-    endpoints: Sequence[EndpointSeen]
-    fleets: Sequence[FleetSeen]
-    alarms: Sequence[tuple[str, str, str, str]]  # account, region, name, state
-    workers: frozenset[int] = frozenset()  # process ids of the gateway workers that live
-    at: float = 0.0  # epoch seconds
-    set_aside: int = 0  # records that could not be read
 
 
 @dataclass(slots=True)
@@ -260,13 +213,15 @@ def _write_gauges(page: Page, scrape: Scrape) -> None:
     )
 
 
-def render(
-    totals: Totals, happenings: Happenings, scrape: Scrape, page: Page | None = None
-) -> bytes:
-    """The page, in the text format, of content type CONTENT_TYPE. What `page` was used for before
-    spares writing it again."""
+def rendering(totals: Totals, happenings: Happenings, page: Page | None = None) -> Render:
+    """What renders these counts with a scrape, in the text format, of content type CONTENT_TYPE.
+    What was written before, or with `page`, spares writing it again."""
     page = page or Page()
-    totals.write(page, scrape.at, scrape.workers)
-    happenings.write(page)
-    _write_gauges(page, scrape)
-    return page.finish()
+
+    def render(scrape: Scrape) -> bytes:
+        totals.write(page, scrape.at, scrape.workers)
+        happenings.write(page)
+        _write_gauges(page, scrape)
+        return page.finish()
+
+    return render

@@ -14,11 +14,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from inservice.channel.counts import InvocationRow
 from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.cloudwatch.metrics.sketches import masses, quantile
+from inservice.telemetry.base import Traffic
 
 WINDOW_SECONDS = 10.0
 """Long enough that a few requests a second make a steady number, short enough to see a change."""
@@ -28,17 +28,6 @@ SILENT_SECONDS = 2.0
 nothing to tell, and the time counts as time without requests."""
 
 _KEPT_SECONDS = WINDOW_SECONDS + SILENT_SECONDS
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """The last seconds of one fleet; None for what no answer was there to tell."""
-
-    seconds: float  # how long the window is
-    requests_per_second: float
-    error_percent: float | None  # of the answers, those of the gateway itself included
-    p50_ms: float | None  # what the model took
-    p99_ms: float | None
 
 
 class RecentTraffic:

@@ -7,7 +7,7 @@ own pace and says what time it is.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -18,13 +18,13 @@ from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.cloudwatch.metrics.metric import Metric
 from inservice.errors import ServiceUnavailable
 from inservice.telemetry.alarm_history import AlarmHistory
-from inservice.telemetry.base import MetricStorage
-from inservice.telemetry.datapoints import Datapoints, Sample, Series
+from inservice.telemetry.base import Sample, StepCount
+from inservice.telemetry.datapoints import Datapoints
 from inservice.telemetry.names import METRICS, ZEROES, VariantKey
 from inservice.telemetry.prometheus import Totals
 from inservice.telemetry.recent import RecentTraffic
 from inservice.telemetry.rows import samples_of, step_counts_of
-from inservice.telemetry.step_counts import StepCount
+from inservice.telemetry.storage import MetricStorage
 
 AHEAD_SECONDS_MAX = 2 * 3_600
 """A row this far ahead of the clock is dropped: it could never be shown, and a worker whose clock
@@ -193,7 +193,9 @@ class Recorder:
         with self._lock:
             return self._storage.counted_generations()
 
-    def all_series(self, account: str, region: str) -> Sequence[Series]:
-        """Every series of an account in a region."""
+    def heard_of(self, account: str, region: str, since: float) -> Collection[Metric]:
+        """Every metric of an account in a region that has a value from `since` or later, once for
+        each of its units."""
         with self._lock:
-            return list(self._datapoints.all_series(account, region))
+            series = self._datapoints.all_series(account, region)
+            return [one.metric for one in series if one.last_at >= since]

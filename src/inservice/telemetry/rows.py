@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator
 from inservice.channel.counts import InvocationRow
 from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.cloudwatch.metrics.sketches import ZERO, bin_of
-from inservice.telemetry.datapoints import Sample
+from inservice.telemetry.base import Sample, StepCount
 from inservice.telemetry.names import METRICS, VariantKey
-from inservice.telemetry.step_counts import StepCount
 
 _STEP = re.compile(r"(?P<generation>[^/]+)-(?P<number>\d+)/(?P<place>.+)")
 """"<deployment id>/<row>", or "<deployment id>/back/<row>"."""

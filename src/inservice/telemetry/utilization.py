@@ -10,22 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inservice.cloudwatch.metrics.aggregates import Aggregate
-from inservice.telemetry.datapoints import Sample
+from inservice.telemetry.base import RunningInstance, Sample
 from inservice.telemetry.gpus import Gpus, used_by
 from inservice.telemetry.names import METRICS, VariantKey
 from inservice.telemetry.processes import Process, Processes
 
 _MEMORY_BYTES = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-@dataclass(frozen=True, slots=True)
-class RunningInstance:
-    """An instance that has a process on this host."""
-
-    variant: VariantKey
-    pid: int
-    started_at: float  # epoch seconds
-    ready_at: float | None  # when /ping first answered 200
 
 
 @dataclass(frozen=True, slots=True)

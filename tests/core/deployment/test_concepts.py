@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from tests.core.deployment.pages import PARTS, PLANS
 
+from inservice.cli.endpoint.strategies import STRATEGIES
+from inservice.deployment.policy import TrafficRoutingType
+
 CONCEPTS = Path(__file__).parents[3] / "docs" / "concepts"
 PAGES = sorted(CONCEPTS.glob("deployments*.md"))
 
@@ -33,6 +36,11 @@ def test_every_strategy_has_a_page_with_its_table_and_its_timeline() -> None:
         text = (CONCEPTS / f"deployments-{strategy}.md").read_text()
         assert f"<!-- generated: table {strategy} -->" in text
         assert f"<!-- generated: timeline {strategy} -->" in text
+
+
+def test_every_strategy_that_can_be_asked_for_is_shown() -> None:
+    shifting = {kind.value.lower().replace("_", "-") for kind in TrafficRoutingType}
+    assert set(PLANS) == shifting | {"rolling"} == set(STRATEGIES)
 
 
 def test_the_state_diagram_is_drawn() -> None:

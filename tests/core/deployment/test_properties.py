@@ -30,7 +30,7 @@ from inservice.deployment.plan import (
 )
 from inservice.deployment.policy import CapacitySize, CapacitySizeType
 from inservice.hosting.fleet import Fleet
-from inservice.routing import WHOLE
+from inservice.routing.table import WHOLE
 
 few = settings(max_examples=60, deadline=None)  # a loaded machine is not a failure
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.core.deployment.pages import PLANS
 from tests.core.deployment.stage import Stage
 
 TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
@@ -43,6 +44,6 @@ def test_transcript(path: Path, request: pytest.FixtureRequest) -> None:
 
 def test_there_is_one_for_every_strategy_and_every_way_back() -> None:
     names = {path.stem for path in TRANSCRIPTS}
-    strategies = {"all_at_once", "canary", "linear", "rolling"}
+    strategies = {strategy.replace("-", "_") for strategy in PLANS}
     assert strategies <= names
     assert {f"{strategy}_alarm" for strategy in strategies} <= names

@@ -29,8 +29,8 @@ from inservice.errors import (
     MissingAuthenticationToken,
     UnrecognizedClient,
 )
-from inservice.identity import sigv4
 from inservice.identity.principal import AccessKey, Account
+from inservice.identity.sigv4 import claims
 
 ROOT = Account("000000000000").root
 KEY = AccessKey("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", ROOT)
@@ -51,9 +51,9 @@ class Signed:
     body: bytes
     at: float  # epoch seconds
 
-    def verify(self, now: float | None = None, **changes: Any) -> sigv4.Claim[AccessKey]:
+    def verify(self, now: float | None = None, **changes: Any) -> claims.Claim[AccessKey]:
         arguments: dict[str, Any] = {"keys": KEYS.get, "services": SERVICES, **changes}
-        return sigv4.verify(
+        return claims.verify(
             self.method,
             self.path,
             self.query,
@@ -162,13 +162,13 @@ def test_a_claim_is_read_before_the_body_is_there() -> None:
     """The data plane refuses strangers without reading what they upload."""
     request = sign()
     head = (request.method, request.path, request.query, request.headers)
-    claim = sigv4.claim(*head, keys=KEYS.get, now=request.at, services=SERVICES)
+    claim = claims.claim(*head, keys=KEYS.get, now=request.at, services=SERVICES)
     assert claim.key is KEY
     claim.verify(sha256(request.body).hexdigest())
     with pytest.raises(InvalidSignature):
-        claim.verify(sigv4.EMPTY_SHA256)
+        claim.verify(claims.EMPTY_SHA256)
     with pytest.raises(UnrecognizedClient):
-        sigv4.claim(*head, keys=NOBODY.get, now=request.at, services=SERVICES)
+        claims.claim(*head, keys=NOBODY.get, now=request.at, services=SERVICES)
 
 
 # ── the negative corpus ──────────────────────────────────────────────────────────────────────────

@@ -8,7 +8,7 @@ import pytest
 
 from inservice.deployment.events import DetailType, Event
 from inservice.operations.own.deployment_reports import outcome_of, report
-from inservice.telemetry.step_counts import StepCount
+from inservice.telemetry.base import StepCount
 
 SIZES = {"a1-1-v": 2, "a1-2-v": 2}
 BEGUN = Event(

@@ -33,14 +33,13 @@ from botocore.loaders import JSONFileLoader, Loader
 import inservice
 from inservice.cli import ours
 from inservice.cli.aws.failures import NotConfigured
-from inservice.cli.aws.globals import Globals
+from inservice.cli.aws.globals import BINARY_FORMATS, Globals
 from inservice.cli.aws.pager import DEFAULT_PAGER
 from inservice.cli.main import SERVICES
 from inservice.cli.target import Target, find_target
 
 _LOG_FORMAT: Final = "%(asctime)s - %(threadName)s - %(name)s - %(levelname)s - %(message)s"
 
-_BINARY_FORMATS: Final = ("base64", "raw-in-base64-out")
 
 _CREDENTIAL_SERVICES: Final = ("sso", "sso-oidc", "signin")
 """Services that botocore itself calls to obtain a profile's credentials."""
@@ -186,10 +185,10 @@ class Session:
             written = str(self.setting("cli_binary_format"))
         except ProfileNotFound:
             return "base64"
-        if written not in _BINARY_FORMATS:
+        if written not in BINARY_FORMATS:
             raise ValueError(
                 f"Unknown cli_binary_format value: {written}, "
-                f"valid values are {' and '.join(_BINARY_FORMATS)}"
+                f"valid values are {' and '.join(BINARY_FORMATS)}"
             )
         return written
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
-Instant = float
-"""Seconds since the epoch."""
+from inservice.values import Instant
 
 
 class StateValue(StrEnum):

@@ -21,9 +21,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from inservice.cloudwatch.alarms.alarm import AlarmState, CompositeAlarm, Instant, StateValue
+from inservice.cloudwatch.alarms.alarm import AlarmState, CompositeAlarm, StateValue
 from inservice.cloudwatch.alarms.errors import AlarmRefused
 from inservice.cloudwatch.alarms.reasons import entered, timestamp
+from inservice.values import Instant
 
 ALARMS_MAX = 100
 ELEMENTS_MAX = 500

@@ -16,16 +16,15 @@ from inservice.cloudwatch.alarms.alarm import (
     COMPARISONS,
     AlarmState,
     CompositeAlarm,
-    Instant,
     MetricAlarm,
     Missing,
     WarmUp,
 )
 from inservice.cloudwatch.alarms.composite import alarm_name, parse
 from inservice.cloudwatch.alarms.errors import AlarmRefused
+from inservice.cloudwatch.metrics.expressions import QUERY_ID
 from inservice.errors import NotImplementedYet
-
-Document = Mapping[str, Any]
+from inservice.values import Document, Instant
 
 SHORT_PERIODS = (10, 20, 30)
 DAY = 86_400
@@ -54,8 +53,6 @@ SINGLE_METRIC = (
 _OFFSET = re.compile(r"(?:UTC|GMT)?(?P<sign>[+-])(?P<hours>\d{2}):(?P<minutes>\d{2})")
 _ZONE = re.compile(r"[A-Z][A-Za-z_+-]*(?:/[A-Za-z0-9_+-]+)+")
 """What may be a name of the zone database: Europe/Berlin."""
-
-_ID = re.compile(r"[a-z][a-zA-Z0-9_]*")
 
 
 def metric_alarm(
@@ -185,7 +182,7 @@ def _queries_period(queries: Sequence[Document]) -> int:
             )
         if "AccountId" in query:
             raise NotImplementedYet("'Metrics.AccountId'", "metrics of other accounts are not read")
-        if not _ID.fullmatch(query["Id"]):
+        if not QUERY_ID.fullmatch(query["Id"]):
             raise AlarmRefused(f"The Id '{query['Id']}' must start with a lowercase letter")
     if len({query["Id"] for query in queries}) < len(queries):
         raise AlarmRefused("The Ids in Metrics must be unique")

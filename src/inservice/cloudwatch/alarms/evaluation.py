@@ -27,12 +27,12 @@ from inservice.cloudwatch.alarms.alarm import (
     COMPARISONS,
     AlarmState,
     Datapoint,
-    Instant,
     MetricAlarm,
     Missing,
     StateValue,
 )
 from inservice.cloudwatch.alarms.reasons import explain
+from inservice.values import Instant
 
 EXTRA_PERIODS = 2
 """How many periods the evaluation range has beyond N. AWS says only that it is "higher" than N; its

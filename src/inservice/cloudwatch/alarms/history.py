@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from inservice.cloudwatch.alarms.alarm import AlarmState, Instant, StateValue
+from inservice.cloudwatch.alarms.alarm import AlarmState, StateValue
 from inservice.cloudwatch.alarms.reasons import timestamp
+from inservice.values import Instant
 
 HISTORY_SECONDS = 30 * 86_400
 """How long items are kept. AWS: thirty days."""

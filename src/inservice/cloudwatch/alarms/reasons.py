@@ -10,11 +10,11 @@ from inservice.cloudwatch.alarms.alarm import (
     COMPARISONS,
     AlarmState,
     Datapoint,
-    Instant,
     MetricAlarm,
     Missing,
     StateValue,
 )
+from inservice.values import Instant
 
 REASON_CHARACTERS_MAX = 1_023
 REASON_DATA_CHARACTERS_MAX = 4_000

@@ -6,15 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from inservice.cloudwatch.alarms.alarm import (
-    AlarmState,
-    CompositeAlarm,
-    Instant,
-    MetricAlarm,
-    StateValue,
-)
+from inservice.cloudwatch.alarms.alarm import AlarmState, CompositeAlarm, MetricAlarm, StateValue
 from inservice.cloudwatch.alarms.configuration import composite_alarm, metric_alarm
 from inservice.partitions import partition_of
+from inservice.values import Instant
 
 ALARMS_MAX = 5_000
 """Of an account in a region: AWS's quota as long as nobody asks for more."""

@@ -15,6 +15,9 @@ PAGE = 8_000_000
 EVENT = 40
 """Reading a line, knowing its time and putting it in order with those of other streams."""
 
+EVENT_BYTES = 26
+"""What an event counts beside its text, in what is sent and in what is answered: AWS's rule."""
+
 EXPRESSIONS_MAX = 2
 """Of one filter pattern: AWS's quota."""
 

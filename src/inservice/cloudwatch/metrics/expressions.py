@@ -28,6 +28,9 @@ NODES_MAX = 150
 KEYWORDS = ("AVG", "MIN", "MAX", "SUM", "ASC", "DESC", "REPEAT", "LINEAR")
 """Words that stand for themselves as arguments of SORT and FILL."""
 
+QUERY_ID = re.compile(r"[a-z][a-zA-Z0-9_]*")
+"""What a query may be called, so that expressions can name it."""
+
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+)"
     r"|(?P<string>\"[^\"]*\"|'[^']*')"

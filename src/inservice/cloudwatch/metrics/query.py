@@ -18,7 +18,7 @@ from inservice.cloudwatch.alarms.errors import AlarmRefused, BadValue
 from inservice.cloudwatch.alarms.evaluation import Window
 from inservice.cloudwatch.metrics import expressions, statistics
 from inservice.cloudwatch.metrics.aggregates import Aggregate
-from inservice.cloudwatch.metrics.expressions import BadExpression, Node
+from inservice.cloudwatch.metrics.expressions import QUERY_ID, BadExpression, Node
 from inservice.cloudwatch.metrics.math import (
     ELSEWHERE,
     FUNCTIONS,
@@ -43,7 +43,6 @@ REFERENCES_MAX = 20
 
 _UNDER_WAY = -1
 
-_ID = re.compile(r"[a-z][a-zA-Z0-9_]*")
 _INSIGHTS = re.compile(r"\s*SELECT\b", re.IGNORECASE)
 
 
@@ -148,10 +147,10 @@ def read_queries(
 
 def _read(account: str, region: str, document: Mapping[str, Any], member: str) -> Query:
     id_, label = document["Id"], document.get("Label", "")
-    if not _ID.fullmatch(id_):
+    if not QUERY_ID.fullmatch(id_):
         raise BadValue(
             f"The value {id_} for parameter {member}.Id is not matching the expected pattern "
-            f"^{_ID.pattern}$."
+            f"^{QUERY_ID.pattern}$."
         )
     if document.get("AccountId", account) != account:
         raise NotImplementedYet(f"'{member}.AccountId'", "metrics of other accounts are not read")

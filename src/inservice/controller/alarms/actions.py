@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from inservice.clock import Clock, Instant
+from inservice.clock import Clock
 from inservice.cloudwatch.alarms.history import acted
 from inservice.cloudwatch.alarms.record import OWED_MAX, AlarmRecord, Owed
 from inservice.controller.alarms.watched import WRITER, Watched, WatchedAlarms
@@ -23,9 +23,9 @@ from inservice.controller.alarms.webhooks import Webhooks
 from inservice.errors import AwsError
 from inservice.store.base import Store
 from inservice.store.collections.alarms import AlarmName
-from inservice.telemetry.alarm_history import AlarmHistory
-from inservice.telemetry.base import AlarmKey
+from inservice.telemetry.base import AlarmKey, History
 from inservice.threads import Threads
+from inservice.values import Instant
 
 RETRY_SECONDS = 5.0
 """After an outcome that the store did not take. Until it does, the action is not run again."""
@@ -51,7 +51,7 @@ class AlarmActions:
     def __init__(
         self,
         store: Store,
-        history: AlarmHistory,
+        history: History,
         clock: Clock,
         webhooks: Webhooks,
         watched: WatchedAlarms,

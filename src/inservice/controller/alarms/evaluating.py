@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from inservice.clock import Clock, Instant
+from inservice.clock import Clock
 from inservice.cloudwatch.alarms.alarm import AlarmState, MetricAlarm, StateValue
 from inservice.cloudwatch.alarms.composite import evaluate_composite, parse, suppressed_by
 from inservice.cloudwatch.alarms.evaluation import evaluate, interval_seconds, window
@@ -34,9 +34,9 @@ from inservice.controller.alarms.webhooks import Webhooks
 from inservice.errors import AwsError, InsufficientStorage, ServiceUnavailable
 from inservice.store.base import Store
 from inservice.store.collections.alarms import ALARMS, AlarmName
-from inservice.telemetry.base import AlarmKey
-from inservice.telemetry.recorder import Recorder
+from inservice.telemetry.base import AlarmKey, Metrics
 from inservice.threads import Threads
+from inservice.values import Instant
 
 SETTLE_SECONDS = 1.25
 """Workers report once a second; the rest is for the way."""
@@ -66,18 +66,18 @@ class AlarmEvaluator:
     def __init__(
         self,
         store: Store,
-        recorder: Recorder,
+        metrics: Metrics,
         clock: Clock,
         webhooks: Webhooks,
     ) -> None:
         self._store = store
-        self._recorder = recorder
+        self._metrics = metrics
         self._clock = clock
         self._threads = Threads("alarms")
         self._lock = threading.RLock()  # around turns, and around what deliveries remember
         self.watched = WatchedAlarms()
         self.actions = AlarmActions(
-            store, recorder.history, clock, webhooks, self.watched, self._lock, self.read_again
+            store, metrics.history, clock, webhooks, self.watched, self._lock, self.read_again
         )
         self._changed: set[AlarmName] | None = None  # by callers, to be read again; None: all
         self._changed_lock = threading.Lock()  # never held while anything else is waited for
@@ -157,7 +157,7 @@ class AlarmEvaluator:
                 record.document,
                 alarm,
                 window(alarm, settled),
-                self._recorder,
+                self._metrics,
             )
         except AwsError as error:
             _log.warning("alarm.not_evaluated", alarm=record.arn, error=error.message)
@@ -199,7 +199,7 @@ class AlarmEvaluator:
         ]
         try:
             try:
-                self._recorder.history.add_all(entries)
+                self._metrics.history.add_all(entries)
             except InsufficientStorage as full:  # a deployment may wait for it to turn back
                 _log.error("alarm.history_not_kept", alarms=len(entries), why=full.message)
             refused = self._save(changes)

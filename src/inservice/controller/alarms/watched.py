@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from inservice.clock import Instant
 from inservice.cloudwatch.alarms.alarm import AlarmState, MetricAlarm
 from inservice.cloudwatch.alarms.composite import parse
 from inservice.cloudwatch.alarms.evaluation import interval_seconds
@@ -22,6 +21,7 @@ from inservice.ids import EndpointKey
 from inservice.store.base import Reading
 from inservice.store.collections.alarms import AlarmName, AlarmQuery
 from inservice.telemetry.base import AlarmKey
+from inservice.values import Instant
 
 WRITER = "alarms"
 """Who writes what becomes of alarms, for the feed."""

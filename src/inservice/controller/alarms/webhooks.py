@@ -12,12 +12,12 @@ import uuid
 
 import structlog
 
-from inservice.clock import Instant
 from inservice.cloudwatch.alarms.history import notification
 from inservice.cloudwatch.alarms.record import AlarmRecord, Owed
 from inservice.controller.kit.posting import Poster
 from inservice.controller.kit.receivers import is_url
-from inservice.telemetry.happenings import Happenings, Posted
+from inservice.telemetry.base import Happened, Posted
+from inservice.values import Instant
 
 UNSUPPORTED = "InService executes http and https actions only; this one is kept and shown."
 
@@ -30,7 +30,7 @@ _log = structlog.get_logger(__name__)
 class Webhooks:
     """Runs actions."""
 
-    def __init__(self, poster: Poster, happenings: Happenings) -> None:
+    def __init__(self, poster: Poster, happenings: Happened) -> None:
         self._poster = poster
         self._happenings = happenings
 

@@ -16,7 +16,7 @@ from inservice.deployment.state import Decision, fleets_of
 from inservice.hosting.endpoint import Endpoint
 from inservice.hosting.fleet import Fleet
 from inservice.ids import EndpointKey, instance_id, ordinal_of
-from inservice.routing import EndpointRoute, FleetRoute, InstanceRoute
+from inservice.routing.table import EndpointRoute, FleetRoute, InstanceRoute
 from inservice.runtimes.base import InstanceState
 
 log = structlog.get_logger()

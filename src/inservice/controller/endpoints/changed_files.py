@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from inservice.artifacts.shelf import ChangedTree
+from inservice.artifacts.base import ChangedTree
 from inservice.clock import Clock
 from inservice.errors import AwsError
 from inservice.ids import generation_of

@@ -18,8 +18,8 @@ from urllib.parse import unquote
 
 import structlog
 
+from inservice.artifacts.base import Artifacts
 from inservice.artifacts.errors import ArtifactError
-from inservice.artifacts.store import ArtifactStore
 from inservice.clock import Clock
 from inservice.controller.endpoints import shortages
 from inservice.controller.endpoints.instances import Instances
@@ -76,7 +76,7 @@ class Launches:
     """Launches under way, and fleets that could not be launched."""
 
     instances: Instances
-    artifacts: ArtifactStore
+    artifacts: Artifacts
     clock: Clock
     on_change: Callable[[str], None]
     _under_way: dict[str, _Launch] = field(default_factory=dict)

@@ -23,7 +23,7 @@ import msgspec
 import structlog
 
 from inservice import disk
-from inservice.clock import Clock, Instant
+from inservice.clock import Clock
 from inservice.cloudwatch.alarms.history import TEXT_CHARACTERS_MAX
 from inservice.controller.kit.posting import Poster
 from inservice.deployment.facts import Facts
@@ -34,8 +34,9 @@ from inservice.hosting.endpoint import Endpoint
 from inservice.ids import EndpointKey
 from inservice.store.base import Store
 from inservice.store.collections.endpoints import EndpointRecord
-from inservice.telemetry.happenings import Happenings, Posted
+from inservice.telemetry.base import Happened, Posted
 from inservice.threads import Threads
+from inservice.values import Instant
 
 WAITING_MAX = 1_000
 """Outcomes that wait for the receiver; beyond it the oldest is given up, and counted."""
@@ -85,7 +86,7 @@ class Outcomes:
 
     store: Store
     poster: Poster
-    happenings: Happenings
+    happenings: Happened
     clock: Clock
     url: str  # empty: nobody is told
     data_dir: Path

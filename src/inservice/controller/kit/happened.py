@@ -8,10 +8,10 @@ from inservice.deployment.state import Deployment
 from inservice.deployment.views.picture import outcome
 from inservice.ids import EndpointKey
 from inservice.runtimes.base import LaunchSpec, Sight
-from inservice.telemetry.happenings import Ended, Happenings, Restarted
+from inservice.telemetry.base import Ended, Happened, Restarted
 
 
-def counted_endings(happenings: Happenings) -> Callable[[EndpointKey, Deployment], None]:
+def counted_endings(happenings: Happened) -> Callable[[EndpointKey, Deployment], None]:
     """For the reconciler's `on_ended`."""
 
     def ended(key: EndpointKey, deployment: Deployment) -> None:
@@ -23,7 +23,7 @@ def counted_endings(happenings: Happenings) -> Callable[[EndpointKey, Deployment
     return ended
 
 
-def counted_restarts(happenings: Happenings) -> Callable[[LaunchSpec, Sight], None]:
+def counted_restarts(happenings: Happened) -> Callable[[LaunchSpec, Sight], None]:
     """For the instances' `on_restart`."""
 
     def restarted(spec: LaunchSpec, death: Sight) -> None:

@@ -14,16 +14,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from inservice.channel.publishing import Gateways
+from inservice.channel.base import Publishing
 from inservice.ids import EndpointKey
-from inservice.routing import EndpointRoute, KeyRoute
+from inservice.routing.table import EndpointRoute, KeyRoute
 
 
 @dataclass
 class Tables:
     """Routes of endpoints as they were published, newest last."""
 
-    gateways: Gateways
+    gateways: Publishing
     _published: dict[EndpointKey, list[tuple[int, EndpointRoute | None]]] = field(
         default_factory=dict
     )

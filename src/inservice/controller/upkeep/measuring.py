@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
 
 import structlog
 
 from inservice.clock import Clock
 from inservice.errors import ServiceUnavailable
 from inservice.ids import EndpointKey
-from inservice.telemetry.gpus import Gpus
-from inservice.telemetry.happenings import Happenings
+from inservice.telemetry.base import HostUse, Metrics, RunningInstance
 from inservice.telemetry.names import VariantKey
-from inservice.telemetry.recorder import Recorder
-from inservice.telemetry.utilization import RunningInstance, Utilization
 from inservice.threads import Threads
 
 UPKEEP_SECONDS = 10.0
@@ -36,11 +32,9 @@ class Measuring:
     def __init__(
         self,
         *,
-        recorder: Recorder,
-        happenings: Happenings,
+        metrics: Metrics,
+        host_use: HostUse,
         clock: Clock,
-        data_dir: Path,
-        gpus: Gpus | None,
         in_service: Callable[[], Sequence[VariantKey]],
         running: Callable[[], Sequence[RunningInstance]],
         hurried: Callable[[], Collection[EndpointKey]],
@@ -49,14 +43,12 @@ class Measuring:
         both are asked in the event loop; `hurried`, from a thread, the endpoints that an alarm of
         less than a minute watches."""
         self._hurried = hurried
-        self.recorder = recorder
+        self._metrics = metrics
+        self._host_use = host_use
         self._clock = clock
         self._in_service = in_service
         self._running = running
         self._threads = Threads("metrics")
-        self._utilization = Utilization(
-            data_dir, clock.now(), gpus=gpus, on_ready=happenings.instance_ready
-        )
         self._noted: set[VariantKey] = set()  # in the minute of this number
         self._minute = -1.0
 
@@ -69,7 +61,7 @@ class Measuring:
                 await self._threads.run(self._look, self._in_service(), self._running(), now)
                 if now >= expired_at + EXPIRY_SECONDS:
                     expired_at = now
-                    await self._threads.run(self.recorder.expire, now)
+                    await self._threads.run(self._metrics.expire, now)
             except ServiceUnavailable as error:
                 _log.error("metrics.not_kept", error=error.message)
             except Exception:  # noqa: BLE001 - a bug must not end the counting
@@ -88,10 +80,10 @@ class Measuring:
         self._noted, self._minute = set(variants), minute
         fine = {one for one in variants if (one.account, one.region, one.endpoint) in hurried}
         due = fine | (self._noted - noted)
-        self.recorder.note_idle(list(fine), now)
-        self.recorder.note_idle(list(due - fine), now, finely=False)
-        measured = [one for one in instances if one.variant in due or self._utilization.is_new(one)]
+        self._metrics.note_idle(list(fine), now)
+        self._metrics.note_idle(list(due - fine), now, finely=False)
+        measured = [one for one in instances if one.variant in due or self._host_use.is_new(one)]
         if measured:
-            self._utilization.retain(instances)
-            self.recorder.note(self._utilization.measure(measured, now), now)
-        self.recorder.fold()
+            self._host_use.retain(instances)
+            self._metrics.note(self._host_use.measure(measured, now), now)
+        self._metrics.fold()

@@ -15,14 +15,10 @@ from inservice.clock import Clock
 from inservice.cloudwatch.alarms.alarm import StateValue
 from inservice.deployment.state import fleets_of
 from inservice.ids import EndpointKey
-from inservice.routing import WHOLE, EndpointRoute, RoutingTable
+from inservice.routing.table import WHOLE, EndpointRoute, RoutingTable
 from inservice.store.base import Store
 from inservice.store.collections.endpoints import EndpointRecord
-from inservice.telemetry.base import AlarmKey
-from inservice.telemetry.happenings import Happenings
-from inservice.telemetry.page import Page
-from inservice.telemetry.prometheus import EndpointSeen, FleetLabels, FleetSeen, Scrape, render
-from inservice.telemetry.recorder import Recorder
+from inservice.telemetry.base import AlarmKey, EndpointSeen, FleetLabels, FleetSeen, Render, Scrape
 
 log = structlog.get_logger()
 
@@ -42,8 +38,7 @@ class Scraping:
     def __init__(
         self,
         store: Store,
-        recorder: Recorder,
-        happenings: Happenings,
+        render: Render,
         clock: Clock,
         alarms: AlarmStates,
         table: Callable[[], RoutingTable],
@@ -52,14 +47,12 @@ class Scraping:
     ) -> None:
         """`workers` tells the process ids of the gateway workers that live, or of more."""
         self._store = store
-        self._recorder = recorder
-        self._happenings = happenings
+        self._render = render
         self._clock = clock
         self._alarms = alarms
         self._table = table
         self._instances = instances
         self._workers = workers
-        self._page = Page()
         self._assembled: tuple[float, bytes] | None = None  # when, and what
 
     def page(self) -> bytes:
@@ -85,7 +78,7 @@ class Scraping:
             set_aside=self._set_aside(),
             at=now,
         )
-        return render(self._recorder.totals, self._happenings, scrape, self._page)
+        return self._render(scrape)
 
     def _set_aside(self) -> int:
         with self._store.reading() as reading:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import structlog
 
-from inservice.artifacts.store import ArtifactStore
+from inservice.artifacts.base import Artifacts
 from inservice.clock import Clock
 from inservice.hosting.fleet import Fleet
 from inservice.ids import fleet_of, pins_of
 from inservice.runtimes.base import Handle
 from inservice.store.base import Store
 from inservice.store.collections.endpoints import EndpointRecord
-from inservice.telemetry.recorder import Recorder
+from inservice.telemetry.base import Metrics
 from inservice.threads import Threads
 
 LOOK_SECONDS = 15.0
@@ -46,8 +46,8 @@ class Tidying:
     def __init__(
         self,
         store: Store,
-        artifacts: ArtifactStore,
-        metrics: Recorder,
+        artifacts: Artifacts,
+        metrics: Metrics,
         clock: Clock,
         *,
         log_dir: Path,

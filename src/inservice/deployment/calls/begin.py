@@ -36,8 +36,9 @@ from inservice.errors import NotImplementedYet, ResourceLimitExceeded, Validatio
 from inservice.hosting.endpoint import Endpoint, EndpointStatus
 from inservice.hosting.endpoint_config import EndpointConfig, weight_of
 from inservice.hosting.fleet import Fleet
-from inservice.hosting.model import Document, Model
+from inservice.hosting.model import Model
 from inservice.ids import fleet_id, fleet_of
+from inservice.values import Document
 
 INSTANCES_MAX = 500
 """Instances of one endpoint that a call may ask for. AWS has such a quota per account and instance

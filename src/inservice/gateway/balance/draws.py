@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from inservice.routing import EndpointRoute
+from inservice.routing.table import EndpointRoute
 
 
 class Draws:

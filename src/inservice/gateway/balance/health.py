@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from inservice.gateway.balance.instances import Instances
 from inservice.gateway.routed import Routed
-from inservice.routing import FleetRoute, InstanceRoute, RoutingTable
+from inservice.routing.table import FleetRoute, InstanceRoute, RoutingTable
 from inservice.transport.client import Client, Failure, Pool, Upstream
 from inservice.transport.framing import ResponseHead
 

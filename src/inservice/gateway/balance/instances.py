@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Collection, Set
 from typing import Final
 
-from inservice.routing import FleetRoute, InstanceRoute, Outstanding
+from inservice.routing.choose import Outstanding
+from inservice.routing.table import FleetRoute, InstanceRoute
 
 CONCURRENCY_MAX = 128
 """Requests that one worker has with one instance at once. A Python model works on one to eight at a

@@ -6,7 +6,7 @@ from typing import Final
 
 from inservice.errors import AwsError
 from inservice.partitions import partition_of
-from inservice.routing import EndpointRoute
+from inservice.routing.table import EndpointRoute
 
 MESSAGE_MAX: Final = 2048
 """The longest Message and OriginalMessage, by the model of the runtime API."""

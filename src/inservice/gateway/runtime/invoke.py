@@ -39,8 +39,8 @@ from inservice.gateway.runtime.shared import Gateway
 from inservice.gateway.runtime.taps.tap import Hearing
 from inservice.identity.authorization import denial
 from inservice.identity.principal import Principal
-from inservice.identity.sigv4 import Claim, claim
-from inservice.routing import EndpointRoute, FleetRoute, InstanceRoute, KeyRoute
+from inservice.identity.sigv4.claims import Claim, claim
+from inservice.routing.table import EndpointRoute, FleetRoute, InstanceRoute, KeyRoute
 from inservice.transport.framing import ResponseHead
 from inservice.transport.messages import STATUS_LINES, Request
 from inservice.transport.upstream import Failure

@@ -23,7 +23,8 @@ from inservice.gateway.runtime.sessions import (
     new_session_header,
     read_header,
 )
-from inservice.routing import Choice, EndpointRoute, choose
+from inservice.routing.choose import Choice, choose
+from inservice.routing.table import EndpointRoute
 
 SESSION: Final = b"x-amzn-sagemaker-session-id"
 CLOSED_SESSION: Final = b"x-amzn-sagemaker-closed-session-id"

@@ -6,42 +6,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inservice.modelserver.encoding import Table, Unacceptable
+from inservice.modelserver.frameworks.base import NoModel, NotAlike
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
 
-NAMES = ("model.joblib", "model.pkl", "model.pickle")
-SUFFIXES = (".joblib", ".pkl", ".pickle")
+
+def knows(model: Any) -> bool:
+    """Whether a model is one of these: it has a `predict`."""
+    return callable(getattr(model, "predict", None))
 
 
-class NoModel(Exception):
-    """The artifact holds nothing that could be loaded without code; the message says what would."""
-
-
-def load(model_dir: Path) -> Any:
-    """Unpickle the one model of an artifact. Raises NoModel when there is none, or no saying which.
-
-    joblib reads plain pickles as well, so it is tried for every name.
-    """
-    named = [path for name in NAMES if (path := model_dir / name).is_file()]
-    others = [p for p in _visible(model_dir) if p.suffix in SUFFIXES and p.is_file()]
-    found = named or others
-    if not found:
-        raise NoModel(
-            f"the artifact has no code/inference.py with a model_fn and none of {', '.join(NAMES)}"
-            f"; it holds {_contents(model_dir)}"
-        )
-    if len(found) > 1 and not named:
-        raise NoModel(
-            f"which of {', '.join(p.name for p in found)} is the model? Name one {NAMES[0]}"
-        )
+def load(file: Path) -> Any:
+    """The object that was pickled. joblib reads plain pickles as well, so it is asked for every
+    file. Raises NoModel for one that does not predict."""
     import joblib
 
-    model = joblib.load(found[0])
-    if not callable(getattr(model, "predict", None)):
-        raise NoModel(f"{found[0].name} holds a {type(model).__name__}, which has no predict()")
+    model = joblib.load(file)
+    if not knows(model):
+        raise NoModel(f"{file.name} holds a {type(model).__name__}, which has no predict()")
     return model
 
 
@@ -68,10 +53,6 @@ def predict_batch(values: Sequence[Any], model: Any) -> list[Any]:
     predictions = model.predict(np.concatenate(rows))
     cuts = np.cumsum([len(r) for r in rows])[:-1]
     return list(np.split(predictions, cuts))
-
-
-class NotAlike(Exception):
-    """These requests cannot share one prediction."""
 
 
 def as_rows(value: Any, model: Any) -> Any:
@@ -119,13 +100,3 @@ def _without_gaps(rows: list[list[Any]]) -> np.ndarray[Any, Any]:
         return array.astype(np.float64)
     except (TypeError, ValueError):
         return array
-
-
-def _contents(model_dir: Path) -> str:
-    return ", ".join(path.name for path in _visible(model_dir)[:10]) or "nothing"
-
-
-def _visible(model_dir: Path) -> list[Path]:
-    """What the artifact holds, without what macOS and others leave beside it: `._model.joblib` is
-    no model. `artifacts.paths.is_litter` judges the same for `model lint`."""
-    return sorted(path for path in model_dir.glob("*") if not path.name.startswith("."))

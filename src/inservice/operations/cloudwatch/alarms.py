@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ from inservice.cloudwatch.metrics.query import (
     check_alarm_queries,
     check_alarm_statistic,
 )
+from inservice.operations.cloudwatch import strict_json
 from inservice.operations.cloudwatch.alarm_selection import COMPOSITES, select_alarms
 from inservice.operations.registry import Call, Document, given, operation
 from inservice.store.base import Reading, Transaction
@@ -231,7 +231,7 @@ def set_alarm_state(
     composite comes when one of its alarms changes its state, or its rule is put again."""
     if state_reason_data:
         try:
-            json.loads(state_reason_data, parse_constant=_no_constant)
+            strict_json.read(state_reason_data)
         except ValueError as error:
             raise BadReasonData(f"StateReasonData was not properly formatted: {error}") from error
     with call.store.transaction() as tx:
@@ -241,11 +241,6 @@ def set_alarm_state(
         after = before.with_state(replace(state, was_set=True))
         items = [moved(before.state, state)] if value is not before.state.value else []
         _remember(call, tx, after, *items)
-
-
-def _no_constant(name: str) -> None:
-    """Python reads NaN and Infinity; JSON has neither, and the history would not be JSON."""
-    raise ValueError(f"{name} is not JSON")
 
 
 @operation("cloudwatch", "EnableAlarmActions")

@@ -17,6 +17,7 @@ from inservice.cloudwatch.alarms.errors import (
     DashboardRefused,
 )
 from inservice.errors import NotImplementedYet
+from inservice.operations.cloudwatch import strict_json
 from inservice.operations.cloudwatch.pages import next_token as token_for
 from inservice.operations.cloudwatch.pages import position_of
 from inservice.operations.registry import Call, Document, operation
@@ -145,7 +146,7 @@ def _arn(call: Call, name: str) -> str:
 def _wrong(body: str) -> Iterator[tuple[str, str]]:
     """(path, sentence) of what is wrong with a body: the structure that AWS documents, no more."""
     try:
-        document = json.loads(body, parse_constant=_no_constant)
+        document = strict_json.read(body)
     except (ValueError, RecursionError) as error:
         yield "/", f"The dashboard body is not JSON: {error}"
         return
@@ -180,7 +181,3 @@ def _wrong_widget(widget: dict[str, Any], path: str) -> Iterator[tuple[str, str]
         if type(value) is not int or value < least or (most is not None and value > most):
             bound = f"from {least} to {most}" if most is not None else f">= {least}"
             yield f"{path}/{name}", f"Should be an integer {bound}"
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")

@@ -23,7 +23,7 @@ from inservice.errors import NotImplementedYet, ValidationError
 from inservice.operations.cloudwatch.pages import next_token as token_for
 from inservice.operations.cloudwatch.pages import position_of
 from inservice.operations.registry import Call, Document, operation
-from inservice.telemetry.datapoints import Sample
+from inservice.telemetry.base import Sample
 from inservice.telemetry.names import INSTANCES_NAMESPACE
 
 if TYPE_CHECKING:
@@ -236,12 +236,11 @@ def list_metrics(
     oldest = call.now - (ACTIVE_SECONDS if recently_active else LISTED_SECONDS)
     found = sorted(
         {
-            series.metric
-            for series in call.live.metrics.all_series(call.account, call.region)
-            if series.last_at >= oldest
-            and namespace in (None, series.metric.namespace)
-            and metric_name in (None, series.metric.name)
-            and _has_dimensions(series.metric, dimensions)
+            metric
+            for metric in call.live.metrics.heard_of(call.account, call.region, oldest)
+            if namespace in (None, metric.namespace)
+            and metric_name in (None, metric.name)
+            and _has_dimensions(metric, dimensions)
         },
         key=_place,
     )

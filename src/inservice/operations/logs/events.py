@@ -8,9 +8,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from inservice.cloudwatch.logs.errors import LogsNotFound, LogsParameterRefused
+from inservice.cloudwatch.logs.work import EVENT_BYTES
 from inservice.errors import NotImplementedYet, SenderError
 from inservice.operations.logs.places import known_group, now_ms, there
-from inservice.operations.logs.written import EVENT_BYTES, Kept, packed
+from inservice.operations.logs.written import Kept, packed
 from inservice.operations.registry import Call, Document, operation
 from inservice.store.base import Reading
 from inservice.store.collections.client_logs import StreamKey

@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from inservice.cloudwatch.logs.errors import LogsNotFound
-from inservice.instance_logs.groups import LogStream
-from inservice.operations.logs.written import Batch, LeftStream, WrittenStream
+from inservice.instance_logs.base import LogStream
+from inservice.operations.logs.written import LeftStream, WrittenStream
 from inservice.operations.registry import Call
 from inservice.partitions import partition_of
 from inservice.store.base import Reading
 from inservice.store.collections.client_logs import (
+    BatchPlace,
     GroupKey,
     LogGroupRecord,
     LogStreamRecord,
@@ -109,10 +110,11 @@ def known_group(call: Call, records: Reading, name: str) -> KnownGroup | None:
 def _written(call: Call, group: str, record: LogStreamRecord) -> WrittenStream:
     key = StreamKey(call.account, call.region, group, record.name)
 
-    def batches(start_ms: int, end_ms: int, after: tuple[int, int], limit: int) -> Sequence[Batch]:
+    def batches(
+        start_ms: int, end_ms: int, after: tuple[int, int], limit: int
+    ) -> Sequence[BatchPlace]:
         with call.store.reading() as records:
-            found = records.client_logs.batches(key, start_ms, end_ms, after=after, limit=limit)
-        return [Batch(one.number, one.first_ms, one.last_ms) for one in found]
+            return records.client_logs.batches(key, start_ms, end_ms, after=after, limit=limit)
 
     def opened(number: int) -> bytes:
         with call.store.reading() as records:
@@ -120,7 +122,6 @@ def _written(call: Call, group: str, record: LogStreamRecord) -> WrittenStream:
 
     return WrittenStream(
         record.name,
-        (),
         batches=batches,
         open=opened,
         size=record.bytes,

@@ -10,15 +10,10 @@ from typing import TYPE_CHECKING, Any
 from inservice.cloudwatch.alarms.errors import BadToken
 from inservice.cloudwatch.logs import patterns
 from inservice.cloudwatch.logs.errors import LogsNotFound, LogsParameterRefused
+from inservice.cloudwatch.logs.work import EVENT_BYTES
 from inservice.errors import NotImplementedYet
-from inservice.instance_logs.groups import (
-    FOREVER,
-    LogEvent,
-    LogStream,
-    Place,
-    merged,
-)
-from inservice.instance_logs.search import ANSWER_BYTES_MAX, EVENT_BYTES, search
+from inservice.instance_logs.base import FOREVER, LogEvent, LogStream, Place, merged
+from inservice.instance_logs.search import ANSWER_BYTES_MAX, search
 from inservice.operations.cloudwatch.pages import next_token as token_for
 from inservice.operations.cloudwatch.pages import position_of
 from inservice.operations.logs.places import (

@@ -13,15 +13,13 @@ import heapq
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
 
-from inservice.instance_logs.groups import FOREVER, START, LogEvent, LogStream, Place
-
-EVENT_BYTES = 26
-"""What an event counts beside its text: AWS's rule."""
+from inservice.instance_logs.base import FOREVER, START, LogEvent, LogStream, Place
+from inservice.store.collections.client_logs import BatchPlace
 
 _PAGE = 500
 """Batches whose times are asked for at once."""
@@ -34,15 +32,7 @@ class Kept(NamedTuple):
     message: str
 
 
-class Batch(NamedTuple):
-    """Where a batch of a stream is, not opened yet."""
-
-    number: int  # in the order in which they came
-    first_ms: int
-    last_ms: int
-
-
-Batches = Callable[[int, int, tuple[int, int], int], Sequence[Batch]]
+Batches = Callable[[int, int, tuple[int, int], int], Sequence[BatchPlace]]
 """(start, end, after, limit): some of a stream's batches with events from start on and before end,
 in the order of (first_ms, number) and after that place in it."""
 
@@ -66,14 +56,15 @@ def unpacked(body: bytes) -> tuple[int, list[Kept]]:
 
 
 @dataclass(frozen=True, slots=True)
-class WrittenStream(LogStream):
+class WrittenStream:
     """A stream of a store."""
 
-    batches: Batches = lambda *_: ()
-    open: Open = lambda _: b""
-    size: int = 0  # bytes, as AWS counts them
-    first_ms: int | None = None
-    last_ms: int | None = None
+    name: str
+    batches: Batches
+    open: Open
+    size: int  # bytes, as AWS counts them
+    first_ms: int | None
+    last_ms: int | None
 
     def stored_bytes(self) -> int:
         """Of all events ever written to it."""
@@ -139,7 +130,7 @@ class WrittenStream(LogStream):
         while waiting:
             yield pop()
 
-    def _all_batches(self, start_ms: int, end_ms: int) -> Iterator[Batch]:
+    def _all_batches(self, start_ms: int, end_ms: int) -> Iterator[BatchPlace]:
         after = (-1, -1)
         while page := self.batches(start_ms, end_ms, after, _PAGE):
             yield from page
@@ -147,16 +138,21 @@ class WrittenStream(LogStream):
 
 
 @dataclass(frozen=True, slots=True)
-class LeftStream(LogStream):
+class LeftStream:
     """A stream of which only what is not older than `floor_ms` is there any more."""
 
-    whole: LogStream = field(default_factory=lambda: LogStream("", ()))
-    floor_ms: int = 0
+    whole: LogStream
+    floor_ms: int
+
+    @property
+    def name(self) -> str:
+        """The whole stream's."""
+        return self.whole.name
 
     @classmethod
     def of(cls, whole: LogStream, floor_ms: int) -> LogStream:
         """The stream itself if nothing of it went."""
-        return cls(whole.name, whole.files, whole, floor_ms) if floor_ms else whole
+        return cls(whole, floor_ms) if floor_ms else whole
 
     def stored_bytes(self) -> int:
         """Of the whole stream: what went is not measured."""

@@ -16,7 +16,7 @@ from inservice.errors import ValidationException
 from inservice.ids import number_of
 from inservice.operations.registry import Call, Document, operation
 from inservice.store.collections.endpoints import EVENTS_KEPT
-from inservice.telemetry.step_counts import StepCount
+from inservice.telemetry.base import StepCount
 
 _SUMS = ("Invocations", "Served", "ModelErrors", "GatewayErrors", "Abandoned", "Retried")
 

@@ -14,7 +14,7 @@ from inservice.deployment.state import Deployment
 from inservice.ids import ordinal_of
 from inservice.operations.live import InstanceSeen
 from inservice.store.collections.endpoints import EndpointRecord
-from inservice.telemetry.recent import RecentTraffic
+from inservice.telemetry.base import Recent
 
 LAUNCHING = "Launching"
 DRAINING = "Draining"
@@ -25,7 +25,7 @@ def with_what_is_seen(
     fleets: Iterable[Mapping[str, Any]],
     record: EndpointRecord,
     instances: Sequence[InstanceSeen],
-    recent: RecentTraffic,
+    recent: Recent,
     now: float,
 ) -> list[dict[str, Any]]:
     """DescribeDeployment's Fleets with their traffic and their instances."""

@@ -28,6 +28,7 @@ from pathlib import Path
 import msgspec
 
 from inservice.instance_logs.writer import Collector
+from inservice.linux import boot_id
 from inservice.runtimes.process import records, remains
 from inservice.runtimes.process.commands import Commands
 from inservice.runtimes.process.confinement import Confinement
@@ -259,7 +260,7 @@ class ForkServer:
             instance_id=launch.instance_id,
             pid=pid,
             start_ticks=ticks,
-            boot_id=records.boot_id(),
+            boot_id=boot_id(),
             cookie=birth.cookie,
             started_at=time.time(),
             fork_seconds=time.monotonic() - birth.asked_at,
@@ -323,7 +324,7 @@ class ForkServer:
             if records.is_alive(record):
                 with contextlib.suppress(OSError):  # it ended between the two looks
                     self._attend(record, adopted=True)
-            elif record.boot_id == records.boot_id():
+            elif record.boot_id == boot_id():
                 dead.append(record)
         self._endings.clear(dead, self._living())
 

@@ -32,10 +32,8 @@ from urllib.parse import quote
 import msgspec
 
 from inservice import disk
+from inservice.linux import START_TICKS, STATE, UNIX_PATH_BYTES_MAX, boot_id, process_stat
 from inservice.runtimes.base import Handle
-
-SOCKET_PATH_BYTES = 107
-"""sun_path holds 108 bytes with its NUL on Linux."""
 
 FILE_NAME_BYTES = 200
 """A file name ends at 255 bytes; this leaves room for our suffixes and the temporary one."""
@@ -99,10 +97,10 @@ class Places:
         self.fork_server_lock = run_dir / "forkserver.lock"
         self.fork_server_log = run_dir / "forkserver.log"
         longest = len(os.fsencode(self.socket("x")))
-        if longest > SOCKET_PATH_BYTES:
+        if longest > UNIX_PATH_BYTES_MAX:
             raise ValueError(
-                f"The run directory '{run_dir}' is too long by {longest - SOCKET_PATH_BYTES} bytes"
-                f" for UNIX sockets inside it; choose a shorter one."
+                f"The run directory '{run_dir}' is too long by {longest - UNIX_PATH_BYTES_MAX} "
+                "bytes for UNIX sockets inside it; choose a shorter one."
             )
 
     def record(self, instance_id: str) -> Path:
@@ -178,11 +176,6 @@ def remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def boot_id() -> str:
-    """The kernel's name for this boot."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
 def age_seconds(record: Record) -> float:
     """How long ago its process started, whatever the machine's clock was set to meanwhile."""
     since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -191,13 +184,8 @@ def age_seconds(record: Record) -> float:
 
 def start_ticks(pid: int) -> int | None:
     """When the process started, in clock ticks since boot; None if it is not there or a zombie."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    # The command is in parentheses and may hold any byte, so count from the last closing one.
-    fields = stat[stat.rindex(b")") + 2 :].split()
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+    stat = process_stat(pid)
+    return None if stat is None or stat[STATE] in (b"Z", b"X") else int(stat[START_TICKS])
 
 
 def cookie_shown(pid: int) -> str | None:

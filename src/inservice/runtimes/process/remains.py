@@ -30,6 +30,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from inservice import linux
 from inservice.runtimes.process.records import Record
 
 SECONDS_MAX = 2.0
@@ -56,7 +57,7 @@ def mark(pid: int, cookie: str) -> None:
 def are_left(dead: Iterable[Record]) -> bool:
     """Whether anything runs that these instances started."""
     hunt = _Hunt.of(dead, living=())
-    return any(hunt.is_after(pid) for pid in _everybody())
+    return any(hunt.is_after(pid) for pid in linux.pids())
 
 
 def kill(dead: Iterable[Record], living: Iterable[Record]) -> bool:
@@ -95,9 +96,9 @@ class _Hunt:
     def kill_whoever_is_there(self, deadline: float) -> bool:
         """One pass. Whether there was anybody."""
         newest = _newest_pid()
-        found = [self._kill(pid) for pid in _everybody()]
+        found = [self._kill(pid) for pid in linux.pids()]
         while (now := _newest_pid()) != newest and time.monotonic() < deadline:
-            born = range(newest + 1, now + 1) if now > newest else _everybody()
+            born = range(newest + 1, now + 1) if now > newest else linux.pids()
             found += [self._kill(pid) for pid in born]
             newest = now
         return any(found)
@@ -121,18 +122,15 @@ class _Hunt:
 
     def is_after(self, pid: int) -> bool:
         """Whether a process runs and is of a dead instance."""
-        seen = _read(pid, "stat")
-        if not seen or pid == self.ours:
+        seen = linux.process_stat(pid)
+        if seen is None or pid == self.ours:
             return False
-        # The command is in parentheses and may hold any byte, so count from the last closing one.
-        fields = seen[seen.rindex(b")") + 2 :].split()
-        state, parent, session, threads = fields[0], fields[1], fields[3], int(fields[17])
-        if state in _DEAD and threads <= 1:  # a main thread may end and leave others running
-            return False
-        if int(session) in self.sessions:
+        if seen[linux.STATE] in _DEAD and int(seen[linux.THREADS]) <= 1:
+            return False  # a main thread may end and leave others running
+        if int(seen[linux.SESSION]) in self.sessions:
             return True
-        found = _mark_of(pid)
-        return found in self.marks or (int(parent) == self.ours and found not in self.spared)
+        found, parent = _mark_of(pid), int(seen[linux.PARENT])
+        return found in self.marks or (parent == self.ours and found not in self.spared)
 
 
 def _mark(cookie: str) -> int:
@@ -141,7 +139,10 @@ def _mark(cookie: str) -> int:
 
 def _mark_of(pid: int) -> bytes:
     """What /proc says of the limit: a number, or that there is none."""
-    text = _read(pid, "limits")
+    try:
+        text = Path(f"/proc/{pid}/limits").read_bytes()
+    except OSError:
+        return b"unlimited"
     at = text.find(_LIMIT)
     hard = text[at + len(_LIMIT) :].split(None, 2)[1:2] if at >= 0 else []
     return hard[0] if hard else b"unlimited"
@@ -153,22 +154,10 @@ def _is_a_strangers(leader: int) -> bool:
     A number is not given to a new process while a session bears it. So if a process has it and is
     no zombie, nothing of ours is left in any session of that number.
     """
-    seen = _read(leader, "stat")
-    return bool(seen) and seen[seen.rindex(b")") + 2 :].split(None, 1)[0] not in _DEAD
-
-
-def _everybody() -> Iterable[int]:
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+    seen = linux.process_stat(leader)
+    return seen is not None and seen[linux.STATE] not in _DEAD
 
 
 def _newest_pid() -> int:
     """The pid that was given out last."""
     return int(Path("/proc/loadavg").read_bytes().split()[4])
-
-
-def _read(pid: int, what: str) -> bytes:
-    """A file about a process; empty when it is gone."""
-    try:
-        return Path(f"/proc/{pid}/{what}").read_bytes()
-    except OSError:
-        return b""

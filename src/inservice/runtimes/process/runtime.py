@@ -28,6 +28,7 @@ from pathlib import Path
 import msgspec
 
 from inservice.instance_logs import writer
+from inservice.linux import boot_id
 from inservice.runtimes.base import (
     Handle,
     InstanceState,
@@ -404,7 +405,7 @@ class ProcessRuntime:
         """How it ended; waits a moment for the fork server to write it down."""
         deadline = time.monotonic() + _EXIT_RECORD_SECONDS
         while (end := records.read(self._places.exit(record.instance_id), Exit)) is None:
-            if record.boot_id != records.boot_id() or time.monotonic() > deadline:
+            if record.boot_id != boot_id() or time.monotonic() > deadline:
                 return Exit(at=time.time())
             await asyncio.sleep(0.005)
         return end

@@ -6,12 +6,12 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from inservice.instance_logs.groups import LogStream
+from inservice.instance_logs.groups import FileStream
 
 
 def in_files(
     directory: Path, lines: Sequence[tuple[int, str]], count: int, chance: random.Random
-) -> LogStream:
+) -> FileStream:
     """A stream of `count` files, oldest first, cut anywhere between two lines."""
     cuts = sorted(chance.randrange(len(lines) + 1) for _ in range(count - 1))
     files = []
@@ -19,4 +19,4 @@ def in_files(
         path = directory / f"{number}.log"
         path.write_text("".join(f"{at} {text}\n" for at, text in lines[first:end]))
         files.append(path)
-    return LogStream("stream", tuple(files))
+    return FileStream("stream", tuple(files))

@@ -16,11 +16,12 @@ from inservice.cloudwatch.logs import patterns, work
 from inservice.cloudwatch.logs.errors import LogsParameterRefused
 from inservice.cloudwatch.logs.expressions import Expression
 from inservice.instance_logs import groups
-from inservice.instance_logs.groups import FOREVER, LogEvent, LogStream, Place, latest, merged
+from inservice.instance_logs.base import FOREVER, LogEvent, Place, merged
+from inservice.instance_logs.groups import FileStream, latest
 from inservice.instance_logs.search import search
 
 
-def brute_force(stream: LogStream, start_ms: int, before: Place, limit: int) -> list[LogEvent]:
+def brute_force(stream: FileStream, start_ms: int, before: Place, limit: int) -> list[LogEvent]:
     found = [e for e in stream.events() if e.place.at_ms >= start_ms and e.place < before]
     return found[-limit:]
 
@@ -85,7 +86,7 @@ def test_a_page_of_a_long_log_reads_a_page_of_it(
     assert since() < 200
 
 
-def pages(stream: LogStream, pattern: str, limit: int = 10_000) -> list[tuple[int, float]]:
+def pages(stream: FileStream, pattern: str, limit: int = 10_000) -> list[tuple[int, float]]:
     """(events found, work) of each page of a search."""
     found, after = list[tuple[int, float]](), None
     while True:

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inservice.instance_logs.groups import LogEvent, LogStream, Place
+from inservice.instance_logs.base import LogEvent, Place
+from inservice.instance_logs.groups import FileStream
 from inservice.operations.logs.written import (
-    Batch,
     Kept,
     LeftStream,
     WrittenStream,
     packed,
     unpacked,
 )
+from inservice.store.collections.client_logs import BatchPlace
 
 TIMES = st.integers(0, 30) | st.integers(0, 10_000_000)
 BATCHES = st.lists(st.lists(TIMES, min_size=1, max_size=8).map(sorted), max_size=8)
@@ -29,20 +30,20 @@ def stream_of(batches: Sequence[Sequence[int]], page: int) -> WrittenStream:
         for number, times in enumerate(batches, 1)
     }
     places = sorted(
-        (Batch(number, times[0], times[-1]) for number, times in enumerate(batches, 1)),
+        (BatchPlace(number, times[0], times[-1]) for number, times in enumerate(batches, 1)),
         key=lambda one: (one.first_ms, one.number),
     )
 
-    def some(start: int, end: int, after: tuple[int, int], limit: int) -> Sequence[Batch]:
+    def some(start: int, end: int, after: tuple[int, int], limit: int) -> Sequence[BatchPlace]:
         framed = [one for one in places if one.last_ms >= start and one.first_ms < end]
         return [one for one in framed if (one.first_ms, one.number) > after][: min(page, limit)]
 
     every = [at for times in batches for at in times]
     return WrittenStream(
         "s",
-        (),
         batches=some,
         open=lambda number: bodies[number],
+        size=0,
         first_ms=min(every, default=None),
         last_ms=max(every, default=None),
     )
@@ -107,7 +108,7 @@ def test_a_batch_is_read_back(events: list[tuple[int, str]], ingested_ms: int) -
 
 
 def test_a_stream_of_which_nothing_went_is_itself() -> None:
-    stream = LogStream("s", ())
+    stream = FileStream("s", ())
     assert LeftStream.of(stream, 0) is stream
 
 

@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
+from inservice.telemetry.base import RunningInstance
 from inservice.telemetry.gpus import GpuSeen, NvidiaGpus, find_gpus, used_by
 from inservice.telemetry.names import INSTANCES_NAMESPACE, VariantKey
-from inservice.telemetry.utilization import RunningInstance, Utilization
+from inservice.telemetry.utilization import Utilization
 
 A_AND_ITS_CHILD = (10, 11)
 

@@ -21,11 +21,12 @@ from prometheus_client.registry import Collector
 from inservice.channel.counts import InvocationRow, Values
 from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.cloudwatch.metrics.sketches import bin_of
-from inservice.telemetry.happenings import SERIES_MAX, Ended, Happenings, Restarted
+from inservice.telemetry.base import Ended, Restarted, Scrape
+from inservice.telemetry.happenings import SERIES_MAX, Happenings
 from inservice.telemetry.histograms import sum_by_rank
 from inservice.telemetry.names import VariantKey
 from inservice.telemetry.page import Page
-from inservice.telemetry.prometheus import Scrape, Totals, render
+from inservice.telemetry.prometheus import Totals, rendering
 from inservice.telemetry.under_way import FRESH_SECONDS
 
 NOW = 1_000.0
@@ -55,7 +56,7 @@ def page(
 ) -> dict[str, float]:
     """Name, and what tells one series from another → value."""
     scrape = Scrape((), (), (), frozenset(workers), at)
-    text = render(totals, happenings or Happenings(), scrape).decode()
+    text = rendering(totals, happenings or Happenings())(scrape).decode()
     return {
         sample.name + "".join(f" {sample.labels[n]}" for n in TELLING if n in sample.labels): value
         for family in text_string_to_metric_families(text)
@@ -174,7 +175,7 @@ def test_what_is_counted_is_bounded() -> None:
     happenings = Happenings()
     for number in range(SERIES_MAX + 5):
         happenings.instance_restarted(Restarted("a", "r", f"e{number}", "v", "exit"))
-    text = render(Totals(), happenings, Scrape((), (), ())).decode()
+    text = rendering(Totals(), happenings)(Scrape((), (), ())).decode()
     families = text_string_to_metric_families(text)
     [restarts] = [f for f in families if f.name == "inservice_container_restarts"]
     assert len(restarts.samples) == SERIES_MAX
@@ -225,10 +226,10 @@ def test_what_did_not_change_is_not_written_again() -> None:
     for number in range(300):
         happenings.deployment_ended(Ended(*PLACE[:2], f"e{number}", "AllAtOnce", "Done"), 1.0)
     scrape = Scrape((), (), ())
-    first = render(Totals(), happenings, scrape, kept)
+    first = rendering(Totals(), happenings, kept)(scrape)
     assert kept.written == 300
-    assert render(Totals(), happenings, scrape, kept) == first
+    assert rendering(Totals(), happenings, kept)(scrape) == first
     assert kept.written == 300
     happenings.deployment_ended(Ended(*PLACE[:2], "e7", "AllAtOnce", "Done"), 1.0)
-    assert render(Totals(), happenings, scrape, kept) == render(Totals(), happenings, scrape)
+    assert rendering(Totals(), happenings, kept)(scrape) == rendering(Totals(), happenings)(scrape)
     assert kept.written == 301

@@ -33,8 +33,8 @@ from inservice.gateway.runtime.dialects.response_stream import STREAM_SECONDS
 from inservice.gateway.runtime.invoke import SERVICES, Asked, Dialect, Invocation
 from inservice.gateway.runtime.requests import Target
 from inservice.gateway.runtime.shared import Gateway
-from inservice.identity.sigv4 import EMPTY_SHA256, Claim, claim
-from inservice.routing import KeyRoute
+from inservice.identity.sigv4.claims import EMPTY_SHA256, Claim, claim
+from inservice.routing.table import KeyRoute
 from inservice.transport.framing import ResponseHead
 from inservice.transport.messages import STATUS_LINES, Request
 

@@ -16,7 +16,7 @@ from inservice.channel.counts import NO_VALUES, InvocationRow, Values
 from inservice.channel.messages import Counts, encode
 from inservice.cloudwatch.metrics.sketches import bin_of
 from inservice.gateway.runtime.taps.tap import Hearing, Tap
-from inservice.routing import EndpointRoute, FleetRoute
+from inservice.routing.table import EndpointRoute, FleetRoute
 
 UNSENT_MAX = 900
 """Messages kept for control while it is away: a quarter of an hour. From then on the sums go on

@@ -9,7 +9,7 @@ Classes and not protocols, as planes are: see `front`.
 
 from __future__ import annotations
 
-from inservice.routing import EndpointRoute, FleetRoute
+from inservice.routing.table import EndpointRoute, FleetRoute
 
 
 class Hearing:

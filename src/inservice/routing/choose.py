@@ -1,73 +1,14 @@
-"""What a gateway chooses from, and how it chooses.
+"""How a gateway chooses: a fleet by its share, then one of the fleet's instances by its strategy.
 
-A RoutingTable is an immutable snapshot with a version. Control writes it, every gateway worker
-serves from its own copy, and no worker ever goes back to an older version. Shares are integer basis
-points: over the fleets of one endpoint they sum to exactly 10,000, or the endpoint is not in the
-table at all (while it is Creating without a fleet, Deleting or Failed).
+Chance is an argument, and so is who is busy (`Outstanding`): the same draw among the same always
+chooses the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
 
-from inservice.ids import EndpointKey
-
-WHOLE: Final = 10_000
-"""All of an endpoint's traffic, in basis points."""
-
-
-@dataclass(frozen=True, slots=True)
-class InstanceRoute:
-    """One running copy of a model that takes traffic now."""
-
-    id: str
-    address: str  # "unix:/path/to/socket" or "tcp:host:port"
-
-
-@dataclass(frozen=True, slots=True)
-class FleetRoute:
-    """One fleet of an endpoint and its share. Only ready instances are listed."""
-
-    fleet: str
-    variant: str
-    config_name: str
-    share: int  # basis points
-    strategy: str  # AWS's RoutingStrategy: RANDOM | LEAST_OUTSTANDING_REQUESTS
-    instances: tuple[InstanceRoute, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointRoute:
-    """All that an invocation of one endpoint needs to know."""
-
-    account: str
-    region: str
-    name: str
-    fleets: tuple[FleetRoute, ...]
-    step: str = ""  # what its requests are counted under: Deployment.step_id
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRoute:
-    """An access key as the gateway needs it to verify a signature. Never logged."""
-
-    id: str
-    secret: str = field(repr=False)
-    account: str
-    principal: str  # ARN
-    session_token: str | None = field(default=None, repr=False)
-    expires_at: float | None = None  # epoch seconds, of temporary keys; None: until it is deleted
-
-
-@dataclass(frozen=True, slots=True)
-class RoutingTable:
-    """One version of everything a gateway worker knows."""
-
-    version: int
-    endpoints: Mapping[EndpointKey, EndpointRoute]
-    keys: Mapping[str, KeyRoute]
+from inservice.routing.table import EndpointRoute, FleetRoute, InstanceRoute
 
 
 class NoSuchVariant(Exception):
