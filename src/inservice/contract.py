@@ -16,6 +16,11 @@ directory that the artifact is in here."""
 CODE_DIRECTORY = "code"
 """Where in the artifact the code is, unless SAGEMAKER_SUBMIT_DIRECTORY says something else."""
 
+SUBMIT_DIRECTORY = "SAGEMAKER_SUBMIT_DIRECTORY"
+"""The variable that says where AWS's framework containers find the user's code. The SageMaker SDK
+sets it to an archive, in S3 or in local mode a file's, which the container fetches; here whoever
+runs the container does, with the checks that every artifact gets."""
+
 PROGRAM = "inference.py"
 """The program in it, unless SAGEMAKER_PROGRAM names another."""
 

@@ -11,12 +11,17 @@ import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
+from urllib.parse import unquote
 
-from inservice.runtimes.base import Handle, LaunchSpec, Sight, WatchedRuntime
+from inservice.hosting.model import ArtifactSource, CompressionType, S3DataType
+from inservice.runtimes.base import AssetUnavailable, Handle, LaunchSpec, Sight, WatchedRuntime
 from inservice.runtimes.process.runtime import ProcessRuntime
 from inservice.testing.runtime import FakeHost, FakeRuntime, Script
+from inservice.workload.asset import Asset
+from inservice.workload.container import Container, Workload
 
 PATIENCE_SECONDS = 20.0
 """How long a test waits for what has to come. Only a failing test waits so long."""
@@ -64,10 +69,60 @@ def transform_fn(model, body, content_type, accept):
 """
 
 
+class Shelves:
+    """Assets that are directories of this host already, and whatever may become of them."""
+
+    def __init__(self) -> None:
+        self.fetched: list[Asset] = []
+        self.gone = False
+        self.open = asyncio.Event()  # until then nothing arrives
+        self.open.set()
+        self.asked = asyncio.Event()
+        self.given_up = 0
+
+    async def fetch(self, asset: Asset, seconds: float) -> Path:
+        self.fetched.append(asset)
+        self.asked.set()
+        try:
+            await self.open.wait()
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
+        if self.gone:
+            raise AssetUnavailable(f"Could not access model data at {asset.source.uri}.")
+        return directory_of(asset)
+
+
+def asset_of(directory: Path, pin: str) -> Asset:
+    """A directory of this host, as an asset."""
+    source = ArtifactSource(f"{directory.as_uri()}/", S3DataType.S3_PREFIX, CompressionType.NONE)
+    return Asset(source, pin)
+
+
+def directory_of(asset: Asset) -> Path:
+    """The same, back."""
+    return Path(unquote(asset.source.uri.removeprefix("file://").rstrip("/")))
+
+
+def files_of(spec: LaunchSpec) -> Path:
+    """Where the model of a spec is."""
+    (container,) = spec.workload.containers
+    assert container.model is not None
+    return directory_of(container.model)
+
+
+def changed(spec: LaunchSpec, **changes: Any) -> LaunchSpec:
+    """The same, with another container: another image, environment, …"""
+    (container,) = spec.workload.containers
+    workload = replace(spec.workload, containers=(replace(container, **changes),))
+    return replace(spec, workload=workload)
+
+
 class Stage(Protocol):
     """A runtime and the world it runs instances in."""
 
     runtime: WatchedRuntime
+    assets: Shelves
 
     def spec(self, behaviour: str = "good") -> LaunchSpec:
         """A spec, with an id of its own, of an instance that behaves so."""
@@ -138,16 +193,21 @@ class ProcessStage:
             region="us-east-1",
             endpoint="an-endpoint",
             variant="AllTraffic",
-            image=image,
-            container="primary",
-            model_dir=model_dir,
-            environment=environment,
-            network_isolation=isolated,
+            workload=Workload(
+                (Container("primary", image, environment, asset_of(model_dir, "fleet")),),
+                network_isolation=isolated,
+            ),
+            download_timeout_seconds=PATIENCE_SECONDS,
         )
 
     def again(self) -> None:
+        self.assets = Shelves()
         self.runtime = ProcessRuntime(
-            self.run_dir, self.log_dir, user=self.user, hidden=self._hidden
+            self.run_dir,
+            self.log_dir,
+            assets=self.assets,
+            user=self.user,
+            hidden=self._hidden,
         )
 
     def kill(self, handle: Handle) -> None:
@@ -236,13 +296,15 @@ class FakeStage:
             region="us-east-1",
             endpoint="an-endpoint",
             variant="AllTraffic",
-            image="python",
-            container="primary",
-            model_dir=None,
+            workload=Workload(
+                (Container("primary", "python", {}, asset_of(Path("/models/a b"), "fleet")),)
+            ),
+            download_timeout_seconds=PATIENCE_SECONDS,
         )
 
     def again(self) -> None:
-        self.runtime = FakeRuntime(self.host)
+        self.assets = Shelves()
+        self.runtime = FakeRuntime(self.host, self.assets)
 
     def kill(self, handle: Handle) -> None:
         self.host.die(handle.instance_id)

@@ -12,12 +12,25 @@ from typing import Any, cast
 import pytest
 
 from inservice import runtimes
-from inservice.runtimes.base import Handle, ImageNotRunnable, InstanceState, Sight
+from inservice.contract import SUBMIT_DIRECTORY
+from inservice.runtimes.base import (
+    AssetUnavailable,
+    Handle,
+    ImageNotRunnable,
+    InstanceState,
+    LaunchSpec,
+    Sight,
+)
+from inservice.runtimes.process.runtime import ProcessRuntime
+from inservice.testing.runtime import FakeRuntime
 from tests.contracts.runtime_stages import (
     PATIENCE_SECONDS,
     FakeStage,
     ProcessStage,
     Stage,
+    asset_of,
+    changed,
+    files_of,
     process_stage,
     until,
 )
@@ -322,9 +335,139 @@ def test_one_that_was_asked_to_end_does_though_nobody_waits_for_it(stage: Stage)
 
 def test_an_image_that_cannot_run_is_refused_by_name(stage: Stage) -> None:
     async def test() -> None:
-        spec = replace(stage.spec(), image="example.com/unknown:1")
+        spec = changed(stage.spec(), image="example.com/unknown:1")
         with pytest.raises(ImageNotRunnable, match=re.escape("example.com/unknown:1")):
             await stage.runtime.launch(spec)
         assert spec.instance_id not in [h.instance_id for h in await stage.runtime.handles()]
+
+    run(test)
+
+
+# ── what it runs, and the files of that ──────────────────────────────────────────────────────────
+
+
+def with_code(stage: Stage) -> LaunchSpec:
+    """A spec with two assets: the model's and the code's, of the same files."""
+    spec = stage.spec()
+    place = f"file://{files_of(spec)}/code"
+    return changed(
+        spec,
+        environment={SUBMIT_DIRECTORY: place},
+        code=asset_of(files_of(spec) / "code", "fleet+code"),
+    )
+
+
+def test_whoever_runs_a_container_fetches_its_files(stage: Stage) -> None:
+    async def test() -> None:
+        stage.assets.fetched.clear()
+        spec = with_code(stage)
+        handle = await stage.runtime.launch(spec)
+        assert tuple(stage.assets.fetched) == spec.workload.containers[0].assets
+        assert len(stage.assets.fetched) == 2
+        await ready(stage, handle)
+        await stage.runtime.retire(handle, 5)
+
+    run(test)
+
+
+def test_files_that_cannot_be_had_start_nothing(stage: Stage) -> None:
+    async def test() -> None:
+        spec = stage.spec()
+        stage.assets.gone = True
+        with pytest.raises(AssetUnavailable, match="Could not access model data at file:///"):
+            await stage.runtime.launch(spec)
+        assert spec.instance_id not in [h.instance_id for h in await stage.runtime.handles()]
+        stage.assets.gone = False
+        handle = await stage.runtime.launch(spec)
+        await stage.runtime.retire(handle, 5)
+
+    run(test)
+
+
+def test_a_launch_that_is_given_up_while_it_fetches_starts_nothing(stage: Stage) -> None:
+    async def test() -> None:
+        spec = stage.spec()
+        assets = stage.assets
+        assets.open, assets.asked = asyncio.Event(), asyncio.Event()
+        given_up = assets.given_up
+        launching = asyncio.create_task(stage.runtime.launch(spec))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await assets.asked.wait()
+            launching.cancel()
+            await asyncio.wait([launching])
+        assert launching.cancelled()
+        assert assets.given_up == given_up + 1
+        assert spec.instance_id not in [h.instance_id for h in await stage.runtime.handles()]
+        assets.open.set()
+
+    run(test)
+
+
+def test_a_launch_that_is_given_up_at_any_moment_starts_nothing_or_gives_the_handle(
+    stage: Stage,
+) -> None:
+    """Else something would run that nobody watches."""
+
+    async def test() -> None:
+        outcomes = set()
+        for turns in (*range(12), 10**9):
+            spec = stage.spec()
+            launching = asyncio.create_task(stage.runtime.launch(spec))
+            for _ in range(turns):
+                if launching.done():
+                    break
+                await asyncio.sleep(0)
+            launching.cancel()
+            await asyncio.wait([launching])
+            outcomes.add(launching.cancelled())
+            known = [h for h in await stage.runtime.handles() if h.instance_id == spec.instance_id]
+            assert known == ([] if launching.cancelled() else [launching.result()])
+            for handle in known:
+                await stage.runtime.retire(handle, 5)
+        assert outcomes == {True, False}
+
+    run(test)
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_an_instance_has_one_container(stage: Stage, number: int) -> None:
+    """No other number can come from a model yet; one that does is not run by half."""
+
+    async def test() -> None:
+        stage.assets.fetched.clear()
+        spec = stage.spec()
+        workload = replace(spec.workload, containers=spec.workload.containers * number)
+        with pytest.raises(ImageNotRunnable, match=f"one container in an instance, not {number}"):
+            await stage.runtime.launch(replace(spec, workload=workload))
+        assert not stage.assets.fetched
+        assert spec.instance_id not in [h.instance_id for h in await stage.runtime.handles()]
+
+    run(test)
+
+
+def test_nothing_is_fetched_for_an_image_that_cannot_run(stage: Stage) -> None:
+    async def test() -> None:
+        stage.assets.fetched.clear()
+        with pytest.raises(ImageNotRunnable):
+            await stage.runtime.launch(changed(stage.spec(), image="example.com/unknown:1"))
+        assert not stage.assets.fetched
+
+    run(test)
+
+
+def test_a_runtime_without_assets_launches_what_has_none(processes: ProcessStage) -> None:
+    """As the one that only ends what another started."""
+
+    async def test() -> None:
+        spec = processes.spec()
+        bare: tuple[Any, ...] = (
+            FakeRuntime(FakeStage().host),
+            ProcessRuntime(processes.run_dir, processes.log_dir),
+        )
+        for runtime in bare:
+            with pytest.raises(AssetUnavailable, match=re.escape(str(files_of(spec)))):
+                await runtime.launch(spec)
+            handle = await runtime.launch(changed(spec, model=None))
+            await runtime.retire(handle, 5)
 
     run(test)

@@ -15,7 +15,6 @@ import stat
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,13 @@ from sklearn.dummy import DummyClassifier
 
 from inservice.runtimes.base import Handle, InstanceState, LaunchFailed
 from inservice.runtimes.process import isolation, protocol, records
-from tests.contracts.runtime_stages import ProcessStage, process_stage, until
+from tests.contracts.runtime_stages import (
+    ProcessStage,
+    changed,
+    files_of,
+    process_stage,
+    until,
+)
 from tests.modelserver.unix_http import call
 
 PROBE = """
@@ -303,14 +308,13 @@ def test_nothing_of_the_models_environment_is_obeyed_by_root(
 
     async def test() -> None:
         spec = stage.spec(code=PROBE)
-        assert spec.model_dir is not None
-        evil = spec.model_dir / "evil"
+        evil = files_of(spec) / "evil"
         evil.mkdir()
         (evil / "sitecustomize.py").write_text(
             "import os, sys\nsys.stderr.write(f'ran as {os.getuid()}\\n')\n"
         )
-        environment = {**spec.environment, "PYTHONPATH": str(evil)}
-        handle = await stage.runtime.launch(replace(spec, environment=environment))
+        environment = {"PYTHONPATH": str(evil)}
+        handle = await stage.runtime.launch(changed(spec, environment=environment))
         sight = await until(stage, handle, lambda s: s.state is not InstanceState.STARTING)
         assert sight.state is InstanceState.READY, sight
         assert handle.log_path is not None
@@ -334,11 +338,10 @@ def test_a_model_gets_at_nothing_by_naming_it(stage: ProcessStage, named: str) -
         link.symlink_to(data)
         place = named.format(data=data, run=stage.run_dir, link=link, up=stage.root)
         spec = stage.spec(image="sklearn")
-        assert spec.model_dir is not None
         model = DummyClassifier().fit([[0.0]], [1])  # served without the code that is named
-        joblib.dump(model, spec.model_dir / "model.joblib")
+        joblib.dump(model, files_of(spec) / "model.joblib")
         environment = {"SAGEMAKER_SUBMIT_DIRECTORY": place}
-        handle = await stage.runtime.launch(replace(spec, environment=environment))
+        handle = await stage.runtime.launch(changed(spec, environment=environment))
         sight = await until(stage, handle, lambda s: s.state is not InstanceState.STARTING)
         # Of /proc it may not even ask whether there is something.
         refused = named.startswith("/proc") and "Permission denied" in "".join(sight.last_lines)

@@ -31,7 +31,13 @@ from inservice.runtimes.images import image_for
 from inservice.runtimes.process import protocol, records
 from inservice.runtimes.process.records import Places
 from inservice.runtimes.process.runtime import ProcessRuntime
-from tests.contracts.runtime_stages import PATIENCE_SECONDS, ProcessStage, process_stage, until
+from tests.contracts.runtime_stages import (
+    PATIENCE_SECONDS,
+    ProcessStage,
+    files_of,
+    process_stage,
+    until,
+)
 from tests.modelserver.unix_http import call
 
 STARTING, READY, UNHEALTHY, GONE = InstanceState
@@ -300,7 +306,7 @@ def test_nothing_stays_where_the_run_directory_was_deleted(alone: ProcessStage) 
 def test_many_at_once_from_nothing(alone: ProcessStage) -> None:
     async def test() -> None:
         specs = [alone.spec() for _ in range(8)]
-        other = ProcessRuntime(alone.run_dir, alone.log_dir)
+        other = ProcessRuntime(alone.run_dir, alone.log_dir, assets=alone.assets)
         launches = [r.launch(spec) for spec in specs for r in (alone.runtime, other)]
         handles = await asyncio.gather(*launches)
         assert len({handle.pid for handle in handles}) == len(specs)
@@ -409,7 +415,7 @@ def test_a_zygote_that_cannot_import_is_not_needed(stage: ProcessStage) -> None:
             entry="inservice.modelserver.main:run",
             preimports=("a_module_that_nobody_has",),
             log_path=str(stage.runtime.log_path(spec)),
-            model_dir=str(spec.model_dir),
+            model_dir=str(files_of(spec)),
             environment={},
             network_isolation=False,
             fresh=False,
@@ -636,7 +642,7 @@ def test_a_model_sees_its_own_environment_and_nothing_of_controls(
         assert environment["MY_SETTING"] == "a\nb"
         assert environment["PATH"] == "/mine"
         assert environment["AWS_REGION"] == "us-east-1"
-        assert environment["SM_MODEL_DIR"] == str(spec.model_dir)
+        assert environment["SM_MODEL_DIR"] == str(files_of(spec))
         assert environment["HOME"] == environment["TMPDIR"] == seen["cwd"]
         assert seen["cwd"].startswith(str(alone.run_dir / "instances"))
         assert ("/only/mine" in seen["path"]) == fresh
@@ -684,3 +690,14 @@ def test_network_isolation_leaves_a_model_no_network_but_its_invocations(
         await stage.runtime.retire(handle, 5)
 
     run(test)
+
+
+def test_the_fork_server_imports_only_what_it_runs_by() -> None:
+    """It is there for as long as InService is. The seam that it shares with control speaks of
+    workloads; it and its instances do without the core that those are made of, and asyncio."""
+    program = "import sys, inservice.runtimes.process.forkserver; print(*sys.modules)"
+    command = [sys.executable, "-c", program]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    ours = {name.split(".")[1] for name in loaded if name.startswith("inservice.")}
+    assert ours == {"runtimes", "instance_logs", "disk", "contract"}
+    assert "asyncio" not in loaded

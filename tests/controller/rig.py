@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from inservice.app.assets import KeptAssets
 from inservice.artifacts.store import ArtifactStore
 from inservice.channel.publishing import Gateways
 from inservice.channel.tables import Delta
@@ -122,9 +123,9 @@ class Controller:
             on_metrics=lambda *_: None,
         )
         tables = Tables(gateways)
-        instances = Instances(FakeRuntime(host), clock, wake)
         artifacts = ArtifactStore(place / "artifacts", s3=lambda: None)
-        launches = Launches(instances, artifacts, clock, wake)
+        instances = Instances(FakeRuntime(host, KeptAssets(artifacts)), clock, wake)
+        launches = Launches(instances, clock, wake)
         actor = Actor(instances, launches, tables, 1.0, crash_point)
         observer = Observer(instances, launches, tables)
         reconciler = Reconciler(store, observer, actor, clock, crash_point)

@@ -13,7 +13,7 @@ from inservice.controller.endpoints import said
 from inservice.controller.endpoints.explain import did_not_become_ready, died, waiting
 from inservice.controller.endpoints.hints import SHAPES, hint
 from inservice.runtimes.base import InstanceState, LaunchSpec, Sight
-from tests.contracts.runtime_stages import ProcessStage, process_stage, until
+from tests.contracts.runtime_stages import ProcessStage, files_of, process_stage, until
 from tests.modelserver.unix_http import call
 
 HERE = "code/inference.py, line {}"
@@ -244,10 +244,9 @@ def test_each_failure_has_its_place_and_its_hint(stage: ProcessStage, name: str)
 )
 def test_an_artifact_without_a_program(stage: ProcessStage, file: str | None, words: str) -> None:
     spec = stage.spec(image="sklearn")
-    assert spec.model_dir is not None
-    shutil.rmtree(spec.model_dir / "code")
+    shutil.rmtree(files_of(spec) / "code")
     if file is not None:
-        (spec.model_dir / file).write_bytes(b"junk")
+        (files_of(spec) / file).write_bytes(b"junk")
     sight = ended(stage, spec)
     assert words in reason(sight), sight
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from inservice.clock import SystemClock
 from inservice.controller.endpoints.instances import Instances
 from inservice.runtimes.base import InstanceState, LaunchSpec
 from inservice.testing.runtime import FakeHost, FakeRuntime
+from inservice.workload.container import Container, Workload
+from tests.contracts.runtime_stages import Shelves, asset_of
 
-SPEC = LaunchSpec("g-1-v/0", "000000000000", "us-east-1", "e", "v", "image", "primary", None)
+WORKLOAD = Workload((Container("primary", "image", {}),))
+SPEC = LaunchSpec("g-1-v/0", "000000000000", "us-east-1", "e", "v", WORKLOAD, 60)
 
 
 def test_an_end_is_seen_as_it_comes() -> None:
@@ -34,3 +39,37 @@ async def _until(changed: asyncio.Event, is_so: Callable[[], bool]) -> None:
         while not is_so():
             changed.clear()
             await changed.wait()
+
+
+def test_what_was_retired_while_its_successor_was_fetched_for_was_not_replaced() -> None:
+    """A download may take an hour, in which an instance that died can be given up and wanted
+    again: that is no restart."""
+
+    async def test() -> None:
+        restarts: list[str] = []
+        host, changed, shelf = FakeHost(SystemClock()), asyncio.Event(), Shelves()
+        instances = Instances(
+            FakeRuntime(host, shelf),
+            SystemClock(),
+            lambda fleet: changed.set(),
+            lambda spec, death: restarts.append(spec.instance_id),
+        )
+        container = Container("primary", "image", {}, asset_of(Path("/model"), "g-1-v"))
+        spec = replace(SPEC, workload=Workload((container,)))
+        await instances.launch(spec)
+        (first,) = instances.of_fleet("g-1-v")
+        host.die(spec.instance_id)
+        await _until(changed, lambda: first.sight.state is InstanceState.GONE)
+        shelf.open, shelf.asked = asyncio.Event(), asyncio.Event()
+        launching = asyncio.create_task(instances.launch(spec))
+        async with asyncio.timeout(10):
+            await shelf.asked.wait()
+            await instances.retire(spec.instance_id, 1)
+            shelf.open.set()
+            await launching
+        (second,) = instances.of_fleet("g-1-v")
+        assert second is not first
+        assert (second.restarts, second.death, restarts) == (0, None, [])
+        await instances.close()
+
+    asyncio.run(test())

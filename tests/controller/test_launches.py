@@ -18,6 +18,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from inservice.app.assets import KeptAssets
+from inservice.artifacts.errors import FetchCancelled, StorageFailed
 from inservice.artifacts.store import ArtifactStore
 from inservice.clock import SystemClock
 from inservice.controller.endpoints.instances import Instances
@@ -27,7 +29,14 @@ from inservice.hosting.endpoint import Endpoint, EndpointStatus
 from inservice.hosting.endpoint_config import EndpointConfig
 from inservice.hosting.fleet import Fleet
 from inservice.hosting.model import Model
-from inservice.runtimes.base import ImageNotRunnable, LaunchFailed
+from inservice.runtimes.base import (
+    AssetUnavailable,
+    Handle,
+    ImageNotRunnable,
+    LaunchFailed,
+    LaunchSpec,
+)
+from inservice.runtimes.launching import seen_through
 from inservice.testing.runtime import FakeHost, FakeRuntime
 
 ACCOUNT, REGION = "0" * 12, "us-east-1"
@@ -78,8 +87,8 @@ def _endpoint(number: int, *, artifact: bool = True) -> tuple[Endpoint, Fleet]:
 
 def _launches(artifacts: ArtifactStore, on_change: Callable[[str], None]) -> Launches:
     clock = SystemClock()
-    instances = Instances(FakeRuntime(FakeHost(clock)), clock, lambda fleet: None)
-    return Launches(instances, artifacts, clock, on_change)
+    runtime = FakeRuntime(FakeHost(clock), KeptAssets(artifacts))
+    return Launches(Instances(runtime, clock, lambda fleet: None), clock, on_change)
 
 
 def test_downloads_that_hang_take_no_threads_from_anybody(
@@ -143,6 +152,109 @@ async def _fail_unforeseen(tmp_path: Path) -> None:
     await launches.close()
 
 
+class Script(FakeRuntime):
+    """A runtime whose launches wait: before anything was started, or when it has been."""
+
+    def __init__(self, host: FakeHost) -> None:
+        super().__init__(host)
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+        self.has_started = False
+
+    async def launch(self, spec: LaunchSpec) -> Handle:
+        if not self.has_started:
+            self.asked.set()
+            await self.go_on.wait()
+            return await super().launch(spec)
+        handle = await super().launch(spec)
+        return await seen_through(self._told(handle))
+
+    async def _told(self, handle: Handle) -> Handle:
+        self.asked.set()
+        await self.go_on.wait()
+        return handle
+
+
+@pytest.mark.parametrize("end", ["give up", "close"])
+@pytest.mark.parametrize("when", ["at once", "fetching", "started"])
+def test_what_is_not_wanted_any_more_is_not_launched_and_what_was_started_is_known(
+    when: str, end: str
+) -> None:
+    """Whenever it comes to that: no task is left that never ends, no instance that nobody watches,
+    no reason why the fleet failed, since it did not, and the fleet can be launched again."""
+
+    async def test() -> None:
+        host = FakeHost(SystemClock())
+        runtime = Script(host)
+        runtime.has_started = when == "started"
+        instances = Instances(runtime, SystemClock(), lambda fleet: None)
+        changed = asyncio.Event()
+        launches = Launches(instances, SystemClock(), lambda fleet: changed.set())
+        endpoint, fleet = _endpoint(1, artifact=False)
+        launches.begin(endpoint, fleet, [0, 1])
+        async with asyncio.timeout(10):
+            if when != "at once":
+                await runtime.asked.wait()
+            if end == "give up":
+                launches.give_up(fleet.id)
+                launches.give_up(fleet.id)
+            else:
+                closing = asyncio.create_task(launches.close())
+                await asyncio.sleep(0)
+            if when == "started":
+                runtime.go_on.set()
+            await changed.wait()
+            if end == "close":
+                await closing
+        assert launches.under_way(fleet.id) == frozenset()
+        assert launches.failure(fleet.id) is None
+        started = [f"{fleet.id}/0"] if when == "started" else []
+        assert host.alive() == started
+        assert [seen.handle.instance_id for seen in instances.all()] == started
+        runtime.go_on.set()
+        launches.begin(endpoint, fleet, [0, 1])
+        async with asyncio.timeout(10):
+            while len(instances.all()) < 2:
+                changed.clear()
+                await changed.wait()
+        assert host.alive() == [f"{fleet.id}/0", f"{fleet.id}/1"]
+        await launches.close()
+        await instances.close()
+
+    asyncio.run(test())
+
+
+class Transferring:
+    """An artifact store that transfers for as long as anybody wants it to."""
+
+    def __init__(self) -> None:
+        self.begun, self.ended = threading.Event(), threading.Event()
+        self.told_so = False
+
+    def fetch(self, uri: str, *, cancelled: threading.Event, **_: Any) -> Any:
+        self.begun.set()
+        self.told_so = cancelled.wait(20)
+        self.ended.set()
+        raise FetchCancelled("It is not wanted any more.", uri=uri)
+
+
+def test_a_download_that_nobody_wants_any_more_ends() -> None:
+    """And not when the time for it is over, which is an hour."""
+
+    async def test() -> None:
+        store: Any = Transferring()
+        launches = _launches(store, lambda fleet: None)
+        endpoint, fleet = _endpoint(1)
+        launches.begin(endpoint, fleet, [0])
+        async with asyncio.timeout(20):
+            assert await asyncio.to_thread(store.begun.wait, 15)
+            await launches.close()
+            assert await asyncio.to_thread(store.ended.wait, 15)
+        assert store.told_so
+        assert launches.failure(fleet.id) is None
+
+    asyncio.run(test())
+
+
 class Impatient(SystemClock):
     """A clock by which every pause is over at once, and which remembers them."""
 
@@ -156,15 +268,12 @@ class Impatient(SystemClock):
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM])
-def test_a_shortage_of_the_host_is_waited_for_and_fails_nothing(
-    tmp_path: Path, number: int
-) -> None:
+def test_a_shortage_of_the_host_is_waited_for_and_fails_nothing(number: int) -> None:
     async def test() -> None:
         clock, told = Impatient(), asyncio.Event()
         host = FakeHost(clock)
         instances = Instances(FakeRuntime(host), SystemClock(), lambda fleet: None)
-        artifacts = ArtifactStore(tmp_path / "artifacts", s3=lambda: None)
-        launches = Launches(instances, artifacts, clock, lambda fleet: told.set())
+        launches = Launches(instances, clock, lambda fleet: told.set())
         endpoint, fleet = _endpoint(1, artifact=False)
         host.refuses_to_launch = "it could not start"
         host.refuses_because = OSError(number, os.strerror(number))
@@ -190,13 +299,12 @@ def test_a_shortage_of_the_host_is_waited_for_and_fails_nothing(
     asyncio.run(test())
 
 
-def test_a_launch_that_waits_is_given_up_at_once(tmp_path: Path) -> None:
+def test_a_launch_that_waits_is_given_up_at_once() -> None:
     async def test() -> None:
         told = asyncio.Event()
         host = FakeHost(SystemClock())
         instances = Instances(FakeRuntime(host), SystemClock(), lambda fleet: None)
-        artifacts = ArtifactStore(tmp_path / "artifacts", s3=lambda: None)
-        launches = Launches(instances, artifacts, Never(), lambda fleet: told.set())
+        launches = Launches(instances, Never(), lambda fleet: told.set())
         endpoint, fleet = _endpoint(1, artifact=False)
         host.refuses_to_launch, host.refuses_because = "no", OSError(errno.EMFILE, "files")
         launches.begin(endpoint, fleet, [0])
@@ -220,12 +328,11 @@ class Never(SystemClock):
         return await event.wait()
 
 
-def test_a_launch_that_fails_does_not_forget_how_the_last_one_ended(tmp_path: Path) -> None:
+def test_a_launch_that_fails_does_not_forget_how_the_last_one_ended() -> None:
     async def test() -> None:
         host, changed = FakeHost(SystemClock()), asyncio.Event()
         instances = Instances(FakeRuntime(host), SystemClock(), lambda fleet: changed.set())
-        artifacts = ArtifactStore(tmp_path / "artifacts", s3=lambda: None)
-        launches = Launches(instances, artifacts, Never(), lambda fleet: changed.set())
+        launches = Launches(instances, Never(), lambda fleet: changed.set())
         endpoint, fleet = _endpoint(1, artifact=False)
         launches.begin(endpoint, fleet, [0])
         async with asyncio.timeout(10):
@@ -248,6 +355,13 @@ def test_a_launch_that_fails_does_not_forget_how_the_last_one_ended(tmp_path: Pa
     asyncio.run(test())
 
 
+def _unavailable(error: BaseException) -> AssetUnavailable:
+    """As `app.assets` tells of it: a storage that is slow is no shortage of the host."""
+    between, failed = StorageFailed("it does not answer"), AssetUnavailable("no model data")
+    between.__cause__, failed.__cause__ = error, between
+    return failed
+
+
 def _wrapped(error: BaseException) -> LaunchFailed:
     between, failed = RuntimeError("in between"), LaunchFailed("it could not start")
     between.__cause__, failed.__cause__ = error, between
@@ -264,6 +378,7 @@ def _wrapped(error: BaseException) -> LaunchFailed:
         (RuntimeError("can't start new thread"), "threads"),
         (_wrapped(OSError(errno.EAGAIN, "x")), "processes"),
         (_wrapped(TimeoutError()), "too busy"),
+        (_unavailable(OSError(errno.ENOSPC, "x")), "disk space (ENOSPC)"),
     ],
 )
 def test_what_a_host_is_short_of_is_found_however_it_is_wrapped(
@@ -282,6 +397,7 @@ def test_what_a_host_is_short_of_is_found_however_it_is_wrapped(
         TimeoutError(),
         ValueError("x"),
         _wrapped(OSError(errno.EACCES, "x")),
+        _unavailable(TimeoutError()),
     ],
 )
 def test_what_no_second_try_mends_is_no_shortage(error: BaseException) -> None:

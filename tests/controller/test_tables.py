@@ -27,6 +27,7 @@ from inservice.gateway.routes import Routes
 from inservice.routing.table import EndpointRoute, FleetRoute, InstanceRoute, KeyRoute, RoutingTable
 from inservice.runtimes.base import LaunchSpec
 from inservice.testing.runtime import FakeHost, FakeRuntime
+from inservice.workload.container import Container, Workload
 
 ACCOUNT, REGION = "0" * 12, "us-east-1"
 
@@ -236,7 +237,7 @@ def test_a_turn_looks_at_the_fleets_of_its_own_endpoint(tmp_path: Path) -> None:
         assert instances.fleets_of("g7") == {"g7-1-v", "g7-2-v"}
         assert instances.fleets_of("g") == frozenset()
         it = await Plane.begun(tmp_path)
-        launches = Launches(instances, None, clock, lambda _: None)  # type: ignore[arg-type]
+        launches = Launches(instances, clock, lambda _: None)
         observer = Observer(instances, launches, it.tables)
         instances.asked.clear()
         key = (ACCOUNT, REGION, "e7")
@@ -251,7 +252,8 @@ def test_a_turn_looks_at_the_fleets_of_its_own_endpoint(tmp_path: Path) -> None:
 
 
 def spec(instance_id: str) -> LaunchSpec:
-    return LaunchSpec(instance_id, ACCOUNT, REGION, "e", "v", "image", "primary", None)
+    workload = Workload((Container("primary", "image", {}),))
+    return LaunchSpec(instance_id, ACCOUNT, REGION, "e", "v", workload, 60)
 
 
 # ── what is never told ──────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from inservice.runtimes.base import Handle, InstanceState, Sight
-from tests.contracts.runtime_stages import ProcessStage, process_stage, until
+from tests.contracts.runtime_stages import ProcessStage, files_of, process_stage, until
 
 Serve = Callable[..., Handle]
 Launch = Callable[..., tuple[Handle, Sight]]
@@ -41,12 +41,11 @@ def launch(stage: ProcessStage) -> Iterator[Callable[..., tuple[Handle, Sight]]]
         code: str = "", *, image: str = "python", files: dict[str, Path] | None = None, **env: str
     ) -> tuple[Handle, Sight]:
         spec = stage.spec(code=code, image=image, isolated=False, **env)
-        assert spec.model_dir is not None
         if not code:
-            (spec.model_dir / "code" / "inference.py").unlink()
+            (files_of(spec) / "code" / "inference.py").unlink()
         for name, file in (files or {}).items():
-            (spec.model_dir / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, spec.model_dir / name)
+            (files_of(spec) / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, files_of(spec) / name)
         stage.again()
         handle = asyncio.run(stage.runtime.launch(spec))
         handles.append(handle)

@@ -23,7 +23,7 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 
 from inservice.runtimes.base import Handle
-from tests.contracts.runtime_stages import ProcessStage
+from tests.contracts.runtime_stages import ProcessStage, files_of
 from tests.modelserver.conftest import Serve, settle
 from tests.modelserver.unix_http import call
 
@@ -52,9 +52,8 @@ def iris(stage: ProcessStage, artifact: Path) -> Iterator[Handle]:
     import asyncio
 
     spec = stage.spec(code="", image=IMAGE)
-    assert spec.model_dir is not None
-    (spec.model_dir / "code" / "inference.py").unlink()
-    shutil.copyfile(artifact, spec.model_dir / "model.joblib")
+    (files_of(spec) / "code" / "inference.py").unlink()
+    shutil.copyfile(artifact, files_of(spec) / "model.joblib")
     stage.again()
     handle = asyncio.run(stage.runtime.launch(spec))
     sight = settle(stage, handle)

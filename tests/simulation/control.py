@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import inservice.operations  # noqa: F401 - fills the registry
+from inservice.app.assets import KeptAssets
 from inservice.artifacts.errors import ArtifactMissing, FetchCancelled, StorageFailed
 from inservice.channel.publishing import Gateways
 from inservice.controller.endpoints.act import Actor
@@ -80,10 +81,11 @@ class Control:
             on_metrics=lambda *_: None,
         )
         self.tables: Tables = Tables(self.gateways)
-        runtime = Runtime(world.host, lambda: world.moment("runtime"))
-        self.instances = Instances(runtime, clock, wake)
         artifacts: Any = Artifacts(world)
-        self.launches = Launches(self.instances, artifacts, clock, wake)
+        assets = KeptAssets(artifacts)
+        runtime = Runtime(world.host, lambda: world.moment("runtime"), assets)
+        self.instances = Instances(runtime, clock, wake)
+        self.launches = Launches(self.instances, clock, wake)
         actor: Any = WitnessedActor(
             Actor(self.instances, self.launches, self.tables, DRAIN_SECONDS, crash_point), world
         )

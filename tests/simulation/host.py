@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from inservice.clock import Clock
-from inservice.runtimes.base import Handle, LaunchSpec, Sight
+from inservice.runtimes.base import Assets, Handle, LaunchSpec, Sight
+from inservice.runtimes.launching import seen_through
 from inservice.testing.runtime import FakeHost, FakeRuntime, Script
 
 PING_SECONDS = 2.0
@@ -204,14 +205,17 @@ class Host(FakeHost):
 class Runtime(FakeRuntime):
     """The runtime as control has it: commands take a moment, and a look may take seconds."""
 
-    def __init__(self, host: Host, seconds: Callable[[], float]) -> None:
-        super().__init__(host)
+    def __init__(self, host: Host, seconds: Callable[[], float], assets: Assets) -> None:
+        super().__init__(host, assets)
         self._of = host
         self._seconds = seconds
 
     async def launch(self, spec: LaunchSpec) -> Handle:
         await self._of.clock.sleep(self._seconds())
         handle = await super().launch(spec)
+        return await seen_through(self._told(handle))
+
+    async def _told(self, handle: Handle) -> Handle:
         await self._of.clock.sleep(self._seconds())
         return handle
 

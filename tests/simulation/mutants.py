@@ -27,6 +27,7 @@ from inservice.controller.endpoints import (
 )
 from inservice.controller.kit import tables
 from inservice.deployment import actions, advance, plan, trouble
+from inservice.runtimes import launching
 from inservice.store import feed
 from inservice.store.collections import alarms, endpoints
 
@@ -361,9 +362,19 @@ SHELL = (
     Mutant(
         "what is not wanted any more is launched all the same",
         launches,
-        "        self.cancelled.set()\n        self.unwanted.set()\n",
+        "        self.unwanted.set()\n"
+        "        if self.task is not None and self.begun:\n"
+        "            self.task.cancel()\n",
         "        pass\n",
-        noticed=37,
+    ),
+    Mutant(
+        "a launch that is given up loses what it has started",
+        launching,
+        "    while not task.done():\n"
+        "        with contextlib.suppress(asyncio.CancelledError):\n"
+        "            await asyncio.wait([task])\n"
+        "    return task.result()\n",
+        "    return await task\n",
     ),
     Mutant(
         "a fleet that could not start is never tried again",

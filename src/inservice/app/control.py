@@ -8,6 +8,7 @@ from pathlib import Path
 
 from inservice.api.application import create_application
 from inservice.api.exposition import with_metrics
+from inservice.app.assets import KeptAssets
 from inservice.app.live import LiveServer
 from inservice.artifacts.s3_client import OwnServer, Storage, s3_client
 from inservice.artifacts.store import ArtifactStore
@@ -37,6 +38,7 @@ from inservice.deployment.state import Decision
 from inservice.ids import EndpointKey, generation_of
 from inservice.instance_logs.groups import FileGroups
 from inservice.reserve import Reserve
+from inservice.runtimes.base import Assets
 from inservice.runtimes.process.runtime import ProcessRuntime
 from inservice.store.base import Store
 from inservice.store.collections.set_aside import SetAside
@@ -68,7 +70,14 @@ class Control:
         self._clock = clock = SystemClock()
         self._metrics = metrics
         self._happenings = Happenings()
-        self._runtime = process_runtime(settings)
+        self._artifacts = ArtifactStore(
+            settings.data_dir / "artifacts",
+            s3=self._s3_storage,
+            file_roots=[Path("/")],
+            private=[settings.data_dir, settings.run_dir],
+            on_changed=ChangedFiles(store, clock).tell,
+        )
+        self._runtime = process_runtime(settings, KeptAssets(self._artifacts))
         self._preparing = Preparing(self._runtime, store)
         self._gateways = Gateways(
             settings.run_dir,
@@ -93,13 +102,6 @@ class Control:
             metrics=self._metrics,
             logs=FileGroups(settings.log_dir / "endpoints"),
             runtime=self._runtime,
-        )
-        self._artifacts = ArtifactStore(
-            settings.data_dir / "artifacts",
-            s3=self._s3_storage,
-            file_roots=[Path("/")],
-            private=[settings.data_dir, settings.run_dir],
-            on_changed=ChangedFiles(store, clock).tell,
         )
         poster = Poster(clock, Networks(settings.webhook_allow))
         self._outcomes = Outcomes(
@@ -146,7 +148,7 @@ class Control:
         """Look → decide → remember → do."""
         settings, clock = self._settings, self._clock
         crash_point = CrashPoints(settings.crash_at, settings.run_dir)
-        self._launches = Launches(self._instances, self._artifacts, clock, self._wake_fleet)
+        self._launches = Launches(self._instances, clock, self._wake_fleet)
         self._actor = Actor(
             self._instances, self._launches, self._tables, settings.drain_seconds, crash_point
         )
@@ -264,11 +266,12 @@ class Control:
             return {each.key: each.endpoint.generation for each in records}, reading.set_aside.all()
 
 
-def process_runtime(settings: Settings) -> ProcessRuntime:
-    """The runtime that a server of these settings has."""
+def process_runtime(settings: Settings, assets: Assets | None = None) -> ProcessRuntime:
+    """The runtime that a server of these settings has; without assets, to end what it started."""
     return ProcessRuntime(
         settings.run_dir,
         settings.log_dir / "endpoints",
+        assets=assets,
         user=settings.model_user,
         hidden=[settings.data_dir],
     )

@@ -11,7 +11,13 @@ import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from inservice.contract import CODE_DIRECTORY, MODEL_DIR, PROGRAM, program_spellings
+from inservice.contract import (
+    CODE_DIRECTORY,
+    MODEL_DIR,
+    PROGRAM,
+    SUBMIT_DIRECTORY,
+    program_spellings,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class CodePlace:
 
 def code_place(environment: Mapping[str, str]) -> CodePlace:
     """What the variables of a container say. An empty one is not set."""
-    submitted = environment.get("SAGEMAKER_SUBMIT_DIRECTORY", "").strip()
+    submitted = environment.get(SUBMIT_DIRECTORY, "").strip()
     named = environment.get("SAGEMAKER_PROGRAM", "").strip()
     directory = _inside(submitted or CODE_DIRECTORY)
     if directory is None:

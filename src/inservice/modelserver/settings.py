@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from inservice.contract import CODE_DIRECTORY, MODEL_DIR
+from inservice.contract import CODE_DIRECTORY, MODEL_DIR, SUBMIT_DIRECTORY
 
 
 class BadSetting(Exception):
@@ -44,7 +44,7 @@ def settings_from(environment: Mapping[str, str], model_dir: str | None) -> Sett
     directory = Path(model_dir or given.get("SM_MODEL_DIR") or MODEL_DIR)
     settings = Settings(
         model_dir=directory,
-        code_dir=_code_dir(given.get("SAGEMAKER_SUBMIT_DIRECTORY"), directory),
+        code_dir=_code_dir(given.get(SUBMIT_DIRECTORY), directory),
         program=_program(given.get("SAGEMAKER_PROGRAM"), directory),
         default_accept=given.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "application/json"),
         workers=_number(given, "SAGEMAKER_MODEL_SERVER_WORKERS", 1, 1, 256),

@@ -1,5 +1,8 @@
 """What runs instances: four verbs, each safe to repeat.
 
+What an instance runs is a `workload`, which says nothing of where: the files that its containers
+need are references, and whoever launches it fetches them, on the host that it is launched on.
+
 `launch` is named: the instance id is chosen by the caller, and launching an id that is alive gives
 back the handle it has. A runtime keeps its own record of what it started, on disk, written before
 the instance can run, so a control process that was killed at any moment finds every instance again
@@ -12,7 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:  # the fork server and every instance import this module, and no more of the core
+    from inservice.workload.asset import Asset
+    from inservice.workload.container import Container, Workload
 
 
 class InstanceState(StrEnum):
@@ -26,19 +33,15 @@ class InstanceState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LaunchSpec:
-    """All that an instance needs. Everything in it is already on this host."""
+    """One instance to be started: whose it is, and what it runs."""
 
     instance_id: str  # "<fleet id>/<ordinal>"; unique for ever within one generation of an endpoint
     account: str
     region: str
     endpoint: str
     variant: str
-    image: str  # as the container definition gave it
-    container: str  # ContainerHostname, or "primary"
-    model_dir: Path | None  # the extracted artifact, read-only, shared between instances
-    code_dir: Path | None = None  # the same of its code, where that is an artifact of its own
-    environment: Mapping[str, str] = field(default_factory=dict)  # reaches the model only
-    network_isolation: bool = False
+    workload: Workload
+    download_timeout_seconds: float  # for each of its assets to be fetched and unpacked
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,13 @@ class ImageNotRunnable(Exception):
     """No runtime here can run the image; the message says which ones could."""
 
 
+class AssetUnavailable(Exception):
+    """The files that a container needs cannot be had; the message is fit for a FailureReason.
+
+    Its cause tells whether that was for want of room on the host, which passes.
+    """
+
+
 class LaunchFailed(Exception):
     """This host could not start, or end, a process just now; worth another try later.
 
@@ -100,11 +110,46 @@ class LaunchFailed(Exception):
     """
 
 
+class Assets(Protocol):
+    """Where a runtime gets the files that containers need, on the host that it runs them on."""
+
+    async def fetch(self, asset: Asset, seconds: float) -> Path:
+        """Its directory on this host, read-only, shared by all that need it: fetched now, or found.
+
+        Whoever does not want it any more cancels, and then nothing is transferred any further.
+        Raises AssetUnavailable, also when it is not there after so many seconds; and OSError.
+        """
+        ...
+
+
+class NoAssets:
+    """`Assets` of a runtime that is to launch nothing which needs any."""
+
+    async def fetch(self, asset: Asset, seconds: float) -> Path:  # noqa: ARG002 - of Assets
+        """Raises AssetUnavailable."""
+        words = f"Nothing is fetched here, and that is what {asset.source.uri} would have to be."
+        raise AssetUnavailable(words)
+
+
+def only_container(workload: Workload) -> Container:
+    """The container of an instance that has one. Raises ImageNotRunnable for any other number."""
+    if len(workload.containers) != 1:
+        raise ImageNotRunnable(
+            f"This host runs one container in an instance, not {len(workload.containers)}."
+        )
+    return workload.containers[0]
+
+
 class Runtime(Protocol):
     """Runs instances on a host."""
 
     async def launch(self, spec: LaunchSpec) -> Handle:
-        """Start the instance, or find it running. Raises ImageNotRunnable, LaunchFailed."""
+        """Start the instance, or find it running. Fetches first what it needs and is not here,
+        which takes as long as a download takes.
+
+        Cancelled before it has started anything, it never will; later it gives the handle all the
+        same. Raises ImageNotRunnable, AssetUnavailable, LaunchFailed.
+        """
         ...
 
     async def handles(self) -> Sequence[Handle]:

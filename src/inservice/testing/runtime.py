@@ -19,13 +19,16 @@ from fnmatch import fnmatchcase
 
 from inservice.clock import Clock
 from inservice.runtimes.base import (
+    Assets,
     Handle,
     ImageNotRunnable,
     InstanceState,
     LaunchFailed,
     LaunchSpec,
+    NoAssets,
     Probe,
     Sight,
+    only_container,
 )
 
 UNRUNNABLE = "example.com/unknown:1"
@@ -189,13 +192,17 @@ class FakeHost:
 class FakeRuntime:
     """Implements `runtimes.base.WatchedRuntime` over a FakeHost."""
 
-    def __init__(self, host: FakeHost) -> None:
+    def __init__(self, host: FakeHost, assets: Assets | None = None) -> None:
         self._host = host
+        self._assets = assets or NoAssets()
 
     async def launch(self, spec: LaunchSpec) -> Handle:
-        """Start by script, or find it running."""
-        if spec.image == UNRUNNABLE:
-            raise ImageNotRunnable(f"The image '{spec.image}' cannot run here: it is the fake's.")
+        """Start by script, or find it running, once what it needs has been fetched."""
+        container = only_container(spec.workload)
+        if container.image == UNRUNNABLE:
+            raise ImageNotRunnable(f"The image '{UNRUNNABLE}' cannot run here: it is the fake's.")
+        for asset in container.assets:
+            await self._assets.fetch(asset, spec.download_timeout_seconds)
         running = self._host.find_running(spec.instance_id)
         return (running or self._host.start(spec)).handle
 

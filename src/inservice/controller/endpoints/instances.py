@@ -75,13 +75,16 @@ class Instances:
         if watched is not None and watched.sight.state is not InstanceState.GONE:
             return
         handle = await self.runtime.launch(spec)
-        if watched is not None:  # until now: how it ended is not forgotten for a launch that fails
-            self._forget(watched)
+        # Only now: how the last one ended is not forgotten for a launch that fails, and while the
+        # files of this one were fetched, the last one may have been retired.
+        dead = self._find(spec.instance_id)
+        if dead is not None:
+            self._forget(dead)
         fresh = self._watch(handle, Sight(InstanceState.STARTING))
         log.info("instance launched", instance=spec.instance_id, pid=handle.pid)
-        if watched is not None:
-            fresh.restarts, fresh.death = watched.restarts + 1, watched.sight
-            self.on_restart(spec, watched.sight)
+        if dead is not None:
+            fresh.restarts, fresh.death = dead.restarts + 1, dead.sight
+            self.on_restart(spec, dead.sight)
 
     async def retire(self, instance_id: str, grace_seconds: float) -> None:
         """Stop an instance; returns when it is gone."""

@@ -7,6 +7,7 @@ from inservice.controller.endpoints.instances import Watched
 from inservice.deployment.facts import Gone
 from inservice.hosting.fleet import Fleet
 from inservice.runtimes.base import InstanceState
+from inservice.workload.of_model import PRIMARY, workload_of
 
 
 def gone(watched: Watched, fleet: Fleet | None, now: float) -> Gone:
@@ -44,6 +45,7 @@ def _not_ready(watched: Watched, fleet: Fleet, now: float) -> str:
 
 
 def _container_of(fleet: Fleet) -> str:
-    """What AWS's messages call the container: its hostname, or "primary"."""
-    hostname = fleet.model.containers[0].hostname if fleet.model else None
-    return hostname or "primary"
+    """What AWS's messages call the container."""
+    if fleet.model is None:
+        return PRIMARY
+    return workload_of(fleet.model, fleet.id).containers[0].name

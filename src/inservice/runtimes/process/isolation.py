@@ -35,6 +35,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from inservice.contract import SUBMIT_DIRECTORY
 from inservice.runtimes.process.confinement import Confinement, enclose, surrender
 from inservice.runtimes.process.mounts import packages
 from inservice.runtimes.process.protocol import Launch
@@ -145,7 +146,7 @@ def _level(launch: Launch, made: Confinement) -> Level:
 def _named_code(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Code that is not in the artifact but on this host, as a `file://` artifact may be."""
     try:
-        path = urlsplit(environment.get("SAGEMAKER_SUBMIT_DIRECTORY", "")).path
+        path = urlsplit(environment.get(SUBMIT_DIRECTORY, "")).path
     except ValueError:  # the model server has a word for it
         return ()
     # Nobody's code is in /proc, and much of it leads elsewhere.

@@ -4,7 +4,7 @@ This is control's side: it reads the records that the fork server writes and ask
 to retire. It holds nothing that matters in memory, so a ProcessRuntime that is thrown away and made
 anew, in another process or after a crash, knows every instance again.
 
-    runtime = ProcessRuntime(run_dir, log_dir)
+    runtime = ProcessRuntime(run_dir, log_dir, assets=assets)
     handle = await runtime.launch(spec)
     sight = await runtime.look(handle)              # a ping, now
     sight = await runtime.next_sight(handle, sight)  # Starting … Ready, once it is
@@ -30,14 +30,18 @@ import msgspec
 from inservice.instance_logs import writer
 from inservice.linux import boot_id
 from inservice.runtimes.base import (
+    Assets,
     Handle,
     InstanceState,
     LaunchFailed,
     LaunchSpec,
+    NoAssets,
     Sight,
+    only_container,
 )
 from inservice.runtimes.images import image_for
-from inservice.runtimes.process import daemon, records, remains
+from inservice.runtimes.launching import seen_through
+from inservice.runtimes.process import daemon, files, records, remains
 from inservice.runtimes.process.following import Following
 from inservice.runtimes.process.protocol import (
     Command,
@@ -61,14 +65,6 @@ KEPT_FROM_HOST = frozenset(
 )
 """What of control's environment the fork server, and so every model, may see. Everything else, AWS
 credentials and our own settings above all, stays with control."""
-
-_FRESH = re.compile(
-    r"(LD|MALLOC|GLIBC|GOMP|OMP|OPENBLAS|GOTO|MKL|KMP|BLIS|NPY|NUMPY|SCIPY|SKLEARN|JOBLIB|LOKY)_.*"
-    r"|PYTHON(?!UNBUFFERED$|DONTWRITEBYTECODE$).*"
-)
-"""Variables that are obeyed once, when a process or a library starts. A fork is past that, so a
-model whose Environment has one gets a new interpreter: a second slower, and it means what it says.
-Of Python's own, unbuffered output is what every instance has anyway."""
 
 _log = logging.getLogger(__name__)
 
@@ -117,14 +113,17 @@ class ProcessRuntime:
         run_dir: Path,
         log_dir: Path,
         *,
+        assets: Assets | None = None,
         entry: str = ENTRY,
         user: str = "",
         hidden: Sequence[Path] = (),
     ) -> None:
-        """`user` is who models run as, see `isolation`; `hidden` are directories beside the run
-        directory that they must not see."""
+        """`assets` is where the files of models come from; without it, none that has any can be
+        launched. `user` is who models run as, see `isolation`; `hidden` are directories beside the
+        run directory that they must not see."""
         self._places = Places(run_dir.absolute())
         self._log_dir = log_dir.absolute()
+        self._assets = assets or NoAssets()
         self._entry = entry
         self._user = user
         self._hidden = tuple(str(path.absolute()) for path in hidden)
@@ -142,29 +141,33 @@ class ProcessRuntime:
     # ── the four verbs, and handles ──────────────────────────────────────────────────────────
 
     async def launch(self, spec: LaunchSpec) -> Handle:
-        """Start the instance, or find it running.
+        """Start the instance, or find it running, with its files fetched here.
 
-        Raises ImageNotRunnable, and LaunchFailed when this host cannot start a process now.
+        Raises ImageNotRunnable, AssetUnavailable, and LaunchFailed when this host cannot start a
+        process now.
         """
-        image = image_for(spec.image)
-        reply = await self._tell(
-            Launch(
-                instance_id=spec.instance_id,
-                entry=self._entry,
-                preimports=image.preimports,
-                log_path=str(self.log_path(spec)),
-                model_dir=None if spec.model_dir is None else str(spec.model_dir),
-                environment=_environment(spec),
-                network_isolation=spec.network_isolation,
-                fresh=any(_FRESH.fullmatch(name) for name in spec.environment),
-                user=self._user,
-                hidden=self._hidden,
-                code_dir=None if spec.code_dir is None else str(spec.code_dir),
-            ),
-            _LAUNCH_SECONDS,
+        container = only_container(spec.workload)
+        image = image_for(container.image)
+        here = await files.fetched(container, self._assets, spec.download_timeout_seconds)
+        command = Launch(
+            instance_id=spec.instance_id,
+            entry=self._entry,
+            preimports=image.preimports,
+            log_path=str(self.log_path(spec)),
+            model_dir=None if here.model is None else str(here.model),
+            environment=files.environment(container, here, spec.region),
+            network_isolation=spec.workload.network_isolation,
+            fresh=files.needs_an_interpreter(container),
+            user=self._user,
+            hidden=self._hidden,
+            code_dir=None if here.code is None else str(here.code),
         )
+        return await seen_through(self._launch(command))
+
+    async def _launch(self, command: Launch) -> Handle:
+        reply = await self._tell(command, _LAUNCH_SECONDS)
         if reply.record is None:
-            words = f"Instance '{spec.instance_id}' could not start: {reply.error}"
+            words = f"Instance '{command.instance_id}' could not start: {reply.error}"
             raise LaunchFailed(words) from _cause(reply)
         return records.handle_of(reply.record)
 
@@ -436,16 +439,6 @@ async def _end_of(record: Record, told: asyncio.Event) -> AsyncIterator[Callable
 
 def _cause(reply: Reply) -> OSError | None:
     return None if reply.errno is None else OSError(reply.errno, os.strerror(reply.errno))
-
-
-def _environment(spec: LaunchSpec) -> dict[str, str]:
-    """What the service sets for a container here, then the model's own, which wins.
-
-    AWS sets no SAGEMAKER_* variable for a single container: those come from the user's Environment.
-    """
-    region = {"AWS_REGION": spec.region, "AWS_DEFAULT_REGION": spec.region}
-    model = {} if spec.model_dir is None else {"SM_MODEL_DIR": str(spec.model_dir)}
-    return {**region, **model, **spec.environment}
 
 
 def _last_lines(record: Record) -> tuple[str, ...]:

@@ -1,0 +1,60 @@
+"""Where instances get the files of their models: the artifacts that this host keeps."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from urllib.parse import unquote
+
+from inservice.artifacts.errors import ArtifactError
+from inservice.artifacts.store import ArtifactStore
+from inservice.hosting.model import ArtifactSource, CompressionType, S3DataType
+from inservice.runtimes.base import AssetUnavailable
+from inservice.threads import Threads
+from inservice.workload.asset import Asset
+
+FETCHES_MAX = 32
+"""Fetches at once. They have threads of their own: a download may take an hour, and the store
+is not to wait for it."""
+
+
+class KeptAssets:
+    """`runtimes.base.Assets`, out of an `ArtifactStore`."""
+
+    def __init__(self, artifacts: ArtifactStore) -> None:
+        self._artifacts = artifacts
+        self._threads = Threads("fetch", FETCHES_MAX)
+
+    async def fetch(self, asset: Asset, seconds: float) -> Path:
+        """See `Assets`."""
+        cancelled, deadline = threading.Event(), time.monotonic() + seconds
+        try:
+            return await self._threads.run(self._fetch, asset, deadline, cancelled)
+        except ArtifactError as failed:
+            raise AssetUnavailable(failed.reason) from failed
+        finally:
+            cancelled.set()  # heard by a thread that nobody waits for any more
+
+    def _fetch(self, asset: Asset, deadline: float, cancelled: threading.Event) -> Path:
+        source = _as_it_is(asset)
+        artifact = self._artifacts.fetch(
+            source.uri,
+            data_type=source.data_type,
+            compression=source.compression,
+            pin=asset.pin,
+            deadline=deadline,
+            cancelled=cancelled,
+        )
+        return artifact.path
+
+
+def _as_it_is(asset: Asset) -> ArtifactSource:
+    """The source of an asset that may be a directory of this host. Blocks; raises OSError."""
+    place = asset.source.uri
+    if asset.or_directory:
+        path = Path("/" + unquote(place.removeprefix("file://").partition("/")[2]))
+        if path.is_dir():
+            below = f"{place.rstrip('/')}/"
+            return ArtifactSource(below, S3DataType.S3_PREFIX, CompressionType.NONE)
+    return asset.source

@@ -1,0 +1,53 @@
+"""What a fleet runs, from the record of its model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from inservice.contract import SUBMIT_DIRECTORY
+from inservice.hosting.model import (
+    ArtifactSource,
+    CompressionType,
+    ContainerDefinition,
+    Model,
+    S3DataType,
+)
+from inservice.ids import pins_of
+from inservice.workload.asset import Asset
+from inservice.workload.container import Container, Workload
+
+PRIMARY = "primary"
+"""What a container is called that was given no ContainerHostname, in AWS's messages too."""
+
+
+def workload_of(model: Model, fleet: str) -> Workload:
+    """What the fleet of this id runs. Of two fleets of one model each has its own pins: the object
+    behind a URI may have changed between them, and then each keeps what it began with."""
+    pins = pins_of(fleet)
+    return Workload(
+        containers=tuple(_container(definition, pins) for definition in model.containers),
+        network_isolation=model.network_isolation,
+    )
+
+
+def _container(definition: ContainerDefinition, pins: tuple[str, str]) -> Container:
+    model_pin, code_pin = pins
+    artifact = definition.artifact
+    return Container(
+        name=definition.hostname or PRIMARY,
+        image=definition.image,
+        environment=definition.environment,
+        model=None if artifact is None else Asset(artifact, model_pin),
+        code=_code(definition.environment, code_pin),
+    )
+
+
+def _code(environment: Mapping[str, str], pin: str) -> Asset | None:
+    """The code, if it is in a place of its own: an archive, or a directory of the host, which is
+    kept like an archive, so that a fleet's instances all run the same code. A plain path is the
+    model process's to read, with what rights it has."""
+    place = environment.get(SUBMIT_DIRECTORY, "").strip()
+    if not place.startswith(("s3://", "file://")):
+        return None
+    archive = ArtifactSource(place, S3DataType.S3_OBJECT, CompressionType.GZIP)
+    return Asset(archive, pin, or_directory=place.startswith("file://"))
