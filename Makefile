@@ -17,9 +17,11 @@ demo: $(VENV)/.runs
 test: $(VENV)/.tests
 	$(PYTEST) -m "not long"
 
-# What takes long beside it: every page of the docs as it stands, twice, and restarts under load.
+# What takes long beside it: every page of the docs as it stands, twice, and restarts under load;
+# then the properties with all their examples, of which `make test` draws a third (tests/depth.py).
 test-all: test
 	$(PYTEST) -m long
+	TESTS_DEEP=1 $(PYTEST) -m "not long" $$(grep -rl 'from hypothesis' tests --include='test_*.py')
 
 # The suite beside processes that take the machine's time, again and again; prints what failed when.
 starved: $(VENV)/.tests
@@ -64,8 +66,9 @@ soak: $(VENV)/.tests
 damage: $(VENV)/.tests
 	$(BIN)/python -m tests.damage --damages 10000
 
-# Rewrites the golden transcripts; read the diff.
+# Rewrites the golden transcripts and the tables that a new database is made of; read the diff.
 golden: $(VENV)/.tests
+	$(BIN)/python -m tests.contracts.store_tables
 	$(BIN)/python -m pytest -q tests/core/deployment --rewrite-golden
 
 # Writes docs/reference from the code it describes. The tables in docs/concepts are golden.

@@ -7,15 +7,20 @@ in the order given here: those that take longest first, so that none of them is 
 
 from __future__ import annotations
 
+import gc
 import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.depth import examples
+
 FIRST = (
     "tests/acceptance/test_survival.py",
     "tests/acceptance/test_guardrails.py",
-    "tests/simulation/test_simulation.py",
+    "tests/simulation/test_mutants_of_the_shell.py",
+    "tests/simulation/test_histories.py",
+    "tests/simulation/test_mutants_of_the_core.py",
     "tests/modelserver/test_what_code_raises.py",
     "tests/acceptance/test_keys.py",
     "tests/acceptance/test_cloudwatch_prometheus.py",
@@ -41,7 +46,12 @@ FIRST = (
 
 
 # On a busy machine an example takes long, and so does making one up: neither is a fault.
-settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "busy",
+    deadline=None,
+    max_examples=examples(100),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("busy")
 
 
@@ -55,3 +65,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {name: position for position, name in enumerate(FIRST)}
     items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now, thousands of tests and all modules, is there to the end: to have it
+    walked again and again for what nobody refers to takes a tenth of the processor's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)

@@ -92,7 +92,11 @@ class Settings:
 def default_data_dir(environment: Mapping[str, str] = os.environ) -> Path:
     """Where a server keeps its records unless `--data-dir` says otherwise."""
     chosen = environment.get("INSERVICE_DATA_DIR")
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_data_dir("inservice"))
+    if chosen:
+        return Path(chosen).expanduser()
+    # Imported here: the processes of a server are told where by their settings.
+
+    return Path(platformdirs.user_data_dir("inservice"))
 
 
 def load(environment: Mapping[str, str] = os.environ, **chosen: object) -> Settings:

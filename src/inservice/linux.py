@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,20 @@ def become_subreaper() -> None:
 def set_no_new_privileges() -> None:
     """Neither we nor any descendant can gain privileges by executing a setuid file."""
     _prctl(_PR_SET_NO_NEW_PRIVS)
+
+
+def born_at(pid: int) -> float:
+    """When a process was started, in epoch seconds; 0 if it is not there (any more).
+
+    To the digit as psutil has it, for it is a part of names that are on disk.
+    """
+    stat = process_stat(pid)
+    if stat is None:
+        return 0.0
+    ticks = float(stat[START_TICKS])
+    booted = re.search(rb"^btime (\d+)$", Path("/proc/stat").read_bytes(), re.MULTILINE)
+    assert booted is not None
+    return float(booted[1]) + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _prctl(option: int) -> None:

@@ -12,14 +12,28 @@ need not read the bodies of its records.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Column, Double, String, Table
 
 SEAL_CHARACTERS = 16
 """64 bits: a damage passes unseen once in 10¹⁹ times."""
+
+
+def _as_text(value: object) -> str:
+    """SQLAlchemy's own kind of text, which a key may be and msgspec does not know."""
+    if isinstance(value, str):
+        return str(value)
+    raise TypeError(f"a column holds no {type(value)}")
+
+
+_encode = msgspec.msgpack.Encoder(enc_hook=_as_text).encode
+
+_KNOWN = "seals"
+"""Where a table remembers what its seals are."""
 
 
 def seal_column(name: str, *covers: str, key: bool = True) -> Column[str]:
@@ -29,29 +43,37 @@ def seal_column(name: str, *covers: str, key: bool = True) -> Column[str]:
     return Column(name, String(SEAL_CHARACTERS), nullable=False, info=info, server_default="")
 
 
+class _Seal(NamedTuple):
+    """One seal of a table."""
+
+    column: str
+    covered: tuple[str, ...]
+    values: Callable[[Mapping[Any, Any]], Sequence[Any]]  # of these, in a row
+    doubles: tuple[int, ...]  # which of the values are floats, whatever they were written as
+
+
 def seals_of(table: Table) -> Mapping[str, tuple[str, ...]]:
     """The seals of a table: the column of each, and the columns that go into it."""
-    return {
-        column.name: tuple(
-            dict.fromkeys(
-                (
-                    *(key.name for key in table.primary_key if column.info["key"]),
-                    *column.info["covers"],
-                )
-            )
+    return {each.column: each.covered for each in _seals(table)}
+
+
+def _seals(table: Table) -> Sequence[_Seal]:
+    """Found out once for each table: a server that starts holds thousands of rows against them."""
+    known: Sequence[_Seal] | None = table.info.get(_KNOWN)
+    if known is None:
+        known = table.info[_KNOWN] = tuple(
+            _seal_in(table, column) for column in table.columns if "covers" in column.info
         )
-        for column in table.columns
-        if "covers" in column.info
-    }
+    return known
 
 
-def seal(table: Table, name: str, row: Mapping[Any, Any]) -> str:
-    """The seal that the columns of `row` ask for. Raises TypeError or ValueError for values that
-    cannot be in such columns."""
-    columns = table.columns
-    values = [_plain(columns[each], row[each]) for each in seals_of(table)[name]]
-    content = msgspec.msgpack.encode((str(table.name), str(name), values))
-    return hashlib.blake2b(content, digest_size=SEAL_CHARACTERS // 2).hexdigest()
+def _seal_in(table: Table, column: Column[Any]) -> _Seal:
+    keys = [key.name for key in table.primary_key if column.info["key"]]
+    covered = tuple(dict.fromkeys(str(name) for name in (*keys, *column.info["covers"])))
+    doubles = (n for n, name in enumerate(covered) if isinstance(table.c[name].type, Double))
+    get = itemgetter(*covered)
+    values = get if len(covered) > 1 else lambda row: (get(row),)
+    return _Seal(str(column.name), covered, values, tuple(doubles))
 
 
 def sealed(table: Table, row: Mapping[Any, Any]) -> dict[Any, Any]:
@@ -60,23 +82,22 @@ def sealed(table: Table, row: Mapping[Any, Any]) -> dict[Any, Any]:
     Of a whole row that is each of them. Of the columns of an update it is those whose columns are
     all there; what is in none of them must not be updated alone, which is a mistake.
     """
-    made = {
-        name: seal(table, name, row)
-        for name, covered in seals_of(table).items()
-        if all(column in row for column in covered)
-    }
-    covered = {column for name in made for column in seals_of(table)[name]}
+    whole = [seal for seal in _seals(table) if all(map(row.__contains__, seal.covered))]
+    covered = {column for seal in whole for column in seal.covered}
     covered |= {column.name for column in table.primary_key}
     assert row.keys() <= covered, f"{sorted(row.keys() - covered)} would not be sealed"
-    return {**row, **made}
+    return {**row, **{seal.column: _made(table, seal, row) for seal in whole}}
 
 
 def broken_seals(table: Table, row: Mapping[Any, Any]) -> frozenset[str]:
     """The seals in a row, of those whose columns are all in it, that do not hold."""
+    held = dict(zip(row.keys(), row.values(), strict=True))  # SQLAlchemy's rows are slow to ask
     return frozenset(
-        name
-        for name, covered in seals_of(table).items()
-        if name in row and all(column in row for column in covered) and not _holds(table, name, row)
+        seal.column
+        for seal in _seals(table)
+        if seal.column in held
+        and all(map(held.__contains__, seal.covered))
+        and not _holds(table, seal, held)
     )
 
 
@@ -85,17 +106,19 @@ def key_text(key: Sequence[Any]) -> str:
     return msgspec.json.encode([str(part) for part in key]).decode()
 
 
-def _holds(table: Table, name: str, row: Mapping[Any, Any]) -> bool:
+def _made(table: Table, seal: _Seal, row: Mapping[Any, Any]) -> str:
+    """The seal that the columns of `row` ask for. Raises TypeError or ValueError for values that
+    cannot be in such columns."""
+    values = list(seal.values(row))
+    for n in seal.doubles:  # as a database gives it back
+        if values[n] is not None:
+            values[n] = float(values[n])
+    content = _encode((str(table.name), seal.column, values))
+    return hashlib.blake2b(content, digest_size=SEAL_CHARACTERS // 2).hexdigest()
+
+
+def _holds(table: Table, seal: _Seal, row: Mapping[Any, Any]) -> bool:
     try:
-        return bool(seal(table, name, row) == row[name])
+        return bool(_made(table, seal, row) == row[seal.column])
     except (TypeError, ValueError):  # text that is no text, a word in a column of numbers
         return False
-
-
-def _plain(column: Column[Any], value: Any) -> Any:
-    """The value as a database gives it back: a number in a column of doubles is a float."""
-    if value is not None and isinstance(column.type, Double):
-        return float(value)
-    if isinstance(value, str):
-        return str(value)  # SQLAlchemy's own kind of text, in a key
-    return bytes(value) if isinstance(value, memoryview) else value

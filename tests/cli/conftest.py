@@ -55,12 +55,12 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def inservice(clean: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command line in this process. stdin is empty unless text is given."""
 
-    def run(*words: str, stdin: str = "") -> Ran:
+    def run(*words: str | Path, stdin: str = "") -> Ran:
         out, err = _Stream(), _Stream()
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         with redirect_stdout(out), redirect_stderr(err):
             try:
-                code = main(list(words))
+                code = main(list(map(str, words)))
             except SystemExit as left:
                 code = int(left.code or 0)
         return Ran(code, out.written(), err.written())

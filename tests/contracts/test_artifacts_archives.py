@@ -33,6 +33,7 @@ from inservice.artifacts.lint import lint
 from inservice.artifacts.store import ArtifactStore
 from tests.contracts import archives
 from tests.contracts.archives import header, member, model_archive, packed, pax
+from tests.depth import examples
 
 MIB = 1024 * 1024
 
@@ -307,7 +308,7 @@ NAMES = st.lists(
 MEMBERS = st.tuples(NAMES, st.sampled_from([b"0", b"1", b"2", b"5", b"6", b"L"]), NAMES)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 @given(members=st.lists(MEMBERS, max_size=6))
 def test_whatever_the_members_are_nothing_leaves_the_directory(
     tmp_path_factory: pytest.TempPathFactory, members: list[tuple[str, bytes, str]]
@@ -330,7 +331,7 @@ def test_whatever_the_members_are_nothing_leaves_the_directory(
     assert place.is_clean()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 @given(at=st.integers(0, 4 * 512), value=st.integers(0, 255), drop=st.integers(0, 600))
 def test_a_mutated_archive_is_read_or_refused_and_nothing_else(
     tmp_path_factory: pytest.TempPathFactory, at: int, value: int, drop: int

@@ -22,6 +22,7 @@ from inservice.transport.client import Client, Failure, Pool, Upstream
 from inservice.transport.framing import ResponseHead
 from inservice.transport.server import Request, Response, serve
 from inservice.transport.tokens import EXCHANGE
+from tests.depth import examples
 
 NOBODY = b"~"
 """What bytes that were sent for no request are made of."""
@@ -286,7 +287,9 @@ class AnyInterleaving(RuleBasedStateMachine):
 
 
 TestAnyInterleaving = AnyInterleaving.TestCase
-TestAnyInterleaving.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestAnyInterleaving.settings = settings(
+    max_examples=examples(200), stateful_step_count=40, deadline=None
+)
 
 
 # ── the cases that have names ────────────────────────────────────────────────────────────────────

@@ -43,6 +43,7 @@ from inservice.store.feed import Topic
 from inservice.store.kit.tables import metadata
 from inservice.store.lease import identity
 from inservice.store.listing import ListQuery, SortKey
+from tests.stores import lay_out, new_store
 
 from . import postgresql
 from .store_records import (
@@ -72,6 +73,7 @@ def server() -> Iterator[str]:
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A place for a database of its own."""
     if request.param == "sqlite":
+        lay_out(new_store("store.db", "store.key"), tmp_path)
         return f"sqlite:///{tmp_path / 'store.db'}"
     server: str = request.getfixturevalue("server")
     engine = engine_of(server)

@@ -25,6 +25,7 @@ from inservice.store.drivers.directory import MARK
 from inservice.store.errors import RecordDamaged, StoreDamaged
 from inservice.store.kit.tables import inspected, metadata
 from inservice.store.listing import ListQuery
+from tests.stores import lay_out, left_by
 
 from .store_records import ACCOUNT, REGION, access_key, completed, creation, endpoint_config, model
 
@@ -48,7 +49,11 @@ def opened(path: Path) -> Iterator[Store]:
 
 def fill(path: Path) -> None:
     """Records of every table, two of each where one could be taken for another."""
-    with opened(path) as store, store.transaction() as tx:
+    lay_out(left_by(_fill), path.parent)
+
+
+def _fill(place: Path) -> None:
+    with opened(place / "inservice.db") as store, store.transaction() as tx:
         for name in ("m", "n"):
             tx.models.add(model(name))
             arn = ResourceArn(ResourceKind.MODEL, ACCOUNT, REGION, name)
@@ -328,7 +333,7 @@ def test_another_database_is_refused(path: Path) -> None:
     fill(path)
     other = path.parent / "other" / "inservice.db"
     other.parent.mkdir()
-    fill(other)
+    _fill(other.parent)
     shutil.copy(other, path)
     with pytest.raises(StoreDamaged, match="not the one that belongs"), opened(path):
         pass

@@ -31,6 +31,8 @@ from inservice.store.drivers.database import Database, open_store
 from inservice.store.drivers.directory import DataDirectory
 from inservice.store.errors import StoreDamaged, StoreInUse, StoreRefused, StoreTooNew
 from inservice.store.kit.tables import metadata
+from tests.contracts import store_tables
+from tests.stores import lay_out, left_by
 
 from .store_records import ACCOUNT, REGION, model
 
@@ -47,12 +49,17 @@ def opened(path: Path) -> Database:
     return open_store(f"sqlite:///{path}", key_file=path.with_name("store.key"))
 
 
-def filled(path: Path, models: int = 200) -> None:
-    store = opened(path)
+def filled(path: Path) -> None:
+    """There are records, and no process that has them open."""
+    lay_out(left_by(_filled), path.parent)
+
+
+def _filled(place: Path, models: int = 200) -> Database:
+    store = opened(place / "store.db")
     with store.transaction() as tx:
         for number in range(models):
             tx.models.add(model(f"m{number}"))
-    store.close()
+    return store
 
 
 def execute(path: Path, statement: str) -> None:
@@ -70,18 +77,25 @@ def files(directory: Path) -> dict[str, str]:
 
 
 class TestCrashes:
-    def test_nothing_told_is_lost_by_kill_9(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("rounds", [24, pytest.param(240, marks=pytest.mark.long)])
+    def test_nothing_told_is_lost_by_kill_9(self, tmp_path: Path, rounds: int) -> None:
         seed = random.SystemRandom().randrange(10**6)
         done = subprocess.run(
-            [sys.executable, "-m", "tests.contracts.store_killer", tmp_path, str(seed), "60"],
+            [
+                sys.executable,
+                "-m",
+                "tests.contracts.store_killer",
+                tmp_path,
+                str(seed),
+                str(rounds),
+            ],
             capture_output=True,
             text=True,
             cwd=ROOT,
-            timeout=120,
             check=False,
         )
         assert done.returncode == 0, f"seed {seed}: {done.stderr}"
-        assert int(done.stdout) > 60, "hardly anything was written, so nothing is shown"
+        assert int(done.stdout) > rounds, "hardly anything was written, so nothing is shown"
 
     def test_a_migration_is_all_or_nothing(self, path: Path) -> None:
         engine = sqlite.make_writer(path)
@@ -101,7 +115,7 @@ class TestCrashes:
     def test_a_draft_of_a_crashed_first_start_is_no_database(self, path: Path) -> None:
         path.with_name("store.db.new").write_bytes(b"half")
         path.with_name("store.db.new-wal").write_bytes(b"half")
-        filled(path)
+        _filled(path.parent).close()
         assert sorted(files(path.parent)) == ["records.mark", "store.db", "store.key"]
 
 
@@ -276,7 +290,7 @@ def fill_up(store: Database) -> None:
 def become_older(path: Path, revision: str) -> None:
     """A database of an older version, made by its own migrations, of rows without what came later,
     as that version would have left them."""
-    filled(path, models=3)
+    _filled(path.parent, models=3).close()
     source = sqlite3.connect(path)
     path.with_name("records.mark").unlink()  # which only some older versions know
     older = path.with_name("older.db")
@@ -354,6 +368,12 @@ class TestMigrations:
         with pytest.raises(StoreDamaged, match="row of identity is damaged"):
             opened(path)
         assert files(path.parent) == before
+
+    def test_a_new_database_is_what_they_make(self, path: Path) -> None:
+        opened(path).close()
+        made = store_tables.dumped(path)
+        assert made == store_tables.dumped(store_tables.migrated(path.parent)), "`make golden`"
+        assert "\n".join(made) + "\n" == schema.TABLES.read_text()
 
     def test_the_code_expects_the_newest(self) -> None:
         config = Config()

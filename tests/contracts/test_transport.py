@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import email.utils
 import shutil
 import socket
 import tempfile
@@ -13,10 +14,13 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inservice.transport.client import Upstream
 from inservice.transport.connection import Connection
 from inservice.transport.limits import Limits
+from inservice.transport.listening import http_date
 from inservice.transport.messages import Later
 from inservice.transport.server import Answer, Refusal, Request, Response, Server, serve
 
@@ -412,3 +416,8 @@ class TestDrain:
                     assert await asking == b""
 
         run(test)
+
+
+@given(st.integers(0, 253_402_300_799))
+def test_a_date_is_told_as_mail_tells_it(moment: int) -> None:
+    assert http_date(moment) == email.utils.formatdate(moment, usegmt=True)

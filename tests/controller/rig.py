@@ -34,6 +34,7 @@ from inservice.store.base import Store
 from inservice.store.collections.endpoints import EndpointRecord
 from inservice.store.drivers.database import open_store
 from inservice.testing.runtime import FakeHost, FakeRuntime
+from tests.stores import lay_out, new_store
 
 ACCOUNT, REGION = "0" * 12, "us-east-1"
 
@@ -110,6 +111,8 @@ class Controller:
     @classmethod
     async def born(cls, place: Path, host: FakeHost, crash_point: Callable[[str], None]) -> Any:
         clock = SystemClock()
+        if not (place / "store.db").exists():
+            lay_out(new_store("store.db", "key"), place)
         store = open_store(f"sqlite:///{place / 'store.db'}", key_file=place / "key")
         reconciler: Reconciler
 

@@ -156,7 +156,7 @@ def test_the_newest_lines_that_fit_are_told_and_the_hint_always() -> None:
     assert "line 0 " not in said
 
 
-@pytest.mark.parametrize("length", [100, 1_000, 100_000])
+@pytest.mark.parametrize("length", [100, 1_000, 20_000])
 def test_no_text_of_a_model_makes_a_reason_too_long(length: int) -> None:
     for lines in (("x" * length,), (f"ValueError: {'y' * length}",), ("z" * 9,) * length):
         for sight in (gone(*lines, exit_code=1), starting(*lines)):

@@ -1,4 +1,5 @@
-"""Two hundred damages; `make damage` does ten thousand."""
+"""A hundred and twenty damages, and a thousand where there is time; `make damage` does ten
+thousand."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests.damage.harm import Specimen, grow, harm, judge
 
-SEEDS = 100
+SEEDS = 60
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["stopped", "killed"])
@@ -17,9 +18,12 @@ def specimen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return grow(tmp_path_factory.mktemp("specimen"), killed=request.param)
 
 
-def test_no_damage_is_ever_an_answer(specimen: Specimen, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "seeds", [range(SEEDS), pytest.param(range(SEEDS, 500), marks=pytest.mark.long)], ids=str
+)
+def test_no_damage_is_ever_an_answer(specimen: Specimen, tmp_path: Path, seeds: range) -> None:
     ends: Counter[str] = Counter()
-    for seed in range(SEEDS):
+    for seed in seeds:
         directory = tmp_path / str(seed)
         done = harm(specimen, directory, seed)
         try:

@@ -13,6 +13,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -333,10 +334,28 @@ def server_of(tmp_path: Path, code: str, **environment: str) -> tuple[subprocess
     return process, address
 
 
-@pytest.mark.parametrize("holding", HOLDING)
-def test_user_code_does_not_hold_up_the_end(tmp_path: Path, holding: str) -> None:
+def test_user_code_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """All at once, since each is given its time."""
+    with contextlib.ExitStack() as servers:
+        running = {name: servers.enter_context(_held_up(tmp_path, name)) for name in HOLDING}
+        for holding, (_, address) in running.items():
+            _wait_for(Path(address).is_socket)
+            assert call(address, "x", content_type="a/b").body == b"x", holding
+        _, address = running["a handler that hangs"]
+        threading.Thread(target=_ignoring, args=(address,), daemon=True).start()
+        _wait_for((Path(address).parent / "hangs").exists)
+        for process, _ in running.values():
+            process.send_signal(signal.SIGTERM)
+        for holding, (process, address) in running.items():
+            process.wait(PATIENCE_SECONDS)
+            said = (Path(address).parent / "stderr").read_bytes()
+            assert b"Timeout" in said, f"{holding}: the log says where it hung"
+
+
+@contextlib.contextmanager
+def _held_up(place: Path, holding: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     code = f"""
-        import atexit, concurrent.futures, sys, threading, time
+        import atexit, concurrent.futures, pathlib, sys, threading, time
 
         class Slow:
             def __del__(self, sleep=time.sleep):
@@ -346,6 +365,7 @@ def test_user_code_does_not_hold_up_the_end(tmp_path: Path, holding: str) -> Non
 
         def transform_fn(model, body, content_type, accept):
             if body == b"hang":
+                pathlib.Path("hangs").touch()
                 while True:
                     try:
                         time.sleep(600)
@@ -353,23 +373,21 @@ def test_user_code_does_not_hold_up_the_end(tmp_path: Path, holding: str) -> Non
                         pass
             return body
     """
-    process, address = server_of(tmp_path, code)
+    directory = place / str(list(HOLDING).index(holding))
+    directory.mkdir()
+    process, address = server_of(directory, code)
     try:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not Path(address).is_socket():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        assert call(address, "x", content_type="a/b").body == b"x"
-        if "hangs" in holding:
-            hung = threading.Thread(target=_ignoring, args=(address,), daemon=True)
-            hung.start()
-            time.sleep(0.2)
-        process.send_signal(signal.SIGTERM)
-        process.wait(PATIENCE_SECONDS)
-        assert b"Timeout" in (tmp_path / "stderr").read_bytes(), "the log says where it hung"
+        yield process, address
     finally:
         process.kill()
         process.wait()
+
+
+def _wait_for(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def _ignoring(address: str) -> None:
@@ -389,15 +407,10 @@ def test_nobody_waits_for_a_handler_that_hangs_for_nobody(tmp_path: Path) -> Non
     """
     process, address = server_of(tmp_path, code, SAGEMAKER_MODEL_SERVER_TIMEOUT="600")
     try:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not Path(address).is_socket():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        _wait_for(Path(address).is_socket)
         connection = UnixConnection(address)
         connection.request("POST", "/invocations", b"x")
-        while not (tmp_path / "hangs").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        _wait_for((tmp_path / "hangs").exists)
         connection.close()
         process.send_signal(signal.SIGTERM)
         process.wait(PATIENCE_SECONDS)
@@ -418,16 +431,11 @@ def test_a_client_that_closes_one_half_still_has_its_answer(tmp_path: Path) -> N
     """
     process, address = server_of(tmp_path, code, SAGEMAKER_MODEL_SERVER_TIMEOUT="600")
     try:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not Path(address).is_socket():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        _wait_for(Path(address).is_socket)
         connection = UnixConnection(address)
         connection.request("POST", "/invocations", b"whole")
         connection.sock.shutdown(socket.SHUT_WR)
-        while not (tmp_path / "begun").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        _wait_for((tmp_path / "begun").exists)
         process.send_signal(signal.SIGTERM)
         time.sleep(1.0)  # four looks at who is still there
         (tmp_path / "go on").touch()
@@ -465,10 +473,7 @@ def test_an_end_that_nothing_holds_up_is_a_clean_one(tmp_path: Path) -> None:
     """
     process, address = server_of(tmp_path, code)
     try:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not Path(address).is_socket():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        _wait_for(Path(address).is_socket)
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_SECONDS) == 0
         assert (tmp_path / "said goodbye").exists()
@@ -493,10 +498,7 @@ def test_it_is_told_to_end_whatever_user_code_does_with_signals(
     """
     process, address = server_of(tmp_path, code)
     try:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not Path(address).is_socket():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        _wait_for(Path(address).is_socket)
         assert call(address, "x", content_type="a/b").body == b"x"
         process.send_signal(signalled)
         assert process.wait(PATIENCE_SECONDS) == 0

@@ -26,7 +26,8 @@ from tests.simulation.host import Nature
 from tests.simulation.loop import Stalled, VirtualLoop
 from tests.simulation.rules import Violation, must
 from tests.simulation.watch import Known
-from tests.simulation.world import Faults, Unreachable, World, new_store
+from tests.simulation.world import Faults, Unreachable, World
+from tests.stores import new_store
 
 CALLBACKS_MAX = 150_000
 """A history that is not over by then goes round in circles. Long ones take some ten thousands."""
@@ -70,7 +71,7 @@ def run(seed: int, tell: Callable[[str], None] | None = None) -> str:
 @contextlib.contextmanager
 def _named_in_turn() -> Iterator[None]:
     """What is named by chance is named by number: the same in every process."""
-    new_store()  # beforehand, since its making takes a name as well
+    new_store("store.db", "key")  # beforehand, since its making takes a name as well
     names = map("{:010x}".format, itertools.count(1))
     with mock.patch.object(secrets, "token_hex", side_effect=names):
         yield

@@ -223,7 +223,7 @@ CORE = (
         advance,
         "fleets=deployment.new)\n    if deployment.kind",
         "fleets=endpoint.fleets or deployment.new)\n    if deployment.kind",
-        noticed=3,
+        noticed=5,
     ),
     Mutant(
         "what dies after the deployment is not launched again",
@@ -237,7 +237,7 @@ CORE = (
         advance,
         "wake_at = None if whole and not actions else",
         "wake_at =",
-        noticed=2,
+        noticed=5,
     ),
     Mutant(
         "a dead old fleet holds the update up",
@@ -381,7 +381,7 @@ SHELL = (
         launches,
         "self.clock.now() < failure.at + RETRY_SECONDS",
         "self.clock.now() < failure.at + 1e9",
-        noticed=26,
+        noticed=49,
     ),
     Mutant(
         "the host is full once, and the launch waits for ever",

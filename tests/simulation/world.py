@@ -13,7 +13,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from inservice.deployment.state import Decision
 from inservice.errors import AwsError
 from inservice.routing.table import RoutingTable
 from inservice.store.collections.endpoints import EndpointRecord
-from inservice.store.drivers.database import open_store
 from tests.simulation.clock import MachineClock, VirtualClock
 from tests.simulation.control import ACCOUNT, REGION, Control
 from tests.simulation.host import Host
@@ -31,9 +29,7 @@ from tests.simulation.loop import Killed, Process, VirtualLoop, current_process
 from tests.simulation.rules import Violation
 from tests.simulation.watch import Watch
 from tests.simulation.workers import Supervisor, Worker
-
-MEMORY = Path("/dev/shm")
-"""Where a data directory costs no disk; what would be lost with the power is not asked here."""
+from tests.stores import MEMORY, lay_out, new_store
 
 KINDS = (
     "crash point",
@@ -104,8 +100,7 @@ class World:
     def __post_init__(self) -> None:
         self.context = contextvars.copy_context()
         self.place = Path(tempfile.mkdtemp(prefix="simulation-", dir=MEMORY))
-        for name, content in new_store().items():
-            (self.place / name).write_bytes(content)
+        lay_out(new_store("store.db", "key"), self.place)
         self.machine = MachineClock(self.loop)
         self.processes: list[Process] = []
         self.lives = 0
@@ -371,14 +366,6 @@ class World:
         for nature in self.host.natures.values():
             nature.exits = 0.0 if nature.exits < 1.0 else 1.0
             nature.hangs = 0.0 if nature.hangs < 1.0 else 1.0
-
-
-@cache
-def new_store() -> dict[str, bytes]:
-    """The files of a new store, made once: migrating costs more than a history."""
-    with tempfile.TemporaryDirectory(dir=MEMORY) as place:
-        open_store(f"sqlite:///{place}/store.db", key_file=Path(place, "key")).close()
-        return {path.name: path.read_bytes() for path in Path(place).iterdir() if path.is_file()}
 
 
 def _line(decision: Decision, facts: Facts) -> str:

@@ -20,6 +20,7 @@ from inservice.operations.live import Live
 from inservice.store.drivers.database import open_store
 from inservice.threads import Threads
 from inservice.transport.messages import Request, Response
+from tests.stores import lay_out, new_store
 
 ROOT_KEY = AccessKey("AKIAROOT", "root-secret", Account("000000000000").root)
 NOBODY_KEY = AccessKey(
@@ -48,6 +49,7 @@ def application(
     directory: Path, live: Live | None = None, short: Callable[[], str] = lambda: ""
 ) -> Iterator[Application]:
     """Control's API on an empty store; `short` is why its disk is full, if it is."""
+    lay_out(new_store("state.db", "secrets.key"), directory)
     store = open_store(f"sqlite:///{directory / 'state.db'}", key_file=directory / "secrets.key")
     try:
         yield create_application(

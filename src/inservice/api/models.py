@@ -6,15 +6,17 @@ wire, validation and clients serve it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
-from importlib.resources import files
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
 
 from inservice.aws import service_model
-from inservice.aws.service_model import Service
+from inservice.aws.service_model import Model, Service, Shape
 
 OWN = "inservice"
+
+SERVICE_MODELS = Path(__file__).with_name("service_models")
+"""A search path for botocore's loaders, too."""
 
 _WIDENED = ("Url", "S3ModelUri")
 """Shapes of ModelDataUrl and S3Uri: beside s3://, a single host has file://."""
@@ -22,17 +24,21 @@ _WIDENED = ("Url", "S3ModelUri")
 
 def load(name: str, keep: Collection[str] | None = None) -> Service:
     """The model of a service, with the operations in `keep`. Raises UnknownService."""
-    if name == OWN:
-        return service_model.service_of(name, _own(), keep)
-    model = service_model.read(name)
+    service = service_model.service_of(name, _model(name), keep)
     if name == "sagemaker":
-        for shape in _WIDENED:
-            aws = model["shapes"][shape]["pattern"]
-            model["shapes"][shape]["pattern"] = f"{aws}|file:///(.*)"
-    return service_model.service_of(name, model, keep)
+        service.shapes = {key: _widened(shape) for key, shape in service.shapes.items()}
+    return service
 
 
-def _own() -> dict[str, Any]:
-    (version,) = (files("inservice.api") / "service_models" / OWN).iterdir()
-    model: dict[str, Any] = json.loads((version / "service-2.json").read_bytes())
-    return model
+def _model(name: str) -> Model:
+    if name != OWN:
+        return service_model.read(name)
+    (version,) = (SERVICE_MODELS / OWN).iterdir()
+    return service_model.decode((version / "service-2.json").read_bytes())
+
+
+def _widened(shape: Shape) -> Shape:
+    if shape.name not in _WIDENED:
+        return shape
+    assert shape.pattern is not None
+    return replace(shape, pattern=f"{shape.pattern}|file:///(.*)")

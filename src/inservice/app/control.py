@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inservice.api.application import create_application
 from inservice.api.exposition import with_metrics
 from inservice.app.assets import KeptAssets
 from inservice.app.live import LiveServer
-from inservice.artifacts.s3_client import OwnServer, Storage, s3_client
 from inservice.artifacts.store import ArtifactStore
 from inservice.channel.publishing import Gateways
 from inservice.clock import SystemClock
@@ -49,6 +49,9 @@ from inservice.telemetry.recorder import Recorder
 from inservice.telemetry.utilization import Utilization
 from inservice.threads import Threads
 from inservice.transport.server import Answer
+
+if TYPE_CHECKING:
+    from inservice.artifacts.s3_client import Storage
 
 API_THREADS = 4
 """Writers wait for one another in the store; more threads would only wait there."""
@@ -138,6 +141,9 @@ class Control:
 
     def _s3_storage(self) -> Storage:
         """Where artifacts come from: any store but this server, with any key but its own."""
+        # Imported here: botocore is 200 modules, and a model may come from a file.
+        from inservice.artifacts.s3_client import OwnServer, s3_client
+
         settings = self._settings
         own = OwnServer(
             lambda key_id: self._keys.find(key_id) is not None, settings.host, settings.port
@@ -172,6 +178,8 @@ class Control:
         """Find what runs, then begin to decide. Nobody else changes the records until then."""
         self._preparing.follow()
         generations, told = await Threads("starting").run(self._read)
+        if generations:
+            self._preparing.begin()
         await self._gateways.start(serving=bool(generations))
         self._tables.adopt()
         await self._keys.follow()

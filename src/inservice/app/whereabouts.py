@@ -13,7 +13,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import structlog
 
 from inservice.config import Settings
@@ -94,7 +93,7 @@ class Whereabouts:
         """Write the file unless it says so already, for us alone: a control that comes back on a
         full disk has less to write."""
         with contextlib.suppress(FileNotFoundError):
-            said = path.read_bytes() == msgspec.json.encode(document)
+            said = path.read_bytes() == files.encoded(document)
             if said and path.stat().st_mode & 0o077 == 0:
                 return
         with self._room():

@@ -93,7 +93,7 @@ def _known(name: str, metadata: Mapping[str, Any]) -> KnownService:
 
 @functools.lru_cache(maxsize=64)
 def _operations(service: str) -> frozenset[str]:
-    return frozenset(service_model.read(service)["operations"])
+    return frozenset(service_model.read(service).operations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +115,12 @@ def _routes(service: str) -> Sequence[_Route]:
     path, then with more that they need beside it."""
     model = service_model.read(service)
     found: list[tuple[tuple[Any, ...], _Route]] = []
-    for name, operation in model["operations"].items():
+    for name in model.operations:
+        operation = model.operation(name)
         path, _, query = operation["http"]["requestUri"].partition("?")
         needs = {part.removesuffix("=") for part in query.split("&") if part}
-        needs |= _required(model["shapes"].get(operation.get("input", {}).get("shape"), {}))
+        given = operation.get("input", {}).get("shape")
+        needs |= _required(model.shape(given)) if given else set()
         plain = _LABEL.split(path.rstrip("/"))  # text, label, its plus, text, label, its plus, text
         pattern = "".join(
             (re.escape(part), "", ".+" if part else "[^/]+")[n % 3] for n, part in enumerate(plain)

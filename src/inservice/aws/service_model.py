@@ -2,8 +2,9 @@
 
 botocore's model of SageMaker alone is 2.6 MB of JSON, most of it documentation, for 425 operations.
 `load` reads the file once, keeps the names of all operations but the shapes of only those that are
-asked for, and drops the rest, so that an idle server pays for what it serves. The file is read
-directly: botocore's own loader would bring its HTTP client along, 15 MB in each process.
+asked for, and drops the rest, so that an idle server pays for what it serves. What is dropped is
+never parsed: control reads seven models before it answers. The file is read directly: botocore's
+own loader would bring its HTTP client along, 15 MB in each process.
 
 A Shape is immutable and refers to others by name, so recursive shapes need no care here; whoever
 compiles shapes into functions takes it (`once_per_shape`).
@@ -11,14 +12,18 @@ compiles shapes into functions takes it (`once_per_shape`).
 
 from __future__ import annotations
 
-import gzip
-import json
+import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
+
+import msgspec
+
+_GZIP = zlib.MAX_WBITS | 16
+"""A header and a checksum around what zlib compressed."""
 
 
 class UnknownService(LookupError):
@@ -71,6 +76,22 @@ class Operation:
     status: int
 
 
+class Model(msgspec.Struct, frozen=True):
+    """A file in botocore's format, of which only the names are read yet."""
+
+    metadata: dict[str, Any]
+    operations: dict[str, msgspec.Raw]
+    shapes: dict[str, msgspec.Raw]
+
+    def operation(self, name: str) -> dict[str, Any]:
+        """An operation, as the file has it."""
+        return _document(self.operations[name])
+
+    def shape(self, name: str) -> dict[str, Any]:
+        """A shape, as the file has it."""
+        return _document(self.shapes[name])
+
+
 class Service:
     """A service: what it is called, what it can do, the shapes of the operations that were kept."""
 
@@ -119,29 +140,32 @@ def load(name: str, keep: Collection[str] | None = None) -> Service:
     return service_of(name, read(name), keep)
 
 
-def read(name: str) -> dict[str, Any]:
-    """botocore's newest model of a service, as its file has it. Raises UnknownService."""
-    model: dict[str, Any] = json.loads(gzip.decompress(_newest_model(name).read_bytes()))
-    return model
+def read(name: str) -> Model:
+    """botocore's newest model of a service. Raises UnknownService."""
+    return decode(zlib.decompress(_newest_model(name).read_bytes(), wbits=_GZIP))
 
 
-def service_of(name: str, model: Mapping[str, Any], keep: Collection[str] | None = None) -> Service:
+def decode(document: bytes) -> Model:
+    """The model that a document in botocore's format is. Raises msgspec.MsgspecError."""
+    return msgspec.json.decode(document, type=Model)
+
+
+def service_of(name: str, model: Model, keep: Collection[str] | None = None) -> Service:
     """The service that a model in botocore's format describes, with the operations in `keep`."""
     operations = {
-        key: _operation(key, document)
-        for key, document in model["operations"].items()
+        key: _operation(key, model.operation(key))
+        for key in model.operations
         if keep is None or key in keep
     }
-    raw: dict[str, Any] = model["shapes"]
     shapes: dict[str, Shape] = {}
     wanted = [n for op in operations.values() for n in (op.input, op.output, *op.errors) if n]
     while wanted:
         shape_name = wanted.pop()
         if shape_name not in shapes:
-            shapes[shape_name] = shape = _shape(shape_name, raw[shape_name])
+            shapes[shape_name] = shape = _shape(shape_name, model.shape(shape_name))
             wanted += (member.shape_name for member in _parts(shape))
-    names = frozenset(model["operations"])
-    return Service(name, model["metadata"], names, operations, shapes)
+    names = frozenset(model.operations)
+    return Service(name, model.metadata, names, operations, shapes)
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -181,6 +205,11 @@ def _newest_model(name: str) -> Path:
     if not versions:
         raise UnknownService(name)
     return versions[-1]
+
+
+def _document(raw: msgspec.Raw) -> dict[str, Any]:
+    document: dict[str, Any] = msgspec.json.decode(raw)
+    return document
 
 
 def _parts(shape: Shape) -> Iterator[Member]:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import psutil
 import structlog
 
 from inservice.channel.control import (
@@ -41,6 +40,7 @@ from inservice.channel.tables import Delta, encode_table, table_after
 from inservice.clock import Clock
 from inservice.errors import ServiceUnavailable
 from inservice.ids import EndpointKey
+from inservice.linux import born_at
 from inservice.reserve import Room
 from inservice.routing.table import EndpointRoute, KeyRoute, RoutingTable
 from inservice.threads import Threads
@@ -209,7 +209,7 @@ class Gateways:
                     if older := self._writers.get(origin):
                         older.close()
                 case Greeted(origin, pid):
-                    self._lives[origin] = f"{pid}@{_born_at(pid)}"
+                    self._lives[origin] = f"{pid}@{born_at(pid)}"
                 case Encode(table):
                     self._begin(self._encode(table))
                 case Outbid(table):
@@ -296,10 +296,3 @@ def caller_of(writer: asyncio.StreamWriter) -> int:
         socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size
     )
     return int(_CREDENTIALS.unpack(credentials)[0])
-
-
-def _born_at(pid: int) -> float:
-    try:
-        return psutil.Process(pid).create_time()
-    except psutil.NoSuchProcess:
-        return 0.0  # gone already: what it sent last is counted all the same

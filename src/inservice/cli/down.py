@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from inservice.cli import purge, server
+from inservice.cli import server
 from inservice.config import Settings
 
 STAGES = 3
@@ -34,10 +34,13 @@ def run(argv: list[str]) -> int:
     if options.yes and not options.purge:
         parser.error("--yes is for --purge; nothing else is asked")
     settings = server.settings_of(options)
-    if options.purge and not purge.is_agreed(settings, asking=not options.yes):
+    if not options.purge:
+        return _stop(settings)
+    from inservice.cli import purge  # imported here: hardly anybody wants it
+
+    if not purge.is_agreed(settings, asking=not options.yes):
         return 1
-    code = _stop(settings)
-    return purge.remove(settings) if options.purge and code == 0 else code
+    return _stop(settings) or purge.remove(settings)
 
 
 def _stop(settings: Settings) -> int:

@@ -89,8 +89,10 @@ def wait_until_it_answers(
 ) -> Running | None:
     """Poll until control has said that it serves, `gone()` is true, or the time is up."""
     deadline = time.monotonic() + seconds
+    file = settings.endpoint_file
     while time.monotonic() < deadline:
-        if running := find(settings):
+        # Looking for the file first is a tenth of the work, fifty times a second.
+        if file.exists() and (running := find(settings)):
             return running
         if gone():
             return None

@@ -110,7 +110,7 @@ def _detached(settings: Settings, patience: float | None) -> int:
         return _refuse(files.why(settings, refused))
     with output:
         begin = log.stat().st_size
-        command = [sys.executable, "-m", "inservice.supervision"]
+        command = [sys.executable, "-m", "inservice.starting", "inservice.supervision.__main__"]
         popen = subprocess.Popen(  # noqa: S603 - our own module, no shell
             [*command, f"--settings={settings.settings_file}"],
             stdin=subprocess.DEVNULL,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import time
 from pathlib import Path
-
-import msgspec
 
 from inservice import disk
 from inservice.config import Settings
@@ -29,7 +28,12 @@ def private_directory(path: Path) -> None:
 
 def write_private(path: Path, document: object) -> None:
     """Replace `path` with JSON, mode 0600, in one step: readers see the old or the new."""
-    disk.write(path, msgspec.json.encode(document))
+    disk.write(path, encoded(document))
+
+
+def encoded(document: object) -> bytes:
+    """As `write_private` writes it. By the library that the command line has imported anyway."""
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def hold(data_dir: Path) -> int:

@@ -147,7 +147,8 @@ def become_newer_code(handover: Handover) -> None:
     try:
         for descriptor in kept:
             os.set_inheritable(descriptor, True)
-        command = [sys.executable, "-m", "inservice.supervision", f"--handover-fd={document}"]
+        command = [sys.executable, "-m", "inservice.starting", "inservice.supervision.__main__"]
+        command += [f"--handover-fd={document}"]
         os.execv(sys.executable, command)  # noqa: S606 - our own module, no shell
     finally:
         for descriptor in kept:

@@ -116,7 +116,7 @@ class Life:
 
 
 def begin(program: Program, settings_file: Path) -> Life:
-    """Start `python -m module`. Settings come from the file, not from the environment.
+    """Start the program. Settings come from the file, not from the environment.
 
     Raises OSError when there is no room for another process.
     """
@@ -127,7 +127,7 @@ def begin(program: Program, settings_file: Path) -> Life:
     try:
         arguments = [
             sys.executable,
-            "-m",
+            *("-m", "inservice.starting"),
             program.module,
             f"--settings={settings_file}",
             f"--heartbeat-fd={theirs}",

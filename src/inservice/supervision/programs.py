@@ -15,7 +15,7 @@ class Program:
     """One process that is to run for as long as the server does."""
 
     name: str
-    module: str  # of `python -m`
+    module: str  # whose `main` it runs
     arguments: tuple[str, ...]
     handed_down: tuple[int, ...]  # descriptors of the supervisor's that it inherits
     beats: bool  # its heart is watched: one that falls silent is stuck, and is killed
@@ -55,7 +55,7 @@ def _control(sockets: Sockets) -> Program:
     listen = sockets.control.fileno()
     return Program(
         name=CONTROL,
-        module="inservice.app",
+        module="inservice.app.__main__",
         arguments=(f"--listen-fd={listen}",),
         handed_down=(listen,),
         beats=False,
@@ -87,10 +87,12 @@ def _gateway(settings: Settings, sockets: Sockets, index: int) -> Program:
 
 def stop_instances() -> Program:
     """What stops the instances of a control that could not."""
-    return Program("stop-instances", "inservice.app", ("--stop-instances",), (), False, True)
+    return Program(
+        "stop-instances", "inservice.app.__main__", ("--stop-instances",), (), False, True
+    )
 
 
 def trial(document: int) -> Program:
     """Newer code is asked whether it could take over what is written in a descriptor."""
     arguments = (f"--trial-fd={document}",)
-    return Program("trial", "inservice.supervision", arguments, (document,), False, True)
+    return Program("trial", "inservice.supervision.__main__", arguments, (document,), False, True)

@@ -8,12 +8,14 @@ and with the number of lines only as copying does. What a page does not name is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-
-from prometheus_client.utils import floatToGoString
 
 from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.cloudwatch.metrics.sketches import bin_of
+
+_DIGITS_MAX = 6
+"""Before the point, beyond which Go writes an exponent."""
 
 Labels = tuple[str, ...]
 """Values, in the order of a family's names."""
@@ -136,5 +138,13 @@ def _escaped(text: str, *, quotes: bool = True) -> str:
 
 
 def _number(value: float) -> str:
-    text: str = floatToGoString(value)  # type: ignore[no-untyped-call]
-    return text
+    """As Go writes a float, and so Prometheus: prometheus_client has a function for it, and brings
+    a web server along."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+    text = repr(float(value))
+    whole, dot, rest = text.partition(".")
+    if value < 0 or not dot or len(whole) <= _DIGITS_MAX:
+        return text
+    mantissa = f"{whole[0]}.{whole[1:]}{rest}".rstrip("0.")
+    return f"{mantissa}e+{len(whole) - 1:02d}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import email.utils
 import logging
 import socket
 import time
@@ -24,6 +23,12 @@ from inservice.transport.patience import Watch, within
 NEVER: Final = float("inf")
 
 _log = logging.getLogger(__name__)
+
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = (
+    *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
+    *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+)
 
 _SWEEP_SECONDS: Final = 1.0
 """How often deadlines are looked at: all of them are seconds long."""
@@ -192,7 +197,7 @@ class Server:
                 connection.deadline_passed(now)
         for acceptor in self._acceptors:
             acceptor.count()
-        self.date = b"date: %b\r\n" % email.utils.formatdate(time.time(), usegmt=True).encode()
+        self.date = b"date: %b\r\n" % http_date(time.time()).encode()
         if self.connections or self._acceptors:
             self._timer = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
         else:
@@ -202,3 +207,11 @@ class Server:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def http_date(moment: float) -> str:
+    """Epoch seconds as a Date field has them. The library for it is one for mail, ten modules that
+    every process of the server would import."""
+    year, month, day, hour, minute, second, weekday, *_ = time.gmtime(moment)
+    name, of = _DAYS[weekday], _MONTHS[month - 1]
+    return f"{name}, {day:02} {of} {year:04} {hour:02}:{minute:02}:{second:02} GMT"

@@ -12,6 +12,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.deployment.makers import fleet_of
+from tests.depth import examples
 
 from inservice.deployment.plan import (
     Change,
@@ -32,7 +33,7 @@ from inservice.deployment.policy import CapacitySize, CapacitySizeType
 from inservice.hosting.fleet import Fleet
 from inservice.routing.table import WHOLE
 
-few = settings(max_examples=60, deadline=None)  # a loaded machine is not a failure
+few = settings(max_examples=examples(60), deadline=None)  # a loaded machine is not a failure
 
 counts = st.integers(1, 12)
 weights = st.fractions(Fraction(1, 100), 100)
@@ -230,7 +231,7 @@ class TestLiveness:
 class TestArithmetic:
     """Rounding happens in two places, and both are exact."""
 
-    @settings(max_examples=500, deadline=None)
+    @settings(max_examples=examples(500), deadline=None)
     @given(percents, st.integers(1, 500), st.sampled_from([50, 100]))
     def test_a_percentage_is_at_least_one_and_within_its_limit(
         self, size: CapacitySize, total: int, percent_max: int

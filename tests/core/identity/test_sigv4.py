@@ -20,6 +20,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.depth import examples
 
 from inservice.errors import (
     AuthenticationError,
@@ -145,7 +146,7 @@ def requests(draw: st.DrawFn) -> Signed:
     )
 
 
-@settings(max_examples=200, deadline=None, database=None)
+@settings(max_examples=examples(200), deadline=None, database=None)
 @given(requests())
 def test_what_botocore_signs_is_accepted(request: Signed) -> None:
     claim = request.verify()
@@ -214,7 +215,7 @@ def test_no_single_change_is_accepted(key: AccessKey, headers: dict[str, str]) -
     assert count > 1_500
 
 
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=examples(300), deadline=None, database=None)
 @given(requests(), st.data())
 def test_no_changed_byte_is_accepted(request: Signed, data: st.DataObject) -> None:
     """Flip one byte anywhere in what was signed."""

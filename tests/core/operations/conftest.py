@@ -12,6 +12,7 @@ from inservice.operations import registry
 from inservice.operations.live import InstanceSeen, Live, ProcessSeen
 from inservice.store.base import Store
 from inservice.store.drivers.database import open_store
+from tests.stores import lay_out, new_store
 
 ACCOUNT = "111122223333"
 REGION = "us-east-1"
@@ -36,6 +37,7 @@ class NothingRuns:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
+    lay_out(new_store("store.db", "store.key"), tmp_path)
     store = open_store(f"sqlite:///{tmp_path / 'store.db'}", key_file=tmp_path / "store.key")
     yield store
     store.close()

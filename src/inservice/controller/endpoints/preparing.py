@@ -28,10 +28,13 @@ class Preparing:
         self._under_way: set[asyncio.Task[None]] = set()
 
     def follow(self) -> None:
-        """Begin to have the runtime up, and from now on what each new model needs imported. Called
-        in the event loop."""
+        """Have the runtime up, and what it needs imported, from each new model on. Called in the
+        event loop."""
         loop = asyncio.get_running_loop()
         self._store.feed.subscribe(MODELS, self._heed, loop=loop)
+
+    def begin(self) -> None:
+        """Have the runtime up: there is something to run. Called in the event loop."""
         self._begin(self._prepare(None))
 
     def _heed(self, models: Iterable[ModelName]) -> None:

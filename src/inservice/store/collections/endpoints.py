@@ -5,7 +5,7 @@ One to one and saved in the same breath, they share a row; events have rows of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from sqlalchemy import (
     Double,
     ForeignKeyConstraint,
     Index,
+    RowMapping,
     Text,
     delete,
     func,
@@ -34,6 +35,7 @@ from inservice.store.collections.tags import forget_tags
 from inservice.store.errors import StaleDecision
 from inservice.store.feed import Topic
 from inservice.store.kit.access import Access, WritableAccess
+from inservice.store.kit.cache import RecordKey
 from inservice.store.kit.codec import Codec
 from inservice.store.kit.pages import page_of
 from inservice.store.kit.sealed import sealed_rows
@@ -196,7 +198,8 @@ class EndpointRows:
 
     def all(self) -> Sequence[EndpointRecord]:
         """See `EndpointsReading`."""
-        return [record for key in self.names() if (record := self.find(key)) is not None]
+        keys = [record_key(endpoints, key) for key in self.names()]
+        return self._access.recall_each(keys, self._ask_for_all)
 
     def page(self, query: ListQuery) -> Page:
         """See `EndpointsReading`."""
@@ -218,12 +221,21 @@ class EndpointRows:
         if not found:
             return None
         (row,) = found
-        return EndpointRecord(
-            endpoint=_ENDPOINT.decode(row["body"]),
-            deployment=_DEPLOYMENT.decode(row["deployment"]),
-            facts=_FACTS.decode(row["facts"]),
-            version=row["version"],
-        )
+        return _record(row)
+
+    def _ask_for_all(self) -> Mapping[RecordKey, EndpointRecord]:
+        seals = "body_seal", "facts_seal"
+        found = map(_record, sealed_rows(self._access.sql(), endpoints, seals))
+        return {record_key(endpoints, record.key): record for record in found}
+
+
+def _record(row: RowMapping) -> EndpointRecord:
+    return EndpointRecord(
+        endpoint=_ENDPOINT.decode(row["body"]),
+        deployment=_DEPLOYMENT.decode(row["deployment"]),
+        facts=_FACTS.decode(row["facts"]),
+        version=row["version"],
+    )
 
 
 class WritableEndpointRows(EndpointRows):

@@ -143,7 +143,7 @@ def _make(path: Path) -> None:
     engine = make_writer(draft)
     _keep_log(engine)
     with engine.begin() as connection:
-        schema.migrate(connection)
+        schema.make(connection)
     engine.dispose()  # the last connection: its log is written back and removed
     draft.rename(path)
     sync_directory(path.parent)

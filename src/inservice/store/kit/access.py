@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table, insert
@@ -38,6 +38,22 @@ class Access:
             record = ask()
             self._cache.keep(key, record, self._stamp)
         return record
+
+    def recall_each(
+        self, keys: Sequence[RecordKey], ask: Callable[[], Mapping[RecordKey, _Record]]
+    ) -> Sequence[_Record]:
+        """The records that are known by these keys, and where one is not, what `ask` finds. It is
+        asked once for all of them: one question for each is what a server that starts with hundreds
+        of records would spend most of its time on."""
+        if self._cache is None:
+            found = ask()
+        else:
+            found = {key: record for key in keys if (record := self._cache.get(key)) is not None}
+            if len(found) < len(keys):
+                found = {**ask(), **found}
+                for key, record in found.items():
+                    self._cache.keep(key, record, self._stamp)
+        return [found[key] for key in keys if key in found]
 
 
 class WritableAccess(Access):

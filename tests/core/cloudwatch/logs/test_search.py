@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.cloudwatch.logs.events import in_files
+from tests.depth import examples
 
 from inservice.cloudwatch.logs import patterns, work
 from inservice.cloudwatch.logs.errors import LogsParameterRefused
@@ -26,7 +27,7 @@ def brute_force(stream: FileStream, start_ms: int, before: Place, limit: int) ->
     return found[-limit:]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     seed=st.integers(0, 1 << 32),
     events=st.integers(0, 120),

@@ -212,6 +212,16 @@ def test_the_text_is_what_prometheus_own_client_writes(
     assert near or mine.finish() == generate_latest(theirs)
 
 
+@given(st.floats() | st.integers(-(10**18), 10**18))
+def test_numbers_are_written_as_the_client_library_writes_them(number: float) -> None:
+    mine, theirs = Page(), CollectorRegistry(auto_describe=False)
+    gauge = GaugeMetricFamily("g", "says", labels=["of"])
+    gauge.add_metric(("it",), number)
+    theirs.register(Collected([gauge]))
+    mine.gauge("g", "says", ("of",), [(("it",), number)])
+    assert mine.finish() == generate_latest(theirs)
+
+
 class Collected(Collector):
     def __init__(self, families: list[Any]) -> None:
         self._families = families
