@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`; both set up all they need.
-.PHONY: demo test test-all test-compiled test-sdks starved check run wheel soak damage golden docs \
-    clean
+.PHONY: demo test test-all test-compiled test-sdks starved check run wheel soak soak-policies damage golden \
+    docs clean
 PYTHON ?= python3
 VENV := .venv
 COMPILED := .venv-compiled
@@ -61,6 +61,10 @@ run: $(VENV)/.runs
 # Hours of seeded deployments with faults; a failing seed is printed and can be pasted.
 soak: $(VENV)/.tests
 	$(BIN)/python -m tests.simulation --hours 2
+
+# A million policies and requests, each decided twice; a case the two differ in is printed.
+soak-policies: $(VENV)/.tests
+	$(BIN)/python -m tests.core.identity.soak --pairs 1000000
 
 # Ten thousand seeded damages to a data directory; a bad one is printed with its seed.
 damage: $(VENV)/.tests

@@ -12,6 +12,7 @@
     │   ├── SerializationException       400
     │   ├── RequestEntityTooLarge        413
     │   ├── ThrottlingException          400  too many expensive reads at once
+    │   ├── MalformedPolicyDocument      400  IAM, STS: a policy that says nothing, or not clearly
     │   ├── AccessDeniedException        400  on the runtime plane 403
     │   └── authentication: MissingAuthenticationToken, IncompleteSignature,
     │       UnrecognizedClient, InvalidSignature, ExpiredToken         403
@@ -115,6 +116,12 @@ class NotImplementedYet(SenderError):
 
     def __init__(self, what: str, why: str = "") -> None:
         super().__init__(f"InService does not support {what} yet{why and f': {why}'}.")
+
+
+class MalformedPolicyDocument(SenderError):
+    """A policy that IAM does not keep. The words are AWS's: they say what is wrong, never where."""
+
+    code = "MalformedPolicyDocument"
 
 
 class AccessDeniedException(SenderError):

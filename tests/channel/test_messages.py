@@ -287,7 +287,9 @@ def test_a_line_has_a_limit(before: bytes, rest: bytes) -> None:
 
 # ── deltas ──────────────────────────────────────────────────────────────────────────────────────
 @given(
-    steps=st.lists(st.tuples(st.sampled_from(["a", "b", "c", "keys"]), st.integers(0, 3))),
+    steps=st.lists(
+        st.tuples(st.sampled_from(["a", "b", "c", "keys", "ana", "tagged"]), st.integers(0, 3))
+    ),
     cut=st.integers(0, 30),
 )
 def test_any_row_of_deltas_comes_to_the_same_as_the_table(
@@ -296,12 +298,22 @@ def test_any_row_of_deltas_comes_to_the_same_as_the_table(
     table = start = RoutingTable(1, {}, {})
     wished: dict[str, EndpointRoute] = {}
     keys: tuple[KeyRoute, ...] = ()
+    held: dict[str, str] = {}
+    labels: dict[str, dict[str, str]] = {}
     deltas = []
     for name, life in steps:
         after = table.version
         if name == "keys":
             keys = tuple(KeyRoute(str(n), "s", "0", "arn") for n in range(life))
             delta = Delta(after, after + 1, keys=keys)
+        elif name == "ana":
+            who, text = f"ana-{life % 2}", str(life) if life > 1 else None
+            held = {arn: each for arn, each in {**held, who: text}.items() if each is not None}
+            delta = Delta(after, after + 1, authorities={who: text})
+        elif name == "tagged":
+            arn, tags = f"arn-{life % 2}", {"life": str(life)} if life > 1 else {}
+            labels = {one: each for one, each in {**labels, arn: tags}.items() if each}
+            delta = Delta(after, after + 1, tags={arn: tags})
         else:
             wished.pop(name, None)
             made = EndpointRoute("0", "r", name, ROUTE.fleets, str(life)) if life else None
@@ -314,5 +326,6 @@ def test_any_row_of_deltas_comes_to_the_same_as_the_table(
     assert snapshot == table
     assert {route.name: route for route in table.endpoints.values()} == wished
     assert tuple(table.keys.values()) == keys
+    assert (table.authorities, table.tags) == (held, labels)
     middle = decode_table(encode_table(table_after(start, deltas[:cut])))
     assert table_after(middle, deltas[cut:]) == snapshot

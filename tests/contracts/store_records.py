@@ -10,11 +10,20 @@ from inservice.deployment.state import Decision, Phase
 from inservice.hosting.arn import ResourceArn, ResourceKind
 from inservice.hosting.endpoint_config import EndpointConfig
 from inservice.hosting.model import Model
+from inservice.identity.iam.entities import (
+    CustomerPolicy,
+    Group,
+    InlinePolicy,
+    PolicyVersion,
+    Role,
+    User,
+)
 from inservice.identity.principal import AccessKey, Principal
 
 ACCOUNT = "111122223333"
 REGION = "us-east-1"
 WHERE = {"account": ACCOUNT, "region": REGION}
+READ_ONLY = "arn:aws:iam::aws:policy/ReadOnlyAccess"
 
 
 def model(name: str = "m", *, now: float = 1.0, **environment: str) -> Model:
@@ -72,3 +81,22 @@ def completed(decision: Decision, *, now: float = 2.0) -> Decision:
 def access_key(key_id: str = "AKIA1", secret: str = "secret") -> AccessKey:
     principal = Principal(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root")
     return AccessKey(id=key_id, secret=secret, principal=principal)
+
+
+def user(name: str = "Ana", *, path: str = "/", **more: Any) -> User:
+    return User(ACCOUNT, name, path, f"AIDA{name.upper()}", 1.5, **more)
+
+
+def group(name: str = "Ana") -> Group:
+    inline = (InlinePolicy("P", '{"a":"ü\\n"}'),)
+    return Group(ACCOUNT, name, "/", f"AGPA{name.upper()}", 2.0, (READ_ONLY,), inline)
+
+
+def role(name: str = "Ana") -> Role:
+    bound = {"arn:aws:iam::1:user/ana": "AIDA1"}
+    return Role(ACCOUNT, name, "/", f"AROA{name.upper()}", 2.0, "{}", bound, boundary=READ_ONLY)
+
+
+def policy(name: str = "Ana") -> CustomerPolicy:
+    versions = (PolicyVersion(2, "{}", 1.0), PolicyVersion(9, '{"Version":""}', 2.0))
+    return CustomerPolicy(ACCOUNT, name, "/", f"ANPA{name.upper()}", 1.0, 2.0, versions, 9, 11)

@@ -16,10 +16,10 @@ from inservice.app import whereabouts
 from inservice.channel.table_file import TableFile
 from inservice.channel.tables import Delta, encode_table
 from inservice.clock import SystemClock
-from inservice.controller import keys as controller_keys
 from inservice.controller.endpoints import outcomes
 from inservice.controller.endpoints.outcomes import Outcomes
 from inservice.controller.keys import Keys
+from inservice.controller.kit import following
 from inservice.controller.upkeep.scraping import scrape_token
 from inservice.controller.upkeep.tidying import cut_log
 from inservice.errors import InsufficientStorage
@@ -264,7 +264,7 @@ def test_a_key_that_was_taken_away_is_told_as_soon_as_it_can_be(
 
 
 async def _tell_of_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(controller_keys, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(following, "RETRY_SECONDS", 0.01)
     store = open_store(f"sqlite:///{tmp_path / 's.db'}", key_file=tmp_path / "secrets.key")
     key = ensure_root_key(store, "000000000000")
     gates = Gates()

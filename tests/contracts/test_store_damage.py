@@ -24,10 +24,22 @@ from inservice.store.drivers.database import open_store
 from inservice.store.drivers.directory import MARK
 from inservice.store.errors import RecordDamaged, StoreDamaged
 from inservice.store.kit.tables import inspected, metadata
-from inservice.store.listing import ListQuery
+from inservice.store.listing import EntityQuery, ListQuery
 from tests.stores import lay_out, left_by
 
-from .store_records import ACCOUNT, REGION, access_key, completed, creation, endpoint_config, model
+from .store_records import (
+    ACCOUNT,
+    REGION,
+    access_key,
+    completed,
+    creation,
+    endpoint_config,
+    group,
+    model,
+    policy,
+    role,
+    user,
+)
 
 ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 DEMO = (ACCOUNT, REGION, "Demo")
@@ -65,6 +77,11 @@ def _fill(place: Path) -> None:
             tx.endpoints.save(tx.endpoints.get(ACCOUNT, REGION, name), completed(made))
             tx.alarms.save(ACCOUNT, REGION, name, state="OK", document={"AlarmName": name})
         tx.access_keys.add(access_key("AKIA1", "s1"))
+        for name in ("Ana", "Bea"):
+            tx.users.save(user(name))
+            tx.groups.save(group(name))
+            tx.roles.save(role(name))
+            tx.policies.save(policy(name))
 
 
 def change(path: Path, statement: str) -> None:
@@ -95,7 +112,7 @@ def test_a_changed_column_of_any_table_is_noticed(path: Path, table: Table, colu
     fill(path)
     with opened(path) as store:
         before = answers(store)
-    number = column in ("created_at", "modified_at", "version", "number", "expires_at")
+    number = column in ("created_at", "modified_at", "version", "number", "expires_at", "used_at")
     changed = f"coalesce({column}, 0) + 41" if number else f"coalesce({column}, '') || 'x'"
     change(path, "PRAGMA foreign_keys = OFF")
     only = f"rowid = (SELECT min(rowid) FROM {table.name})"
@@ -138,6 +155,11 @@ def answers(store: Store) -> dict[tuple[str, ...], object]:
             found["tags", str(arn)] = records.tags.of(arn)
         found["alarms",] = records.alarms.select(AlarmQuery(ACCOUNT, REGION))
         found["access_keys",] = records.access_keys.all()
+        entities = EntityQuery(ACCOUNT)
+        found["iam_users",] = records.users.select(entities)
+        found["iam_groups",] = records.groups.select(entities)
+        found["iam_roles",] = records.roles.select(entities)
+        found["iam_policies",] = records.policies.select(entities)
     return found
 
 

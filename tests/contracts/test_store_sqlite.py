@@ -34,7 +34,7 @@ from inservice.store.kit.tables import metadata
 from tests.contracts import store_tables
 from tests.stores import lay_out, left_by
 
-from .store_records import ACCOUNT, REGION, model
+from .store_records import ACCOUNT, REGION, access_key, model
 
 FILLER = "from-the-environment-of-a-container-" * 2
 ROOT = Path(__file__).parents[2]
@@ -290,7 +290,10 @@ def fill_up(store: Database) -> None:
 def become_older(path: Path, revision: str) -> None:
     """A database of an older version, made by its own migrations, of rows without what came later,
     as that version would have left them."""
-    _filled(path.parent, models=3).close()
+    store = _filled(path.parent, models=3)
+    with store.transaction() as tx:
+        tx.access_keys.add(access_key())
+    store.close()
     source = sqlite3.connect(path)
     path.with_name("records.mark").unlink()  # which only some older versions know
     older = path.with_name("older.db")
@@ -306,9 +309,11 @@ def become_older(path: Path, revision: str) -> None:
             marks = ", ".join("?" for _ in columns)
             for row in source.execute(f"SELECT {', '.join(columns)} FROM {name}").fetchall():
                 connection.exec_driver_sql(f"INSERT INTO {name} VALUES ({marks})", row)
-        if revision == "0003":  # as `schema.migrate` of that version ends
+        if revision >= "0003":  # as `schema.migrate` of that version ends
             table = Table("identity", MetaData(), autoload_with=connection)
-            table.c.seal.info.update(covers=("store", "commits", "definitions"), key=True)
+            leases = ("epoch", "holder") if revision >= "0004" else ()
+            covers = ("store", "commits", "definitions", *leases)
+            table.c.seal.info.update(covers=covers, key=True)
             row = dict(connection.execute(table.select()).mappings().one())
             del row["seal"]
             row["definitions"] = definitions(connection)
@@ -327,7 +332,7 @@ class TestMigrations:
             assert compare_metadata(context, metadata) == []
         engine.dispose()
 
-    @pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+    @pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
     def test_a_database_of_each_older_version_keeps_what_is_in_it(
         self, path: Path, revision: str
     ) -> None:
@@ -339,6 +344,8 @@ class TestMigrations:
             with store.reading() as records:
                 assert records.models.get(ACCOUNT, REGION, "m2") == model("m2")
                 assert records.client_logs.groups(ACCOUNT, REGION) == []
+                assert [key.id for key in records.access_keys.all()] == ["AKIA1"]
+                assert all(key.is_active for key in records.access_keys.all())
                 assert records.set_aside.all() == []
             store.close()
 

@@ -27,7 +27,7 @@ from inservice.store.base import Reading, Store
 from inservice.store.collections.alarms import AlarmQuery
 from inservice.store.drivers.database import open_store
 from inservice.store.errors import StoreRefused
-from inservice.store.listing import ListQuery
+from inservice.store.listing import EntityQuery, ListQuery
 from inservice.telemetry import opening
 from inservice.telemetry.base import AlarmKey, HistoryQuery, MetricsRefused, Sample
 from inservice.telemetry.database import open_metrics
@@ -38,7 +38,11 @@ from tests.contracts.store_records import (
     completed,
     creation,
     endpoint_config,
+    group,
     model,
+    policy,
+    role,
+    user,
 )
 
 DATABASE, METRICS, KEY, MARK = "inservice.db", "metrics.db", "secrets.key", "records.mark"
@@ -220,7 +224,11 @@ def _fill(store: Store, recorder: Recorder, numbers: range) -> None:
             tx.models.add(model(f"m{number}", text="x" * 300))
             arn = ResourceArn(ResourceKind.MODEL, ACCOUNT, REGION, f"m{number}")
             tx.tags.set(arn, {"number": str(number)})
+            tx.users.save(user(f"u{number}"))
             if number % 8 == 0:
+                tx.groups.save(group(f"g{number}"))
+                tx.roles.save(role(f"r{number}"))
+                tx.policies.save(policy(f"p{number}"))
                 tx.endpoint_configs.add(endpoint_config(f"c{number}"))
                 made = creation(f"E{number}", generation=f"g{number}")
                 tx.endpoints.add(made)
@@ -256,6 +264,11 @@ def _answers(store: Store, recorder: Recorder) -> dict[str, str]:
             _tell_endpoint(tell, records, number)
         tell("alarms", lambda: dict(records.alarms.select(AlarmQuery(ACCOUNT, REGION))))
         tell("access_keys", records.access_keys.all)
+        entities = EntityQuery(ACCOUNT)
+        tell("iam_users", lambda: records.users.select(entities))
+        tell("iam_groups", lambda: records.groups.select(entities))
+        tell("iam_roles", lambda: records.roles.select(entities))
+        tell("iam_policies", lambda: records.policies.select(entities))
     for number in range(5):
         metric = Metric(ACCOUNT, REGION, "N", f"M{number}", ())
         start, end = int(NOW) - 3_600, int(NOW) + 3_600

@@ -7,8 +7,10 @@ import gzip
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlencode
 
 import cbor2
 import pytest
@@ -18,6 +20,7 @@ from inservice.operations import registry
 from inservice.operations.live import Live
 from inservice.transport.messages import Request, Response
 from tests.wire.calls import NOBODY_KEY, Caller, Quiet, application
+from tests.wire.smallest import as_form, smallest
 from tests.wire.values import ours
 
 
@@ -159,33 +162,55 @@ def test_every_operation_that_is_not_built_names_itself(caller: Caller) -> None:
             assert f"sagemaker:{name} " in answer["message"]
 
 
-SPEAKS_JSON = [op for op in registry.operations() if op.service != "sts"]
+SPEAKS_QUERY = [op for op in registry.operations() if op.service in ("iam", "sts")]
+SPEAKS_JSON = [op for op in registry.operations() if op not in SPEAKS_QUERY]
 
 
 @pytest.mark.parametrize("operation", SPEAKS_JSON, ids=lambda op: f"{op.service}:{op.name}")
 def test_no_operation_answers_a_stranger(caller: Caller, operation: registry.Operation) -> None:
     service = ours(operation.service)
     target = f"{service.target_prefix}.{operation.name}"
-    status, answer = caller.call(target, signed=False)
+    members = smallest(service, service.operations[operation.name].input)
+    status, answer = caller.call(target, members, signed=False)
     assert (status, answer["__type"]) == (403, "MissingAuthenticationTokenException")
     nobody = Caller(caller.application, NOBODY_KEY)
-    status, answer = nobody.call(target, service=service.signing_name)
+    status, answer = nobody.call(target, members, service=service.signing_name)
     assert (status, answer["__type"]) == (400, "AccessDeniedException")
     assert NOBODY_KEY.principal.arn in answer["message"]
+    assert f"perform: {operation.action}" in answer["message"]
 
 
-def test_no_operation_of_a_query_service_answers_a_stranger(caller: Caller) -> None:
-    form = b"Action=GetCallerIdentity&Version=2011-06-15"
+def by_form(caller: Caller, service: str, action: str, *, signed: bool = True) -> tuple[int, str]:
+    """An operation of IAM or STS with the members that it must have: the status and what the
+    answer says."""
+    model = ours(service)
+    members = as_form(smallest(model, model.operations[action].input))
+    form = urlencode({"Action": action, "Version": model.api_version, **members}).encode()
     headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
-    assert caller.send(form, headers, service="sts").status == 200
+    answer = caller.send(form, headers, service=service, signed=signed)
+    assert isinstance(answer.body, bytes)
+    return answer.status, answer.body.decode()
+
+
+@pytest.mark.parametrize("operation", SPEAKS_QUERY, ids=lambda op: f"{op.service}:{op.name}")
+def test_no_operation_of_a_query_service_answers_a_stranger(
+    caller: Caller, operation: registry.Operation
+) -> None:
+    status, says = by_form(caller, operation.service, operation.name, signed=False)
+    assert (status, "<Code>MissingAuthenticationToken</Code>" in says) == (403, True)
+    wrong = Caller(caller.application, replace(NOBODY_KEY, secret="another"))
+    status, says = by_form(wrong, operation.service, operation.name)
+    assert (status, "<Code>SignatureDoesNotMatch</Code>" in says) == (403, True)
+    unknown = Caller(caller.application, replace(NOBODY_KEY, id="AKIANOBODYATALL"))
+    status, says = by_form(unknown, operation.service, operation.name)
+    assert (status, "<Code>InvalidClientTokenId</Code>" in says) == (403, True)
     nobody = Caller(caller.application, NOBODY_KEY)
-    for refused in (
-        caller.send(form, headers, service="sts", signed=False),
-        nobody.send(form, headers, service="sts"),
-    ):
-        assert refused.status in (400, 403)
-        assert isinstance(refused.body, bytes)
-        assert b"GetCallerIdentityResult" not in refused.body
+    status, says = by_form(nobody, operation.service, operation.name)
+    if operation.name == "GetCallerIdentity":  # which needs no permission, and knows no denial
+        assert (status, NOBODY_KEY.principal.arn in says) == (200, True)
+    else:
+        assert (status, "<Code>AccessDenied</Code>" in says) == (403, True)
+        assert f"User: {NOBODY_KEY.principal.arn} is not authorized to perform: " in says
 
 
 def test_a_signature_for_one_service_opens_no_other(caller: Caller) -> None:
@@ -340,7 +365,26 @@ ALARMS = b"Action=DescribeAlarms&Version=2010-08-01"
 def test_what_is_no_form_is_refused(caller: Caller, form: bytes) -> None:
     response = query(caller, form)
     assert response.status == 400, response.body
-    assert b"<Code>SerializationException</Code>" in body_of(response)
+    assert b"<Code>MalformedInput</Code>" in body_of(response)
+
+
+def test_lists_of_a_form_are_read_as_aws_reads_them(caller: Caller) -> None:
+    def said(form: bytes) -> tuple[int, bytes]:
+        response = query(caller, ALARMS + form)
+        return response.status, body_of(response)
+
+    for form in (b"&AlarmNames.member.01=a&MaxRecords=007", b"&AlarmNames.member.1=a"):
+        assert said(form)[0] == 200, form
+    status, says = said(b"&AlarmNames.member.1=a&AlarmNames.member.3=c")
+    assert (status, b"Member must not be null" in says) == (400, True)  # the second is left out
+    for form in (
+        b"&AlarmNames.member.1=a&AlarmNames.member.01=b",
+        b"&AlarmNames.member.1=a&AlarmNames.member.12=b",
+        b"&AlarmNames.member.11=a",
+        b"&AlarmNames.member.999999999=a",
+    ):
+        status, says = said(form)
+        assert (status, b"<Code>MalformedInput</Code>" in says) == (400, True), form
 
 
 def test_a_plus_in_a_signed_query_is_what_was_signed(caller: Caller) -> None:

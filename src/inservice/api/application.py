@@ -1,6 +1,6 @@
 """The request path of control: from HTTP to an AWS operation and back, as a list of steps.
 
-    authenticate · identify · parse · allow · validate · room · perform · serialize
+    authenticate · identify · parse · validate · allow · room · perform · serialize
 
 The signature comes first: nothing of a request is interpreted, and nothing said about what there
 is, before it is known who asks. This module is the one place where AwsErrors are caught; anything
@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 import structlog
 
 from inservice.api import models
+from inservice.api.allow import AuthorityOf, allow
 from inservice.api.body import document_of, is_small
 from inservice.api.compiled import CompiledOperation, compile_operation
 from inservice.api.identify import Directory, Protocol, protocol_of
@@ -33,14 +34,13 @@ from inservice.aws.constraints import Violations
 from inservice.aws.service_model import Service
 from inservice.clock import Clock
 from inservice.errors import (
-    AccessDeniedException,
     AwsError,
     InsufficientStorage,
     InternalFailure,
     ThrottlingException,
 )
-from inservice.identity.authorization import denial
-from inservice.identity.principal import AccessKey, Principal
+from inservice.identity.authority import Authority
+from inservice.identity.principal import AccessKey, KeyUse
 from inservice.identity.sigv4.claims import Claim, verify
 from inservice.operations import registry
 from inservice.operations.live import Live
@@ -54,7 +54,11 @@ SERVICES = ("inservice", "sagemaker", "cloudwatch", "logs", "application-autosca
 _INLINE = b"SageMaker.Describe"
 """Reads of one record, which is mostly in memory."""
 
-_EXPENSIVE = re.compile(r"(cloudwatch|logs):(Get|Describe|List|Filter)|sagemaker:List")
+_CREDENTIAL = re.compile(rb"Credential=([^/,]+)/")
+
+_EXPENSIVE = re.compile(
+    r"(cloudwatch|logs):(Get|Describe|List|Filter)|sagemaker:List|iam:(List|Simulate|GetAccount)"
+)
 """Lists go through as many rows as there are, and reads of other services can be heavy: a thousand
 datapoints, megabytes of log. What stalls nobody else may take its time."""
 
@@ -91,28 +95,39 @@ class Application:
         live: Live,
         clock: Clock,
         keys: Callable[[str], AccessKey | None],
+        authority_of: AuthorityOf,
         services: Collection[Service],
         threads: Threads,
         readers: Threads,
         short: Callable[[], str],
+        used: Callable[[AccessKey, KeyUse], None],
     ) -> None:
         self._store = store
         self._live = live
         self._clock = clock
         self._keys = keys
+        self._authority_of = authority_of
         self._directory = Directory(services)
         self._threads = threads
         self._readers = readers
         self._short = short
+        self._used = used
         self.expensive_reads = 0  # under way and waiting
         self._compiled: dict[tuple[Protocol, str, str], CompiledOperation] = {}
 
     def __call__(self, request: Request) -> Response | Awaitable[Response]:
         """Answer at once, or from a thread. Must be called in the event loop."""
         target = request.header(b"x-amz-target")
-        if target and target.startswith(_INLINE) and is_small(request):
+        if target and target.startswith(_INLINE) and is_small(request) and self._of_root(request):
             return self.answer(request)
         return self._answer_in_threads(request)
+
+    def _of_root(self, request: Request) -> bool:
+        """Whether the key that is named, be it with right or not, is root's: for anybody else
+        policies are asked, which may want a look at tags, and that is not for the loop."""
+        found = _CREDENTIAL.search(request.header(b"authorization") or b"")
+        key = self._keys(found[1].decode("ascii", "replace")) if found else None
+        return key is not None and key.principal.is_root
 
     def answer(self, request: Request) -> Response:
         """Answer a whole request. Raises nothing: errors are answers too."""
@@ -172,13 +187,12 @@ class Application:
         if (away := service_elsewhere(self._directory, request)) is not None:
             raise away.refuse(self._keys, self._clock.wall())
         claim = self._authenticate(request)
+        self._used(claim.key, KeyUse(self._clock.now(), claim.service, claim.region))
         document = document_of(request, protocol_of(request))
         compiled = self._find(request, document, claim.service)
         violations = Violations()
         members = compiled.parse(document, violations)
-        _allow(claim.key.principal, compiled.operation)
         compiled.validate(members, violations)
-        self._check_room(compiled.operation)
         call = registry.Call(
             account=claim.key.principal.account,
             region=claim.region,
@@ -187,7 +201,10 @@ class Application:
             now=self._clock.now(),
             store=self._store,
             live=self._live,
+            user_id=claim.key.principal.userid,
         )
+        allow(self._authority_of, compiled.operation, call, members, request, claim.key)
+        self._check_room(compiled.operation)
         return _Begun(compiled, call, members)
 
     def _authenticate(self, request: Request) -> Claim[AccessKey]:
@@ -227,25 +244,31 @@ def create_application(
     keys: Callable[[str], AccessKey | None],
     threads: Threads,
     readers: Threads,
+    authority_of: AuthorityOf = Authority,
     services: Collection[str] = SERVICES,
     short: Callable[[], str] = lambda: "",
+    used: Callable[[AccessKey, KeyUse], None] = lambda _, __: None,
 ) -> Application:
     """Load the models of `services` and answer for them with the operations registered by now.
 
-    `keys` finds an access key by its id and must be quick: it is asked for every request. Expensive
+    `keys` finds an access key by its id and must be quick: it is asked for every request; so is
+    `authority_of`, which tells what its principal holds, by default nothing. Expensive
     reads are performed in `readers`, everything else but small reads in `threads`. `short` says why
-    there is no room on the disk, or nothing, and is asked for each operation that adds. Raises
-    LookupError when an operation is registered that its service does not have.
+    there is no room on the disk, or nothing, and is asked for each operation that adds. `used` is
+    told what each key signs, in whichever thread. Raises LookupError when an operation is
+    registered that its service does not have.
     """
     return Application(
         store=store,
         live=live,
         clock=clock,
         keys=keys,
+        authority_of=authority_of,
         services=load_services(services),
         threads=threads,
         readers=readers,
         short=short,
+        used=used,
     )
 
 
@@ -260,9 +283,3 @@ def _with_what_is_built(name: str) -> Service:
     if unknown := built - service.operation_names:
         raise LookupError(f"{name} has no operations {sorted(unknown)}")
     return service
-
-
-def _allow(principal: Principal, operation: registry.Operation) -> None:
-    why = denial(principal, f"{operation.service}:{operation.name}")
-    if why is not None:
-        raise AccessDeniedException(why)

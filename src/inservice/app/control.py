@@ -25,6 +25,7 @@ from inservice.controller.endpoints.observe import Observer
 from inservice.controller.endpoints.outcomes import Outcomes
 from inservice.controller.endpoints.preparing import Preparing
 from inservice.controller.endpoints.reconciler import Reconciler
+from inservice.controller.grants import Grants
 from inservice.controller.keys import Keys
 from inservice.controller.kit.crash import CrashPoints
 from inservice.controller.kit.happened import counted_endings, counted_restarts
@@ -93,6 +94,7 @@ class Control:
         )
         self._tables = Tables(self._gateways)
         self._keys = Keys(store, self._tables)
+        self._grants = Grants(store, self._tables)
         self._instances = Instances(
             self._runtime, clock, self._wake_fleet, counted_restarts(self._happenings)
         )
@@ -183,6 +185,7 @@ class Control:
         await self._gateways.start(serving=bool(generations))
         self._tables.adopt()
         await self._keys.follow()
+        await self._grants.follow()
         await self._instances.adopt()
         self._reconciler.follow(self._store.feed)
         if not any(each.table == "endpoints" for each in told):
@@ -201,9 +204,11 @@ class Control:
             live=self._live,
             clock=self._clock,
             keys=self._keys.find,
+            authority_of=self._grants.authority_of,
             threads=Threads("api", API_THREADS),
             readers=Threads("reads", READING_THREADS),
             short=self._reserve.short,
+            used=self._keys.note_use,
         )
         scraping = Scraping(
             self._store,
@@ -222,7 +227,7 @@ class Control:
         )
 
     async def watch(self) -> None:
-        """Decide, evaluate alarms, measure, tidy, tell of outcomes and of keys until cancelled."""
+        """Decide, evaluate alarms, measure, tidy, and tell what was not told, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._take_first_turns())
             tasks.create_task(self._tidying.run())
@@ -230,6 +235,8 @@ class Control:
             tasks.create_task(self._measuring.run())
             tasks.create_task(self._outcomes.run())
             tasks.create_task(self._keys.keep_told())
+            tasks.create_task(self._grants.keep_told())
+            tasks.create_task(self._keys.keep_uses())
 
     async def _take_first_turns(self) -> None:
         """Every endpoint is due when control begins, one after the other: who asks for something
@@ -253,6 +260,7 @@ class Control:
 
     async def _decide_nothing_more(self) -> None:
         self._keys.close()
+        self._grants.close()
         await self._preparing.finish()
         await self._reconciler.close()
 

@@ -14,6 +14,7 @@ import binascii
 import math
 import re
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -36,6 +37,9 @@ _DEPTH_MAX = 32
 
 _FIELDS_MAX = 50_000
 """How many fields a form may have. 1,000 metrics of 30 dimensions each are more than a megabyte."""
+
+_GAP_MAX = 10
+"""From one number of a list to the next: AWS was seen to take no more."""
 
 _ENVELOPE = ("Action", "Version")
 """Fields that are about the request; a presigned one adds its X-Amz-… parameters."""
@@ -110,7 +114,7 @@ def serialize_error(service: Service | None, error: AwsError, request_id: str) -
         f"<Message>{xml_text(fault.message)}</Message>{members}</Error>"
         f"<RequestId>{request_id}</RequestId></ErrorResponse>"
     )
-    return _reply(fault.status, request_id, text)
+    return _reply(fault.query_status, request_id, text)
 
 
 def _reply(status: int, request_id: str, text: str) -> Reply:
@@ -190,7 +194,7 @@ def _structure_reader(service: Service, shape: Shape, reader_of: Callable[[Shape
 def _list_reader(read_element: Read) -> Read:
     def read(value: Any, path: str, violations: Violations) -> list[Any]:
         return [
-            read_element(item, f"{path}.{n}.member", violations)
+            None if item is None else read_element(item, f"{path}.{n}.member", violations)
             for n, item in enumerate(_numbered(value, "member", path), 1)
         ]
 
@@ -201,7 +205,7 @@ def _map_reader(read_element: Read) -> Read:
     def read(value: Any, path: str, violations: Violations) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for item in _numbered(value, "entry", path):
-            entry = _branches(item, path)
+            entry = _branches(item, path) if item is not None else {}
             if entry.keys() != {"key", "value"} or type(entry["key"]) is not str:
                 raise SerializationException(f"An entry at '{path}' needs a key and a value.")
             key = entry["key"]
@@ -222,12 +226,19 @@ def _branches(value: Any, path: str) -> Tree:
 
 
 def _numbered(value: Any, word: str, path: str) -> list[Any]:
-    """The branches .member.1, .member.2 … in the order of their numbers."""
+    """The branches .member.1, .member.2 … in the order of their numbers, and None where one is left
+    out. As AWS reads them: 01 is 1, and nobody leaves out more than a few."""
     outer = _branches(value, path)
     inner = _branches(outer.get(word, ""), path)
-    if outer.keys() - {word} or not all(re.fullmatch("[1-9][0-9]{0,8}", key) for key in inner):
+    if outer.keys() - {word} or not all(re.fullmatch("0*[1-9][0-9]{0,8}", key) for key in inner):
         raise SerializationException(f"Elements at '{path}' must be named '{word}.1' and so on.")
-    return [inner[key] for key in sorted(inner, key=int)]
+    found = {int(key): item for key, item in inner.items()}
+    numbers = sorted(found)
+    if len(found) != len(inner) or any(
+        after - before > _GAP_MAX for before, after in pairwise([0, *numbers])
+    ):
+        raise SerializationException(f"Elements at '{path}' must be named '{word}.1' and so on.")
+    return [found.get(number) for number in range(1, numbers[-1] + 1)] if numbers else []
 
 
 def _scalar_reader(kind: str) -> Read:
@@ -250,9 +261,9 @@ def _scalar_reader(kind: str) -> Read:
 
 
 def _boolean(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
+    if text.lower() not in ("true", "false", "1", "0"):
         raise ValueError(text)
-    return text.lower() == "true"
+    return text.lower() in ("true", "1")
 
 
 def _whole_number(bits: int) -> Callable[[str], int]:

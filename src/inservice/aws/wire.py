@@ -34,6 +34,22 @@ class Fault(NamedTuple):
     sender: bool  # whose fault: the sender's, or the receiver's
     message: str
     members: Mapping[str, Any]  # modelled fields beside the message
+    query_status: int  # of an answer in the query protocol
+
+
+_IN_QUERY = {
+    "AccessDeniedException": ("AccessDenied", 403),
+    "UnrecognizedClientException": ("InvalidClientTokenId", 403),
+    "InvalidSignatureException": ("SignatureDoesNotMatch", 403),
+    "ExpiredTokenException": ("ExpiredToken", 403),
+    "MissingAuthenticationTokenException": ("MissingAuthenticationToken", 403),
+    "IncompleteSignatureException": ("IncompleteSignature", 400),
+    "SerializationException": ("MalformedInput", 400),
+    "ThrottlingException": ("Throttling", 400),
+}
+"""What the query services call errors that no model of theirs names, and their status: those about
+who asks, how often, and what is no form. SDKs know credentials that are of no use, and a server
+that wants to be asked later, by these codes."""
 
 
 def fault_of(service: Service | None, error: AwsError) -> Fault:
@@ -41,10 +57,11 @@ def fault_of(service: Service | None, error: AwsError) -> Fault:
     shape = service.errors.get(error.code) if service else None
     sender = error.fault == "Sender"
     if shape is None:
-        return Fault(error.code, error.code, error.status, sender, error.message, error.members)
+        code, status = _IN_QUERY.get(error.code, (error.code, error.status))
+        return Fault(error.code, code, error.status, sender, error.message, error.members, status)
     status = shape.status or error.status
     code = shape.code or shape.name
-    return Fault(shape.name, code, status, shape.sender_fault, error.message, error.members)
+    return Fault(shape.name, code, status, shape.sender_fault, error.message, error.members, status)
 
 
 def milliseconds(moment: float) -> float | int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from inservice.ids import EndpointKey
@@ -24,6 +24,13 @@ class Publishing(Protocol):
 
     def publish_keys(self, keys: Sequence[KeyRoute]) -> None:
         """Make these the access keys that workers accept. Raises OSError, as above."""
+        ...
+
+    def publish_grants(
+        self, authorities: Mapping[str, str | None], tags: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        """Make this what these principals hold, and these endpoints are tagged with. Raises
+        OSError, as above."""
         ...
 
     def acknowledged(self) -> int:

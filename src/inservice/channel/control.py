@@ -21,7 +21,7 @@ Connections are numbers here. What the edge is to do is told in events, in their
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inservice.channel.messages import (
     GREETING_BYTES_MAX,
@@ -244,7 +244,7 @@ class ControlEnd:
         if self.recovering or newest <= self.table.version or newest >= VERSION_MAX:
             return []
         version = max(newest + 1, self._millis())
-        self.table = RoutingTable(version, self.table.endpoints, self.table.keys)
+        self.table = replace(self.table, version=version)
         events: list[Event] = [
             Note(f"a worker has a newer routing table, of version {newest}"),
             Outbid(self.table),

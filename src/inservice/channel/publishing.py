@@ -13,7 +13,7 @@ import contextlib
 import itertools
 import socket
 import struct
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +164,17 @@ class Gateways:
     def publish_keys(self, keys: Sequence[KeyRoute]) -> None:
         """Make these the access keys that workers accept. Raises OSError, as above."""
         self._publish(Delta(self.table.version, self._end.next_version(), keys=tuple(keys)))
+
+    def publish_grants(
+        self, authorities: Mapping[str, str | None], tags: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        """Make this what these principals hold and these endpoints are tagged with. Raises
+        OSError, as above."""
+        labels = {arn: dict(each) for arn, each in tags.items()}
+        version = self._end.next_version()
+        self._publish(
+            Delta(self.table.version, version, authorities=dict(authorities), tags=labels)
+        )
 
     def acknowledged(self) -> int:
         """The newest version that every live worker serves from; -1 if one has said nothing."""

@@ -2,8 +2,9 @@
 
 A table is one line of JSON, which is also the content of `routes.json`; a delta is one too, and a
 line of `routes.journal`. A delta says all that is known of one endpoint from now on, or renews the
-grants: which access keys there are, and whose they are. So any row of deltas comes to the same as
-the table that they lead to. Access keys are in both, so the files are 0600.
+access keys, or says what some principals hold from now on, or which tags some endpoints have. So
+any row of deltas comes to the same as the table that they lead to. Access keys are in both, so the
+files are 0600.
 """
 
 from __future__ import annotations
@@ -23,16 +24,18 @@ Version = Annotated[int, msgspec.Meta(ge=-1, le=VERSION_MAX)]
 """Of a table; -1 of one that says nothing yet."""
 
 
-class _Document(msgspec.Struct, frozen=True):
+class _Document(msgspec.Struct, frozen=True, omit_defaults=True):
     """A RoutingTable without the keys that JSON cannot have."""
 
     version: Version
     endpoints: tuple[EndpointRoute, ...]
     keys: tuple[KeyRoute, ...]
+    authorities: dict[str, str] = {}
+    tags: dict[str, dict[str, str]] = {}
 
 
 class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One step from a table to the next: one endpoint's part of it, or the grants."""
+    """One step from a table to the next: one endpoint's part of it, or who may do what."""
 
     after: Version
     """The version that this leads on from, and from no other."""
@@ -41,7 +44,11 @@ class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
     route: EndpointRoute | None = None
     """What is said of the endpoint from now on; None: nothing."""
     keys: tuple[KeyRoute, ...] | None = None
-    """Every access key there is from now on: the grants."""
+    """Every access key there is from now on."""
+    authorities: dict[str, str | None] = {}
+    """What these principals hold from now on, by ARN; None: nothing."""
+    tags: dict[str, dict[str, str]] = {}
+    """Which tags these endpoints have from now on, by ARN."""
 
 
 _DECODER = msgspec.json.Decoder(_Document)
@@ -50,7 +57,13 @@ _DELTAS = msgspec.json.Decoder(Delta)
 
 def encode_table(table: RoutingTable) -> bytes:
     """The table as one line of JSON."""
-    document = _Document(table.version, tuple(table.endpoints.values()), tuple(table.keys.values()))
+    document = _Document(
+        table.version,
+        tuple(table.endpoints.values()),
+        tuple(table.keys.values()),
+        dict(table.authorities),
+        {arn: dict(tags) for arn, tags in table.tags.items()},
+    )
     return msgspec.json.encode(document)
 
 
@@ -67,6 +80,8 @@ def decode_table(encoded: bytes | msgspec.Raw) -> RoutingTable:
         document.version,
         {(route.account, route.region, route.name): route for route in document.endpoints},
         {key.id: key for key in document.keys},
+        document.authorities,
+        document.tags,
     )
 
 
@@ -95,7 +110,13 @@ def table_after(table: RoutingTable, deltas: Sequence[Delta]) -> RoutingTable:
     if not deltas:
         return table
     endpoints, keys = dict(table.endpoints), table.keys
+    authorities, tags = table.authorities, table.tags
     for delta in deltas:
+        if delta.authorities:
+            held = {**authorities, **delta.authorities}
+            authorities = {arn: text for arn, text in held.items() if text is not None}
+        if delta.tags:
+            tags = {arn: labels for arn, labels in {**tags, **delta.tags}.items() if labels}
         if delta.keys is not None:
             keys = {key.id: key for key in delta.keys}
         if delta.endpoint is None:
@@ -104,7 +125,7 @@ def table_after(table: RoutingTable, deltas: Sequence[Delta]) -> RoutingTable:
             endpoints[delta.endpoint] = delta.route
         else:
             endpoints.pop(delta.endpoint, None)
-    return RoutingTable(deltas[-1].version, endpoints, keys)
+    return RoutingTable(deltas[-1].version, endpoints, keys, authorities, tags)
 
 
 def _check(endpoint: EndpointRoute) -> None:

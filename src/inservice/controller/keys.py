@@ -1,34 +1,33 @@
 """Access keys: all of them known to control, and told to the gateways.
 
-They are asked for with every request, so they are in memory, and the store's feed keeps them right:
-a key that is changed is read in the thread that changed it and known before whoever changed it gets
-an answer. So a new key is never refused to one who was just given it, and an old one never taken
-from one who was told that it is gone.
+They are asked for with every request, so they are in memory (see `kit.following`). Only those are
+known that may sign: not one that is switched off, nor one whose user or role is gone, as when the
+record of it was damaged and set aside.
 
-What the gateways could not be told, since a table that cannot be written down is not published, is
-told as soon as it can be: a key that was taken away must not be believed by a gateway for as long
-as a disk is full.
+When a key was last used is written down as well, once a minute: nobody who signs a request waits
+for that, and a server that is stopped may forget the last minute's.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+import threading
+from collections.abc import Mapping, Sequence
 
 import structlog
 
+from inservice.controller.kit.following import Following
 from inservice.controller.kit.tables import Tables
 from inservice.errors import AwsError
-from inservice.identity.principal import AccessKey
+from inservice.identity.principal import AccessKey, KeyUse
 from inservice.routing.table import KeyRoute
 from inservice.store.base import Store
 from inservice.store.collections.access_keys import ACCESS_KEYS
 from inservice.store.errors import StoreRefused
 from inservice.threads import Threads
 
-RETRY_SECONDS = 1.0
-"""After a reading that failed just when keys had changed: until one succeeds the old ones count.
-And after the gateways could not be told."""
+USES_SECONDS = 60.0
+"""Between two writings of when keys were used. AWS's own record is late by more than that."""
 
 _log = structlog.get_logger(__name__)
 
@@ -40,73 +39,73 @@ class Keys:
         self._store = store
         self._tables = tables
         self._known: Mapping[str, AccessKey] = {}
-        self._untold = asyncio.Event()
+        self._uses: dict[str, KeyUse] = {}  # not written down yet
+        self._lock = threading.Lock()
+        self._used = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._threads = Threads("keys")
-        self._reading_again: asyncio.Task[None] | None = None
+        self._following = Following("keys", whole=self._read, know=self._know, tell=self._tell)
 
     def find(self, key_id: str) -> AccessKey | None:
         """An access key by its id."""
         return self._known.get(key_id)
 
+    def note_use(self, key: AccessKey, use: KeyUse) -> None:
+        """A key has signed something. May be called in any thread."""
+        with self._lock:
+            self._uses[key.id] = use
+        if not self._used.is_set() and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._used.set)
+
     async def follow(self) -> None:
         """Know what the store knows from now on, and tell the gateways whom to believe."""
-        loop = asyncio.get_running_loop()
-
-        def heed(_: Collection[str]) -> None:
-            try:
-                keys = self._read()
-            except (AwsError, StoreRefused) as error:
-                _log.error("keys.not_read", error=str(error))
-                loop.call_soon_threadsafe(self._read_again)
-            else:
-                loop.call_soon_threadsafe(self._know, keys)
-
-        self._store.feed.subscribe(ACCESS_KEYS, heed)
-        self._know(await self._threads.run(self._read))
-
-    def close(self) -> None:
-        """Follow no more."""
-        if self._reading_again is not None:
-            self._reading_again.cancel()
-
-    def _read(self) -> Sequence[AccessKey]:
-        with self._store.reading() as reading:
-            return reading.access_keys.all()
-
-    def _read_again(self) -> None:
-        if self._reading_again is None or self._reading_again.done():
-            self._reading_again = asyncio.create_task(self._read_until_it_succeeds())
-
-    async def _read_until_it_succeeds(self) -> None:
-        while True:
-            await asyncio.sleep(RETRY_SECONDS)
-            try:
-                self._know(await self._threads.run(self._read))
-            except (AwsError, StoreRefused) as error:
-                _log.error("keys.not_read", error=str(error))
-            else:
-                return
-
-    def _know(self, keys: Sequence[AccessKey]) -> None:
-        self._known = {key.id: key for key in keys}
-        self._tell()
+        self._loop = asyncio.get_running_loop()
+        self._following.heed(self._store.feed, ACCESS_KEYS, lambda _: self._read())
+        await self._following.begin()
 
     async def keep_told(self) -> None:
         """Tell again what could not be told, until cancelled."""
-        while True:
-            await self._untold.wait()
-            await asyncio.sleep(RETRY_SECONDS)
-            self._tell()
+        await self._following.keep_told()
+
+    def close(self) -> None:
+        """Follow no more."""
+        self._following.close()
+
+    def _read(self) -> Sequence[AccessKey]:
+        with self._store.reading() as reading:
+            alive = reading.users.ids() | reading.roles.ids()
+            return [
+                key
+                for key in reading.access_keys.all()
+                if key.is_active and (not key.principal.id or key.principal.id in alive)
+            ]
+
+    def _know(self, keys: Sequence[AccessKey]) -> None:
+        self._known = {key.id: key for key in keys}
 
     def _tell(self) -> None:
-        try:
-            self._tables.publish_keys({key.id: _route_of(key) for key in self._known.values()})
-        except OSError as full:
-            if not self._untold.is_set():
-                _log.warning("keys.not_told", why=str(full))
-            self._untold.set()
-        else:
-            self._untold.clear()
+        self._tables.publish_keys({key.id: _route_of(key) for key in self._known.values()})
+
+    async def keep_uses(self) -> None:
+        """Write down when keys were used, until cancelled."""
+        while True:
+            await self._used.wait()
+            self._used.clear()  # before they are read: what is used meanwhile is written later
+            with self._lock:
+                uses, self._uses = self._uses, {}
+            try:
+                await self._threads.run(self._write_uses, uses)
+            except (AwsError, StoreRefused) as error:
+                _log.error("keys.uses_not_written", error=str(error))
+                with self._lock:
+                    self._uses = {**uses, **self._uses}
+                self._used.set()
+            await asyncio.sleep(USES_SECONDS)
+
+    def _write_uses(self, uses: Mapping[str, KeyUse]) -> None:
+        with self._store.transaction(by="keys") as tx:
+            for key_id, use in uses.items():
+                tx.access_keys.used(key_id, use)
 
 
 def _route_of(key: AccessKey) -> KeyRoute:

@@ -1,8 +1,8 @@
 """A request carried to another server, and its answer back, both unchanged and as they come.
 
 Whoever serves the plane verifies the signature itself, so the request keeps its line, its Host and
-every header that could be signed; only what belongs to this hop is taken off. Nothing is added that
-the other side would have to trust.
+every header that could be signed; only what belongs to this hop is taken off. What is added belongs
+to this hop as well: the token that is said back, and the client's address (`transport.source`).
 
     up to COLLECT_BYTES     kept until it is whole, then sent in one piece
     any longer              the head is sent, then each part as it comes
@@ -35,6 +35,7 @@ from inservice.gateway.relay import PASSING_SECONDS, Relay
 from inservice.transport.client import Pool
 from inservice.transport.framing import ResponseHead
 from inservice.transport.messages import STATUS_LINES, Request
+from inservice.transport.source import SOURCE, source_line
 from inservice.transport.tokens import EXCHANGE
 from inservice.transport.upstream import Failure
 
@@ -64,6 +65,7 @@ _THIS_HOPS: Final = frozenset(
         b"upgrade",
         b"http2-settings",
         EXCHANGE,
+        SOURCE,
     )
 )
 
@@ -194,6 +196,7 @@ class Carried(Relay):
         request = self.request
         lines = [b"%b %b HTTP/1.1%b" % (request.method.encode(), request.target, self.token_line)]
         lines += [b"%b: %b\r\n" % one for one in request.headers if one[0] not in _THIS_HOPS]
+        lines.append(source_line(self.connection.transport.get_extra_info("peername")))
         if self._streaming and request.chunked:
             lines.append(b"transfer-encoding: chunked\r\n")
         elif request.length or request.method in ("POST", "PUT", "PATCH"):

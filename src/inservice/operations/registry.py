@@ -3,7 +3,7 @@
 An operation is a function whose signature is its API reference: `call`, then the members of AWS's
 input shape as keyword-only arguments in snake_case, the required ones without a default.
 
-    @operation("sagemaker", "DeleteModel")
+    @operation("sagemaker", "DeleteModel", on=(touches.model,))
     def delete_model(call: Call, *, model_name: str) -> None: ...
 
 A request has passed AWS's model before it gets here. An operation reads, lets the core decide,
@@ -16,10 +16,11 @@ import functools
 import inspect
 import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from inservice.identity.policies.variables import ContextValue
 from inservice.operations.live import Live
 from inservice.store.base import Store
 from inservice.values import Document as Document  # with `Call`, what operations speak in
@@ -36,10 +37,27 @@ class Call:
     now: float  # epoch seconds, cut to the milliseconds that the wire can tell
     store: Store
     live: Live
+    user_id: str = ""  # of the caller: aws:userid, where it is known
 
     def __post_init__(self) -> None:
         # A time that a client reads and sends back as a filter must meet the record it came from.
         object.__setattr__(self, "now", math.floor(self.now * 1000) / 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """One thing that must be allowed to who calls: what is asked for, whether it exists or not."""
+
+    arn: str
+    action: str = ""  # the operation's own, "sagemaker:CreateEndpoint", unless it says another
+    keys: Mapping[str, ContextValue] = field(
+        default_factory=dict
+    )  # by condition key, in small letters
+    tags: Callable[[], Mapping[str, str]] | None = None  # of the resource, if it can have any
+
+
+Part = Callable[[Call, Document], Iterable[Touch]]
+"""Looks at a request and says which resources it touches; see `operations.touches`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +67,12 @@ class Operation:
     service: str  # botocore's service name: "sagemaker"
     name: str  # as AWS spells it: "CreateModel"
     function: Callable[..., Document | None]
+    on: tuple[Part, ...]  # nothing: whoever has proved who they are may
+
+    @property
+    def action(self) -> str:
+        """IAM's name for it: "sagemaker:CreateModel"."""
+        return f"{self.service}:{self.name}"
 
     @property
     def adds(self) -> bool:
@@ -64,9 +88,13 @@ class Operation:
         return self.function(call, **arguments) or {}
 
 
-_NEEDS_NO_ROOM = re.compile(r"(Describe|Get|List|Filter|Plan|Delete|Untag|Abort|Pause|Rotate)[A-Z]")
+_NEEDS_NO_ROOM = re.compile(
+    r"(Describe|Get|List|Filter|Plan|Simulate)[A-Z]"
+    r"|(Delete|Untag|Detach|Remove)[A-Z]"
+    r"|(Abort|Pause|Rotate)[A-Z]|UpdateAccessKey$"
+)
 """Reads; what makes room; what holds a rollout up or turns it back; and what takes the place of a
-secret that got out. An operation of any other
+secret that got out, or switches it off. An operation of any other
 name is one that adds, so a new verb is refused on a full disk until somebody thought about it."""
 
 _OPERATIONS: dict[tuple[str, str], Operation] = {}
@@ -74,8 +102,8 @@ _OPERATIONS: dict[tuple[str, str], Operation] = {}
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def operation(service: str, name: str) -> Callable[[_Function], _Function]:
-    """Register the function below as an operation.
+def operation(service: str, name: str, *, on: tuple[Part, ...]) -> Callable[[_Function], _Function]:
+    """Register the function below as an operation that touches what `on` says.
 
     Raises TypeError at import when the signature is not one of an operation, or the name is taken.
     """
@@ -84,7 +112,7 @@ def operation(service: str, name: str) -> Callable[[_Function], _Function]:
         _check_signature(function)
         if (service, name) in _OPERATIONS:
             raise TypeError(f"{service}:{name} is registered twice")
-        _OPERATIONS[service, name] = Operation(service, name, function)
+        _OPERATIONS[service, name] = Operation(service, name, function, on)
         return function
 
     return register

@@ -68,3 +68,8 @@ class RoutingTable:
     version: int
     endpoints: Mapping[EndpointKey, EndpointRoute]
     keys: Mapping[str, KeyRoute]
+    authorities: Mapping[str, str] = field(default_factory=dict)
+    """What each principal holds, by its ARN: `identity.authority`, as JSON. Who is not in it holds
+    nothing, and only root needs nothing."""
+    tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Of the endpoints that have any, by their ARNs: policies may ask for them."""

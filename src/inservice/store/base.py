@@ -27,9 +27,13 @@ from inservice.store.collections.endpoint_configs import (
     EndpointConfigsWriting,
 )
 from inservice.store.collections.endpoints import EndpointsReading, EndpointsWriting
+from inservice.store.collections.groups import GroupsReading, GroupsWriting
 from inservice.store.collections.models import ModelsReading, ModelsWriting
+from inservice.store.collections.policies import PoliciesReading, PoliciesWriting
+from inservice.store.collections.roles import RolesReading, RolesWriting
 from inservice.store.collections.set_aside import SetAsideReading
 from inservice.store.collections.tags import TagsReading, TagsWriting
+from inservice.store.collections.users import UsersReading, UsersWriting
 from inservice.store.feed import CALLER, Feed
 from inservice.store.lease import Holding
 
@@ -44,9 +48,13 @@ class Reading:
     dashboards: DashboardsReading
     endpoint_configs: EndpointConfigsReading
     endpoints: EndpointsReading
+    groups: GroupsReading
     models: ModelsReading
+    policies: PoliciesReading
+    roles: RolesReading
     set_aside: SetAsideReading
     tags: TagsReading
+    users: UsersReading
 
 
 @dataclass(frozen=True)
@@ -60,8 +68,12 @@ class Transaction(Reading):
     dashboards: DashboardsWriting
     endpoint_configs: EndpointConfigsWriting
     endpoints: EndpointsWriting
+    groups: GroupsWriting
     models: ModelsWriting
+    policies: PoliciesWriting
+    roles: RolesWriting
     tags: TagsWriting
+    users: UsersWriting
 
 
 class Store(Protocol):

@@ -53,3 +53,16 @@ class Page:
 
     lines: tuple[Summary, ...]
     end: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class EntityQuery:
+    """Users, groups, roles or policies of an account, by name."""
+
+    account: str
+    path_prefix: str = "/"
+    after: str | None = None  # the name that the page before ended with
+    limit: int | None = None
+    mentioning: str | None = None
+    """A text that the record has, as JSON: `"arn:aws:iam::aws:policy/ReadOnlyAccess"`. Whoever asks
+    looks again: it may stand for something else."""

@@ -54,14 +54,15 @@ def perform(store: Store) -> Perform:
         account: str = ACCOUNT,
         region: str = REGION,
         now: float | None = None,
+        principal: str | None = None,
         **members: Any,
     ) -> Mapping[str, Any]:
-        operation = registry.find("sagemaker", name) or registry.find("inservice", name)
-        assert operation is not None
+        found = (registry.find(service, name) for service in ("sagemaker", "inservice", "iam"))
+        operation = next(each for each in found if each is not None)
         call = registry.Call(
             account=account,
             region=region,
-            principal=f"arn:aws:iam::{account}:root",
+            principal=principal or f"arn:aws:iam::{account}:root",
             request_id="00000000-0000-0000-0000-000000000000",
             now=float(next(moments)) if now is None else now,
             store=store,

@@ -75,7 +75,7 @@ def without_call(*, model_name: str) -> None:
 @pytest.mark.parametrize("function", [positional, camel, untyped, without_call])
 def test_what_is_no_operation_fails_at_import(function: object) -> None:
     with pytest.raises(TypeError):
-        registry.operation("sagemaker", "CreateNothing")(function)  # type: ignore[type-var]
+        registry.operation("sagemaker", "CreateNothing", on=())(function)  # type: ignore[type-var]
     assert registry.find("sagemaker", "CreateNothing") is None
 
 
@@ -84,7 +84,7 @@ def test_a_name_is_taken_once() -> None:
         """Another one."""
 
     with pytest.raises(TypeError, match="twice"):
-        registry.operation("sagemaker", "CreateModel")(create_model)
+        registry.operation("sagemaker", "CreateModel", on=())(create_model)
 
 
 def test_now_is_cut_to_what_the_wire_can_tell(store: Store, tmp_path: Path) -> None:

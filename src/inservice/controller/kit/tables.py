@@ -61,6 +61,28 @@ class Tables:
         if dict(self.gateways.table.keys) != dict(keys):
             self.gateways.publish_keys(tuple(keys.values()))
 
+    def publish_grants(
+        self, authorities: Mapping[str, str | None], tags: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        """Make this what these principals hold, None for nothing, and these endpoints are tagged
+        with. What is published already makes no new version."""
+        table = self.gateways.table
+        held = {
+            arn: text for arn, text in authorities.items() if table.authorities.get(arn) != text
+        }
+        labels = {arn: each for arn, each in tags.items() if table.tags.get(arn, {}) != each}
+        if held or labels:
+            self.gateways.publish_grants(held, labels)
+
+    def renew_grants(
+        self, authorities: Mapping[str, str], tags: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        """Make this all that anybody holds, and all tags that endpoints have."""
+        table = self.gateways.table
+        nothing: dict[str, str | None] = dict.fromkeys(table.authorities)
+        bare: dict[str, Mapping[str, str]] = {arn: {} for arn in table.tags}
+        self.publish_grants({**nothing, **authorities}, {**bare, **tags})
+
     def keys(self) -> set[EndpointKey]:
         """Every endpoint that some table still says something about."""
         return set(self._published)

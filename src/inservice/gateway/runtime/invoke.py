@@ -17,7 +17,6 @@ has verified reaches no model; and a request of which nothing was sent yet can b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from hashlib import sha256
 from time import perf_counter
 from typing import Final, Protocol
@@ -37,8 +36,6 @@ from inservice.gateway.runtime.requests import Target, model_request
 from inservice.gateway.runtime.selection import CLOSED_SESSION, SESSION
 from inservice.gateway.runtime.shared import Gateway
 from inservice.gateway.runtime.taps.tap import Hearing
-from inservice.identity.authorization import denial
-from inservice.identity.principal import Principal
 from inservice.identity.sigv4.claims import Claim, claim
 from inservice.routing.table import EndpointRoute, FleetRoute, InstanceRoute, KeyRoute
 from inservice.transport.framing import ResponseHead
@@ -46,12 +43,6 @@ from inservice.transport.messages import STATUS_LINES, Request
 from inservice.transport.upstream import Failure
 
 SERVICES: Final = ("sagemaker",)
-
-
-@lru_cache(maxsize=1024)
-def _denial(account: str, arn: str, action: str, region: str, resource: str) -> str | None:
-    """What `denial` says. Clients repeat what they ask: asking again costs 0.2 µs."""
-    return denial(Principal(account, arn), action, region, resource)
 
 
 INVOKE_SECONDS: Final = 60.0
@@ -182,7 +173,10 @@ class Asked(Relay):
         except UnrecognizedClient as error:
             raise self._about_a_stranger(error) from None
         key, region = claim.key, claim.region
-        why = _denial(key.account, key.principal, target.action, region, target.resource)
+        gateway = self.gateway
+        why = gateway.allowed.denial(
+            gateway.routes.table, key, region, target, request, self.connection, gateway.clock
+        )
         if why is not None:
             raise RuntimeAccessDenied(why)
         return key.account, region

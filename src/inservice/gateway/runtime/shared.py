@@ -7,6 +7,7 @@ from inservice.gateway.answers import RequestIds
 from inservice.gateway.balance.instances import Instances
 from inservice.gateway.balance.waiting import Waiting
 from inservice.gateway.routed import Routed
+from inservice.gateway.runtime.allowed import Allowed
 from inservice.gateway.runtime.selection import Selection
 from inservice.gateway.runtime.sessions import Sessions
 from inservice.gateway.runtime.taps.counting import Counting
@@ -36,4 +37,5 @@ class Gateway:
         self.tap = Counting() if tap is None else tap
         self.instances = Instances() if instances is None else instances
         self.waiting = Waiting()
+        self.allowed = Allowed()
         self.selection = Selection(self.instances, sessions)

@@ -12,6 +12,7 @@ from dataclasses import replace
 import msgspec
 
 from inservice.cloudwatch.alarms.record import AlarmRecord
+from inservice.operations.registry import Call
 from inservice.store.base import Reading
 from inservice.store.collections.alarms import AlarmQuery
 
@@ -20,6 +21,12 @@ BATCH = 200
 
 COMPOSITES = '"AlarmRule"'
 """What the documents of composite alarms mention, and no others as a member."""
+
+
+def find(records: Reading, call: Call, name: str) -> AlarmRecord | None:
+    """The alarm of that name, or None."""
+    kept = records.alarms.find(call.account, call.region, name)
+    return None if kept is None else AlarmRecord.from_kept(kept)
 
 
 def select_alarms(

@@ -26,8 +26,8 @@ from inservice.cloudwatch.metrics.query import (
     check_alarm_queries,
     check_alarm_statistic,
 )
-from inservice.operations.cloudwatch import strict_json
-from inservice.operations.cloudwatch.alarm_selection import COMPOSITES, select_alarms
+from inservice.operations.cloudwatch import strict_json, touches
+from inservice.operations.cloudwatch.alarm_selection import COMPOSITES, find, select_alarms
 from inservice.operations.registry import Call, Document, given, operation
 from inservice.store.base import Reading, Transaction
 from inservice.store.collections.alarms import AlarmQuery
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 TAGS_MAX = 50
 
 
-@operation("cloudwatch", "PutMetricAlarm")
+@operation("cloudwatch", "PutMetricAlarm", on=(touches.new_alarm,))
 def put_metric_alarm(
     call: Call,
     *,
@@ -115,7 +115,7 @@ def put_metric_alarm(
     _put(call, asked, tags)
 
 
-@operation("cloudwatch", "PutCompositeAlarm")
+@operation("cloudwatch", "PutCompositeAlarm", on=(touches.new_alarm,))
 def put_composite_alarm(
     call: Call,
     *,
@@ -192,7 +192,7 @@ def _check(tx: Reading, call: Call, record: AlarmRecord) -> None:
         )
 
 
-@operation("cloudwatch", "DeleteAlarms")
+@operation("cloudwatch", "DeleteAlarms", on=(touches.alarms,))
 def delete_alarms(call: Call, *, alarm_names: Sequence[str]) -> None:
     """Delete alarms, all of them that there are or, if one cannot be, none. A name that no alarm
     has is deleted already: on AWS too, whatever its model says of ResourceNotFound."""
@@ -218,7 +218,7 @@ def delete_alarms(call: Call, *, alarm_names: Sequence[str]) -> None:
             tx.alarms.delete(call.account, call.region, record.name)
 
 
-@operation("cloudwatch", "SetAlarmState")
+@operation("cloudwatch", "SetAlarmState", on=(touches.alarm,))
 def set_alarm_state(
     call: Call,
     *,
@@ -243,13 +243,13 @@ def set_alarm_state(
         _remember(call, tx, after, *items)
 
 
-@operation("cloudwatch", "EnableAlarmActions")
+@operation("cloudwatch", "EnableAlarmActions", on=(touches.alarms,))
 def enable_alarm_actions(call: Call, *, alarm_names: Sequence[str]) -> None:
     """Have changes of state run actions."""
     _switch_actions(call, alarm_names, on=True)
 
 
-@operation("cloudwatch", "DisableAlarmActions")
+@operation("cloudwatch", "DisableAlarmActions", on=(touches.alarms,))
 def disable_alarm_actions(call: Call, *, alarm_names: Sequence[str]) -> None:
     """Have changes of state run no actions."""
     _switch_actions(call, alarm_names, on=False)
@@ -267,7 +267,7 @@ def _switch_actions(call: Call, names: Sequence[str], *, on: bool) -> None:
                 _remember(call, tx, after, item)
 
 
-@operation("cloudwatch", "TagResource")
+@operation("cloudwatch", "TagResource", on=(touches.resource,))
 def tag_resource(call: Call, *, resource_arn: str, tags: Sequence[TagTypeDef]) -> None:
     """Add tags to an alarm, or change the values of those it has."""
     with call.store.transaction() as tx:
@@ -276,7 +276,7 @@ def tag_resource(call: Call, *, resource_arn: str, tags: Sequence[TagTypeDef]) -
         _save(tx, _tagged(record, _checked_tags({**record.tags, **given})))
 
 
-@operation("cloudwatch", "UntagResource")
+@operation("cloudwatch", "UntagResource", on=(touches.resource,))
 def untag_resource(call: Call, *, resource_arn: str, tag_keys: Sequence[str]) -> None:
     """Take tags from an alarm."""
     with call.store.transaction() as tx:
@@ -285,7 +285,7 @@ def untag_resource(call: Call, *, resource_arn: str, tag_keys: Sequence[str]) ->
         _save(tx, _tagged(record, kept))
 
 
-@operation("cloudwatch", "ListTagsForResource")
+@operation("cloudwatch", "ListTagsForResource", on=(touches.resource,))
 def list_tags_for_resource(call: Call, *, resource_arn: str) -> Document:
     """The tags of an alarm."""
     with call.store.reading() as records:
@@ -306,12 +306,6 @@ def _checked_tags(tags: Mapping[str, str]) -> Mapping[str, str]:
 
 
 # ── records ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def find(records: Reading, call: Call, name: str) -> AlarmRecord | None:
-    """The alarm of that name, or None."""
-    kept = records.alarms.find(call.account, call.region, name)
-    return None if kept is None else AlarmRecord.from_kept(kept)
 
 
 def _found(records: Reading, call: Call, name: str) -> AlarmRecord:

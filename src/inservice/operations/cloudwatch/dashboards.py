@@ -17,10 +17,11 @@ from inservice.cloudwatch.alarms.errors import (
     DashboardRefused,
 )
 from inservice.errors import NotImplementedYet
-from inservice.operations.cloudwatch import strict_json
+from inservice.operations.cloudwatch import strict_json, touches
 from inservice.operations.cloudwatch.pages import next_token as token_for
 from inservice.operations.cloudwatch.pages import position_of
 from inservice.operations.registry import Call, Document, operation
+from inservice.operations.touches import anything
 from inservice.partitions import partition_of
 from inservice.store.collections.dashboards import Dashboard
 
@@ -38,7 +39,7 @@ GRID_COLUMNS = 24
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
-@operation("cloudwatch", "PutDashboard")
+@operation("cloudwatch", "PutDashboard", on=(touches.dashboard,))
 def put_dashboard(
     call: Call, *, dashboard_name: str, dashboard_body: str, tags: Sequence[TagTypeDef] = ()
 ) -> Document:
@@ -70,7 +71,7 @@ def put_dashboard(
     return {"DashboardValidationMessages": []}
 
 
-@operation("cloudwatch", "GetDashboard")
+@operation("cloudwatch", "GetDashboard", on=(touches.dashboard,))
 def get_dashboard(call: Call, *, dashboard_name: str) -> Document:
     """A dashboard as it was put."""
     where = call.account, partition_of(call.region)
@@ -79,13 +80,13 @@ def get_dashboard(call: Call, *, dashboard_name: str) -> Document:
     if found is None:
         raise DashboardNotFound(f"Dashboard {dashboard_name} does not exist")
     return {
-        "DashboardArn": _arn(call, found.name),
+        "DashboardArn": touches.dashboard_arn(call, found.name),
         "DashboardBody": found.body,
         "DashboardName": found.name,
     }
 
 
-@operation("cloudwatch", "ListDashboards")
+@operation("cloudwatch", "ListDashboards", on=(anything,))
 def list_dashboards(
     call: Call, *, dashboard_name_prefix: str = "", next_token: str | None = None
 ) -> Document:
@@ -107,7 +108,7 @@ def list_dashboards(
         "DashboardEntries": [
             {
                 "DashboardName": one.name,
-                "DashboardArn": _arn(call, one.name),
+                "DashboardArn": touches.dashboard_arn(call, one.name),
                 "LastModified": one.modified_at,
                 "Size": len(one.body.encode()),
             }
@@ -119,7 +120,7 @@ def list_dashboards(
     return shown
 
 
-@operation("cloudwatch", "DeleteDashboards")
+@operation("cloudwatch", "DeleteDashboards", on=(touches.dashboards,))
 def delete_dashboards(call: Call, *, dashboard_names: Sequence[str]) -> None:
     """Delete dashboards, all of them or, if one is not there, none."""
     if not dashboard_names:
@@ -134,10 +135,6 @@ def delete_dashboards(call: Call, *, dashboard_names: Sequence[str]) -> None:
             )
         for name in names:
             tx.dashboards.delete(*where, name)
-
-
-def _arn(call: Call, name: str) -> str:
-    return f"arn:{partition_of(call.region)}:cloudwatch::{call.account}:dashboard/{name}"
 
 
 # ── the body ────────────────────────────────────────────────────────────────────────────────────

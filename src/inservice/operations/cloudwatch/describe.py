@@ -11,11 +11,12 @@ from inservice.cloudwatch.alarms.errors import AlarmRefused
 from inservice.cloudwatch.alarms.record import AlarmRecord, described
 from inservice.cloudwatch.metrics.query import metric_of
 from inservice.errors import NotImplementedYet
-from inservice.operations.cloudwatch.alarm_selection import COMPOSITES, select_alarms, spelled
-from inservice.operations.cloudwatch.alarms import find
+from inservice.operations.cloudwatch import touches
+from inservice.operations.cloudwatch.alarm_selection import COMPOSITES, find, select_alarms, spelled
 from inservice.operations.cloudwatch.pages import next_token as token_for
 from inservice.operations.cloudwatch.pages import position_of
 from inservice.operations.registry import Call, Document, operation
+from inservice.operations.touches import anything
 from inservice.store.base import Reading
 from inservice.store.collections.alarms import AlarmQuery
 from inservice.telemetry.base import HistoryQuery
@@ -37,7 +38,7 @@ PAGE_SIZE = 50
 HISTORY_PAGE_SIZE = 100
 
 
-@operation("cloudwatch", "DescribeAlarms")
+@operation("cloudwatch", "DescribeAlarms", on=(touches.alarms,))
 def describe_alarms(
     call: Call,
     *,
@@ -93,7 +94,7 @@ def describe_alarms(
     return answer
 
 
-@operation("cloudwatch", "DescribeAlarmsForMetric")
+@operation("cloudwatch", "DescribeAlarmsForMetric", on=(anything,))
 def describe_alarms_for_metric(
     call: Call,
     *,
@@ -124,7 +125,7 @@ def describe_alarms_for_metric(
     return {"MetricAlarms": list({alarm["AlarmName"]: alarm for alarm in found}.values())}
 
 
-@operation("cloudwatch", "DescribeAlarmHistory")
+@operation("cloudwatch", "DescribeAlarmHistory", on=(touches.alarm,))
 def describe_alarm_history(
     call: Call,
     *,

@@ -20,9 +20,11 @@ from inservice.cloudwatch.metrics.query import (
 )
 from inservice.cloudwatch.metrics.statistics import PLAIN
 from inservice.errors import NotImplementedYet, ValidationError
+from inservice.operations.cloudwatch import touches
 from inservice.operations.cloudwatch.pages import next_token as token_for
 from inservice.operations.cloudwatch.pages import position_of
 from inservice.operations.registry import Call, Document, operation
+from inservice.operations.touches import anything
 from inservice.telemetry.base import Sample
 from inservice.telemetry.names import INSTANCES_NAMESPACE
 
@@ -52,7 +54,7 @@ LISTED_SECONDS = 14 * 86_400
 ACTIVE_SECONDS = 3 * 3_600
 
 
-@operation("cloudwatch", "PutMetricData")
+@operation("cloudwatch", "PutMetricData", on=(touches.namespace,))
 def put_metric_data(
     call: Call,
     *,
@@ -104,7 +106,7 @@ def _sample(call: Call, namespace: str, datum: Document, member: str) -> Sample:
     return Sample(metric, unit, at, aggregate_of(datum, member), high_resolution=resolution == 1)
 
 
-@operation("cloudwatch", "GetMetricData")
+@operation("cloudwatch", "GetMetricData", on=(anything,))
 def get_metric_data(
     call: Call,
     *,
@@ -165,7 +167,7 @@ def _page(
         }
 
 
-@operation("cloudwatch", "GetMetricStatistics")
+@operation("cloudwatch", "GetMetricStatistics", on=(anything,))
 def get_metric_statistics(
     call: Call,
     *,
@@ -213,7 +215,7 @@ def get_metric_statistics(
     return {"Label": metric_name, "Datapoints": datapoints}
 
 
-@operation("cloudwatch", "ListMetrics")
+@operation("cloudwatch", "ListMetrics", on=(anything,))
 def list_metrics(
     call: Call,
     *,

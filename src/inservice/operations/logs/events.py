@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from inservice.cloudwatch.logs.errors import LogsNotFound, LogsParameterRefused
 from inservice.cloudwatch.logs.work import EVENT_BYTES
 from inservice.errors import NotImplementedYet, SenderError
+from inservice.operations.logs import touches
 from inservice.operations.logs.places import known_group, now_ms, there
 from inservice.operations.logs.written import Kept, packed
 from inservice.operations.registry import Call, Document, operation
@@ -28,7 +29,7 @@ NEWEST_MS = 2 * 3_600_000
 """How far the events of a batch may be apart, and how old and how far ahead one may be."""
 
 
-@operation("logs", "PutLogEvents")
+@operation("logs", "PutLogEvents", on=(touches.stream,))
 def put_log_events(
     call: Call,
     *,

@@ -14,6 +14,7 @@ from inservice.cloudwatch.logs.errors import (
     TooManyLogTags,
 )
 from inservice.errors import NotImplementedYet
+from inservice.operations.logs import touches
 from inservice.operations.logs.places import (
     KnownGroup,
     arn_of,
@@ -45,7 +46,7 @@ RETENTIONS = (
 # ── groups ──────────────────────────────────────────────────────────────────────────────────────
 
 
-@operation("logs", "CreateLogGroup")
+@operation("logs", "CreateLogGroup", on=(touches.new_group,))
 def create_log_group(
     call: Call,
     *,
@@ -77,7 +78,7 @@ def create_log_group(
         tx.client_logs.save_group(key_of(call, log_group_name), record)
 
 
-@operation("logs", "DeleteLogGroup")
+@operation("logs", "DeleteLogGroup", on=(touches.group,))
 def delete_log_group(call: Call, *, log_group_name: str) -> None:
     """Delete a log group with all its streams and events. Instances that still write make a new
     one of the same name, as on AWS."""
@@ -91,7 +92,7 @@ def delete_log_group(call: Call, *, log_group_name: str) -> None:
             tx.client_logs.save_group(key, gone)
 
 
-@operation("logs", "PutRetentionPolicy")
+@operation("logs", "PutRetentionPolicy", on=(touches.group,))
 def put_retention_policy(call: Call, *, log_group_name: str, retention_in_days: int) -> None:
     """Have events of a group go after some days."""
     if retention_in_days not in RETENTIONS:
@@ -105,7 +106,7 @@ def put_retention_policy(call: Call, *, log_group_name: str, retention_in_days: 
         _save(call, tx, replace(record, retention_days=retention_in_days))
 
 
-@operation("logs", "DeleteRetentionPolicy")
+@operation("logs", "DeleteRetentionPolicy", on=(touches.group,))
 def delete_retention_policy(call: Call, *, log_group_name: str) -> None:
     """Have events of a group stay."""
     with call.store.transaction() as tx:
@@ -116,7 +117,7 @@ def delete_retention_policy(call: Call, *, log_group_name: str) -> None:
 # ── streams ─────────────────────────────────────────────────────────────────────────────────────
 
 
-@operation("logs", "CreateLogStream")
+@operation("logs", "CreateLogStream", on=(touches.stream,))
 def create_log_stream(call: Call, *, log_group_name: str, log_stream_name: str) -> None:
     """Make a log stream to put events into."""
     with call.store.transaction() as tx:
@@ -127,7 +128,7 @@ def create_log_stream(call: Call, *, log_group_name: str, log_stream_name: str) 
         tx.client_logs.save_stream(key, LogStreamRecord(log_stream_name, now_ms(call)))
 
 
-@operation("logs", "DeleteLogStream")
+@operation("logs", "DeleteLogStream", on=(touches.stream,))
 def delete_log_stream(call: Call, *, log_group_name: str, log_stream_name: str) -> None:
     """Delete a log stream and its events. An instance that still writes makes it again."""
     key = StreamKey(call.account, call.region, log_group_name, log_stream_name)
@@ -147,37 +148,37 @@ def delete_log_stream(call: Call, *, log_group_name: str, log_stream_name: str) 
 # ── tags ────────────────────────────────────────────────────────────────────────────────────────
 
 
-@operation("logs", "TagResource")
+@operation("logs", "TagResource", on=(touches.resource,))
 def tag_resource(call: Call, *, resource_arn: str, tags: Mapping[str, str]) -> None:
     """Add tags to a log group, or change the values of those it has."""
     _add_tags(call, _name_in(call, resource_arn), tags)
 
 
-@operation("logs", "UntagResource")
+@operation("logs", "UntagResource", on=(touches.resource,))
 def untag_resource(call: Call, *, resource_arn: str, tag_keys: Sequence[str]) -> None:
     """Take tags from a log group."""
     _remove_tags(call, _name_in(call, resource_arn), tag_keys)
 
 
-@operation("logs", "ListTagsForResource")
+@operation("logs", "ListTagsForResource", on=(touches.resource,))
 def list_tags_for_resource(call: Call, *, resource_arn: str) -> Document:
     """The tags of a log group."""
     return {"tags": _tags(call, _name_in(call, resource_arn))}
 
 
-@operation("logs", "TagLogGroup")
+@operation("logs", "TagLogGroup", on=(touches.tagged_group,))
 def tag_log_group(call: Call, *, log_group_name: str, tags: Mapping[str, str]) -> None:
     """TagResource under its older name."""
     _add_tags(call, log_group_name, tags)
 
 
-@operation("logs", "UntagLogGroup")
+@operation("logs", "UntagLogGroup", on=(touches.tagged_group,))
 def untag_log_group(call: Call, *, log_group_name: str, tags: Sequence[str]) -> None:
     """UntagResource under its older name."""
     _remove_tags(call, log_group_name, tags)
 
 
-@operation("logs", "ListTagsLogGroup")
+@operation("logs", "ListTagsLogGroup", on=(touches.tagged_group,))
 def list_tags_log_group(call: Call, *, log_group_name: str) -> Document:
     """ListTagsForResource under its older name."""
     return {"tags": _tags(call, log_group_name)}

@@ -16,6 +16,7 @@ from inservice.instance_logs.base import FOREVER, LogEvent, LogStream, Place, me
 from inservice.instance_logs.search import ANSWER_BYTES_MAX, search
 from inservice.operations.cloudwatch.pages import next_token as token_for
 from inservice.operations.cloudwatch.pages import position_of
+from inservice.operations.logs import touches
 from inservice.operations.logs.places import (
     KnownGroup,
     arn_of,
@@ -33,7 +34,7 @@ PAGE_SIZE = 50
 EVENTS_MAX = 10_000
 
 
-@operation("logs", "DescribeLogGroups")
+@operation("logs", "DescribeLogGroups", on=(touches.groups,))
 def describe_log_groups(
     call: Call,
     *,
@@ -78,7 +79,7 @@ def describe_log_groups(
     return shown
 
 
-@operation("logs", "DescribeLogStreams")
+@operation("logs", "DescribeLogStreams", on=(touches.group,))
 def describe_log_streams(
     call: Call,
     *,
@@ -108,7 +109,7 @@ def describe_log_streams(
     return shown
 
 
-@operation("logs", "GetLogEvents")
+@operation("logs", "GetLogEvents", on=(touches.stream,))
 def get_log_events(
     call: Call,
     *,
@@ -159,7 +160,7 @@ def get_log_events(
     }
 
 
-@operation("logs", "FilterLogEvents")
+@operation("logs", "FilterLogEvents", on=(touches.group,))
 def filter_log_events(
     call: Call,
     *,

@@ -7,28 +7,29 @@ and nobody is left with a key that another has just replaced.
 
 from __future__ import annotations
 
-import secrets
-import string
+import time
 
-from inservice.errors import ValidationException
+from inservice.errors import AccessDeniedException, ValidationException
 from inservice.identity.principal import AccessKey, Account, Principal
+from inservice.operations.iam.made import new_key
+from inservice.operations.own import touches
 from inservice.operations.registry import Call, Document, operation
 from inservice.store.base import Reading, Store
 from inservice.store.errors import StoreDamaged
 
-SECRET_CHARACTERS = 40
-"""As long as AWS's own secret keys."""
 
-
-@operation("inservice", "RotateRootAccessKey")
+@operation("inservice", "RotateRootAccessKey", on=(touches.root,))
 def rotate_root_access_key(call: Call, *, access_key_id: str) -> Document:
-    """Replace the root access key by a new one. The old one is refused from then on."""
+    """Replace the root access key by a new one. The old one is refused from then on. No policy
+    gives this to anybody else, as on AWS."""
     root = Account(call.account).root
+    if call.principal != root.arn:
+        raise AccessDeniedException("Only root may replace its own access key.")
     with call.store.transaction() as tx:
         old = root_key(tx, root)
         if old is None or old.id != access_key_id:
             raise ValidationException(f'"{access_key_id}" is not the access key of {root.arn}.')
-        new = _new_key(root)
+        new = new_key(root, call.now)
         tx.access_keys.delete(old.id)
         tx.access_keys.add(new)
     return {"AccessKeyId": new.id, "SecretAccessKey": new.secret}
@@ -53,23 +54,12 @@ def ensure_root_key(store: Store, account_id: str) -> AccessKey:
                     'and was set aside: restore a backup. "inservice recover" says what else can '
                     "be done."
                 )
-            key = _new_key(root)
+            key = new_key(root, time.time())
             transaction.access_keys.add(key)
     return key
 
 
 def root_key(reading: Reading, root: Principal) -> AccessKey | None:
     """The long-term key of a root principal, if it has been made."""
-    keys = (k for k in reading.access_keys.all() if k.principal == root and k.session_token is None)
-    return next(keys, None)
-
-
-def _new_key(principal: Principal) -> AccessKey:
-    """Twenty characters that begin with AKIA, as those of AWS's long-term keys, and a secret."""
-    alphabet = string.ascii_uppercase + "234567"
-    letters = string.ascii_letters + string.digits
-    return AccessKey(
-        id="AKIA" + "".join(secrets.choice(alphabet) for _ in range(16)),
-        secret="".join(secrets.choice(letters) for _ in range(SECRET_CHARACTERS)),
-        principal=principal,
-    )
+    owned = reading.access_keys.of(root.account, root.id)
+    return next((key for key in owned if key.principal == root and not key.session_token), None)

@@ -15,13 +15,14 @@ from inservice.deployment.state import OVER, Phase
 from inservice.errors import ValidationException
 from inservice.ids import number_of
 from inservice.operations.registry import Call, Document, operation
+from inservice.operations.sagemaker import touches
 from inservice.store.collections.endpoints import EVENTS_KEPT
 from inservice.telemetry.base import StepCount
 
 _SUMS = ("Invocations", "Served", "ModelErrors", "GatewayErrors", "Abandoned", "Retried")
 
 
-@operation("inservice", "DescribeDeploymentReport")
+@operation("inservice", "DescribeDeploymentReport", on=(touches.endpoint,))
 def describe_deployment_report(
     call: Call, *, endpoint_name: str, deployment_id: str | None = None
 ) -> Document:

@@ -22,13 +22,14 @@ from inservice.hosting.endpoint import Endpoint
 from inservice.hosting.endpoint_config import EndpointConfig
 from inservice.operations.own.fleets_seen import with_what_is_seen
 from inservice.operations.registry import Call, Document, operation
+from inservice.operations.sagemaker import touches
 from inservice.store.base import Reading
 from inservice.store.collections.endpoints import EndpointRecord
 
 EVENTS_PAGE = 100
 
 
-@operation("inservice", "PlanDeployment")
+@operation("inservice", "PlanDeployment", on=(touches.endpoint,))
 def plan_deployment(
     call: Call,
     *,
@@ -93,7 +94,7 @@ def _config_to_plan_for(
     )
 
 
-@operation("inservice", "DescribeDeployment")
+@operation("inservice", "DescribeDeployment", on=(touches.endpoint,))
 def describe_deployment(call: Call, *, endpoint_name: str) -> Document:
     """The deployment of an endpoint as it is now; the last one if none is under way."""
     with call.store.reading() as records:
@@ -106,7 +107,7 @@ def describe_deployment(call: Call, *, endpoint_name: str) -> Document:
     return {**shown, "Fleets": fleets, "Alarms": alarms}
 
 
-@operation("inservice", "ListDeploymentEvents")
+@operation("inservice", "ListDeploymentEvents", on=(touches.endpoint,))
 def list_deployment_events(
     call: Call,
     *,
@@ -129,31 +130,31 @@ def list_deployment_events(
     return {"Events": shown, **more}
 
 
-@operation("inservice", "PauseDeployment")
+@operation("inservice", "PauseDeployment", on=(touches.endpoint,))
 def pause_deployment(call: Call, *, endpoint_name: str) -> Document:
     """Stay on the current step. Alarms and failures still roll back."""
     return _control(call, endpoint_name, controls.pause)
 
 
-@operation("inservice", "ResumeDeployment")
+@operation("inservice", "ResumeDeployment", on=(touches.endpoint,))
 def resume_deployment(call: Call, *, endpoint_name: str) -> Document:
     """Go on after a pause."""
     return _control(call, endpoint_name, controls.resume)
 
 
-@operation("inservice", "PromoteDeployment")
+@operation("inservice", "PromoteDeployment", on=(touches.endpoint,))
 def promote_deployment(call: Call, *, endpoint_name: str) -> Document:
     """Skip the rest of the current bake."""
     return _control(call, endpoint_name, controls.promote)
 
 
-@operation("inservice", "AbortDeployment")
+@operation("inservice", "AbortDeployment", on=(touches.endpoint,))
 def abort_deployment(call: Call, *, endpoint_name: str) -> Document:
     """Roll back now."""
     return _control(call, endpoint_name, controls.abort)
 
 
-@operation("inservice", "UndoDeployment")
+@operation("inservice", "UndoDeployment", on=(touches.endpoint,))
 def undo_deployment(call: Call, *, endpoint_name: str) -> Document:
     """Begin an update back to the config that the endpoint had before."""
     return _control(call, endpoint_name, controls.undo)

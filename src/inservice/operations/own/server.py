@@ -9,9 +9,10 @@ import inservice
 from inservice.hosting.endpoint import EndpointStatus
 from inservice.ids import generation_of, variant_of
 from inservice.operations.registry import Call, Document, operation
+from inservice.operations.touches import anything
 
 
-@operation("inservice", "DescribeServer")
+@operation("inservice", "DescribeServer", on=(anything,))
 def describe_server(call: Call) -> Document:
     """What runs on this server, process by process."""
     with call.store.reading() as records:

@@ -9,7 +9,9 @@ from inservice.hosting.arn import ResourceArn, ResourceKind
 from inservice.hosting.endpoint_config import EndpointConfig
 from inservice.hosting.tags import with_tags
 from inservice.operations.registry import Call, Document, given, operation
+from inservice.operations.sagemaker import touches
 from inservice.operations.sagemaker.listing import PAGE_SIZE, Listing
+from inservice.operations.touches import anything
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.literals import EndpointConfigSortKeyType, OrderKeyType
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
     )
 
 
-@operation("sagemaker", "CreateEndpointConfig")
+@operation(
+    "sagemaker", "CreateEndpointConfig", on=(touches.new_endpoint_config, touches.execution_role)
+)
 def create_endpoint_config(
     call: Call,
     *,
@@ -68,7 +72,7 @@ def create_endpoint_config(
     return {"EndpointConfigArn": config.arn}
 
 
-@operation("sagemaker", "DescribeEndpointConfig")
+@operation("sagemaker", "DescribeEndpointConfig", on=(touches.endpoint_config,))
 def describe_endpoint_config(call: Call, *, endpoint_config_name: str) -> Document:
     """An endpoint config as it was created, without its tags."""
     with call.store.reading() as records:
@@ -80,7 +84,7 @@ def describe_endpoint_config(call: Call, *, endpoint_config_name: str) -> Docume
     }
 
 
-@operation("sagemaker", "ListEndpointConfigs")
+@operation("sagemaker", "ListEndpointConfigs", on=(anything,))
 def list_endpoint_configs(
     call: Call,
     *,
@@ -116,7 +120,7 @@ def list_endpoint_configs(
     return listing.answer("EndpointConfigs", lines, page)
 
 
-@operation("sagemaker", "DeleteEndpointConfig")
+@operation("sagemaker", "DeleteEndpointConfig", on=(touches.endpoint_config,))
 def delete_endpoint_config(call: Call, *, endpoint_config_name: str) -> None:
     """Forget an endpoint config, in use or not: endpoints keep their own copy."""
     with call.store.transaction() as tx:

@@ -26,7 +26,9 @@ from inservice.hosting.fields import refuse_unsupported
 from inservice.hosting.model import Model
 from inservice.hosting.tags import with_tags
 from inservice.operations.registry import Call, Document, operation
+from inservice.operations.sagemaker import touches
 from inservice.operations.sagemaker.listing import PAGE_SIZE, Listing
+from inservice.operations.touches import anything
 from inservice.store.base import Reading
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     )
 
 
-@operation("sagemaker", "CreateEndpoint")
+@operation("sagemaker", "CreateEndpoint", on=(touches.new_endpoint, touches.endpoint_config))
 def create_endpoint(
     call: Call,
     *,
@@ -70,7 +72,7 @@ def create_endpoint(
     return {"EndpointArn": str(arn)}
 
 
-@operation("sagemaker", "DescribeEndpoint")
+@operation("sagemaker", "DescribeEndpoint", on=(touches.endpoint,))
 def describe_endpoint(call: Call, *, endpoint_name: str) -> Document:
     """An endpoint as it is: what serves, what is on its way, and how far it has got."""
     with call.store.reading() as records:
@@ -78,7 +80,7 @@ def describe_endpoint(call: Call, *, endpoint_name: str) -> Document:
     return describe(record.endpoint, record.deployment, record.facts)
 
 
-@operation("sagemaker", "ListEndpoints")
+@operation("sagemaker", "ListEndpoints", on=(anything,))
 def list_endpoints(
     call: Call,
     *,
@@ -122,7 +124,7 @@ def list_endpoints(
     return listing.answer("Endpoints", lines, page)
 
 
-@operation("sagemaker", "UpdateEndpoint")
+@operation("sagemaker", "UpdateEndpoint", on=(touches.endpoint, touches.endpoint_config))
 def update_endpoint(
     call: Call,
     *,
@@ -161,7 +163,7 @@ def update_endpoint(
     return {"EndpointArn": record.endpoint.arn}
 
 
-@operation("sagemaker", "UpdateEndpointWeightsAndCapacities")
+@operation("sagemaker", "UpdateEndpointWeightsAndCapacities", on=(touches.endpoint,))
 def update_endpoint_weights_and_capacities(
     call: Call,
     *,
@@ -180,7 +182,7 @@ def update_endpoint_weights_and_capacities(
     return {"EndpointArn": record.endpoint.arn}
 
 
-@operation("sagemaker", "DeleteEndpoint")
+@operation("sagemaker", "DeleteEndpoint", on=(touches.endpoint,))
 def delete_endpoint(call: Call, *, endpoint_name: str) -> None:
     """Begin deleting an endpoint. Its config and models stay."""
     with call.store.transaction() as tx:

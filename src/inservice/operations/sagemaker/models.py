@@ -9,7 +9,9 @@ from inservice.hosting.arn import ResourceArn, ResourceKind
 from inservice.hosting.model import Model
 from inservice.hosting.tags import with_tags
 from inservice.operations.registry import Call, Document, given, operation
+from inservice.operations.sagemaker import touches
 from inservice.operations.sagemaker.listing import PAGE_SIZE, Listing
+from inservice.operations.touches import anything
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.literals import ModelSortKeyType, OrderKeyType
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     )
 
 
-@operation("sagemaker", "CreateModel")
+@operation("sagemaker", "CreateModel", on=(touches.new_model, touches.execution_role))
 def create_model(
     call: Call,
     *,
@@ -52,7 +54,7 @@ def create_model(
     return {"ModelArn": model.arn}
 
 
-@operation("sagemaker", "DescribeModel")
+@operation("sagemaker", "DescribeModel", on=(touches.model,))
 def describe_model(call: Call, *, model_name: str) -> Document:
     """A model as it was created, without its tags."""
     with call.store.reading() as records:
@@ -60,7 +62,7 @@ def describe_model(call: Call, *, model_name: str) -> Document:
     return {**model.document, "ModelArn": model.arn, "CreationTime": model.created_at}
 
 
-@operation("sagemaker", "ListModels")
+@operation("sagemaker", "ListModels", on=(anything,))
 def list_models(
     call: Call,
     *,
@@ -92,7 +94,7 @@ def list_models(
     return listing.answer("Models", lines, page)
 
 
-@operation("sagemaker", "DeleteModel")
+@operation("sagemaker", "DeleteModel", on=(touches.model,))
 def delete_model(call: Call, *, model_name: str) -> None:
     """Forget a model. Endpoints that serve it keep their own copy and are not touched."""
     with call.store.transaction() as tx:

@@ -9,13 +9,14 @@ from inservice.errors import ValidationException
 from inservice.hosting.arn import ResourceArn, ResourceKind, could_not_find, parse_arn
 from inservice.hosting.tags import with_tags
 from inservice.operations.registry import Call, Document, operation
+from inservice.operations.sagemaker import touches
 from inservice.store.base import Reading
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import TagTypeDef
 
 
-@operation("sagemaker", "AddTags")
+@operation("sagemaker", "AddTags", on=(touches.resource,))
 def add_tags(call: Call, *, resource_arn: str, tags: Sequence[TagTypeDef]) -> Document:
     """Add tags to a resource, over those of the same keys, and show all it has now."""
     with call.store.transaction() as tx:
@@ -25,7 +26,7 @@ def add_tags(call: Call, *, resource_arn: str, tags: Sequence[TagTypeDef]) -> Do
         return {"Tags": _listed(tx, arn)}
 
 
-@operation("sagemaker", "ListTags")
+@operation("sagemaker", "ListTags", on=(touches.resource,))
 def list_tags(
     call: Call, *, resource_arn: str, next_token: str | None = None, max_results: int = 50
 ) -> Document:
@@ -38,7 +39,7 @@ def list_tags(
         return {"Tags": _listed(records, arn)[:max_results]}
 
 
-@operation("sagemaker", "DeleteTags")
+@operation("sagemaker", "DeleteTags", on=(touches.resource,))
 def delete_tags(call: Call, *, resource_arn: str, tag_keys: Sequence[str]) -> None:
     """Remove tags from a resource; keys that it does not have are nothing to complain about."""
     with call.store.transaction() as tx:

@@ -14,6 +14,7 @@ from inservice.seals import seal_column
 from inservice.store.feed import Topic
 from inservice.store.kit.access import Access, WritableAccess
 from inservice.store.kit.cache import RecordKey
+from inservice.store.kit.prefixes import begins_with
 from inservice.store.kit.sealed import sealed_rows
 from inservice.store.kit.tables import NameText, owner_key, table
 
@@ -108,10 +109,7 @@ class AlarmRows:
         wanted = [*_owned(query.account, query.region)]
         if query.names is not None:
             wanted.append(columns.name.in_(query.names))
-        if query.prefix:
-            wanted.append(columns.name >= query.prefix)
-            if (beyond := _beyond(query.prefix)) is not None:
-                wanted.append(columns.name < beyond)
+        wanted += begins_with(columns.name, query.prefix)
         if query.after is not None:
             wanted.append(columns.name > query.after)
         if query.state is not None:
@@ -175,13 +173,3 @@ def _record_key(account: str, region: str, name: str) -> RecordKey:
 
 def _owned(account: str, region: str) -> tuple[ColumnElement[bool], ...]:
     return alarms.c.account == account, alarms.c.region == region
-
-
-def _beyond(prefix: str) -> str | None:
-    """The first text, by code points, that is after all with this prefix; None if there is none."""
-    kept = prefix.rstrip("\U0010ffff")
-    if not kept:
-        return None
-    following = ord(kept[-1]) + 1
-    # What follows U+D7FF in UTF-8 is U+E000: between them are surrogates, which are no text.
-    return kept[:-1] + chr(0xE000 if following == 0xD800 else following)

@@ -33,6 +33,10 @@ class TagsReading(Protocol):
         """The tags of a resource, sorted by key; none if it has none or does not exist."""
         ...
 
+    def every(self) -> Mapping[str, Mapping[str, str]]:
+        """All there are, by ARN."""
+        ...
+
 
 class TagsWriting(TagsReading, Protocol):
     """What can be written."""
@@ -54,6 +58,14 @@ class TagRows:
         rows = sealed_rows(self._access.sql(), tags, ("seal",), of_it, order_by=(tags.c.key,))
         return {row["key"]: row["value"] for row in rows}
 
+    def every(self) -> Mapping[str, Mapping[str, str]]:
+        """See `TagsReading`."""
+        found: dict[str, dict[str, str]] = {}
+        order = tags.c.arn, tags.c.key
+        for row in sealed_rows(self._access.sql(), tags, ("seal",), order_by=order):
+            found.setdefault(row["arn"], {})[row["key"]] = row["value"]
+        return found
+
 
 class WritableTagRows(TagRows):
     """`TagsWriting`, with SQL."""
@@ -67,9 +79,9 @@ class WritableTagRows(TagRows):
         forget_tags(self._writing, str(arn))
         rows = ({"arn": str(arn), "key": key, "value": value} for key, value in labels.items())
         self._writing.insert(tags, rows)
-        self._writing.changed(TAGS, str(arn))
 
 
 def forget_tags(access: WritableAccess, arn: str) -> None:
     """What is deleted takes its tags along."""
     access.sql().execute(delete(tags).where(tags.c.arn == arn))
+    access.changed(TAGS, arn)

@@ -12,9 +12,13 @@ from inservice.store.collections.endpoint_configs import (
     WritableEndpointConfigRows,
 )
 from inservice.store.collections.endpoints import EndpointRows, WritableEndpointRows
+from inservice.store.collections.groups import GroupRows, WritableGroupRows
 from inservice.store.collections.models import ModelRows, WritableModelRows
+from inservice.store.collections.policies import PolicyRows, WritablePolicyRows
+from inservice.store.collections.roles import RoleRows, WritableRoleRows
 from inservice.store.collections.set_aside import SetAsideRows
 from inservice.store.collections.tags import TagRows, WritableTagRows
+from inservice.store.collections.users import UserRows, WritableUserRows
 from inservice.store.kit.access import Access, WritableAccess
 
 
@@ -27,9 +31,13 @@ def reading_over(access: Access) -> Reading:
         dashboards=DashboardRows(access),
         endpoint_configs=EndpointConfigRows(access),
         endpoints=EndpointRows(access),
+        groups=GroupRows(access),
         models=ModelRows(access),
+        policies=PolicyRows(access),
+        roles=RoleRows(access),
         set_aside=SetAsideRows(access),
         tags=TagRows(access),
+        users=UserRows(access),
     )
 
 
@@ -42,7 +50,11 @@ def transaction_over(access: WritableAccess) -> Transaction:
         dashboards=WritableDashboardRows(access),
         endpoint_configs=WritableEndpointConfigRows(access),
         endpoints=WritableEndpointRows(access),
+        groups=WritableGroupRows(access),
         models=WritableModelRows(access),
+        policies=WritablePolicyRows(access),
+        roles=WritableRoleRows(access),
         set_aside=SetAsideRows(access),
         tags=WritableTagRows(access),
+        users=WritableUserRows(access),
     )

@@ -1,0 +1,33 @@
+"""IAM's operations: who there is, and what they may do."""
+
+from inservice.operations.iam import (
+    absent,
+    access_keys,
+    account,
+    attachments,
+    boundaries,
+    groups,
+    inline,
+    policies,
+    roles,
+    service_linked_roles,
+    simulation,
+    tags,
+    users,
+)
+
+__all__ = [
+    "absent",
+    "access_keys",
+    "account",
+    "attachments",
+    "boundaries",
+    "groups",
+    "inline",
+    "policies",
+    "roles",
+    "service_linked_roles",
+    "simulation",
+    "tags",
+    "users",
+]

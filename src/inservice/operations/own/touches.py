@@ -1,0 +1,13 @@
+"""What InService's own operations touch beside endpoints, which are SageMaker's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from inservice.identity.principal import Account
+from inservice.operations.registry import Call, Document, Touch
+
+
+def root(call: Call, members: Document) -> Iterable[Touch]:  # noqa: ARG001 - a part's shape
+    """The account's root itself."""
+    yield Touch(Account(call.account).root.arn)
