@@ -40,8 +40,11 @@ wheel: dist/.compiled
 test-compiled: $(COMPILED)/.tests
 	$(COMPILED)/bin/inservice --version | grep -q compiled
 	$(COMPILED)/bin/python -m pytest $(SHARED) tests/core/identity tests/core/test_routing.py \
-	    tests/gateway tests/modelserver tests/contracts/test_transport.py tests/acceptance/test_guardrails.py \
-	    tests/acceptance/test_hosting.py tests/acceptance/test_survival.py
+	    tests/gateway \
+	    tests/modelserver tests/contracts/test_transport.py tests/acceptance/test_guardrails.py \
+	    tests/acceptance/test_deployments_go_on.py tests/acceptance/test_heartbeats.py \
+	    tests/acceptance/test_hosting.py tests/acceptance/test_stops.py \
+	    tests/acceptance/test_survival.py
 
 # The programs of docs/howto/sdk.md with both SageMaker SDKs, which are a gigabyte of packages and have
 # environments of their own.

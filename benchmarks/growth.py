@@ -1,6 +1,7 @@
 """What each endpoint costs a server that has many: the curve over their number.
 
-    python -m benchmarks.growth [--endpoints 1,10,100,300] [--seconds 60] [--simulated 10000,100000]
+    python -m benchmarks.growth [--endpoints 1,10,100,300,1000] [--seconds 60]
+                                [--simulated 1000,10000,100000]
 
 For each number a real server is filled with so many endpoints of one instance each, and left alone.
 Counted is CPU, by the kernel in nanoseconds, of every process of the server, since what the clock
@@ -10,7 +11,8 @@ on the wall says depends on who else is at work:
     next         control's CPU for one CreateEndpoint more, until it is InService and asked once
     scrape       control's CPU for one /metrics, of five a period apart
     start        CPU of a control that was started anew, until it answered
-    memory       what control holds, for each endpoint more than at the first number
+    memory       what control and each gateway worker hold (their PSS), and the same for each
+                 endpoint more than at the number before
     rolling      control's CPU for 48 instances replaced in batches of 5 % (once, at the end)
 
 Beyond what a machine can run, control's own part is simulated: instances that stand still behind
@@ -65,8 +67,9 @@ AT_ONCE = 10
 SETTLE_SECONDS = 5.0
 PERIOD_SECONDS = 1.5  # between two scrapes: each is assembled anew
 SCRAPES = 5
-MEMORY_MIB = 60
-"""What has to be free for each endpoint more: its instance shares most of what it holds."""
+MEMORY_MIB = 12
+"""What has to be free for each endpoint more: its instance shares most of what it holds, and was
+seen to have 8 to 10 for itself."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Row:
     next_ms: float
     scrape_ms: float
     start_seconds: float
-    resident_mib: float
+    held_kib: dict[str, float]  # of control and of a gateway worker: their shares of memory
 
 
 class Server:
@@ -112,7 +115,11 @@ class Server:
     # ── who runs, and what they used ────────────────────────────────────────────────────────────
     def control(self) -> int:
         """The process id of control."""
-        return next(pid for pid, kind in self._children().items() if kind == "control")
+        while True:  # for a moment there is none: it was killed and the next is not begun
+            for pid, kind in self._children().items():
+                if kind == "control":
+                    return pid
+            time.sleep(0.005)
 
     def _children(self) -> dict[int, str]:
         document = json.loads((self._settings.run_dir / "processes.json").read_bytes())
@@ -140,6 +147,13 @@ class Server:
         for pid, kind in processes.items():
             used[kind] += max(0.0, cpu_seconds(pid) - before[pid]) / minutes  # type: ignore[assignment]
         return dict(used)
+
+    def held_kib(self) -> dict[str, float]:
+        """PSS of control and, on average, of a gateway worker."""
+        held: dict[str, list[float]] = {}
+        for pid, kind in self._children().items():
+            held.setdefault(kind, []).append(psutil.Process(pid).memory_full_info().pss / 1024)
+        return {kind: sum(each) / len(each) for kind, each in held.items()}
 
     def of_control(self, deed: Callable[[], object]) -> float:
         """CPU-seconds that control needs while something is done."""
@@ -251,10 +265,10 @@ def measured(server: Server, endpoints: int, seconds: float) -> Row:
     """One row."""
     server.fill(endpoints)
     time.sleep(SETTLE_SECONDS)
-    resident = psutil.Process(server.control()).memory_info().rss / 2**20
     idle = server.idle(seconds)
+    held = server.held_kib()  # after a minute: by then what was needed to come up is given back
     next_ms = server.of_control(server.create_one_more) * 1000
-    return Row(endpoints, idle, next_ms, server.scrape_ms(), server.start_seconds(), resident)
+    return Row(endpoints, idle, next_ms, server.scrape_ms(), server.start_seconds(), held)
 
 
 def show(rows: Sequence[Row]) -> None:
@@ -264,18 +278,30 @@ def show(rows: Sequence[Row]) -> None:
     print(
         "Idle: CPU-seconds a minute. next, scrape: ms of control's CPU. start: its CPU-seconds.\n"
     )
-    print(f"{'endpoints':>9}{'idle':>8}{head}{'next':>8}{'scrape':>8}{'start':>7}{'RSS MiB':>9}")
+    print(f"{'endpoints':>9}{'idle':>8}{head}{'next':>8}{'scrape':>8}{'start':>7}")
     for row in rows:
         parts = "".join(f"{row.idle.get(kind, 0.0):>12.3f}" for kind in kinds)
         print(
             f"{row.endpoints:>9}{sum(row.idle.values()):>8.2f}{parts}{row.next_ms:>8.1f}"
-            f"{row.scrape_ms:>8.1f}{row.start_seconds:>7.2f}{row.resident_mib:>9.1f}",
+            f"{row.scrape_ms:>8.1f}{row.start_seconds:>7.2f}",
             flush=True,
         )
-    if len(rows) > 1:
-        more = rows[-1].endpoints - rows[0].endpoints
-        kib = (rows[-1].resident_mib - rows[0].resident_mib) * 1024 / more
-        print(f"\nmemory of control: {kib:.1f} KiB for each endpoint more")
+    print(f"\nMemory: MiB, and KiB for each endpoint more.\n\n{'endpoints':>9}", end="")
+    print("".join(f"{kind:>12}{'each':>8}" for kind in ("control", "gateway")))
+    before: Row | None = None
+    for row in rows:
+        print(f"{row.endpoints:>9}", end="")
+        for kind in ("control", "gateway"):
+            print(f"{row.held_kib[kind] / 1024:>12.1f}{_each(row, before, kind):>8}", end="")
+        print(flush=True)
+        before = row
+
+
+def _each(row: Row, before: Row | None, kind: str) -> str:
+    if before is None:
+        return ""
+    more = row.endpoints - before.endpoints
+    return f"{(row.held_kib[kind] - before.held_kib[kind]) / more:.1f}"
 
 
 # ── simulated ───────────────────────────────────────────────────────────────────────────────────
@@ -311,11 +337,9 @@ async def simulated(endpoints: int) -> None:
     held = tracemalloc.get_traced_memory()[0] / endpoints / 1024
     tracemalloc.stop()
     launches = SimpleNamespace(
-        under_way=lambda _: (), waits_for=lambda _: None, failure=lambda _: None
+        under_way=lambda _: (), waits_for=lambda _: None, failure=lambda *_, **__: None
     )
-    tables = SimpleNamespace(
-        routed=lambda _: frozenset(), agreed=lambda _: True, current=lambda _: None
-    )
+    tables = SimpleNamespace(routed=lambda _: {}, agreed=lambda _: True, current=lambda _: None)
     observer = Observer(instances, cast(Any, launches), cast(Any, tables))
     endpoint = cast(
         Any,
@@ -329,7 +353,7 @@ async def simulated(endpoints: int) -> None:
             previous_fleets=(),
         ),
     )
-    deployment = cast(Any, SimpleNamespace(new=(), alarms=()))
+    deployment = cast(Any, SimpleNamespace(new=(), alarms=(), phase=None))
     facts_us = best_us(lambda: observer.facts(endpoint, deployment, {}, 2.0))
     table = RoutingTable(1, {("a", "r", f"e{n}"): route(n) for n in range(endpoints)}, {})
     change = Delta(1, 2, endpoint=("a", "r", "e0"), route=route(0))
@@ -367,7 +391,7 @@ def numbers(text: str) -> list[int]:
 def main() -> int:
     """Print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth")
-    parser.add_argument("--endpoints", type=numbers, default=[1, 10, 100, 300])
+    parser.add_argument("--endpoints", type=numbers, default=[1, 10, 100, 300, 1_000])
     parser.add_argument("--simulated", type=numbers, default=[1_000, 10_000, 100_000])
     parser.add_argument("--seconds", type=float, default=60.0, help="left alone, at each number")
     parser.add_argument("--no-rolling", action="store_true")

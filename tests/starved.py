@@ -17,7 +17,8 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 
-HOG = "while True: pass"
+HOG = "import os; mine = os.getppid()\nwhile os.getppid() == mine: pass"
+"""Until nobody is left who would end it."""
 SHARED = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder", "-q", "-rfE")
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", re.MULTILINE)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from inservice import starting
+from inservice.config import load
 
 NEVER = {
     "alembic",  # for tables that are older than the code
@@ -103,6 +104,7 @@ def test_a_whole_server_starts_without_what_it_may_never_need(tmp_path: Path) ->
 
     for _ in range(2):
         cli("up", "--detach", "--port=0")
+        assert not (load(data_dir=data_dir).run_dir / "forkserver.lock").exists(), "for no model"
         cli("down")
     said = (data_dir / "logs" / "server.log").read_text()
     names = _IMPORTED.findall(said)

@@ -45,6 +45,7 @@ class Settings:
     database_url: str = ""  # empty: SQLite in the data directory
     backups_kept: int = 0  # of `inservice backup DIRECTORY`: the newest so many; 0: all of them
     body_bytes_max: int = 25 * 1024 * 1024  # AWS's guide: 25 MB for real-time endpoints
+    log_bytes_max: int = 10 * 1024**3  # that clients may write with PutLogEvents, as it is kept
     drain_seconds: float = 30.0  # from SIGTERM to SIGKILL of an instance; a stop has it in all
     insecure_http: bool = False  # allows a bind that is not loopback, without TLS
     webhook_allow: str = ""  # networks that webhooks may post to; empty: all but metadata services
@@ -148,6 +149,8 @@ def _checked(settings: Settings) -> Settings:
             f"host {settings.host} is not a loopback address, and requests would cross the network "
             "unencrypted: put a TLS proxy in front of a loopback bind, or say --insecure-http"
         )
+    if settings.log_bytes_max < 0:
+        raise BadSetting(f"log bytes {settings.log_bytes_max} is below 0")
     if settings.backups_kept < 0:
         raise BadSetting(f"backups kept {settings.backups_kept} is below 0")
     if not 1 <= settings.workers <= 64:

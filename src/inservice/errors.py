@@ -119,7 +119,7 @@ class NotImplementedYet(SenderError):
 
 
 class MalformedPolicyDocument(SenderError):
-    """A policy that IAM does not keep. The words are AWS's: they say what is wrong, never where."""
+    """A policy that IAM does not keep. AWS's words say what is wrong with it, and never where."""
 
     code = "MalformedPolicyDocument"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterator
@@ -47,6 +48,7 @@ def _prctl(option: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
+@functools.cache
 def boot_id() -> str:
     """The kernel's name for this boot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
+import functools
+import shutil
 import socket
+import tempfile
 import threading
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -15,13 +19,15 @@ import boto3
 from botocore.config import Config
 
 import inservice.operations  # noqa: F401 - fills the registry
-from inservice.api.application import create_application
+from inservice.api.application import Application, load_services
+from inservice.aws.service_model import Service
 from inservice.clock import SystemClock
 from inservice.cloudwatch.alarms.record import trips
 from inservice.controller.alarms.evaluating import AlarmEvaluator
 from inservice.controller.alarms.webhooks import Webhooks
 from inservice.controller.kit.posting import Poster
 from inservice.controller.kit.receivers import Networks
+from inservice.identity.authority import Authority
 from inservice.identity.principal import AccessKey, Account
 from inservice.instance_logs.groups import FileGroups
 from inservice.operations.live import InstanceSeen, Live, ProcessSeen
@@ -49,6 +55,7 @@ class Rig:
     logs: FileGroups
     webhooks: Webhooks
     started_at: float = 0.0
+    log_bytes_max: int = 1 << 40
 
     def processes(self) -> tuple[ProcessSeen, ...]:
         return ()
@@ -94,15 +101,38 @@ class Rig:
         asyncio.run(turn())
 
 
+@functools.cache
+def _empty_records() -> Path:
+    """Made once: to make the tables costs more than most tests do with them."""
+    place = Path(tempfile.mkdtemp(prefix="is-"))
+    atexit.register(shutil.rmtree, place)
+    store, recorder = _opened(place, SystemClock())
+    recorder.close()
+    store.close()
+    return place
+
+
+@functools.cache
+def _models(services: tuple[str, ...]) -> list[Service]:
+    """AWS's, megabytes of JSON, read once."""
+    return load_services(services)
+
+
+def _opened(path: Path, clock: SystemClock) -> tuple[Store, Recorder]:
+    url = f"sqlite:///{path / 'inservice.db'}"
+    store = open_store(url, key_file=path / "secrets.key")
+    return store, Recorder(open_metrics(url), clock.now())
+
+
 @contextlib.contextmanager
 def cloudwatch(
     path: Path, poster: Any = None, services: Collection[str] = ("cloudwatch", "logs")
 ) -> Iterator[Rig]:
     """Serve from a directory. `poster` stands for the network of webhooks."""
     clock = SystemClock()
-    url = f"sqlite:///{path / 'inservice.db'}"
-    store = open_store(url, key_file=path / "secrets.key")
-    recorder = Recorder(open_metrics(url), clock.now())
+    if not (path / "inservice.db").exists():
+        shutil.copytree(_empty_records(), path, dirs_exist_ok=True)
+    store, recorder = _opened(path, clock)
     webhooks = Webhooks(poster or Poster(clock, Networks()), Happenings())
     evaluator = AlarmEvaluator(store, recorder, clock, webhooks)
     listening = socket.create_server(("127.0.0.1", 0))
@@ -117,14 +147,17 @@ def cloudwatch(
         webhooks,
     )
     loop = asyncio.new_event_loop()
-    application = create_application(
+    application = Application(
         store=store,
         live=cast(Live, rig),
         clock=clock,
         keys={KEY.id: KEY}.get,
         threads=Threads("api", 2),
         readers=Threads("reads", 2),
-        services=services,
+        services=_models(tuple(services)),
+        short=lambda: "",
+        authority_of=Authority,
+        used=lambda _key, _use: None,
     )
 
     async def start() -> Any:

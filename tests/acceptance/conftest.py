@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.server import ECHO, Server, archive, wait_until
-
-
-def _gone(server: Server) -> bool:
-    return not server.pids()
+from tests.acceptance.server import ECHO, Server, archive
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +15,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     started = Server.start(tmp_path_factory.mktemp("server") / "data")
     yield started
     started.stop()
-    wait_until(lambda: not started.pids(), 15.0)
+
+
+@pytest.fixture(scope="module")
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A module's own, for tests that kill parts of it and leave it whole."""
+    started = Server.start(tmp_path_factory.mktemp("own") / "data")
+    yield started
+    started.stop()
 
 
 @pytest.fixture
@@ -35,7 +37,6 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     yield start
     for server in started:
         server.stop()
-        wait_until(partial(_gone, server), 15.0)
 
 
 @pytest.fixture

@@ -35,9 +35,11 @@ class Receivers:
     /200 … /599 with that status · /hang never · /trickle a byte now and then · /garbage what is no
     HTTP · /close not at all · /endless with a body without end · /headers with headers without end
     · /later with 200 once `opened` · /early with 100 and 103 first · /redirect with the way to /200
+    · /as-told as any of these, by what `says` is then
     """
 
     port: int = 0
+    says: str = "200"
     received: list[Received] = field(default_factory=list)
     arrived: threading.Condition = field(default_factory=threading.Condition)
     over: threading.Event = field(default_factory=threading.Event)
@@ -103,7 +105,8 @@ def _serve(there: Receivers, handler: socketserver.StreamRequestHandler) -> None
         there.received.append(Received(path, headers, body))
         there.arrived.notify_all()
     write = handler.wfile.write
-    match path.rpartition("/")[2].partition("?")[0]:
+    asked = path.rpartition("/")[2].partition("?")[0]
+    match there.says if asked == "as-told" else asked:
         case status if status.isdecimal():
             write(f"HTTP/1.1 {status} Said\r\nContent-Length: 2\r\n\r\nok".encode())
         case "hang":

@@ -7,25 +7,33 @@ import functools
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import botocore.session
-import psutil
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
-from inservice.cli import ours
+from inservice.cli import down, ours
+from inservice.cli.main import main
+from inservice.config import Settings
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
 """AWS's own image for scikit-learn, as code written for AWS names it."""
+
+PLAIN = "python"
+"""The image of models that are plain Python. Whoever asks nothing of scikit-learn takes this one:
+a server's first instance of the other imports it, for more than all the rest of the server costs.
+"""
 
 ECHO = """
 import json, os
@@ -56,11 +64,12 @@ def _session() -> botocore.session.Session:
 
 
 HELD = """
-import pathlib, time
+import pathlib, time, uuid
 def model_fn(model_dir):
     return None
 def transform_fn(model, data, content_type, accept):
     leave = pathlib.Path(data.decode() if isinstance(data, bytes) else data)
+    leave.with_name(f"begun-{uuid.uuid4().hex}").touch()
     while leave.parent.exists() and not leave.exists():
         time.sleep(0.02)
     return "answered", "text/plain"
@@ -73,12 +82,17 @@ def leave_to_answer() -> Iterator[Path]:
     """The file that a HELD model waits for, where every user can see it. Who still waits at the end
     waits no longer."""
     with tempfile.TemporaryDirectory(prefix="held-") as name:
-        Path(name).chmod(0o755)  # the model is another user
+        Path(name).chmod(0o777)  # the model is another user
         leave = Path(name) / "answer"
         try:
             yield leave
         finally:
             leave.touch()
+
+
+def begun(leave: Path) -> int:
+    """How many requests that name this file HELD models have in hand, or had."""
+    return len(list(leave.parent.glob("begun-*")))
 
 
 def is_running(pid: int) -> bool:
@@ -89,15 +103,6 @@ def is_running(pid: int) -> bool:
     except OSError:
         return False
     return "(zombie)" not in status or "Threads:\t1\n" not in status
-
-
-def wait_until(question: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """Ask until the answer is true; the answer, or an AssertionError when the time is up."""
-    deadline = time.monotonic() + seconds
-    while not (answer := question()):
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.02)
-    return answer
 
 
 def archive(path: Path, files: Mapping[str, str | bytes]) -> str:
@@ -125,6 +130,11 @@ class Server:
     def start(cls, data_dir: Path, *options: str, environment: Mapping[str, str] = {}) -> Server:
         finished = run_cli("up", "--detach", "--port=0", *options, data_dir=data_dir, **environment)
         assert finished.returncode == 0, finished.stderr
+        return cls.found(data_dir)
+
+    @classmethod
+    def found(cls, data_dir: Path) -> Server:
+        """The one that runs on a data directory, however it was started."""
         endpoint = json.loads((data_dir / "endpoint.json").read_text())
         credentials = json.loads((data_dir / "credentials.json").read_text())
         return cls(data_dir, endpoint["url"], credentials, endpoint["region"])
@@ -145,37 +155,103 @@ class Server:
                 region_name=self.region,
                 aws_access_key_id=self.credentials["access_key_id"],
                 aws_secret_access_key=self.credentials["secret_access_key"],
-                config=Config(retries={"total_max_attempts": 1}, **options),
+                config=Config(
+                    **{
+                        "read_timeout": PATIENCE_SECONDS,
+                        "retries": {"total_max_attempts": 1},
+                        **options,
+                    }
+                ),
             )
 
+    @property
+    def run_dir(self) -> Path:
+        return Settings(self.data_dir).run_dir
+
+    def processes(self) -> dict[str, int]:
+        """The supervisor and its children, as the supervisor tells them: name → pid."""
+        document = json.loads((self.run_dir / "processes.json").read_bytes())
+        children = {child["name"]: child["pid"] for child in document["children"]}
+        return {"supervisor": document["pid"], **children}
+
+    def kill(self, name: str) -> int:
+        """Kill one of its processes and wait until there is another; its pid."""
+        before = self.processes()[name]
+        os.kill(before, signal.SIGKILL)
+
+        def another() -> int | None:
+            now = self.processes().get(name, before)
+            return None if now == before else now
+
+        pid: int = wait_until(another)
+        return pid
+
+    def kill_control(self) -> None:
+        """And wait until the next one answers."""
+        self.kill("control")
+        wait_until(self.answers)
+
+    def answers(self) -> bool:
+        """Whether control does."""
+        try:
+            self.client("inservice").describe_server()
+        except (BotoCoreError, ClientError):
+            return False
+        return True
+
+    def instances(self, endpoint: str = "") -> list[dict[str, Any]]:
+        """All of them, or an endpoint's, as DescribeServer has them, the oldest first."""
+        seen = self.client("inservice").describe_server()["Instances"]
+        mine = [one for one in seen if not endpoint or one["EndpointName"] == endpoint]
+        return sorted(mine, key=lambda one: one["StartedAt"])
+
+    def ready_pids(self, endpoint: str = "") -> set[int]:
+        return {one["Pid"] for one in self.instances(endpoint) if one["State"] == "Ready"}
+
+    def history(self, endpoint: str) -> list[str]:
+        """What the endpoint's history tells, oldest first."""
+        told = self.client("inservice").list_deployment_events(EndpointName=endpoint)
+        assert "NextToken" not in told, "a page is all that was meant to be asked for here"
+        events = [json.loads(event["Event"]) for event in told["Events"]]
+        return [event["detail"]["InService"]["Message"] for event in events]
+
     def status(self) -> dict[str, Any]:
+        """What the command says. An interpreter is started for it: who waits asks the above."""
         finished = run_cli("status", "--output=json", data_dir=self.data_dir)
         assert finished.returncode == 0, finished.stderr
         document: dict[str, Any] = json.loads(finished.stdout)
         return document
 
     def pids(self) -> list[int]:
-        """Everything that belongs to this server, found by its run directory, not by its word."""
-        found = []
-        for process in psutil.process_iter(["pid", "cmdline", "environ"]):
-            text = " ".join(process.info["cmdline"] or [])
-            environ = process.info["environ"] or {}
-            if str(self.data_dir) in text or str(self.data_dir) in " ".join(environ.values()):
-                found.append(process.info["pid"])
-        return [pid for pid in found if pid != os.getpid()]
+        """Everything that belongs to this server, found by its data directory, not by its word."""
+        mark = os.fsencode(self.data_dir)
+        return [
+            int(process.name)
+            for process in Path("/proc").iterdir()
+            if process.name.isdecimal() and int(process.name) != os.getpid()
+            if mark in _read(process / "cmdline") or mark in _read(process / "environ")
+        ]
 
     def stop(self) -> None:
-        finished = run_cli("down", data_dir=self.data_dir)
-        assert finished.returncode == 0, finished.stderr
+        """As `inservice down` does, in this process; and nothing is left."""
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            code = down.run([f"--data-dir={self.data_dir}"])
+        assert code == 0, said.getvalue()
+        wait_until(lambda: not self.pids())
+
+    def start_again(self, *options: str) -> None:
+        """After it was stopped or killed; it may be found elsewhere then."""
+        again = Server.start(self.data_dir, *options)
+        self.url, self.credentials = again.url, again.credentials
+        self._clients.clear()
 
     def log(self) -> str:
         return (self.data_dir / "logs" / "server.log").read_text()
 
     # ── the hosting flow ────────────────────────────────────────────────────────────────────────
-    def create_model(self, name: str, url: str, **environment: str) -> None:
+    def create_model(self, name: str, url: str, image: str = PLAIN) -> None:
         self.client("sagemaker").create_model(
-            ModelName=name,
-            PrimaryContainer={"Image": IMAGE, "ModelDataUrl": url, "Environment": environment},
+            ModelName=name, PrimaryContainer={"Image": image, "ModelDataUrl": url}
         )
 
     def create_config(self, name: str, *variants: dict[str, Any]) -> None:
@@ -187,7 +263,7 @@ class Server:
         described: dict[str, Any] = self.client("sagemaker").describe_endpoint(EndpointName=name)
         return described
 
-    def settled(self, name: str, seconds: float = 30.0) -> dict[str, Any]:
+    def settled(self, name: str) -> dict[str, Any]:
         """The endpoint's description once it is in no transition any more."""
         moving = {"Creating", "Updating", "RollingBack", "SystemUpdating", "Deleting"}
 
@@ -195,7 +271,7 @@ class Server:
             described = self.describe(name)
             return None if described["EndpointStatus"] in moving else described
 
-        answer: dict[str, Any] = wait_until(settled, seconds)
+        answer: dict[str, Any] = wait_until(settled)
         return answer
 
     def invoke(self, name: str, body: str = "hello", **options: Any) -> Any:
@@ -203,6 +279,14 @@ class Server:
             EndpointName=name, Body=body.encode(), ContentType="text/plain", **options
         )
         return json.loads(answer["Body"].read())
+
+
+def _read(file: Path) -> bytes:
+    """Of a process, which may have ended meanwhile."""
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
 
 
 def variant(model: str, name: str = "AllTraffic", count: int = 1, **more: Any) -> dict[str, Any]:
@@ -224,7 +308,21 @@ def run_cli(*words: str, data_dir: Path, **environment: str) -> subprocess.Compl
         command,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
         env={**clean, "AWS_EC2_METADATA_DISABLED": "true", **environment},
         check=False,
     )
+
+
+def run_here(*words: str, data_dir: Path) -> subprocess.CompletedProcess[str]:
+    """The same in this process, for commands that ask a server that runs: an interpreter of its own
+    costs each of them ten times what it does."""
+    command = [*words, f"--data-dir={data_dir}"]
+    out, err = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main(command)
+        except SystemExit as left:
+            code = int(left.code or 0)
+    said, complained = (stream.buffer.getvalue().decode() for stream in (out, err))
+    return subprocess.CompletedProcess(command, code, said, complained)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import uvloop
 
 from inservice.cloudwatch.alarms.alarm import AlarmState, StateValue
 from inservice.cloudwatch.alarms.record import OWED_MAX, AlarmRecord, Owed, put
+from inservice.controller.alarms import evaluating as turns
 from inservice.controller.alarms.actions import DROPPED
 from inservice.controller.alarms.evaluating import AlarmEvaluator
 from inservice.controller.kit import posting
@@ -23,8 +24,7 @@ from inservice.store.collections.alarms import ALARMS
 from inservice.telemetry.base import AlarmKey
 from tests.acceptance.cloudwatch_rig import ACCOUNT, REGION, Rig, cloudwatch
 from tests.acceptance.receivers import Received, Receivers, receivers
-
-SECONDS = 60.0
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -42,6 +42,7 @@ def there() -> Iterator[Receivers]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(posting, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.02)
 
 
 @contextlib.contextmanager
@@ -62,13 +63,6 @@ def evaluating(evaluator: AlarmEvaluator) -> Iterator[None]:
     finally:
         loop.call_soon_threadsafe(task.cancel)
         thread.join()
-
-
-def wait_until(holds: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def put_alarm(rig: Rig, name: str = "a", **actions: list[str]) -> Any:
@@ -238,7 +232,7 @@ def test_what_an_older_version_kept_is_owed() -> None:
 
 def test_what_a_change_costs_does_not_grow_with_the_number_of_alarms(rig: Rig) -> None:
     """Every put or set had all alarms read again: 0.3 s each where there were five thousand."""
-    for number in range(300):
+    for number in range(60):
         put_alarm(rig, f"alarm-{number}")
     told: list[object] = []
     rig.store.feed.subscribe(ALARMS, told.append)
@@ -272,7 +266,7 @@ def _noted(found: list[AlarmKey], due: Any) -> Any:
 def test_describing_reads_the_page_and_not_the_table(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(120):
+    for number in range(60):
         put_alarm(rig, f"alarm-{number:03}", AlarmActions=[f"arn:aws:sns:r:1:t{number % 2}"])
     rows: list[Any] = []
     decode = AlarmRecord.from_kept

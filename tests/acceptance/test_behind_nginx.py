@@ -27,8 +27,9 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from tests.acceptance.server import Server, archive, variant, wait_until
+from tests.acceptance.server import Server, archive, variant
 from tests.docs_blocks import blocks
+from tests.waiting import wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "behind-a-proxy.md"
 PROGRAMS = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}{os.pathsep}/usr/sbin"

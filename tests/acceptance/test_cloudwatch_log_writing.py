@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from botocore.exceptions import ClientError
 from inservice.operations.logs.groups import RETENTIONS
 from inservice.runtimes.process.records import quoted
 from tests.acceptance.cloudwatch_rig import ACCOUNT, KEY, REGION, Rig, cloudwatch
-from tests.acceptance.server import Server, wait_until
+from tests.acceptance.server import Server
 
 DAY = 86_400_000
 HOUR = DAY // 24
@@ -239,6 +238,34 @@ def test_what_is_past_its_retention_is_not_read_and_then_not_kept(rig: Rig, logs
     assert messages(logs.get_log_events(**where)) == ["0 days 0"]
 
 
+def test_who_has_written_as_much_as_there_is_room_for_is_refused_and_loses_nothing(
+    rig: Rig, logs: Any
+) -> None:
+    where, now = made(logs), now_ms()
+    with rig.store.reading() as reading:
+        rig.log_bytes_max = reading.client_logs.bytes_held() + 2 * 1024 * 1024
+    taken: list[str] = []
+
+    def write_on() -> None:
+        while len(taken) < 20:
+            text = os.urandom(250_000).hex()  # kept, it takes half of that
+            logs.put_log_events(**where, logEvents=[{"timestamp": now, "message": text}])
+            taken.append(text)
+
+    with pytest.raises(ClientError) as refused:
+        write_on()
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+    assert "INSERVICE_LOG_BYTES_MAX" in refused.value.response["Error"]["Message"]
+    assert len(taken) >= 4
+    pages = logs.get_paginator("filter_log_events").paginate(logGroupName="app")
+    assert [message for page in pages for message in messages(page)] == taken
+    logs.create_log_stream(logGroupName="app", logStreamName="small")  # no event, and so taken
+    logs.delete_log_stream(**where)
+    small = {"logGroupName": "app", "logStreamName": "small"}
+    logs.put_log_events(**small, logEvents=events(now))
+    assert messages(logs.get_log_events(**small)) == ["e0"]
+
+
 # ── names, tags, refusals ───────────────────────────────────────────────────────────────────────
 
 
@@ -313,14 +340,7 @@ def test_what_is_acknowledged_survives_a_kill(start_server: Callable[..., Server
     logs.put_log_events(**where, logEvents=events(now_ms()))
     logs.put_retention_policy(logGroupName="app", retentionInDays=7)
     watch.put_dashboard(DashboardName="d", DashboardBody='{"widgets": []}')
-    control = next(p for p in server.status()["processes"] if p["name"] == "control")
-    os.kill(control["pid"], signal.SIGKILL)
-
-    def back() -> bool:
-        processes = server.status()["processes"]
-        return any(p["name"] == "control" and p["pid"] != control["pid"] for p in processes)
-
-    wait_until(back)
+    server.kill_control()
     assert messages(logs.get_log_events(**where)) == ["e0"]
     assert logs.describe_log_groups()["logGroups"][0]["retentionInDays"] == 7
     assert watch.get_dashboard(DashboardName="d")["DashboardBody"] == '{"widgets": []}'

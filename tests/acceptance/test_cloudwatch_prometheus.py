@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from inservice.telemetry.base import Scrape
 from inservice.telemetry.happenings import Happenings
 from inservice.telemetry.prometheus import Totals, rendering
-from tests.acceptance.server import HELD, Server, archive, leave_to_answer, variant, wait_until
+from tests.acceptance.server import ECHO, HELD, Server, archive, leave_to_answer, variant
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,12 +55,29 @@ def test_a_scrape_needs_the_token(server: Server) -> None:
     assert (server.data_dir / "metrics.token").stat().st_mode & 0o777 == 0o600
 
 
-def test_an_endpoint_is_on_the_page(server: Server, echo: Callable[[str], str]) -> None:
-    name = "scraped"
-    server.create_model(name, echo(name))
-    server.create_config(name, variant(name, count=2))
-    server.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=name)
-    assert server.settled(name)["EndpointStatus"] == "InService"
+@pytest.fixture(scope="module")
+def watched(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Server:
+    """With two endpoints, `scraped` and `restarted`, of which one has lost an instance. Metrics are
+    kept up every ten seconds: the tests wait for that at one time."""
+    place = tmp_path_factory.mktemp("watched")
+    for name, count in (("scraped", 2), ("restarted", 1)):
+        url = archive(place / f"{name}.tar.gz", {"name.txt": name, "code/inference.py": ECHO})
+        server.create_model(name, url)
+        server.create_config(name, variant(name, count=count))
+        server.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=name)
+        assert server.settled(name)["EndpointStatus"] == "InService"
+    assert not of_endpoint(server, "restarted", "inservice_container_restarts_total")
+    [pid] = server.ready_pids("restarted")
+    os.kill(pid, signal.SIGKILL)
+    return server
+
+
+def of_endpoint(server: Server, name: str, metric: str) -> list[tuple[dict[str, str], float]]:
+    return [one for one in scrape(server).get(metric, []) if one[0].get("endpoint") == name]
+
+
+def test_an_endpoint_is_on_the_page(watched: Server) -> None:
+    server, name = watched, "scraped"
     server.client("cloudwatch").put_metric_alarm(
         AlarmName="watch",
         Namespace="AWS/SageMaker",
@@ -117,19 +136,8 @@ def test_an_endpoint_is_on_the_page(server: Server, echo: Callable[[str], str]) 
     assert {len(metric["Dimensions"]) for metric in utilization} == {2, 3}
 
 
-def test_a_restart_and_a_cold_start_are_counted(server: Server, echo: Callable[[str], str]) -> None:
-    name = "restarted"
-    server.create_model(name, echo(name))
-    server.create_config(name, variant(name))
-    server.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=name)
-    assert server.settled(name)["EndpointStatus"] == "InService"
-
-    def ours(metric: str) -> list[tuple[dict[str, str], float]]:
-        return [one for one in scrape(server).get(metric, []) if one[0].get("endpoint") == name]
-
-    assert not ours("inservice_container_restarts_total")
-    [pid] = [i["pid"] for i in server.status()["instances"] if i["endpoint"] == name]
-    os.kill(pid, signal.SIGKILL)
+def test_a_restart_and_a_cold_start_are_counted(watched: Server) -> None:
+    ours = partial(of_endpoint, watched, "restarted")
     [(labels, count)] = wait_until(lambda: ours("inservice_container_restarts_total"))
     assert (labels["variant"], labels["reason"], count) == ("AllTraffic", "signal", 1.0)
     [(_, started)] = wait_until(lambda: ours("inservice_cold_start_seconds_count"))
@@ -159,7 +167,7 @@ def test_what_died_with_a_gateway_worker_is_dropped(
             return False
 
     runtimes = [server.new_client("sagemaker-runtime") for _ in range(6)]
-    (pid,) = [p["pid"] for p in server.status()["processes"] if p["name"] == "gateway-0"]
+    pid = server.processes()["gateway-0"]
     with leave_to_answer() as leave, ThreadPoolExecutor(6) as clients:
         answers = [clients.submit(invoke, runtime) for runtime in runtimes]
         wait_until(lambda: total("inservice_inflight_requests") == 6)

@@ -7,12 +7,11 @@ import signal
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tests.acceptance.clients import Crowd
-from tests.acceptance.server import Server, archive, variant, wait_until
+from tests.acceptance.server import Server, archive, variant
+from tests.waiting import wait_until
 
 Echo = Callable[[str], str]
 
@@ -93,8 +92,9 @@ def test_a_canary_of_a_broken_model_is_rolled_back_by_its_alarm(
                 "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": a} for a in alarms]},
             },
         )
-        described = server.settled(name, 60)
-        wait_until(lambda: crowd.models(since=time.time() - 1.0))
+        described = server.settled(name)
+        settled_at = time.time()
+        wait_until(lambda: crowd.models(since=settled_at).total() > 50)
     assert described["EndpointStatus"] == "InService"
     assert described["EndpointConfigName"] == f"{name}-1"
     assert f"{name}-Invocation5XXErrors" in described["FailureReason"]
@@ -103,7 +103,7 @@ def test_a_canary_of_a_broken_model_is_rolled_back_by_its_alarm(
     failed = [answer.at for answer in crowd.answers if answer.failure]
     assert failed, "the canary took traffic"
     assert all("ModelError" in failure for failure in crowd.failures), "everyone was answered"
-    assert max(failed) - min(failed) < 15.0, "from the first error to the last: 15 s at most"
+    assert max(failed) <= settled_at, "and nobody by it when it was rolled back"
     history = server.client("cloudwatch").describe_alarm_history(
         AlarmName=f"{name}-Invocation5XXErrors", HistoryItemType="StateUpdate"
     )["AlarmHistoryItems"]
@@ -119,30 +119,17 @@ def test_invocations_are_counted_exactly_though_control_is_killed(
     server.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=name)
     assert server.settled(name)["EndpointStatus"] == "InService"
 
-    def control() -> dict[str, Any]:
-        processes = server.status()["processes"]
-        found: dict[str, Any] = next(p for p in processes if p["name"] == "control")
-        return found
-
     runtime = server.client("sagemaker-runtime")
     sent = 0
-    for kill_after in (40, 40, 40):
-        for _ in range(kill_after):
+    for _ in range(2):  # the second is one that has taken over what the first had counted
+        for _ in range(40):
             runtime.invoke_endpoint(EndpointName=name, Body=b"x")["Body"].read()
             sent += 1
-        pid = control()["pid"]
-        os.kill(pid, signal.SIGKILL)
+        os.kill(server.processes()["control"], signal.SIGKILL)
         for _ in range(20):
             runtime.invoke_endpoint(EndpointName=name, Body=b"x")["Body"].read()
             sent += 1
-        wait_until(partial(_alive, control, pid))
-    wait_until(lambda: total(server, name, began) >= sent, 15.0)
+        wait_until(server.answers)
+    wait_until(lambda: total(server, name, began) >= sent)
     for config in ({}, {"EndpointConfigName": name}):
         assert total(server, name, began, **config) == sent
-
-
-def _alive(control: Callable[[], dict[str, Any]], before: int) -> bool:
-    try:
-        return bool(control()["pid"] != before)
-    except (AssertionError, StopIteration):
-        return False

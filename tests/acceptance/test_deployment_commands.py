@@ -14,6 +14,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+import pytest
 from botocore.exceptions import BotoCoreError
 
 from tests.acceptance.clients import Crowd
@@ -23,17 +24,18 @@ from tests.acceptance.server import (
     archive,
     leave_to_answer,
     run_cli,
-    wait_until,
+    run_here,
 )
 from tests.acceptance.test_guardrails import Echo, Pair
 from tests.docs_blocks import as_script
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 
 class Steered(Pair):
     """The same endpoint, by command."""
 
     def endpoint(self, verb: str, *words: str) -> CompletedProcess[str]:
-        return run_cli("endpoint", verb, self.name, *words, data_dir=self.server.data_dir)
+        return run_here("endpoint", verb, self.name, *words, data_dir=self.server.data_dir)
 
     def begin(self, *words: str) -> None:
         begun = self.endpoint("update", f"--config={self.name}-2", *words)
@@ -103,8 +105,7 @@ def test_a_report_counts_what_its_clients_count(
     pair.baking()
     with Crowd(server, pair.name) as crowd:
         wait_until(lambda: len(crowd.models()) == 2 and len(crowd.answers) > 100)
-        (pid,) = [p["pid"] for p in server.status()["processes"] if p["name"] == "control"]
-        os.kill(pid, signal.SIGKILL)
+        server.kill_control()
         killed_at = len(crowd.answers)
         wait_until(lambda: len(crowd.answers) > killed_at + 100)
         assert pair.endpoint("promote").returncode == 0
@@ -115,7 +116,8 @@ def test_a_report_counts_what_its_clients_count(
     assert pair.endpoint("promote", "--wait").returncode == 0
 
     total = len(crowd.answers)
-    wait_until(lambda: pair.report()["Invocations"] >= total, 10)
+    asked = own.describe_deployment_report
+    wait_until(lambda: asked(EndpointName=pair.name)["Invocations"] >= total)
     report = pair.report()
     assert (report["Outcome"], report["Dropped"], report["UnderWay"]) == ("Done", 0, 0)
     assert (report["Invocations"], report["Served"]) == (total, total)
@@ -129,7 +131,7 @@ def test_a_report_counts_what_its_clients_count(
     # What comes afterwards is CloudWatch's, and no longer the deployment's.
     for _ in range(5):
         server.invoke(pair.name)
-    wait_until(lambda: published(server, pair.name) == total + 5, 10)
+    wait_until(lambda: published(server, pair.name) == total + 5)
     assert pair.report()["Invocations"] == total
     assert "\n0 dropped\n" in pair.endpoint("report").stdout
 
@@ -161,15 +163,15 @@ def test_what_a_killed_gateway_had_in_hand_is_reported_dropped(
         answer: dict[str, Any] = own.describe_deployment_report(EndpointName=pair.name)
         return answer
 
-    (pid,) = [p["pid"] for p in server.status()["processes"] if p["name"] == "gateway-0"]
+    pid = server.processes()["gateway-0"]
     with leave_to_answer() as leave, ThreadPoolExecutor(8) as clients:
         answers = [clients.submit(invoke, runtime) for runtime in runtimes]
-        wait_until(lambda: reported()["UnderWay"] == 8, 10)
+        wait_until(lambda: reported()["UnderWay"] == 8)
         assert reported()["Dropped"] == 0
         os.kill(pid, signal.SIGKILL)
         leave.touch()
         lost = sum(not answer.result() for answer in answers)
-    wait_until(lambda: reported()["UnderWay"] == 0, 10)
+    wait_until(lambda: reported()["UnderWay"] == 0)
     report = reported()
     assert (report["Dropped"], report["Served"], report["Invocations"]) == (lost, 8 - lost, 8)
 
@@ -189,7 +191,9 @@ def published(server: Server, endpoint: str) -> float:
     return float(sum(point["Sum"] for point in answer["Datapoints"]))
 
 
+@pytest.mark.long
 def test_the_howto_runs_as_written(tmp_path: Path) -> None:
+    """Its commands are those of the tests above."""
     page = Path(__file__).parents[2] / "docs" / "howto" / "deploy-safely.md"
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "INSERVICE_"))}
     try:
@@ -205,7 +209,7 @@ def test_the_howto_runs_as_written(tmp_path: Path) -> None:
             },
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
     finally:

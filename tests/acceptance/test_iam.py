@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.acceptance.server import Server, wait_until
+from tests.acceptance.server import Server
 from tests.acceptance.test_keys import holding
+from tests.waiting import wait_until
 
 AWS = Path("/usr/bin/aws")
 ACCOUNT = "000000000000"
@@ -70,7 +71,7 @@ def said_to(server: Server) -> tuple[str, str]:
 def hears(server: Server, codes: tuple[str, str]) -> None:
     """Wait until both planes say so, whichever worker answers."""
     for _ in range(8):
-        wait_until(lambda: said_to(server) == codes, 5)
+        wait_until(lambda: said_to(server) == codes)
 
 
 DENIED = ("AccessDeniedException", "AccessDeniedException")
@@ -218,14 +219,14 @@ def test_a_key_that_is_off_stays_off_when_control_is_killed(running: Server) -> 
     iam.create_user(UserName="kim")
     keys = [iam.create_access_key(UserName="kim")["AccessKey"] for _ in range(2)]
     off, on = (with_key(running, key) for key in keys)
-    wait_until(lambda: said_to(off) == DENIED, 5)
+    wait_until(lambda: said_to(off) == DENIED)
     control = next(p["pid"] for p in running.status()["processes"] if p["name"] == "control")
     iam.update_access_key(UserName="kim", AccessKeyId=keys[0]["AccessKeyId"], Status="Inactive")
     os.kill(control, signal.SIGKILL)
     plane = {"EndpointName": "nobody", "Body": b"x"}
     invoke = off.client("sagemaker-runtime").invoke_endpoint
     for _ in range(8):  # whichever worker answers, while there is no control
-        wait_until(lambda: refusal(invoke, **plane)[1] == UNKNOWN[1], 5)
+        wait_until(lambda: refusal(invoke, **plane)[1] == UNKNOWN[1])
     wait_until(lambda: refusal(on.client("sagemaker").list_endpoints)[1] == DENIED[0])
     assert said_to(off) == UNKNOWN
     assert said_to(on) == DENIED

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.server import IMAGE, Server, archive, run_cli, variant, wait_until
-from tests.acceptance.test_survival import kill_control
+from tests.acceptance.server import IMAGE, Server, archive, run_cli, variant
+from tests.waiting import wait_until
 
 PROBE = """
 import json
@@ -57,7 +57,7 @@ def test_status_says_as_whom_models_run(attacked: Server) -> None:
     assert attacked.status()["model_isolation"] == {"level": "OwnUser", "reason": None}
     shown = run_cli("status", data_dir=attacked.data_dir).stdout
     assert "Each instance runs as a user of its own and sees none of the server's files." in shown
-    kill_control(attacked)  # the next one has launched nothing itself
+    attacked.kill_control()  # the next one has launched nothing itself
     wait_until(lambda: attacked.status()["model_isolation"]["level"] == "OwnUser")
 
 
@@ -132,7 +132,7 @@ def test_every_socket_of_the_server_is_out_of_reach(attacked: Server) -> None:
 def test_instances_are_adopted_and_ended_as_ever(attacked: Server) -> None:
     """By the control that comes after one that was killed."""
     before = attempt(attacked, "alice", "import os; got = os.getpid()")["got"]
-    kill_control(attacked)
+    attacked.kill_control()
     assert attempt(attacked, "alice", "import os; got = os.getpid()")["got"] == before
     wait_until(lambda: attacked.client("sagemaker").describe_endpoint(EndpointName="alice"))
     attacked.client("sagemaker").delete_endpoint(EndpointName="alice")

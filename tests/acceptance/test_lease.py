@@ -8,7 +8,8 @@ from inservice.hosting.arn import ResourceArn, ResourceKind
 from inservice.store.collections.models import ModelName
 from inservice.store.drivers.database import open_store
 from tests.acceptance.clients import Crowd
-from tests.acceptance.server import Server, variant, wait_until
+from tests.acceptance.server import Server, variant
+from tests.waiting import wait_until
 
 
 def test_whoever_lost_the_lease_ends_and_no_invocation_notices(
@@ -19,7 +20,7 @@ def test_whoever_lost_the_lease_ends_and_no_invocation_notices(
     server.create_config("c", variant("m"))
     server.client("sagemaker").create_endpoint(EndpointName="ep", EndpointConfigName="c")
     assert server.settled("ep")["EndpointStatus"] == "InService"
-    running = {instance["pid"] for instance in server.status()["instances"]}
+    running = server.ready_pids()
     with Crowd(server, "ep") as crowd:
         # A careless hand sweeps lock files away, and somebody else comes to the same records.
         (server.data_dir / "inservice.db.lock").unlink()
@@ -40,7 +41,7 @@ def test_whoever_lost_the_lease_ends_and_no_invocation_notices(
     assert tags["Tags"] == [{"Key": "by", "Value": "another"}]
     assert crowd.failures == []
     assert len(crowd.answers) > 10
-    assert {instance["pid"] for instance in server.status()["instances"]} == running
+    assert server.ready_pids() == running
 
 
 def _answer(server: Server) -> dict[str, str] | None:

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.acceptance.server import Server, archive, is_running, variant, wait_until
+from tests.acceptance.server import Server, archive, is_running, variant
+from tests.waiting import wait_until
 
 FULL_ACCESS = "arn:aws:iam::aws:policy/AmazonSageMakerFullAccess"
 READ_ONLY = "arn:aws:iam::aws:policy/AmazonSageMakerReadOnly"
@@ -219,23 +220,23 @@ def test_a_role_is_passed_only_by_who_may_pass_it(user: User) -> None:
 def test_invocations_are_decided_by_the_workers(server: Server, user: User, endpoint: str) -> None:
     assert invoke(user, endpoint) == 403
     user.may(allow("sagemaker:InvokeEndpoint", arn(server, "endpoint", endpoint)))
-    wait_until(lambda: invoke(user, endpoint) == 200, 5)
+    wait_until(lambda: invoke(user, endpoint) == 200)
     user.may(allow("sagemaker:InvokeEndpoint", arn(server, "endpoint", "another")))
-    wait_until(lambda: invoke(user, endpoint) == 403, 5)
+    wait_until(lambda: invoke(user, endpoint) == 403)
     tagged = {"StringEquals": {"aws:ResourceTag/team": "search"}}
     user.may(allow("sagemaker:InvokeEndpoint", "*", Condition=tagged))
-    wait_until(lambda: invoke(user, endpoint) == 200, 5)
+    wait_until(lambda: invoke(user, endpoint) == 200)
     user.may(
         allow("sagemaker:*"),
         {**allow("sagemaker:Invoke*"), "Effect": "Deny", "Condition": tagged},
     )
-    wait_until(lambda: invoke(user, endpoint) == 403, 5)
+    wait_until(lambda: invoke(user, endpoint) == 403)
     near = {"IpAddress": {"aws:SourceIp": "127.0.0.0/8"}}
     user.may(allow("sagemaker:InvokeEndpoint", "*", Condition=near))
-    wait_until(lambda: invoke(user, endpoint) == 200, 5)
+    wait_until(lambda: invoke(user, endpoint) == 200)
     far = {"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}}
     user.may(allow("sagemaker:InvokeEndpoint", "*", Condition=far))
-    wait_until(lambda: invoke(user, endpoint) == 403, 5)
+    wait_until(lambda: invoke(user, endpoint) == 403)
 
 
 def test_a_policy_asks_for_the_address_that_the_gateway_saw(user: User) -> None:
@@ -264,7 +265,7 @@ def test_what_is_taken_away_stays_away_while_control_is_gone(
     keeps, loses = User(server), User(server)
     for each in (keeps, loses):
         each.may(allow("sagemaker:InvokeEndpoint"))
-        wait_until(partial(invokes, each, "e"), 5)
+        wait_until(partial(invokes, each, "e"))
     loses.may(allow("sagemaker:ListModels"))
     control = next(one for one in server.status()["processes"] if one["name"] == "control")
     os.kill(control["pid"], signal.SIGKILL)
@@ -322,16 +323,16 @@ def test_a_key_that_is_switched_off_or_deleted_signs_nothing(
     iam = server.client("iam")
     user.has(FULL_ACCESS)
     user.may(allow("sagemaker:InvokeEndpoint"))
-    wait_until(lambda: invoke(user, endpoint) == 200, 5)
+    wait_until(lambda: invoke(user, endpoint) == 200)
     iam.update_access_key(UserName=user.name, AccessKeyId=user.key_id, Status="Inactive")
-    wait_until(lambda: invoke(user, endpoint) == 403, 5)
+    wait_until(lambda: invoke(user, endpoint) == 403)
     assert refused(user.server.client("sagemaker").list_models)[1] == (
         "UnrecognizedClientException"
     )
     iam.update_access_key(UserName=user.name, AccessKeyId=user.key_id, Status="Active")
-    wait_until(lambda: invoke(user, endpoint) == 200, 5)
+    wait_until(lambda: invoke(user, endpoint) == 200)
     iam.delete_access_key(UserName=user.name, AccessKeyId=user.key_id)
-    wait_until(lambda: invoke(user, endpoint) == 403, 5)
+    wait_until(lambda: invoke(user, endpoint) == 403)
 
 
 def test_nobody_but_root_replaces_roots_key(server: Server, user: User) -> None:

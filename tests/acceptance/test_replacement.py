@@ -26,10 +26,10 @@ import psutil
 import pytest
 
 import inservice
-from inservice.config import load
 from inservice.store.drivers.schema import REVISION
 from tests.acceptance.clients import Crowd
-from tests.acceptance.server import Server, archive, run_cli, variant, wait_until
+from tests.acceptance.server import Server, archive, run_cli, variant
+from tests.waiting import wait_until
 
 Echo = Callable[[str], str]
 
@@ -101,13 +101,10 @@ class Installed:
 
     def told(self) -> dict[str, int]:
         """Who runs, by what the supervisor tells."""
-        run_dir = load(data_dir=self.server.data_dir).run_dir  # elsewhere where a path is long
-        document = json.loads((run_dir / "processes.json").read_bytes())
-        children = {child["name"]: child["pid"] for child in document["children"]}
-        return {"supervisor": document["pid"], **children}
+        return self.server.processes()
 
     def instances(self) -> set[int]:
-        return {i["pid"] for i in self.server.status()["instances"] if i["state"] == "Ready"}
+        return self.server.ready_pids()
 
     def serve(self, url: str, count: int = 1) -> str:
         self.server.create_model("m", url)
@@ -133,7 +130,7 @@ def installed(tmp_path: Path) -> Iterator[Installed]:
     yield it
     it.mend()
     assert it.cli("down").returncode == 0
-    wait_until(lambda: not server.pids(), 15.0)
+    wait_until(lambda: not server.pids())
 
 
 class Callers:
@@ -421,7 +418,7 @@ def test_down_in_the_middle_of_a_restart_stops_everything(installed: Installed, 
     said, _ = command.communicate(timeout=60)
     assert command.returncode == 1
     assert "being stopped" in said
-    wait_until(lambda: not installed.server.pids(), 15.0)
+    wait_until(lambda: not installed.server.pids())
 
 
 # ── in a terminal ───────────────────────────────────────────────────────────────────────────────
@@ -444,7 +441,7 @@ def test_a_server_in_a_terminal_is_restarted_in_it_and_stopped_by_ctrl_c(
         restarted = run_cli("restart", data_dir=data_dir)
         assert restarted.returncode == 0, restarted.stderr
     assert crowd.failures == []
-    assert server.status()["supervisor"]["pid"] == pid
+    assert server.processes()["supervisor"] == pid
     os.write(leader, b"\x03")
     deadline = time.monotonic() + 60
     ended = 0
@@ -452,7 +449,7 @@ def test_a_server_in_a_terminal_is_restarted_in_it_and_stopped_by_ctrl_c(
         ended, code = os.waitpid(pid, os.WNOHANG)
         time.sleep(0.02)
     assert (ended, os.waitstatus_to_exitcode(code)) == (pid, 0), shown.decode()
-    wait_until(lambda: not server.pids(), 15.0)
+    wait_until(lambda: not server.pids())
     os.close(leader)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.acceptance.server import ECHO, IMAGE, Server, archive, run_cli, variant
+from tests.acceptance.server import ECHO, PLAIN, Server, archive, run_cli, variant
 from tests.contracts.scripted_s3 import ScriptedS3
 
 KEY = {"aws_access_key_id": "s3-key", "aws_secret_access_key": "s3-secret"}
@@ -55,7 +55,7 @@ def test_model_and_code_come_from_s3_and_outlive_the_object(
     sagemaker.create_model(
         ModelName="m",
         PrimaryContainer={
-            "Image": IMAGE,
+            "Image": PLAIN,
             "ModelDataUrl": "s3://models/echo/model.tar.gz",
             # What the SageMaker SDK sets for a framework model.
             "Environment": {
@@ -102,7 +102,7 @@ def test_a_server_started_from_its_own_shell_keeps_its_key(
     with ScriptedS3({"m.tar.gz": b""}) as store:
         environment = shell | {"AWS_ENDPOINT_URL_S3": store.url}
         server = Server.start(first.data_dir, environment=environment)
-        container = {"Image": IMAGE, "ModelDataUrl": "s3://models/m.tar.gz"}
+        container = {"Image": PLAIN, "ModelDataUrl": "s3://models/m.tar.gz"}
         server.client("sagemaker").create_model(ModelName="m", PrimaryContainer=container)
         server.create_config("c", variant("m"))
         server.client("sagemaker").create_endpoint(EndpointName="ep", EndpointConfigName="c")

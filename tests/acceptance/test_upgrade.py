@@ -16,7 +16,8 @@ import pytest
 
 from inservice.config import load
 from tests.acceptance.clients import Crowd
-from tests.acceptance.server import Server, variant, wait_until
+from tests.acceptance.server import Server, variant
+from tests.waiting import wait_until
 
 Echo = Callable[[str], str]
 

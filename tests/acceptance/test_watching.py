@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from tests.acceptance.clients import Crowd
-from tests.acceptance.server import ECHO, Server, archive, wait_until
+from tests.acceptance.server import ECHO, Server, archive
 from tests.acceptance.test_deployment_commands import CANARY, Steered
 from tests.acceptance.test_guardrails import Echo
 from tests.cli.terminal import Terminal, terminal
+from tests.waiting import wait_until
 
 BROKEN = ECHO.replace("def transform_fn(", "def unused(").replace(
     "def model_fn(",
@@ -72,7 +73,7 @@ def test_a_canary_that_answers_nothing_but_errors(
         Crowd(server, pair.name) as crowd,
         watching(server, pair, 110, monkeypatch) as seen,
     ):
-        seen.wait_until(lambda: "100%" in row_of(seen, "new"), 60)
+        seen.wait_until(lambda: "100%" in row_of(seen, "new"))
         assert seen.colour_of("100%") == "red"
         assert "0%" in row_of(seen, "old")
         instances = [row for row in seen.rows() if re.match(r"[├└]─ +\d  Ready", row)]
@@ -94,7 +95,7 @@ def test_a_canary_that_answers_nothing_but_errors(
         answer: dict[str, Any] = own.describe_deployment_report(EndpointName=pair.name)
         return answer
 
-    wait_until(lambda: any(line["Direction"] == "Back" for line in reported()["Lines"]), 10)
+    wait_until(lambda: any(line["Direction"] == "Back" for line in reported()["Lines"]))
     doing = {(line["Direction"], line["Row"]): line.get("Doing") for line in reported()["Lines"]}
     assert doing["Forward", 2] == "Baking"
     forward = json.loads(
@@ -123,13 +124,13 @@ def test_the_rates_are_true(server: Server, echo: Echo) -> None:
             sent = sum(now - 5 <= answer.at < now for answer in list(crowd.answers)) / 5
             return abs(sum(rates().values()) - sent) < 0.25 * sent
 
-        wait_until(agrees, 30)
+        wait_until(agrees)
         seen = rates()
         assert seen["new"] < seen["old"]
         assert pair.endpoint("promote").returncode == 0
         wait_until(lambda: own.describe_deployment(EndpointName=pair.name)["Row"] == 4)
         assert rates()["old"] == 0.0, "it had two thirds of the traffic a moment ago"
-        wait_until(lambda: rates()["new"] > 0, 10)
+        wait_until(lambda: rates()["new"] > 0)
     assert crowd.failures == []
     assert pair.endpoint("abort", "--wait").returncode == 0
 

@@ -501,9 +501,11 @@ FOLLOW, ENCODED, LOOKED = WorkerEnd._follow, ControlEnd.encoded, ControlEnd.look
 def test_an_end_that_is_wrong_is_found(
     monkeypatch: pytest.MonkeyPatch, end: type, method: str, mutant: Callable[..., Any]
 ) -> None:
+    """Each within some hundreds of examples. Which those are depends on what this process has
+    imported, whose constants are tried too: so the search goes on until it has found."""
     monkeypatch.setattr(end, method, mutant)
     looking = settings(
-        max_examples=2_000,
+        max_examples=50_000,
         stateful_step_count=50,
         deadline=None,
         database=None,

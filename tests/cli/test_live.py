@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.server import ECHO, IMAGE, Server, archive, wait_until
+from tests.acceptance.server import ECHO, IMAGE, Server, archive
 from tests.cli.conftest import Run
 
 
@@ -18,7 +18,6 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     started = Server.start(directory)
     yield directory
     started.stop()
-    wait_until(lambda: not started.pids(), 15.0)
 
 
 def test_from_an_artifact_to_an_answer_and_back(

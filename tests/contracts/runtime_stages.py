@@ -22,8 +22,9 @@ from inservice.runtimes.process.runtime import ProcessRuntime
 from inservice.testing.runtime import FakeHost, FakeRuntime, Script
 from inservice.workload.asset import Asset
 from inservice.workload.container import Container, Workload
+from tests import waiting
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = waiting.PATIENCE_SECONDS
 """How long a test waits for what has to come. Only a failing test waits so long."""
 
 BEHAVIOURS = {

@@ -8,9 +8,7 @@ import types
 from collections.abc import Mapping
 from pathlib import Path
 
-import joblib
 import pytest
-from sklearn.dummy import DummyClassifier
 
 from inservice.artifacts import program
 from inservice.artifacts.lint import Report, Severity, lint
@@ -114,6 +112,9 @@ LITTER = (
 
 def test_what_systems_leave_behind_is_never_a_model(tmp_path: Path) -> None:
     """One model with all of it around: neither `lint` nor the model server has a choice to make."""
+    import joblib
+    from sklearn.dummy import DummyClassifier
+
     files = dict.fromkeys(LITTER, b"x") | {"best.pkl": b"x"}
     for report in (of_archive(tmp_path, model_archive(files)), of_directory(tmp_path, files)):
         assert report.deployable

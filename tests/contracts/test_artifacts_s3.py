@@ -11,7 +11,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from inservice.artifacts.base import Artifact
 from inservice.artifacts.errors import (
@@ -401,6 +400,8 @@ def test_the_endpoint_is_found_as_documented(
 
 def test_it_works_with_somebody_elses_s3(tmp_path: Path) -> None:
     """moto's S3 as the rival that keeps our own fake honest."""
+    from moto.server import ThreadedMotoServer
+
     rival = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     rival.start()
     try:

@@ -6,8 +6,9 @@ import itertools
 import random
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -20,6 +21,7 @@ from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.cloudwatch.metrics.metric import Metric
 from inservice.cloudwatch.metrics.sketches import bin_of
 from inservice.cloudwatch.metrics.statistics import parse
+from inservice.telemetry import database as telemetry_database
 from inservice.telemetry import datapoints, opening, tables
 from inservice.telemetry.base import (
     AlarmKey,
@@ -202,6 +204,47 @@ def test_chunks_are_read_back_when_memory_is_short(storage: MetricsDatabase) -> 
         assert sum(seen.total for seen in found.values()) == 5
 
 
+def test_of_what_nobody_reads_only_the_present_is_in_memory(storage: MetricsDatabase) -> None:
+    """Hours of idling hold no more than the first minutes did: what is over is in the database, and
+    read from there."""
+    points = Datapoints(storage)
+    metrics = [Metric("1", "r", "n", f"m{n}") for n in range(10)]
+    first = NOW - NOW % 3_600
+    held = []
+    for minute in range(180):
+        now = first + 60.0 * minute
+        idle = [Sample(metric, "None", now, Aggregate.zero(), False) for metric in metrics[1:]]
+        points.add([Sample(metrics[0], "None", now, Aggregate.of(2.0)), *idle], now)
+        storage.fold(fold := points.fold(0))
+        points.folded(fold)
+        held.append(len(points._chunks))
+    assert max(held) <= 4 + 3 * 9 + 2 + 2 * 9, "each tier's newest, and one that is just over"
+    zeros = {id(b) for c in points._chunks.values() for b in c.buckets.values() if not b.count}
+    assert len(zeros) == 1
+    for metric, total in zip(metrics, [2.0, *[0.0] * 9], strict=True):
+        found = points.read(metric, None, first, first + 180 * 60, 60)
+        assert len(found) == 180
+        assert {seen.total for seen in found.values()} == {total}
+
+
+def test_a_chunk_that_somebody_reads_stays_in_memory_and_counts_on(
+    storage: MetricsDatabase,
+) -> None:
+    points = Datapoints(storage)
+    metric = Metric("1", "r", "n", "m")
+    start = NOW - NOW % 60
+    points.add([Sample(metric, "None", start, Aggregate.zero())], start)
+    assert len(points.read(metric, None, start, start + 60, 1)) == 1
+    key = next(iter(points._chunks))
+    for later in (0, 120, 240):
+        storage.fold(fold := points.fold(0))
+        points.folded(fold)
+        points.add([Sample(metric, "None", start, Aggregate.of(1.0))], start + later)
+    assert key in points._chunks
+    (found,) = points.read(metric, None, start, start + 60, 1).values()
+    assert (found.count, found.total) == (3, 3.0)
+
+
 def test_units_are_separate_series_and_read_together_or_apart(storage: MetricsDatabase) -> None:
     recorder = Recorder(storage, NOW)
     metric = Metric("1", "r", "n", "size")
@@ -305,19 +348,51 @@ def test_alarm_history_is_paged_in_either_direction(storage: MetricsDatabase) ->
     history.add(AlarmKey("1", "r", "b"), "MetricAlarm", HistoryItem(NOW, "Action", "other", "{}"))
 
     def walk(newest_first: bool) -> list[str]:
-        seen: list[str] = []
-        after = None
-        while page := history.page(
-            HistoryQuery("1", "r", 2, name="a", newest_first=newest_first, after=after)
-        ):
-            seen += [item.summary for _, _, _, item in page]
-            after = (page[-1][3].at, page[-1][0])
-        return seen
+        asked = HistoryQuery("1", "r", 2, name="a", newest_first=newest_first)
+        return [summary for page in history_pages(storage, asked) for summary in page]
 
     assert walk(newest_first=False) == ["s0", "s1", "s2", "s3", "s4"]
     assert walk(newest_first=True) == ["s4", "s3", "s2", "s1", "s0"]
     only = HistoryQuery("1", "r", 9, start=NOW + 1, end=NOW + 2)
-    assert len(history.page(only)) == 2
+    assert len(history.page(only).items) == 2
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_no_page_of_alarm_history_looks_at_more_than_a_page_of_work(
+    storage: MetricsDatabase, monkeypatch: pytest.MonkeyPatch, newest_first: bool
+) -> None:
+    """The few items of one kind are found among a month of others, page by page, none missed and
+    none twice."""
+    monkeypatch.setattr(telemetry_database, "HISTORY_WORK", 10)
+    history = Recorder(storage, NOW).history
+    alarm, parent = AlarmKey("1", "r", "a"), AlarmKey("1", "r", "p")
+    rare = {0, 34, 35, 99}
+    for n in range(100):
+        kind = "ConfigurationUpdate" if n in rare else "StateUpdate"
+        history.add(alarm, "MetricAlarm", HistoryItem(NOW + n // 3, kind, f"s{n}", "{}"))
+    history.add(parent, "CompositeAlarm", HistoryItem(NOW + 50, "StateUpdate", "parent", "{}"))
+    for asked, expected in (
+        ({"type": "ConfigurationUpdate"}, [f"s{n}" for n in sorted(rare)]),
+        ({"alarm_types": ("CompositeAlarm",)}, ["parent"]),
+        ({"type": "Action"}, []),
+        ({"name": "a", "type": "ConfigurationUpdate", "start": NOW + 1.0}, ["s34", "s35", "s99"]),
+    ):
+        query = HistoryQuery("1", "r", 3, newest_first=newest_first, **cast(Any, asked))
+        pages = history_pages(storage, query)
+        found = [summary for page in pages for summary in page]
+        assert found == (expected[::-1] if newest_first else expected)
+        assert len(pages) >= 10, "each looks at ten items"
+
+
+def history_pages(storage: MetricsDatabase, query: HistoryQuery) -> list[list[str]]:
+    """The summaries of all pages."""
+    pages, history = list[list[str]](), Recorder(storage, NOW).history
+    while True:
+        page = history.page(query)
+        pages.append([item.summary for _, _, _, item in page.items])
+        if page.after is None:
+            return pages
+        query = replace(query, after=page.after)
 
 
 def test_a_newer_database_is_refused(tmp_path: Path) -> None:

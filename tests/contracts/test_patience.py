@@ -190,6 +190,7 @@ class TestWhoeverIsWaitedFor:
             limits = Limits(header_seconds=1.5, body_seconds=1.5, idle_seconds=1.5)
             path = directory / "s"
             server = await serve(lambda r: Response(200, (), r.body), path=path, limits=limits)
+            clients = []
             for first, rest in (
                 (b"POST / HTTP/1.1\r\nHo", b"st: a\r\nContent-Length: 1\r\n\r\nx"),
                 (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx", b"x"),
@@ -197,9 +198,12 @@ class TestWhoeverIsWaitedFor:
             ):
                 reader, writer = await asyncio.open_unix_connection(path)
                 writer.write(first)
-                await asyncio.sleep(0.1)
+                clients.append((reader, writer, rest))
+            await asyncio.sleep(0.1)
+            for _, writer, rest in clients:
                 _send_at_once(writer, rest)
-                stand_still(3.0)
+            stand_still(3.0)
+            for reader, writer, _ in clients:
                 assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
                 writer.close()
             await server.drain(0.2, idle_seconds=0)

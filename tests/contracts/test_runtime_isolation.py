@@ -18,10 +18,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import joblib
 import msgspec
 import pytest
-from sklearn.dummy import DummyClassifier
 
 from inservice.runtimes.base import Handle, InstanceState, LaunchFailed
 from inservice.runtimes.process import isolation, protocol, records
@@ -331,6 +329,8 @@ def test_nothing_of_the_models_environment_is_obeyed_by_root(
 )
 def test_a_model_gets_at_nothing_by_naming_it(stage: ProcessStage, named: str) -> None:
     """What SAGEMAKER_SUBMIT_DIRECTORY names is shown, and the server's own is not."""
+    import joblib
+    from sklearn.dummy import DummyClassifier
 
     async def test() -> None:
         data, link = stage.root / "data", stage.root / "link"

@@ -68,12 +68,19 @@ import sys, time
 def model_fn(model_dir):
     return None
 
+def not_waited():
+    ran, queued, _ = open("/proc/thread-self/schedstat").read().split()
+    return (int(ran) + int(queued)) / 1e9
+
 def transform_fn(model, body, content_type, accept):
-    began = time.monotonic()
+    began, busy = time.monotonic(), not_waited()
     for n in range(int(body)):
         print(f"{n:08d} " + "x" * 1014)
-    return f"{time.monotonic() - began}"
+    took = time.monotonic() - began
+    return f"{took} {took - (not_waited() - busy)}"
 """
+"""Tells how long it took and how much of that it waited: was neither on a core nor in the queue for
+one. However busy the machine is, that is what somebody kept it waiting."""
 
 
 @pytest.fixture(scope="module")
@@ -554,8 +561,8 @@ def test_a_flood_is_cut_counted_and_bounded_and_does_not_slow_the_model(
     async def test() -> None:
         handle = await stage.runtime.launch(stage.spec(code=SHOUT))
         await ready(stage, handle)
-        seconds = float(await invoke(handle, str(64 * 1024)))  # 64 MiB of output
-        assert seconds < 10
+        seconds, waited = map(float, (await invoke(handle, str(64 * 1024))).split())  # 64 MiB
+        assert waited < seconds / 4 + 0.5
         await stage.runtime.retire(handle, 5)
         assert handle.log_path is not None
         files = sorted(handle.log_path.parent.glob(f"{handle.log_path.name}*"))
@@ -582,10 +589,10 @@ def test_a_reader_that_stopped_does_not_stop_the_model(alone: ProcessStage) -> N
         assert pid is not None
         os.kill(pid, signal.SIGSTOP)
         try:
-            seconds = float(await invoke(handle, "4096"))
+            seconds, waited = map(float, (await invoke(handle, "4096")).split())
         finally:
             os.kill(pid, signal.SIGCONT)
-        assert seconds < 2
+        assert waited < seconds / 4 + 0.5
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not any("[inservice] dropped" in text for _, text in events(handle)):
                 await invoke(handle, "1")  # the count comes with the first line that fits again

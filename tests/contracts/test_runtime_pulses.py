@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from inservice.runtimes import ping
 from inservice.runtimes.base import InstanceState
+from inservice.runtimes.ping import Answer, Ping
 from inservice.runtimes.process import code, following, pulses, records
 from inservice.runtimes.process.following import Following
 from inservice.runtimes.process.protocol import News, Pulse, Reply
@@ -119,6 +122,8 @@ def host(count: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     monkeypatch.setattr(pulses, "SLOT_SECONDS", 0.01)
     monkeypatch.setattr(pulses, "ILL_LOOK_SECONDS", 0.02)
     monkeypatch.setattr(pulses, "BEAT_SECONDS", 0.05)
+    # The models are threads of this process, and may get no turn for longer than a model may take.
+    monkeypatch.setattr(ping, "PING_SECONDS", PATIENCE_SECONDS)
     with tempfile.TemporaryDirectory(prefix="is-") as place:
         stage = Host(Path(place), count)
         try:
@@ -134,6 +139,46 @@ def test_that_one_is_still_well_is_told_to_nobody(monkeypatch: pytest.MonkeyPatc
         sent = stage.pulses.sent
         stage.hear_until(lambda: stage.pulses.sent >= sent + 200)
         assert sum(len(news.pulses) for news in stage.heard) == told
+
+
+@pytest.mark.parametrize("slices", [0.3, 1.2], ids=["one slice", "several"])
+def test_a_host_that_was_held_up_blames_nobody_for_silence(
+    monkeypatch: pytest.MonkeyPatch, slices: float
+) -> None:
+    """It got no turn, as on a starved machine: the answer was there before the time was up."""
+    monkeypatch.setattr(ping, "PING_SECONDS", slices)
+    watch, answers = Watch(), list[Answer]()
+    with tempfile.TemporaryDirectory(prefix="is-") as place:
+        model = Model(Path(place) / "socket")
+
+        def hear(answer: Answer) -> None:
+            answers.append(answer)
+            watch.stop()
+
+        watch.after(0.0, lambda: time.sleep(slices + 0.5))
+        Ping(watch, f"{place}/socket", hear)
+        watch.run()
+        model.end()
+    assert [answer.probe.outcome for answer in answers] == ["200"]
+
+
+def test_whoever_does_not_answer_has_timed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often the host is held up meanwhile."""
+    monkeypatch.setattr(ping, "PING_SECONDS", 0.6)
+    watch, answers = Watch(), list[Answer]()
+    with tempfile.TemporaryDirectory(prefix="is-") as place, socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(f"{place}/socket")
+        deaf.listen(1)
+
+        def hear(answer: Answer) -> None:
+            answers.append(answer)
+            watch.stop()
+
+        for moment in (0.0, 0.1, 0.2):
+            watch.after(moment, lambda: time.sleep(0.4))
+        Ping(watch, f"{place}/socket", hear)
+        watch.run()
+    assert [answer.probe.outcome for answer in answers] == ["timed out"]
 
 
 def test_what_changes_is_told_once_and_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:

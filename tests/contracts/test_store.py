@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from functools import partial
@@ -15,11 +15,13 @@ import pytest
 import sqlalchemy
 from sqlalchemy import Engine
 
+from inservice.deployment.advance import decide
+from inservice.deployment.calls.begin import begin_update
 from inservice.deployment.facts import Facts, FleetFacts, Gone
-from inservice.deployment.state import Decision
+from inservice.deployment.state import Decision, Deployment
 from inservice.errors import ServiceUnavailable, ValidationException
 from inservice.hosting.arn import ResourceArn, ResourceKind, parse_arn
-from inservice.hosting.endpoint import EndpointStatus, IllegalMove
+from inservice.hosting.endpoint import Endpoint, EndpointStatus, IllegalMove
 from inservice.ids import EndpointKey
 from inservice.store import collections
 from inservice.store.base import Reading, Store, Transaction
@@ -40,6 +42,7 @@ from inservice.store.errors import (
     StoreInUse,
 )
 from inservice.store.feed import Topic
+from inservice.store.kit.codec import Codec
 from inservice.store.kit.tables import metadata
 from inservice.store.lease import identity
 from inservice.store.listing import ListQuery, SortKey
@@ -512,6 +515,23 @@ class TestFeed:
         write("n")
 
 
+def all_endpoints(store: Store) -> tuple[Sequence[EndpointRecord], int]:
+    """Every endpoint by its name, and how many questions that took."""
+    asked: list[str] = []
+
+    def listen(_: object, __: object, statement: str, *___: object) -> None:
+        asked.append(statement)
+
+    sqlalchemy.event.listen(Engine, "before_cursor_execute", listen)
+    try:
+        with store.reading() as records:
+            found = records.endpoints.all()
+    finally:
+        sqlalchemy.event.remove(Engine, "before_cursor_execute", listen)
+    found = sorted(found, key=lambda record: int(record.endpoint.name[1:]))
+    return found, sum(statement.startswith("SELECT endpoints") for statement in asked)
+
+
 class TestMemory:
     """A reading for an event loop: from memory, or not at all."""
 
@@ -540,11 +560,81 @@ class TestMemory:
             with store.reading() as records:
                 assert ask(records) != found
 
+    def test_all_endpoints_are_one_question(self, store: Store) -> None:
+        """A server that starts with hundreds asks for them before it answers."""
+        names = [f"e{number}" for number in range(30)]
+        with store.transaction() as tx:
+            for name in names:
+                tx.endpoints.add(creation(name))
+        whole, asked = all_endpoints(store)
+        assert ([record.endpoint.name for record in whole], asked) == (names, 2)
+        again, asked = all_endpoints(store)
+        assert (again, asked) == (whole, 1), "which there are is asked, what they are is known"
+        with store.transaction() as tx:
+            tx.endpoints.save(whole[7], completed(creation(names[7])))
+        changed, asked = all_endpoints(store)
+        assert asked == 2
+        assert [record.version for record in changed] == [2 if n == 7 else 1 for n in range(30)]
+        assert changed[6] is whole[6]
+
+    def test_what_was_saved_with_all_that_was_seen_is_known_as_it_was_written(
+        self, store: Store, url: str
+    ) -> None:
+        """A turn begins with the record that the one before it saved, and asks for nothing."""
+        add_endpoint(store)
+        with store.transaction() as tx:
+            tx.endpoints.save(record_of(store), completed(creation()))
+        known = record_of(store)
+        update = begin_update(
+            known.endpoint,
+            known.deployment,
+            replace(endpoint_config(), name="next", arn="next"),
+            {"m": model()},
+            alarms={},
+            now=3.0,
+        )
+        with store.transaction() as tx:
+            tx.endpoints.save(known, update)
+        engine = engine_of(url)
+        for turn in range(30):
+            record = record_of(store)
+            if record.deployment.over:
+                break
+            facts = _as_wished(record)
+            decision = decide(record.endpoint, record.deployment, facts, 4.0 + turn)
+            with store.transaction() as tx:
+                tx.endpoints.save(record, decision, facts)
+            with engine.connect() as connection:
+                (row,) = connection.execute(sqlalchemy.text("SELECT * FROM endpoints")).mappings()
+            assert store.remembered().endpoints.find(KEY) == EndpointRecord(
+                Codec(Endpoint).decode(row["body"]),
+                Codec(Deployment).decode(row["deployment"]),
+                Codec(Facts).decode(row["facts"]),
+                row["version"],
+            )
+        engine.dispose()
+        assert record.endpoint.status is EndpointStatus.IN_SERVICE
+        assert record.endpoint.config.name == "next"
+
     def test_what_only_the_database_knows_is_refused(self, store: Store) -> None:
         memory = store.remembered()
         for ask in (memory.endpoints.names, memory.access_keys.all, memory.set_aside.all):
             with pytest.raises(NotRemembered):
                 ask()
+
+
+def _as_wished(record: EndpointRecord) -> Facts:
+    """All that the row wants has come to be."""
+    step = record.deployment.step
+    fleets = {
+        want.fleet: FleetFacts(
+            ready=frozenset(range(want.size)),
+            routed=frozenset() if want.share is None else frozenset(range(want.size)),
+        )
+        for want in step.wants
+        if want.size
+    }
+    return Facts(fleets, shares=step.shares, watcher="w")
 
 
 class TestAlarms:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 from inservice.store.base import Store
@@ -37,6 +38,19 @@ def test_records_are_read_back_by_name(store: Store) -> None:  # noqa: F811
         assert list(records.client_logs.streams(GROUP)) == [stream]
         assert records.client_logs.group(GROUP._replace(name="none")) is None
         assert records.client_logs.stream(STREAM._replace(name="none")) is None
+
+
+def test_what_all_batches_take_is_known_without_reading_them(store: Store) -> None:  # noqa: F811
+    def held() -> int:
+        with store.reading() as records:
+            return records.client_logs.bytes_held()
+
+    before = held()
+    with store.transaction() as tx:
+        for number in range(20):
+            tx.client_logs.add_batch(STREAM, number, number, os.urandom(100_000))
+        assert tx.client_logs.bytes_held() - before >= 1_900_000, "its own writes count"
+    assert 1_900_000 <= held() - before <= 2_500_000
 
 
 def test_batches_are_found_by_time_page_by_page(store: Store) -> None:  # noqa: F811

@@ -21,7 +21,7 @@ from inservice.artifacts.store import ArtifactStore
 from inservice.channel.publishing import Gateways
 from inservice.channel.tables import Delta
 from inservice.channel.worker import WorkerEnd
-from inservice.clock import SystemClock
+from inservice.clock import Clock, SystemClock
 from inservice.controller.endpoints.act import Actor
 from inservice.controller.endpoints.instances import Instances
 from inservice.controller.endpoints.launches import Launches
@@ -109,8 +109,14 @@ class Controller:
     reconciler: Reconciler
 
     @classmethod
-    async def born(cls, place: Path, host: FakeHost, crash_point: Callable[[str], None]) -> Any:
-        clock = SystemClock()
+    async def born(
+        cls,
+        place: Path,
+        host: FakeHost,
+        crash_point: Callable[[str], None],
+        clock: Clock | None = None,
+    ) -> Any:
+        clock = clock or SystemClock()
         if not (place / "store.db").exists():
             lay_out(new_store("store.db", "key"), place)
         store = open_store(f"sqlite:///{place / 'store.db'}", key_file=place / "key")

@@ -87,10 +87,10 @@ def test_what_one_endpoint_is_decided_from_does_not_grow_with_the_others() -> No
 
         instances.of_fleet = counted  # type: ignore[method-assign]
         launches = SimpleNamespace(
-            under_way=lambda _: (), waits_for=lambda _: None, failure=lambda _: None
+            under_way=lambda _: (), waits_for=lambda _: None, failure=lambda *_, **__: None
         )
         tables = SimpleNamespace(
-            routed=lambda _: frozenset(),
+            routed=lambda _: {},
             agreed=lambda _: True,
             current=lambda _: None,
             is_known=lambda: True,
@@ -105,7 +105,7 @@ def test_what_one_endpoint_is_decided_from_does_not_grow_with_the_others() -> No
             fleets=(),
             previous_fleets=(),
         )
-        deployment = SimpleNamespace(new=(), alarms=())
+        deployment = SimpleNamespace(new=(), alarms=(), phase=None)
         facts = observer.facts(cast(Any, endpoint), cast(Any, deployment), {}, 2.0)
         assert list(facts.fleets) == ["g0-1-v"]
         await instances.close()

@@ -12,16 +12,23 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import pytest
 from botocore.config import Config
 
 from inservice.app.assets import KeptAssets
-from inservice.artifacts.errors import FetchCancelled, StorageFailed
+from inservice.artifacts.errors import (
+    ArtifactError,
+    ArtifactForbidden,
+    ArtifactMissing,
+    FetchCancelled,
+    StorageFailed,
+)
 from inservice.artifacts.store import ArtifactStore
 from inservice.clock import SystemClock
+from inservice.controller.endpoints import shortages
 from inservice.controller.endpoints.instances import Instances
 from inservice.controller.endpoints.launches import Launches
 from inservice.controller.endpoints.shortages import PAUSE_SECONDS_MAX, pause, shortage
@@ -407,3 +414,78 @@ def test_what_no_second_try_mends_is_no_shortage(error: BaseException) -> None:
 def test_pauses_grow_and_end_somewhere() -> None:
     assert pause(1) < pause(2) < pause(3)
     assert pause(10**9) == PAUSE_SECONDS_MAX
+
+
+class Storage:
+    """Of artifacts, one that fails until it is back."""
+
+    def __init__(self, fails: ArtifactError | None) -> None:
+        self.fails = fails
+        self.asked = 0
+
+    def fetch(self, uri: str, **_: Any) -> Any:
+        self.asked += 1
+        if self.fails is not None:
+            raise self.fails
+        return SimpleNamespace(path=Path("/model"))
+
+
+AWAY = StorageFailed("It answered 503.", uri="s3://bucket/1.tar.gz")
+
+
+def test_on_the_way_back_a_storage_that_is_away_is_waited_for_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """AWS retries its own trouble. What was one failed read would else be UpdateRollbackFailed."""
+    monkeypatch.setattr(shortages, "FIRST_PAUSE_SECONDS", 0.01)
+
+    async def test() -> None:
+        storage, changed = Storage(AWAY), asyncio.Event()
+        launches = _launches(cast(Any, storage), lambda fleet: changed.set())
+        endpoint, fleet = _endpoint(1)
+        launches.begin(endpoint, fleet, [0], patient=True)
+        async with asyncio.timeout(10):
+            await changed.wait()
+            assert launches.waits_for(fleet.id) == "the storage of its model data fails"
+            assert launches.failure(fleet.id, patient=True) is None
+            while storage.asked < 5:
+                await asyncio.sleep(0.005)
+            assert launches.under_way(fleet.id) == {0}
+            storage.fails = None
+            while launches.under_way(fleet.id):
+                await asyncio.sleep(0.005)
+        assert [one.handle.instance_id for one in launches.instances.all()] == [f"{fleet.id}/0"]
+        await launches.instances.close()
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize(
+    ("fails", "passes"),
+    [
+        (AWAY, True),
+        (ArtifactMissing("There is no such object.", uri="s3://bucket/1.tar.gz"), False),
+        (ArtifactForbidden("It answered 403.", uri="s3://bucket/1.tar.gz"), False),
+    ],
+    ids=["away", "missing", "forbidden"],
+)
+def test_what_failed_before_fails_a_way_back_only_if_it_stays(
+    fails: ArtifactError, passes: bool
+) -> None:
+    """An old fleet whose instance died while the storage was away, and then an alarm."""
+
+    async def test() -> None:
+        storage = Storage(fails)
+        launches = _launches(cast(Any, storage), lambda fleet: None)
+        endpoint, fleet = _endpoint(1)
+        launches.begin(endpoint, fleet, [0])
+        async with asyncio.timeout(10):
+            while launches.under_way(fleet.id):
+                await asyncio.sleep(0.005)
+        assert launches.failure(fleet.id) == fails.reason, "on the way forward it is a failure"
+        assert launches.failure(fleet.id, patient=True) == (None if passes else fails.reason)
+        launches.begin(endpoint, fleet, [0], patient=True)
+        assert launches.under_way(fleet.id) == ({0} if passes else frozenset())
+        await launches.close()
+
+    asyncio.run(test())

@@ -12,8 +12,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from inservice.gateway import carried, front
 from inservice.gateway.answers import RequestIds
@@ -773,6 +777,43 @@ class TestAway:
                 writer.close()
 
         run(test)
+
+    @pytest.mark.parametrize(
+        ("service", "ask"), [("iam", "list_users"), ("logs", "get_log_events")]
+    )
+    def test_sdks_read_a_503_that_they_try_again(
+        self, monkeypatch: pytest.MonkeyPatch, service: str, ask: str
+    ) -> None:
+        """Of what they cannot parse they say so, and give up."""
+        monkeypatch.setattr(carried, "PATIENCE_SECONDS", 0.2)
+
+        async def test() -> None:
+            async with gateway() as rig:
+                members = {"logStreamName": "s"} if service == "logs" else {}
+
+                def call() -> tuple[int, int]:
+                    client = client_of(rig, service)
+                    with pytest.raises(ClientError) as caught:
+                        getattr(client, ask)(**members)
+                    said = caught.value.response["ResponseMetadata"]
+                    return said["HTTPStatusCode"], said["RetryAttempts"]
+
+                assert await asyncio.to_thread(call) == (503, 1)
+
+        run(test)
+
+
+def client_of(rig: Rig, service: str) -> Any:
+    """A client of one of control's services, that tries twice."""
+    make: Any = boto3.client
+    return make(
+        service,
+        endpoint_url=f"http://127.0.0.1:{rig.port}",
+        region_name="us-east-1",
+        aws_access_key_id="AKIDEXAMPLE",
+        aws_secret_access_key="secret",
+        config=Config(retries={"total_max_attempts": 2, "mode": "standard"}),
+    )
 
 
 class TestPlaces:

@@ -12,36 +12,49 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import pytest
 import scipy.sparse
-from sklearn.datasets import load_iris
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.naive_bayes import MultinomialNB
-from sklearn.pipeline import make_pipeline
 
 from inservice.runtimes.base import Handle
 from tests.contracts.runtime_stages import ProcessStage, files_of
 from tests.modelserver.conftest import Serve, settle
 from tests.modelserver.unix_http import call
 
-X, Y = load_iris(return_X_y=True)
-ROWS = X[[0, 60, 120]]
+ROWS = np.array([[5.1, 3.5, 1.4, 0.2], [5.0, 2.0, 3.5, 1.0], [6.9, 3.2, 5.7, 2.3]])
+"""One flower of each kind, from the data set that the model is fitted to."""
+
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
+
+
+def flowers() -> tuple[Any, Any]:
+    """What scikit-learn knows of them. It is imported here and below, and not with this module:
+    whoever only collects the tests would wait for it."""
+    from sklearn.datasets import load_iris
+
+    found: tuple[Any, Any] = load_iris(return_X_y=True)
+    return found
+
+
+def fitted() -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(max_iter=500).fit(*flowers())
 
 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    model = LogisticRegression(max_iter=500).fit(X, Y)
+    import joblib
+
     path = tmp_path_factory.mktemp("artifact") / "model.joblib"
-    joblib.dump(model, path)
+    joblib.dump(fitted(), path)
     return path
 
 
 @pytest.fixture(scope="module")
 def expected(artifact: Path) -> list[int]:
+    import joblib
+
     answer: list[int] = joblib.load(artifact).predict(ROWS).tolist()
     assert len(set(answer)) == 3, "the three rows are told apart"
     return answer
@@ -132,7 +145,9 @@ def test_tables_of_mlflow_are_answered_with_predictions(
 def test_their_columns_are_the_models_by_name(
     serve: Serve, tmp_path: Path, expected: list[int], batches: str
 ) -> None:
-    model = LogisticRegression(max_iter=500).fit(X, Y)
+    import joblib
+
+    model = fitted()
     model.feature_names_in_ = np.array(COLUMNS, dtype=object)  # as fitted on a DataFrame
     joblib.dump(model, tmp_path / "model.joblib")
     files = {"model.joblib": tmp_path / "model.joblib"}
@@ -266,6 +281,11 @@ def test_an_npy_of_a_few_bytes_cannot_ask_for_all_memory(iris: Handle) -> None:
 
 
 def test_words_reach_a_pipeline_as_documents(serve: Serve, tmp_path: Path) -> None:
+    import joblib
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.naive_bayes import MultinomialNB
+    from sklearn.pipeline import make_pipeline
+
     model = make_pipeline(CountVectorizer(), MultinomialNB())
     model.fit(["good fine", "bad poor", "fine good good"], ["yes", "no", "yes"])
     joblib.dump(model, tmp_path / "a.pkl")
@@ -286,16 +306,18 @@ def test_the_default_accept_is_a_setting(serve: Serve, artifact: Path, expected:
 
 
 def test_batches_give_what_single_predictions_give(serve: Serve, artifact: Path) -> None:
+    import joblib
+
     handle = serve(
         image="sklearn",
         files={"model.joblib": artifact},
         INSERVICE_MAX_BATCH_SIZE="16",
         INSERVICE_MAX_BATCH_DELAY_MS="20",
     )
-    model = joblib.load(artifact)
+    model, (x, _) = joblib.load(artifact), flowers()
 
     def ask(n: int) -> tuple[int, bytes]:
-        rows = X[n : n + 1 + n % 3].tolist() if n % 10 else [[1, 2, 3]]
+        rows = x[n : n + 1 + n % 3].tolist() if n % 10 else [[1, 2, 3]]
         answer = call(handle.address, json.dumps(rows), content_type="application/json")
         return answer.status, answer.body
 
@@ -303,6 +325,6 @@ def test_batches_give_what_single_predictions_give(serve: Serve, artifact: Path)
         answers = list(pool.map(ask, range(100)))
     for n, (status, body) in enumerate(answers):
         if n % 10:
-            assert (status, json.loads(body)) == (200, model.predict(X[n : n + 1 + n % 3]).tolist())
+            assert (status, json.loads(body)) == (200, model.predict(x[n : n + 1 + n % 3]).tolist())
         else:
             assert (status, b"3 features" in body) == (400, True)

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -339,7 +340,7 @@ def test_user_code_does_not_hold_up_the_end(tmp_path: Path) -> None:
     with contextlib.ExitStack() as servers:
         running = {name: servers.enter_context(_held_up(tmp_path, name)) for name in HOLDING}
         for holding, (_, address) in running.items():
-            _wait_for(Path(address).is_socket)
+            _wait_for(partial(_is_listening, address))
             assert call(address, "x", content_type="a/b").body == b"x", holding
         _, address = running["a handler that hangs"]
         threading.Thread(target=_ignoring, args=(address,), daemon=True).start()
@@ -383,6 +384,12 @@ def _held_up(place: Path, holding: str) -> Iterator[tuple[subprocess.Popen[bytes
         process.wait()
 
 
+def _is_listening(address: str) -> bool:
+    """Its file is there a moment before: a socket is bound first."""
+    with socket.socket(socket.AF_UNIX) as trying:
+        return trying.connect_ex(address) == 0
+
+
 def _wait_for(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not holds():
@@ -407,7 +414,7 @@ def test_nobody_waits_for_a_handler_that_hangs_for_nobody(tmp_path: Path) -> Non
     """
     process, address = server_of(tmp_path, code, SAGEMAKER_MODEL_SERVER_TIMEOUT="600")
     try:
-        _wait_for(Path(address).is_socket)
+        _wait_for(partial(_is_listening, address))
         connection = UnixConnection(address)
         connection.request("POST", "/invocations", b"x")
         _wait_for((tmp_path / "hangs").exists)
@@ -431,7 +438,7 @@ def test_a_client_that_closes_one_half_still_has_its_answer(tmp_path: Path) -> N
     """
     process, address = server_of(tmp_path, code, SAGEMAKER_MODEL_SERVER_TIMEOUT="600")
     try:
-        _wait_for(Path(address).is_socket)
+        _wait_for(partial(_is_listening, address))
         connection = UnixConnection(address)
         connection.request("POST", "/invocations", b"whole")
         connection.sock.shutdown(socket.SHUT_WR)
@@ -473,7 +480,7 @@ def test_an_end_that_nothing_holds_up_is_a_clean_one(tmp_path: Path) -> None:
     """
     process, address = server_of(tmp_path, code)
     try:
-        _wait_for(Path(address).is_socket)
+        _wait_for(partial(_is_listening, address))
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_SECONDS) == 0
         assert (tmp_path / "said goodbye").exists()
@@ -498,7 +505,7 @@ def test_it_is_told_to_end_whatever_user_code_does_with_signals(
     """
     process, address = server_of(tmp_path, code)
     try:
-        _wait_for(Path(address).is_socket)
+        _wait_for(partial(_is_listening, address))
         assert call(address, "x", content_type="a/b").body == b"x"
         process.send_signal(signalled)
         assert process.wait(PATIENCE_SECONDS) == 0

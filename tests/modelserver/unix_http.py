@@ -6,6 +6,8 @@ import http.client
 import socket
 from dataclasses import dataclass
 
+from tests.waiting import PATIENCE_SECONDS
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -15,7 +17,7 @@ class Answer:
 
 
 class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, address: str, timeout: float = 20.0) -> None:
+    def __init__(self, address: str, timeout: float = PATIENCE_SECONDS) -> None:
         super().__init__("localhost", timeout=timeout)
         self._path = address.removeprefix("unix:")
 

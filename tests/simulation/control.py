@@ -38,6 +38,7 @@ from inservice.threads import Threads
 from tests.simulation.clock import VirtualClock
 from tests.simulation.host import Runtime
 from tests.simulation.loop import Process
+from tests.simulation.rules import STORAGE_AWAY
 from tests.simulation.watch import Known
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class Artifacts:
         if self._world.host.nature(pin.removesuffix("+code")).impossible:
             raise ArtifactMissing("There is no such object.", uri=uri)
         if self._world.storage_away:
-            raise StorageFailed("The storage does not answer.", uri=uri)
+            raise StorageFailed(STORAGE_AWAY, uri=uri)
         return SimpleNamespace(path=Path("/model"))
 
 
@@ -242,8 +243,8 @@ class WitnessedEndpoints:
         self._endpoints.add(decision)
         self._heard.append(lambda: self._tell(decision, 1, None))
 
-    def save(self, record: EndpointRecord, decision: Decision) -> None:
-        self._endpoints.save(record, decision)
+    def save(self, record: EndpointRecord, decision: Decision, facts: Facts | None = None) -> None:
+        self._endpoints.save(record, decision, facts)
         self._heard.append(lambda: self._saved(record, decision))
 
     def _saved(self, record: EndpointRecord, decision: Decision) -> None:

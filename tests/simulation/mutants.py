@@ -56,14 +56,14 @@ CORE = (
         actions,
         "seen.present.difference(seen.draining, seen.routed, wanted(size, seen))",
         "seen.present.difference(seen.draining, wanted(size, seen))",
-        noticed=17,
+        noticed=26,
     ),
     Mutant(
         "the old fleet goes on being stopped after the new one died",
         actions,
         "only_useless=not is_ready(step, facts)",
         "only_useless=False",
-        noticed=83,
+        noticed=46,
     ),
     Mutant(
         "acknowledgements of the gateways are not waited for",
@@ -134,7 +134,7 @@ CORE = (
         advance,
         "    shares = spill(deployment.shares, deployment.step, facts)\n",
         "    shares = deployment.shares\n",
-        noticed=2,
+        noticed=24,
     ),
     Mutant(
         "a rolling batch rounds the old fleet down",
@@ -180,7 +180,7 @@ CORE = (
         advance,
         "later = replace(walked, real=False, stopping=stopping)",
         "later = replace(walked, real=False, stopping=stopping, held_seconds=0.0)",
-        noticed=19,
+        noticed=64,
     ),
     Mutant(
         "a bake counts the time that nobody watched",
@@ -208,7 +208,7 @@ CORE = (
         advance,
         "    if left > 0 or walked.paused:\n",
         "    if left > 0:\n",
-        noticed=97,
+        noticed=125,
     ),
     Mutant(
         "a rollback ends on the new config",
@@ -254,8 +254,8 @@ SHELL = (
     Mutant(
         "the table of a worker that has not answered is forgotten",
         observe,
-        "routed=frozenset(listed)",
-        "routed=frozenset()",
+        "            routed=listed,\n",
+        "            routed=NOBODY,\n",
     ),
     Mutant(
         "an instance that is being stopped counts as ready",
@@ -295,7 +295,7 @@ SHELL = (
     Mutant(
         "a route that was superseded is forgotten before anybody has acknowledged",
         tables,
-        "while len(history) > 1 and history[1][0] <= seen:",
+        "while len(history) > 1 and history[1].version <= seen:",
         "while len(history) > 1:",
         noticed=12,
     ),
@@ -324,7 +324,7 @@ SHELL = (
         publishing,
         "encoded = self._file.append(delta, table)\n",
         "encoded = msgspec.json.encode(delta) + b'\\n'\n",
-        noticed=19,
+        noticed=13,
     ),
     Mutant(
         "instances that are not ready are listed",
@@ -343,7 +343,7 @@ SHELL = (
         "                    if fleet not in decision.route.ordinals:\n"
         "                        self._retire(one.handle.instance_id)\n"
         "        if decision.route is not None:\n",
-        noticed=2,
+        noticed=1,
     ),
     Mutant(
         "a launch is forgotten",
@@ -357,7 +357,7 @@ SHELL = (
         launches,
         "            del self._under_way[fleet.id]\n",
         "",
-        noticed=2,
+        noticed=3,
     ),
     Mutant(
         "what is not wanted any more is launched all the same",
@@ -381,6 +381,13 @@ SHELL = (
         launches,
         "self.clock.now() < failure.at + RETRY_SECONDS",
         "self.clock.now() < failure.at + 1e9",
+        noticed=49,
+    ),
+    Mutant(
+        "a rollback fails by what failed before it began",
+        observe,
+        "patient=back",
+        "patient=False",
         noticed=49,
     ),
     Mutant(
@@ -423,7 +430,7 @@ SHELL = (
         instances,
         "            watched.since = self.clock.now()\n",
         "            watched.since = watched.started_at\n",
-        noticed=33,
+        noticed=32,
     ),
     Mutant(
         "what is decided is done before it is remembered",
@@ -438,6 +445,7 @@ SHELL = (
         reconciler,
         "await self._clock.wait(turns.due, min(wake_at, latest))",
         "await turns.due.wait()",
+        noticed=1,
     ),
     Mutant(
         "an endpoint at rest is written at every turn",
@@ -449,15 +457,29 @@ SHELL = (
     Mutant(
         "what is seen is not kept for DescribeEndpoint",
         reconciler,
-        "            if not decision.gone and not _looks_the_same(record.facts, facts):\n",
-        "            if decision.endpoint.created_at < 0:\n",
+        "                transaction.endpoints.save_facts(record, facts)\n",
+        "                pass\n",
+        noticed=5,
+    ),
+    Mutant(
+        "what is seen soon after a save is not kept",
+        reconciler,
+        "return min(wake_at, save_at) if unseen else wake_at",
+        "return wake_at",
+        noticed=5,
+    ),
+    Mutant(
+        "what has only been watched is done, and not remembered",
+        reconciler,
+        "            decision = replace(decision, deployment=record.deployment)\n",
+        "            pass\n",
         noticed=2,
     ),
     Mutant(
         "a save does not mind what was saved since it was decided",
         endpoints,
-        "newest = (*_is_this(record), endpoints.c.version == record.version)",
-        "newest = _is_this(record)",
+        "        if not changed:\n            raise StaleDecision",
+        "        if changed is None:\n            raise StaleDecision",
         noticed=49,
     ),
     Mutant(

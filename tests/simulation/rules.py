@@ -24,6 +24,10 @@ GAP_SECONDS_MAX = 15.0
 """What a late turn may count of a bake; see S15."""
 
 
+STORAGE_AWAY = "The storage does not answer."
+"""What is said of a storage that will be back."""
+
+
 class Violation(AssertionError):
     """A rule was broken."""
 
@@ -239,6 +243,8 @@ class Ledger:
                 "UpdateRollbackFailed without a cause",
             )
             must(endpoint.failure_reason, "UpdateRollbackFailed has a FailureReason")
+            why = (endpoint.failure_reason or "").rpartition("The rollback failed: ")[2]
+            must(STORAGE_AWAY not in why, "a storage that is away for a while ended a rollback")
         elif after.reason is not None and after.phase is after.home:
             must(self.causes, f"rolled back without a cause: {after.reason}")
             must(endpoint.fleets == self.before.fleets, "S7 the old fleets are as they were")

@@ -16,6 +16,7 @@ from inservice.api.compiled import WIRES
 from inservice.aws import aws_json, aws_query, rpc_v2_cbor
 from inservice.aws.constraints import Violations
 from inservice.errors import AwsError, ValidationException
+from tests.depth import examples
 from tests.wire.values import ALARMS_AND_METRICS, HOSTING, as_seconds, ours, theirs, values
 
 PAGES: dict[str, ModuleType] = {
@@ -48,7 +49,7 @@ def test_every_protocol_that_is_answered_is_held_against_botocore() -> None:
 
 
 few = settings(
-    max_examples=12,
+    max_examples=examples(12),
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -41,6 +41,11 @@ class LiveServer:
         """As the latest launch found it."""
         return self.runtime.isolation, self.runtime.unprotected
 
+    @property
+    def log_bytes_max(self) -> int:
+        """As it is set."""
+        return self.settings.log_bytes_max
+
     def processes(self) -> Sequence[ProcessSeen]:
         """What the supervisor says that it keeps running."""
         document = msgspec.json.decode((self.settings.run_dir / "processes.json").read_bytes())

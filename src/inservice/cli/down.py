@@ -90,9 +90,9 @@ def _stop_what_is_left(settings: Settings) -> int:
         sys.stderr.write(f"inservice down: {new}\n")
         return 1
     try:
-        command = [sys.executable, "-m", "inservice.app", "--stop-instances"]
+        command = [sys.executable, "-m", "inservice.starting", "inservice.app.__main__"]
         stopped = subprocess.run(  # noqa: S603 - our own module, no shell
-            [*command, f"--settings={settings.settings_file}"], check=False
+            [*command, "--stop-instances", f"--settings={settings.settings_file}"], check=False
         )
     finally:
         os.close(lock)

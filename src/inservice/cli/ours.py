@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
+import inservice
+from inservice.cli.main import SERVICES
 from inservice.cli.target import Target
 
 SERVICE: Final = "inservice"
@@ -16,16 +18,21 @@ ANSWER_SECONDS = 10
 
 def service_models() -> str:
     """The directory of the model, as a search path for botocore's loaders."""
-    return str(files("inservice.api") / "service_models")
+    return str(Path(inservice.__file__).with_name("api") / "service_models")
 
 
 def client(target: Target, service: str = SERVICE) -> Any:
     """A client of a server that answers. `service` is "inservice" or one of AWS's names."""
+    # Imported here: who only asks for the name of the service has no need of them.
     import botocore.config
     import botocore.session
 
+    from inservice.cli.aws.loading import FastLoader
+
     session = botocore.session.Session()
-    session.get_component("data_loader").search_paths.append(service_models())
+    session.register_component(
+        "data_loader", FastLoader([service_models()], [*SERVICES], [SERVICE])
+    )
     return session.create_client(
         service,
         endpoint_url=target.url,

@@ -122,11 +122,13 @@ def _detached(settings: Settings, patience: float | None) -> int:
         settings, START_SECONDS, gone=lambda: popen.poll() is not None
     )
     if running is None:
+        silent = popen.poll() is None
         popen.terminate()
         with log.open("rb") as said:
             said.seek(begin)
             sys.stderr.write(said.read().decode(errors="replace"))
-        return _refuse(f"the server did not start; its log is {log}")
+        what = f"did not answer within {START_SECONDS:.0f} s" if silent else "did not start"
+        return _refuse(f"the server {what}; its log is {log}")
     _introduce(settings, running, "`inservice down` stops it.")
     return _await_endpoints(running, patience)
 

@@ -91,6 +91,44 @@ def advance(endpoint: Endpoint, deployment: Deployment, facts: Facts, now: float
     return replace(decision, events=(*told, *decision.events)) if told else decision
 
 
+def decide(endpoint: Endpoint, deployment: Deployment, facts: Facts, now: float) -> Decision:
+    """`advance`, and where that only enters the next row, what is to be done for that row as well:
+    one decision to remember where a turn each would make two.
+
+    No more than one row, none with a hold, whose time begins with a turn that finds it entered, and
+    no change of status, each of which is shown. What is found out of the row beside what is to be
+    done for it is left to its own turn, which is due at once.
+    """
+    entered = advance(endpoint, deployment, facts, now)
+    if not _only_enters_a_row(deployment, entered.deployment):
+        return entered
+    begun = advance(entered.endpoint, entered.deployment, facts, now)
+    row = entered.deployment
+    if (begun.deployment.phase, begun.deployment.row) != (row.phase, row.row):
+        return entered
+    return replace(begun, events=(*entered.events, *begun.events))
+
+
+def _only_enters_a_row(before: Deployment, after: Deployment) -> bool:
+    return (
+        after.phase is before.phase
+        and after.row == before.row + 1
+        and after.plan is before.plan
+        and not after.step.hold_seconds
+    )
+
+
+def only_watched(before: Deployment, after: Deployment) -> bool:
+    """Whether nothing has come of a turn but that time has passed. It may be forgotten: the next
+    turn counts it from `before` on, as long as it comes within GAP_SECONDS_MAX of that."""
+    return before == replace(
+        after,
+        looked_at=before.looked_at,
+        held_seconds=before.held_seconds,
+        spent_seconds=before.spent_seconds,
+    )
+
+
 def _deaths(before: Deployment, after: Deployment, facts: Facts, now: float) -> Iterator[Event]:
     if before is after:
         return

@@ -44,12 +44,14 @@ def error_body(error: AwsError) -> bytes:
 
 
 def error_answer(error: AwsError, body: bytes, request_id: bytes, ending: bytes) -> bytes:
-    """An error on the runtime API's wire (rest-json). `ending` is further header lines."""
+    """An error on the runtime API's wire (rest-json), unless its body is XML. `ending` is further
+    header lines."""
+    media_type = b"text/xml" if body.startswith(b"<") else b"application/json"
     return b"".join(
         (
             STATUS_LINES[error.status],
             b"x-amzn-requestid: %b\r\nx-amzn-errortype: %b\r\n" % (request_id, error.code.encode()),
-            b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body),
+            b"content-type: %b\r\ncontent-length: %d\r\n" % (media_type, len(body)),
             ending,
             b"\r\n",
             body,

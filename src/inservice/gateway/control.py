@@ -7,7 +7,9 @@ the body has left.
 from __future__ import annotations
 
 from typing import Final
+from xml.sax.saxutils import escape
 
+from inservice.errors import AwsError
 from inservice.gateway.answers import RequestIds
 from inservice.gateway.carried import Carried, Places
 from inservice.gateway.front import Exchange, GatewayConnection, Plane
@@ -37,4 +39,20 @@ class ControlPlane(Plane):
     def claim(self, connection: GatewayConnection, request: Request) -> Exchange:
         """Whatever it is: this plane is asked last."""
         request_id = self._request_ids.next()
-        return Carried(connection, request, request_id, self._pool, self._places, _AWAY)
+        return _ToControl(connection, request, request_id, self._pool, self._places, _AWAY)
+
+
+class _ToControl(Carried):
+    """A request on its way to control, and what is said when that is away."""
+
+    def error_body(self, error: AwsError) -> bytes:
+        """In the form that the request's client reads: one of a query service takes what is no XML
+        for a broken answer, and does not try again."""
+        form = (self.request.header(b"content-type") or b"").lower()
+        if not form.startswith(b"application/x-www-form-urlencoded"):
+            return super().error_body(error)
+        return (
+            f"<ErrorResponse><Error><Type>{error.fault}</Type><Code>{error.code}</Code>"
+            f"<Message>{escape(error.message)}</Message></Error>"
+            f"<RequestId>{self.request_id.decode()}</RequestId></ErrorResponse>"
+        ).encode()

@@ -56,8 +56,8 @@ class Authority:
 
     `identity` are the policies of the principal, of its groups or of its role. `session` are those
     that were passed when a session was begun: None if none were, while an empty one grants nothing.
-    `credentials` are the condition keys, in lower case, that the caller's credentials decide, as
-    `aws:tokenissuetime`; they overrule those that follow from the principal and its tags. What a
+    `credentials` are the condition keys that the caller's credentials decide, as
+    `aws:TokenIssueTime`; they overrule those that follow from the principal and its tags. What a
     request says of itself never overrules either.
     """
 
@@ -79,7 +79,9 @@ class Authority:
         self.caller: Final = Caller(principal, bounded=boundary is not None)
         own: dict[str, ContextValue] = dict(principal.context())
         own.update({f"aws:principaltag/{key.lower()}": value for key, value in self.tags.items()})
-        self.credentials: Final = dict(credentials or {})
+        self.credentials: Final[Context] = {
+            key.lower(): value for key, value in (credentials or {}).items()
+        }
         self.context: Final[Context] = {**own, **self.credentials}
 
     def to_plain(self) -> dict[str, object]:

@@ -60,14 +60,15 @@ class PolicyType(enum.Enum):
 class Question:
     """What somebody wants to do, to what, and under which circumstances.
 
-    `context` has condition keys in lower case. A key with several values has a tuple, also where it
-    has one. Actions that are done to nothing in particular have the resource `*`.
+    `context` has the condition keys, whose case does not matter. A key with several values has a
+    tuple, also where it has one. Actions that are done to nothing in particular have the resource
+    `*`.
     """
 
     def __init__(self, action: str, resource: str = "*", context: Context = _NOTHING) -> None:
         self.action: Final = action
         self.resource: Final = resource
-        self.context: Final = context
+        self.context: Final[Context] = {key.lower(): value for key, value in context.items()}
 
 
 class Match:

@@ -43,6 +43,11 @@ class Live(Protocol):
         """When control came up, epoch seconds."""
         ...
 
+    @property
+    def log_bytes_max(self) -> int:
+        """What clients may write with PutLogEvents, as it is kept."""
+        ...
+
     def processes(self) -> Sequence[ProcessSeen]:
         """Control and the gateway workers that the supervisor keeps."""
         ...

@@ -19,7 +19,7 @@ from inservice.runtimes.base import Probe
 from inservice.runtimes.process.watch import Timer, Watch
 
 PING_SECONDS = 2.0
-"""AWS's own limit for one attempt."""
+"""AWS's own limit for one attempt; of time in which this process was able to watch."""
 
 HEAD_BYTES_MAX = 16 * 1024
 
@@ -57,7 +57,7 @@ class Ping:
         self._at, self._began = time.time(), time.monotonic()
         self._head = b""
         self._socket: socket.socket | None = None
-        late = watch.after(PING_SECONDS, lambda: self._end("timed out"))
+        late = watch.patiently(PING_SECONDS, lambda: self._end("timed out"))
         self._timers: list[Timer] = [late]
         self._connect()
 

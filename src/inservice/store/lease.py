@@ -58,6 +58,11 @@ _before_leases = Table(
 """The row as migration 0003 made it: it is looked at before anything is migrated."""
 
 
+_UPDATE = update(identity)  # with each transaction: made once, it costs a third
+_LOOK = {of: select(of) for of in (identity, _before_leases)}
+_LOCK = {of: wanted.with_for_update() for of, wanted in _LOOK.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The right to decide over the records of one database."""
@@ -144,8 +149,7 @@ def _held(connection: Connection, lease: Lease, *, locked: bool = True) -> Mappi
 
 def _row(connection: Connection, of: Table = identity, *, locked: bool = True) -> Mapping[Any, Any]:
     """The row; `locked` until the transaction ends, as on SQLite everything is in a writer's."""
-    wanted = select(of).with_for_update() if locked else select(of)
-    row = connection.execute(wanted).mappings().one_or_none()
+    row = connection.execute((_LOCK if locked else _LOOK)[of]).mappings().one_or_none()
     if row is None or broken_seals(of, row):
         raise StoreDamaged(
             "The database does not say any more which one it is: its row of identity is damaged. "
@@ -157,4 +161,4 @@ def _row(connection: Connection, of: Table = identity, *, locked: bool = True) -
 def _write(connection: Connection, row: Mapping[Any, Any], **changes: Any) -> None:
     plain = {name: value for name, value in row.items() if name != "seal"}
     values = sealed(identity, {**plain, **changes})
-    connection.execute(update(identity).values(values))
+    connection.execute(_UPDATE, values)

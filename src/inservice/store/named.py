@@ -6,9 +6,10 @@ and what was set aside of it.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Table, delete, select
+from sqlalchemy import Table, bindparam, delete, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from inservice.hosting.arn import ResourceArn, already_exists, could_not_find, name_key
@@ -40,6 +41,22 @@ def is_named(table: Table, key: NamedKey) -> tuple[ColumnElement[bool], ...]:
         table.c.region == region,
         table.c.name_key == name_key(name),
     )
+
+
+ITS = {part: f"its_{part}" for part in ("account", "region", "name_key")}
+
+
+@cache
+def is_its_row(table: Table) -> tuple[ColumnElement[bool], ...]:
+    """The same, with the name given when the statement is executed: see `its`. For what is done at
+    every turn of a deployment, since making a statement costs several times its execution."""
+    return tuple(table.c[part] == bindparam(name) for part, name in ITS.items())
+
+
+def its(key: NamedKey) -> dict[str, str]:
+    """The parameters of a statement that asks for `is_its_row`."""
+    account, region, name = key
+    return dict(zip(ITS.values(), (account, region, name_key(name)), strict=True))
 
 
 def named_columns(arn: ResourceArn) -> dict[str, Any]:

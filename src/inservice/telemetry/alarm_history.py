@@ -7,10 +7,10 @@ twice and never lose one. AWS says the same of its own: in rare cases more than 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from inservice.cloudwatch.alarms.history import HistoryItem
-from inservice.telemetry.base import AlarmKey, HistoryQuery
+from inservice.telemetry.base import AlarmKey, HistoryPage, HistoryQuery
 from inservice.telemetry.storage import MetricStorage
 
 
@@ -32,7 +32,7 @@ class AlarmHistory:
             with self._lock:
                 self._storage.add_history(kept)
 
-    def page(self, query: HistoryQuery) -> Sequence[tuple[int, AlarmKey, str, HistoryItem]]:
-        """(id, alarm, type of the alarm, item) in the order asked for, `limit` at most."""
+    def page(self, query: HistoryQuery) -> HistoryPage:
+        """One page, of `limit` items at most."""
         with self._lock:
             return self._storage.history(query)

@@ -103,6 +103,22 @@ class AlarmKey:
     name: str
 
 
+HISTORY_WORK = 5_000
+"""Items of alarm history that are looked at for one page, whether or not they are of the kind that
+is asked for: of a month of changes of state, the one change of configuration may be the last."""
+
+HistoryRow = tuple[int, AlarmKey, str, HistoryItem]
+"""(id, alarm, MetricAlarm or CompositeAlarm, item)"""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Some of what was asked for, in the order asked for."""
+
+    items: Sequence[HistoryRow]  # of a long way without any, none
+    after: tuple[float, int] | None  # where to go on; None: nothing is left
+
+
 @dataclass(frozen=True, slots=True)
 class HistoryQuery:
     """One page of alarm history."""
@@ -116,7 +132,7 @@ class HistoryQuery:
     start: float | None = None  # inclusive
     end: float | None = None  # exclusive
     newest_first: bool = True
-    after: tuple[float, int] | None = None  # (time, id) of the last item of the page before
+    after: tuple[float, int] | None = None  # `HistoryPage.after` of the page before
 
 
 # ── what control did, and how things stand ───────────────────────────────────────────────────────
@@ -223,8 +239,8 @@ class History(Protocol):
         """Keep items of several alarms: (alarm, its type, what happened)."""
         ...
 
-    def page(self, query: HistoryQuery, /) -> Sequence[tuple[int, AlarmKey, str, HistoryItem]]:
-        """(id, alarm, type of the alarm, item) in the order asked for, `limit` at most."""
+    def page(self, query: HistoryQuery, /) -> HistoryPage:
+        """One page, for which no more than HISTORY_WORK items are looked at."""
         ...
 
 

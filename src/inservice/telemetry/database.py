@@ -32,6 +32,7 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
+from sqlalchemy.sql.elements import ColumnElement
 
 from inservice.cloudwatch.alarms.history import (
     ALARM_TYPES,
@@ -46,8 +47,19 @@ from inservice.linux import boot_id
 from inservice.reserve import Room, is_full
 from inservice.seals import broken_seals, sealed
 from inservice.telemetry import opening, tables
-from inservice.telemetry.base import AlarmKey, HistoryQuery, MetricsDamaged, StepCount
+from inservice.telemetry.base import (
+    HISTORY_WORK,
+    AlarmKey,
+    HistoryPage,
+    HistoryQuery,
+    MetricsDamaged,
+    StepCount,
+)
 from inservice.telemetry.storage import CHUNK_BUCKETS, DEPLOYMENTS_KEPT, ChunkKey, Fold, SeriesRow
+
+ROWS_AT_ONCE = 500
+"""Of a fold, for one statement. What the rows of hundreds of endpoints take on their way to the
+database, all at once, is never given back to the system."""
 
 KEYS_AT_ONCE = 250
 """Of a SELECT by key: three parameters each, and SQLite before 3.32 takes 999."""
@@ -243,44 +255,34 @@ class MetricsDatabase:
             table = tables.alarm_history
             connection.execute(insert(table), [sealed(table, row) for row in rows])
 
-    def history(self, query: HistoryQuery) -> Sequence[tuple[int, AlarmKey, str, HistoryItem]]:
+    def history(self, query: HistoryQuery) -> HistoryPage:
         """See `MetricStorage`."""
         columns = tables.alarm_history.c
+        frame = _history_frame(query)
+        # A word that is none is damage, and must not pass for a row that was not asked for.
+        kinds = columns.alarm_type.in_(query.alarm_types) | columns.alarm_type.not_in(ALARM_TYPES)
         wanted = select(tables.alarm_history).where(
-            columns.account == query.account,
-            columns.region == query.region,
-            # A word that is none is damage, and must not pass for a row that was not asked for.
-            columns.alarm_type.in_(query.alarm_types) | columns.alarm_type.not_in(ALARM_TYPES),
+            columns.id.in_(select(frame.limit(HISTORY_WORK).subquery().c.id)), kinds
         )
-        if query.name is not None:
-            wanted = wanted.where(columns.name == query.name)
         if query.type is not None:
             is_it = columns.type == query.type
             wanted = wanted.where(is_it | columns.type.not_in(HISTORY_TYPES))
-        if query.start is not None:
-            wanted = wanted.where(columns.at >= query.start)
-        if query.end is not None:
-            wanted = wanted.where(columns.at < query.end)
-        place = tuple_(columns.at, columns.id)
-        if query.after is not None:
-            here = place < query.after if query.newest_first else place > query.after
-            wanted = wanted.where(here)
-        order = (
-            (columns.at.desc(), columns.id.desc())
-            if query.newest_first
-            else (columns.at, columns.id)
-        )
-        page = wanted.order_by(*order).limit(query.limit)
+        page = wanted.order_by(*_history_order(query)).limit(query.limit + 1)
         rows = self._read(page, tables.alarm_history)
-        return [
+        items = [
             (
                 row.id,
                 AlarmKey(row.account, row.region, row.name),
                 row.alarm_type,
                 HistoryItem(row.at, row.type, row.summary, row.body),
             )
-            for row in rows
+            for row in rows[: query.limit]
         ]
+        if len(rows) > query.limit:
+            return HistoryPage(items, (rows[query.limit - 1].at, rows[query.limit - 1].id))
+        with self._begin() as connection:
+            last = connection.execute(frame.offset(HISTORY_WORK - 1).limit(1)).first()
+        return HistoryPage(items, None if last is None else (last.at, last.id))
 
     def close(self) -> None:
         """See `MetricStorage`."""
@@ -314,10 +316,10 @@ class MetricsDatabase:
         statement = self._upsert(table)
         keys = [column.name for column in table.primary_key]
         changes = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}
-        connection.execute(
-            statement.on_conflict_do_update(index_elements=keys, set_=changes),
-            [sealed(table, row) for row in rows],
-        )
+        upsert = statement.on_conflict_do_update(index_elements=keys, set_=changes)
+        for first in range(0, len(rows), ROWS_AT_ONCE):
+            several = rows[first : first + ROWS_AT_ONCE]
+            connection.execute(upsert, [sealed(table, row) for row in several])
 
     def _count(self, connection: Connection, counts: Sequence[StepCount]) -> None:
         """Add each count to the one with its key. The sum is sealed, so it is made here."""
@@ -366,6 +368,31 @@ class MetricsDatabase:
             if is_full(error.orig):
                 raise InsufficientStorage("The disk of the metrics is full.") from error
             raise ServiceUnavailable("The metrics cannot be reached or are locked.") from error
+
+
+def _history_order(query: HistoryQuery) -> tuple[ColumnElement[Any], ...]:
+    columns = tables.alarm_history.c
+    if query.newest_first:
+        return columns.at.desc(), columns.id.desc()
+    return columns.at, columns.id
+
+
+def _history_frame(query: HistoryQuery) -> Select[Any]:
+    """Where all items stand that an index finds, of whatever kind, in the order asked for."""
+    columns = tables.alarm_history.c
+    frame = select(columns.at, columns.id).where(
+        columns.account == query.account, columns.region == query.region
+    )
+    if query.name is not None:
+        frame = frame.where(columns.name == query.name)
+    if query.start is not None:
+        frame = frame.where(columns.at >= query.start)
+    if query.end is not None:
+        frame = frame.where(columns.at < query.end)
+    if query.after is not None:
+        place = tuple_(columns.at, columns.id)
+        frame = frame.where(place < query.after if query.newest_first else place > query.after)
+    return frame.order_by(*_history_order(query))
 
 
 def _step_count(row: Row[Any]) -> StepCount:

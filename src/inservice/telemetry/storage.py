@@ -16,7 +16,7 @@ from typing import Protocol
 
 from inservice.cloudwatch.alarms.history import HistoryItem
 from inservice.cloudwatch.metrics.metric import Metric
-from inservice.telemetry.base import AlarmKey, HistoryQuery, StepCount
+from inservice.telemetry.base import AlarmKey, HistoryPage, HistoryQuery, StepCount
 
 CHUNK_BUCKETS = 60
 """Buckets in a chunk, the unit of reading and writing: a minute of seconds, an hour of minutes. A
@@ -111,8 +111,8 @@ class MetricStorage(Protocol):
         """Keep what happened: (alarm, MetricAlarm or CompositeAlarm, item)."""
         ...
 
-    def history(self, query: HistoryQuery) -> Sequence[tuple[int, AlarmKey, str, HistoryItem]]:
-        """(id, alarm, MetricAlarm or CompositeAlarm, item), in the order asked for."""
+    def history(self, query: HistoryQuery) -> HistoryPage:
+        """One page, for which no more than HISTORY_WORK items are looked at."""
         ...
 
     def close(self) -> None:

@@ -352,6 +352,13 @@ def test_a_request_cannot_say_who_asks() -> None:
     assert decide(simulated, INVOKE).allowed
 
 
+def test_the_case_of_keys_does_not_matter() -> None:
+    needs = {**ALLOW, "Condition": {"Bool": {"aws:SecureTransport": "true", "aws:MFA": "true"}}}
+    able = Authority(ANA, [attached(needs)], credentials={"AWS:mfa": "true"})
+    secure: dict[str, ContextValue] = {"Aws:SecureTRANSPORT": "true"}
+    assert decide(able, Question(INVOKE.action, ENDPOINT, secure)).allowed
+
+
 def test_tags_and_credentials() -> None:
     needs = {
         **ALLOW,

@@ -470,3 +470,52 @@ def test_a_document_that_is_no_text_is_what_json_makes_of_it() -> None:
     for unsaid in ({"Statement": {1, 2}}, {"Statement": object()}):
         with pytest.raises(MalformedPolicyDocument, match=SYNTAX):
             parse_policy(unsaid, PolicyKind.MANAGED)
+
+
+# ── whatever there is ────────────────────────────────────────────────────────────────────────────
+
+_ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["*", "Allow", "2012-10-17", "arn:aws:s3:::${a:b}", "s3:*", "${", "a:b:c"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.text(max_size=6) | st.sampled_from(["AWS", "StringEquals", "DateLessThan", "a:b"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=6,
+)
+_ELEMENTS = st.sampled_from(
+    [
+        *("Version", "Id", "Statement", "Sid", "Effect", "Principal", "NotPrincipal"),
+        *("Action", "NotAction", "Resource", "NotResource", "Condition"),
+    ]
+)
+
+
+@given(_ELEMENTS, _ANYTHING, st.sampled_from(list(PolicyKind)))
+def test_whatever_an_element_is_the_policy_is_kept_or_refused(
+    element: str, value: object, kind: PolicyKind
+) -> None:
+    statement: dict[str, object] = {**(TRUSTS if kind is PolicyKind.TRUST else GOOD)}
+    document = policy(statement)
+    if element in ("Version", "Id", "Statement"):
+        document[element] = value
+    else:
+        statement[element] = value
+    words = refusal(document, kind)
+    if not words:
+        assert parse_policy(document, kind).statements
+
+
+@given(st.text(max_size=40) | st.text('{}[]":, \\\n\u00e9aSt1.eE-', max_size=40))
+def test_whatever_a_text_is_it_is_kept_or_refused(text: str) -> None:
+    assert refusal(text, PolicyKind.IDENTITY)
+    within = json.dumps(policy(GOOD)).replace("s3:GetObject", text)
+    assert isinstance(refusal(within, PolicyKind.IDENTITY), str)

@@ -102,6 +102,17 @@ GO_ON_WHEN_FULL = {
     *("DeleteDashboards", "DeleteLogGroup", "DeleteLogStream", "DeleteRetentionPolicy"),
     *("UntagResource", "UntagLogGroup", "AbortDeployment", "PauseDeployment"),
     "RotateRootAccessKey",
+    # IAM: what is asked, what makes less of it, and what takes a key or a right away
+    *("GetUser", "GetGroup", "GetRole", "GetUserPolicy", "GetGroupPolicy", "GetRolePolicy"),
+    *("GetPolicy", "GetPolicyVersion", "GetLoginProfile", "GetAccessKeyLastUsed"),
+    *("GetAccountSummary", "GetAccountAuthorizationDetails", "GetContextKeysForCustomPolicy"),
+    *("GetContextKeysForPrincipalPolicy", "GetServiceLinkedRoleDeletionStatus"),
+    *("SimulateCustomPolicy", "SimulatePrincipalPolicy"),
+    *("DeleteUser", "DeleteGroup", "DeleteRole", "DeletePolicy", "DeletePolicyVersion"),
+    *("DeleteUserPolicy", "DeleteGroupPolicy", "DeleteRolePolicy", "DeleteServiceLinkedRole"),
+    *("DeleteUserPermissionsBoundary", "DeleteRolePermissionsBoundary", "DeleteLoginProfile"),
+    *("DetachUserPolicy", "DetachGroupPolicy", "DetachRolePolicy", "RemoveUserFromGroup"),
+    *("UntagUser", "UntagRole", "UntagPolicy", "DeleteAccessKey", "UpdateAccessKey"),
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 FILE = "served.json"
 """Beside this module: the names of the operations, by service."""
@@ -17,5 +17,5 @@ FILE = "served.json"
 @cache
 def served(service: str) -> frozenset[str]:
     """The operations of the service that InService has."""
-    text = (files("inservice.cli.aws") / FILE).read_text(encoding="utf-8")
+    text = Path(__file__).with_name(FILE).read_text(encoding="utf-8")
     return frozenset(json.loads(text).get(service, ()))

@@ -1,4 +1,4 @@
-"""A botocore session that behaves as the AWS CLI's, and loads its models fast.
+"""A botocore session that behaves as the AWS CLI's, and loads its models fast (`loading`).
 
 What differs from a plain botocore session: where the settings come from (AWS_REGION, AWS_PAGER,
 `cli_*` keys of the profile), how timestamps and blobs of a reply are kept, and the loader.
@@ -6,17 +6,12 @@ What differs from a plain botocore session: where the settings come from (AWS_RE
 
 from __future__ import annotations
 
-import gc
-import gzip
 import logging
 import os
 import sys
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 import botocore.session
-import msgspec
 from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.configprovider import (
@@ -28,12 +23,12 @@ from botocore.configprovider import (
     ScopedConfigProvider,
 )
 from botocore.exceptions import ProfileNotFound
-from botocore.loaders import JSONFileLoader, Loader
 
 import inservice
 from inservice.cli import ours
 from inservice.cli.aws.failures import NotConfigured
 from inservice.cli.aws.globals import BINARY_FORMATS, Globals
+from inservice.cli.aws.loading import FastLoader
 from inservice.cli.aws.pager import DEFAULT_PAGER
 from inservice.cli.main import SERVICES
 from inservice.cli.target import Target, find_target
@@ -43,55 +38,6 @@ _LOG_FORMAT: Final = "%(asctime)s - %(threadName)s - %(name)s - %(levelname)s - 
 
 _CREDENTIAL_SERVICES: Final = ("sso", "sso-oidc", "signin")
 """Services that botocore itself calls to obtain a profile's credentials."""
-
-
-class _FastFiles(JSONFileLoader):
-    """Reads the same files with msgspec: SageMaker's model takes 20 ms instead of 65."""
-
-    def load_file(self, file_path: str) -> Any:
-        for suffix in (".json", ".json.gz"):
-            path = Path(file_path + suffix)
-            if path.is_file():
-                return _decoded(path)
-        return None
-
-
-@cache
-def _decoded(path: Path) -> Any:
-    """A file's JSON; kept, since the prompt makes a session for each key that is pressed."""
-    text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    # A model is a hundred thousand objects that live as long as the process: the collector would go
-    # through them again and again while they are made, for half of the time that decoding takes.
-    gc.disable()
-    try:
-        return msgspec.json.decode(text)
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
-class _FastLoader(Loader):
-    """Knows which services there are. botocore looks into 400 directories to find out: 26 ms."""
-
-    FILE_LOADER_CLASS = _FastFiles
-
-    only: str | None = None
-    """The operation that the next client is for. A client makes a method for each operation of its
-    model: 400 of them take 22 ms, and a command line calls one."""
-
-    def load_service_model(
-        self, service_name: str, type_name: str, api_version: str | None = None
-    ) -> Any:
-        model = super().load_service_model(service_name, type_name, api_version)
-        operations = model.get("operations", {})
-        if type_name == "service-2" and self.only in operations:
-            return {**model, "operations": {self.only: operations[self.only]}}
-        return model
-
-    def list_available_services(self, type_name: str) -> list[str]:
-        # A service of AWS's without, say, waiters is found out when they are loaded.
-        own = [ours.SERVICE] if type_name == "service-2" else []
-        return [*SERVICES, *own, *_CREDENTIAL_SERVICES]
 
 
 class Session:
@@ -110,7 +56,9 @@ class Session:
         )
         extra_paths = session.get_config_variable("data_path")
         own_paths = extra_paths.split(os.pathsep) if extra_paths else []
-        self._loader = _FastLoader([*own_paths, ours.service_models()])
+        self._loader = FastLoader(
+            [*own_paths, ours.service_models()], [*SERVICES, *_CREDENTIAL_SERVICES], [ours.SERVICE]
+        )
         session.register_component("data_loader", self._loader)
         session.user_agent_name = "inservice-cli"
         session.user_agent_version = inservice.__version__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import structlog
 
@@ -12,10 +13,10 @@ from inservice.controller.endpoints.instances import Instances
 from inservice.controller.endpoints.launches import Launches
 from inservice.controller.kit.tables import Tables
 from inservice.deployment.actions import Launch, Retire, Route
-from inservice.deployment.state import Decision, fleets_of
+from inservice.deployment.state import Decision, Phase, fleets_of
 from inservice.hosting.endpoint import Endpoint
 from inservice.hosting.fleet import Fleet
-from inservice.ids import EndpointKey, instance_id, ordinal_of
+from inservice.ids import EndpointKey, generation_of, instance_id
 from inservice.routing.table import EndpointRoute, FleetRoute, InstanceRoute
 from inservice.runtimes.base import InstanceState
 
@@ -44,7 +45,12 @@ class Actor:
             match action:
                 case Launch(fleet, ordinals) if fleet in fleets:
                     self.crash_point("before-launch")
-                    self.launches.begin(decision.endpoint, fleets[fleet], ordinals)
+                    self.launches.begin(
+                        decision.endpoint,
+                        fleets[fleet],
+                        ordinals,
+                        patient=decision.deployment.phase is Phase.ROLLING_BACK,
+                    )
                     self.crash_point("after-launch")
                 case Retire(fleet, ordinals):
                     self.crash_point("before-retire")
@@ -74,14 +80,16 @@ class Actor:
         self.tables.publish(key, EndpointRoute(account, region, name, listed, route.step))
 
     def _ready(self, fleet: str, ordinals: tuple[int, ...]) -> tuple[InstanceRoute, ...]:
+        wanted = frozenset(ordinals)
         ready = [
-            InstanceRoute(watched.handle.instance_id, watched.handle.address)
+            watched
             for watched in self.instances.of_fleet(fleet)
             if watched.sight.state is InstanceState.READY
             and not watched.retiring
-            and ordinal_of(watched.handle.instance_id) in ordinals
+            and watched.ordinal in wanted
         ]
-        return tuple(sorted(ready, key=lambda instance: ordinal_of(instance.id)))
+        ready.sort(key=attrgetter("ordinal"))
+        return tuple(watched.listed for watched in ready)
 
     def _retire(self, instance_id: str, grace_seconds: float | None = None) -> None:
         if instance_id in self._retiring:
@@ -103,8 +111,7 @@ class Actor:
     def retire_strays(self, generations: frozenset[str]) -> None:
         """Stop what belongs to no endpoint: left by a deletion that a crash cut short."""
         for fleet in sorted(self.instances.fleets()):
-            # "<generation>-<deployment number>-<variant>", and neither end has a fixed length.
-            if not any(fleet.startswith(f"{generation}-") for generation in generations):
+            if generation_of(fleet) not in generations:
                 for watched in self.instances.of_fleet(fleet):
                     log.warning("stray instance", instance=watched.handle.instance_id)
                     self._retire(watched.handle.instance_id)

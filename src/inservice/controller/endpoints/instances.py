@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from inservice.clock import Clock
-from inservice.ids import fleet_of, generation_of
+from inservice.ids import fleet_of, generation_of, ordinal_of
+from inservice.routing.table import InstanceRoute
 from inservice.runtimes.base import Handle, InstanceState, LaunchSpec, Sight, WatchedRuntime
 
 UNSEEN_SECONDS = 1.0
@@ -31,6 +32,8 @@ class Watched:
     """One instance and its latest sight."""
 
     handle: Handle
+    listed: InstanceRoute  # as it is in the table while it is ready
+    ordinal: int  # within its fleet
     sight: Sight
     since: float  # by the clock of control: when it came into the state it is in
     started_at: float  # by the same clock, where that of the handle is the machine's
@@ -92,10 +95,13 @@ class Instances:
         if watched is None or watched.retiring:
             return
         watched.retiring = True
+        if watched.task is not None:
+            watched.task.cancel()  # its end is no news, and how it came to it nobody reads
         try:
             await self.runtime.retire(watched.handle, grace_seconds)
-        except BaseException:
+        except Exception:
             watched.retiring = False  # it is still there: the next turn asks for it again
+            watched.task = asyncio.create_task(self._follow(watched))
             raise
         self._forget(watched)
         log.info("instance retired", instance=instance_id)
@@ -127,7 +133,14 @@ class Instances:
     # ── watching ────────────────────────────────────────────────────────────────────────────────
     def _watch(self, handle: Handle, sight: Sight) -> Watched:
         now = self.clock.now()
-        watched = Watched(handle, sight, now, now - sight.age_seconds)
+        watched = Watched(
+            handle,
+            InstanceRoute(handle.instance_id, handle.address),
+            ordinal_of(handle.instance_id),
+            sight,
+            now,
+            now - sight.age_seconds,
+        )
         if sight.ready_at is not None:
             watched.ready_at = watched.started_at + max(0.0, sight.ready_at - handle.started_at)
         name = fleet_of(handle.instance_id)

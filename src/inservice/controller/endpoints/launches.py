@@ -32,6 +32,7 @@ log = structlog.get_logger()
 @dataclass
 class _Launch:
     ordinals: set[int]
+    patient: bool  # what passes is waited for, be it another's trouble
     unwanted: asyncio.Event = field(default_factory=asyncio.Event)
     short_of: str | None = None  # what the host lacks, while the launch waits for that
     task: asyncio.Task[None] | None = None
@@ -49,6 +50,7 @@ class _Launch:
 class _Failure:
     reason: str
     at: float
+    passes: bool  # another's trouble: the next try may do, with nothing mended
 
 
 @dataclass
@@ -71,20 +73,25 @@ class Launches:
         launch = self._under_way.get(fleet)
         return launch.short_of if launch else None
 
-    def failure(self, fleet: str) -> str | None:
-        """Why the fleet could not be launched at the last try."""
+    def failure(self, fleet: str, *, patient: bool = False) -> str | None:
+        """Why the fleet could not be launched at the last try. Whoever is `patient` has no failure
+        in what may pass."""
         failure = self._failures.get(fleet)
-        return failure.reason if failure else None
+        return None if failure is None or (patient and failure.passes) else failure.reason
 
-    def begin(self, endpoint: Endpoint, fleet: Fleet, ordinals: Iterable[int]) -> None:
+    def begin(
+        self, endpoint: Endpoint, fleet: Fleet, ordinals: Iterable[int], *, patient: bool = False
+    ) -> None:
         """See to it that these instances are started; returns at once."""
         failure = self._failures.get(fleet.id)
+        if patient and failure is not None and failure.passes:
+            failure = None
         if failure is not None and self.clock.now() < failure.at + RETRY_SECONDS:
             return
         launch = self._under_way.get(fleet.id)
         if launch is not None:
             return  # the next turn asks again for what this one does not bring
-        launch = self._under_way[fleet.id] = _Launch(set(ordinals))
+        launch = self._under_way[fleet.id] = _Launch(set(ordinals), patient)
         launch.task = asyncio.create_task(self._launch(endpoint, fleet, launch))
 
     def give_up(self, fleet: str) -> None:
@@ -108,12 +115,12 @@ class Launches:
             await self._start_when_there_is_room(endpoint, fleet, launch)
             self._failures.pop(fleet.id, None)
         except (ImageNotRunnable, AssetUnavailable, LaunchFailed) as failed:
-            self._remember(fleet, str(failed))
+            self._remember(fleet, str(failed), failed)
         except OSError as failed:
-            self._remember(fleet, f"The instance could not be started: {failed}.")
+            self._remember(fleet, f"The instance could not be started: {failed}.", failed)
         except Exception as bug:  # without a reason it would be Creating for ever
             log.exception("launch failed", fleet=fleet.id)
-            self._remember(fleet, f"The instance could not be started: {bug!r}.")
+            self._remember(fleet, f"The instance could not be started: {bug!r}.", bug)
         finally:
             del self._under_way[fleet.id]
             self.on_change(fleet.id)
@@ -121,8 +128,8 @@ class Launches:
     async def _start_when_there_is_room(
         self, endpoint: Endpoint, fleet: Fleet, launch: _Launch
     ) -> None:
-        """A shortage of the host passes, so it fails nothing: only the deployment's own time ends
-        the waiting."""
+        """A shortage of the host passes, so it fails nothing, and to the `patient` neither does a
+        storage that is away: only the deployment's own time ends the waiting."""
         tries = 0
         while not launch.unwanted.is_set():
             try:
@@ -130,6 +137,8 @@ class Launches:
             except Exception as failed:
                 tries += 1
                 short_of = shortages.shortage(failed)
+                if short_of is None and launch.patient:
+                    short_of = shortages.storage_trouble(failed)
                 if short_of is None:
                     raise
                 await self._wait_for_room(fleet, launch, short_of, shortages.pause(tries))
@@ -145,9 +154,10 @@ class Launches:
             self.on_change(fleet.id)
         await self.clock.wait(launch.unwanted, self.clock.now() + seconds)
 
-    def _remember(self, fleet: Fleet, reason: str) -> None:
+    def _remember(self, fleet: Fleet, reason: str, error: Exception) -> None:
         log.warning("fleet cannot start", fleet=fleet.id, reason=reason)
-        self._failures[fleet.id] = _Failure(reason, self.clock.now())
+        passes = shortages.storage_trouble(error) is not None
+        self._failures[fleet.id] = _Failure(reason, self.clock.now(), passes)
 
     async def _start(self, endpoint: Endpoint, fleet: Fleet, launch: _Launch) -> None:
         if fleet.model is None:

@@ -10,11 +10,13 @@ from inservice.controller.endpoints.instances import Instances
 from inservice.controller.endpoints.launches import Launches
 from inservice.controller.kit.tables import Tables
 from inservice.deployment.facts import Facts, FleetFacts, Gone
-from inservice.deployment.state import Deployment, fleets_of
+from inservice.deployment.state import Deployment, Phase, fleets_of
 from inservice.hosting.endpoint import Endpoint
 from inservice.hosting.fleet import Fleet
-from inservice.ids import EndpointKey, ordinal_of
+from inservice.ids import EndpointKey
 from inservice.runtimes.base import InstanceState
+
+NOBODY: frozenset[int] = frozenset()
 
 
 class Observer:
@@ -38,9 +40,10 @@ class Observer:
         known = fleets_of(endpoint, deployment)
         own = self._instances.fleets_of(endpoint.generation)
         routed = self._tables.routed(key)
+        back = deployment.phase is Phase.ROLLING_BACK
         fleets = {
             # In one order, since the order of what is done follows from it.
-            fleet: self._fleet(fleet, known.get(fleet), routed, now)
+            fleet: self._fleet(fleet, known.get(fleet), routed.get(fleet, NOBODY), back, now)
             for fleet in sorted(own | known.keys())
         }
         return Facts(
@@ -57,7 +60,7 @@ class Observer:
         return {fleet.fleet: fleet.share for fleet in route.fleets} if route else {}
 
     def _fleet(
-        self, fleet: str, known: Fleet | None, routed: frozenset[str], now: float
+        self, fleet: str, known: Fleet | None, routed: frozenset[int], back: bool, now: float
     ) -> FleetFacts:
         ready, draining = set(), set()
         starting: dict[int, float] = dict.fromkeys(self._launches.under_way(fleet), 0.0)
@@ -67,7 +70,7 @@ class Observer:
         notes: dict[int, str] = dict.fromkeys(starting, waits) if waits else {}
         late: dict[int, str] = {}
         for watched in self._instances.of_fleet(fleet):
-            ordinal = ordinal_of(watched.handle.instance_id)
+            ordinal = watched.ordinal
             match watched.sight.state:
                 case _ if watched.retiring:
                     draining.add(ordinal)
@@ -84,17 +87,17 @@ class Observer:
                     notes[ordinal] = explain.ill(watched.sight)
                 case InstanceState.GONE if ordinal not in starting:
                     gone[ordinal] = sightings.gone(watched, known, now)
-        listed = {ordinal_of(i) for i in routed if i.rpartition("/")[0] == fleet}
+        listed = routed
         if not self._tables.is_known():
-            listed |= ready | starting.keys() | unhealthy.keys() | gone.keys() | draining
+            listed = listed.union(ready, starting, unhealthy, gone, draining)
         return FleetFacts(
             ready=frozenset(ready),
             starting=starting,
             unhealthy=unhealthy,
             gone=gone,
             draining=frozenset(draining),
-            routed=frozenset(listed),
+            routed=listed,
             notes=notes,
             late=late,
-            failure=self._launches.failure(fleet),
+            failure=self._launches.failure(fleet, patient=back),
         )

@@ -11,13 +11,18 @@ callers commit wakes it through the store's feed, and so do the alarms that its 
 
 The loop never waits for the database: a turn reads from memory, and what that does not know is read
 in a thread.
+
+What was decided is saved at once, before it is done. What was only seen, or is only time that has
+passed, is saved once a second at most: a fleet that comes up changes with each of its instances,
+and every change is a turn. Neither can be lost by that. Time that is not saved is counted again by
+the next turn, and what is seen is seen again.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -26,7 +31,7 @@ from inservice.cloudwatch.alarms.record import trips
 from inservice.controller.endpoints.act import Actor
 from inservice.controller.endpoints.observe import Observer
 from inservice.controller.endpoints.watchers import Watchers
-from inservice.deployment.advance import advance
+from inservice.deployment.advance import decide, only_watched
 from inservice.deployment.facts import Facts
 from inservice.deployment.state import Decision
 from inservice.ids import EndpointKey
@@ -42,6 +47,10 @@ RETRY_SECONDS = 1.0
 
 IDLE_SECONDS = 120.0
 """The longest an endpoint goes unseen although nothing woke it: a net below the wake-ups."""
+
+WATCHED_SECONDS = 1.0
+"""How old what DescribeEndpoint shows of instances may be, and the most of a bake that a crash has
+to begin again. Well below `advance.GAP_SECONDS_MAX`."""
 
 log = structlog.get_logger()
 
@@ -62,6 +71,7 @@ class _Turns:
     due: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     generation: str = ""  # the incarnation that was seen last
+    saved_at: float = float("-inf")  # by the clock: when anything was last remembered
 
 
 class Reconciler:
@@ -152,10 +162,15 @@ class Reconciler:
         self._is_now(key, turns, record.endpoint.generation)
         now = self._clock.now()
         facts = self._observer.facts(record.endpoint, record.deployment, tripped, now)
-        decision = advance(record.endpoint, record.deployment, facts, now)
+        decision = decide(record.endpoint, record.deployment, facts, now)
         self._crash_point("before-save")
-        if not _is_unchanged(record, facts, decision):
+        save_at = turns.saved_at + WATCHED_SECONDS
+        can_wait = now < save_at and _has_only_watched(record, decision)
+        if can_wait:
+            decision = replace(decision, deployment=record.deployment)
+        elif not _is_unchanged(record, facts, decision):
             await self._threads.run(self._save, record, facts, decision)
+            turns.saved_at = now
         self._crash_point("after-save")
         if decision.deployment.over and not record.deployment.over:
             self._on_ended(key, decision)
@@ -163,7 +178,9 @@ class Reconciler:
             self._actor.forget(key)
             return None
         self._actor.act(decision)
-        return decision.wake_at if decision.wake_at is not None else now + IDLE_SECONDS
+        wake_at = decision.wake_at if decision.wake_at is not None else now + IDLE_SECONDS
+        unseen = can_wait and not _looks_the_same(record.facts, facts)
+        return min(wake_at, save_at) if unseen else wake_at
 
     def _is_now(self, key: EndpointKey, turns: _Turns, generation: str) -> None:
         """This is the present incarnation."""
@@ -190,10 +207,10 @@ class Reconciler:
 
     def _save(self, record: EndpointRecord, facts: Facts, decision: Decision) -> None:
         with self._store.transaction(by=SELF) as transaction:
-            if not decision.gone and not _looks_the_same(record.facts, facts):
+            if _is_decided_the_same(record, decision):
                 transaction.endpoints.save_facts(record, facts)
-            if not _is_decided_the_same(record, decision):
-                transaction.endpoints.save(record, decision)
+            else:
+                transaction.endpoints.save(record, decision, facts)
 
 
 _Read = tuple[EndpointRecord, Mapping[str, str]]
@@ -226,6 +243,16 @@ def _is_decided_the_same(record: EndpointRecord, decision: Decision) -> bool:
         and not decision.events
         and decision.endpoint == record.endpoint
         and decision.deployment == record.deployment
+    )
+
+
+def _has_only_watched(record: EndpointRecord, decision: Decision) -> bool:
+    """Whether a turn has brought nothing that must be remembered before anything is done."""
+    return (
+        not decision.gone
+        and not decision.events
+        and decision.endpoint == record.endpoint
+        and only_watched(record.deployment, decision.deployment)
     )
 
 

@@ -4,6 +4,10 @@ A host runs out of descriptors, processes, memory or disk because of what else i
 That is no fault of a model, and no reason to fail its endpoint: a launch that meets it waits and
 tries again. Whoever saw the shortage knows its errno, and wraps it in an error of its own, so it is
 looked for along the chain of causes.
+
+A storage of artifacts that fails is another's trouble, which passes as well. On the way forward it
+fails the deployment all the same: what serves goes on serving, and whoever deploys had better hear
+of it. On the way back there is nothing to turn to and nobody to ask, so there it is waited for.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
+from inservice.artifacts.errors import StorageFailed
 from inservice.runtimes.base import LaunchFailed
 
 FIRST_PAUSE_SECONDS = 1.0
@@ -42,6 +47,14 @@ def shortage(error: BaseException) -> str | None:
             return "the host is out of memory"
         if isinstance(cause, RuntimeError) and "can't start new thread" in str(cause):
             return "the host is out of threads"
+    return None
+
+
+def storage_trouble(error: BaseException) -> str | None:
+    """What stands in the way if it is a storage of artifacts that fails, in a clause; None if what
+    it holds, or what it refuses, is the trouble: that stays."""
+    if any(isinstance(cause, StorageFailed) for cause in _causes(error)):
+        return "the storage of its model data fails"
     return None
 
 

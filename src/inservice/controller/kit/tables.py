@@ -15,8 +15,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from inservice.channel.base import Publishing
-from inservice.ids import EndpointKey
+from inservice.ids import EndpointKey, instance_id, ordinal_of
 from inservice.routing.table import EndpointRoute, KeyRoute
+
+Listed = Mapping[str, frozenset[int]]
+"""Instances that may be chosen: ordinals by fleet."""
+
+
+class _Published:
+    """What one version of the table says of an endpoint."""
+
+    __slots__ = ("listed", "route", "version")
+
+    def __init__(self, version: int, route: EndpointRoute | None) -> None:
+        self.version = version
+        self.route = route
+        self.listed: Listed = _listed(route)  # each turn asks, and the route never changes
 
 
 @dataclass
@@ -24,9 +38,7 @@ class Tables:
     """Routes of endpoints as they were published, newest last."""
 
     gateways: Publishing
-    _published: dict[EndpointKey, list[tuple[int, EndpointRoute | None]]] = field(
-        default_factory=dict
-    )
+    _published: dict[EndpointKey, list[_Published]] = field(default_factory=dict)
     _unsettled: set[EndpointKey] = field(default_factory=set)
     """Asked for, or published, and not agreed on then: whoever asked waits for it."""
     _found: int = -1
@@ -37,7 +49,7 @@ class Tables:
         table = self.gateways.table
         self._found = table.version or -1  # there is no table 0: nothing was ever published
         for key, route in table.endpoints.items():
-            self._published[key] = [(table.version, route)]
+            self._published[key] = [_Published(table.version, route)]
 
     def publish(self, key: EndpointKey, route: EndpointRoute | None) -> None:
         """Make `route` what the table says about an endpoint; None takes it out of the table.
@@ -47,7 +59,7 @@ class Tables:
         if self.current(key) == route:
             return
         version = self.gateways.publish_route(key, route)
-        self._published.setdefault(key, []).append((version, route))
+        self._published.setdefault(key, []).append(_Published(version, route))
         self._unsettled.add(key)
 
     def newly_agreed(self) -> list[EndpointKey]:
@@ -90,13 +102,15 @@ class Tables:
     def current(self, key: EndpointKey) -> EndpointRoute | None:
         """What the newest table says."""
         history = self._published.get(key)
-        return history[-1][1] if history else None
+        return history[-1].route if history else None
 
     def agreed(self, key: EndpointKey) -> bool:
         """Whether every live worker serves this endpoint by the newest table."""
         self._forget_superseded(key)
         history = self._published.get(key)
-        agreed = self.is_known() and (not history or self.gateways.acknowledged() >= history[-1][0])
+        agreed = self.is_known() and (
+            not history or self.gateways.acknowledged() >= history[-1].version
+        )
         if not agreed:
             self._unsettled.add(key)
         return agreed
@@ -107,10 +121,17 @@ class Tables:
             self._found = -1  # for good: a worker that starts begins with the newest
         return self._found < 0
 
-    def routed(self, key: EndpointKey) -> frozenset[str]:
-        """Ids of the instances that some worker may still choose, as far as that `is_known`."""
+    def routed(self, key: EndpointKey) -> Listed:
+        """The instances that some worker may still choose, as far as that `is_known`."""
         self._forget_superseded(key)
-        return frozenset().union(*(_ids(route) for _, route in self._published.get(key, ())))
+        history = self._published.get(key, ())
+        if len(history) == 1:
+            return history[0].listed
+        found: dict[str, frozenset[int]] = {}
+        for published in history:
+            for fleet, ordinals in published.listed.items():
+                found[fleet] = found.get(fleet, frozenset()) | ordinals
+        return found
 
     def served(self) -> set[str]:
         """Ids of the instances that every live worker may choose, of all endpoints."""
@@ -118,8 +139,8 @@ class Tables:
         for key in self.keys():
             self._forget_superseded(key)
             history = self._published.get(key, [])
-            if self.is_known() and history and self.gateways.acknowledged() >= history[0][0]:
-                found |= set.intersection(*(_ids(route) for _, route in history))
+            if self.is_known() and history and self.gateways.acknowledged() >= history[0].version:
+                found |= set.intersection(*(_ids(each.listed) for each in history))
         return found
 
     def _forget_superseded(self, key: EndpointKey) -> None:
@@ -127,14 +148,21 @@ class Tables:
         if not history:
             return
         seen = self.gateways.acknowledged()
-        while len(history) > 1 and history[1][0] <= seen:
+        while len(history) > 1 and history[1].version <= seen:
             history.pop(0)
-        version, route = history[-1]
-        if route is None and version <= seen:
+        newest = history[-1]
+        if newest.route is None and newest.version <= seen:
             del self._published[key]  # out of the table, and everybody knows
 
 
-def _ids(route: EndpointRoute | None) -> set[str]:
+def _listed(route: EndpointRoute | None) -> Listed:
     if route is None:
-        return set()
-    return {instance.id for fleet in route.fleets for instance in fleet.instances}
+        return {}
+    return {
+        fleet.fleet: frozenset(ordinal_of(instance.id) for instance in fleet.instances)
+        for fleet in route.fleets
+    }
+
+
+def _ids(listed: Listed) -> set[str]:
+    return {instance_id(fleet, ordinal) for fleet, each in listed.items() for ordinal in each}

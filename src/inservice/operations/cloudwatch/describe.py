@@ -152,11 +152,11 @@ def describe_alarm_history(
         scan_by,
     )
     after = position_of(next_token, call, asked)
-    items = call.live.metrics.history.page(
+    page = call.live.metrics.history.page(
         HistoryQuery(
             account=call.account,
             region=call.region,
-            limit=max_records + 1,
+            limit=max_records,
             name=alarm_name,
             alarm_types=tuple(alarm_types),
             type=history_item_type,
@@ -166,7 +166,6 @@ def describe_alarm_history(
             after=None if after is None else (after[0], after[1]),
         )
     )
-    page = items[:max_records]
     answer: dict[str, Any] = {
         "AlarmHistoryItems": [
             {
@@ -177,11 +176,11 @@ def describe_alarm_history(
                 "HistorySummary": item.summary,
                 "HistoryData": item.data,
             }
-            for _, alarm, kind, item in page
+            for _, alarm, kind, item in page.items
         ]
     }
-    if len(items) > max_records:
-        answer["NextToken"] = token_for(call, asked, [page[-1][3].at, page[-1][0]])
+    if page.after is not None:  # also behind a page of few, or none: it is looked for further
+        answer["NextToken"] = token_for(call, asked, [*page.after])
     return answer
 
 

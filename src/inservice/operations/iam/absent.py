@@ -9,6 +9,7 @@ all the rest where it is to force a user's end.
 from __future__ import annotations
 
 from inservice.identity.iam.errors import NoSuchEntity
+from inservice.identity.principal import Account
 from inservice.operations.iam import touches
 from inservice.operations.iam.found import caller_s_user_name, role_named, user_named
 from inservice.operations.iam.pages import PAGE_SIZE, Pages
@@ -123,10 +124,12 @@ def delete_login_profile(call: Call, *, user_name: str | None = None) -> Documen
 def _none(
     call: Call, member: str, user_name: str | None, marker: str | None, max_items: int
 ) -> Document:
-    name = caller_s_user_name(call) if user_name is None else user_name
-    with call.store.reading() as records:
-        user_named(records, call, name)
-    Pages.of(call, (member, name), marker, max_items)
+    whose = user_name
+    if user_name is not None or call.principal != Account(call.account).root.arn:
+        whose = caller_s_user_name(call) if user_name is None else user_name
+        with call.store.reading() as records:
+            user_named(records, call, whose)
+    Pages.of(call, (member, whose), marker, max_items)
     return {member: [], **_END}
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from inservice.identity import managed
 from inservice.identity.iam.entities import CustomerPolicy, Entity, Group, Role, User
+from inservice.identity.iam.held import AnyPolicy
 from inservice.identity.iam.limits import (
     ATTACHED_MAX,
     GROUPS_MAX,
@@ -43,7 +44,6 @@ from inservice.operations.iam.shown import (
 from inservice.operations.registry import Call, Document, operation
 from inservice.operations.touches import anything
 from inservice.store.base import Reading
-from inservice.store.held import AnyPolicy
 from inservice.store.listing import EntityQuery
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from inservice.identity.iam.entities import Entity, Group, Role, User
 from inservice.identity.iam.errors import LimitExceeded, NoSuchEntity, PolicyNotAttachable
+from inservice.identity.iam.held import boundary_of
 from inservice.identity.iam.limits import ATTACHED_MAX
 from inservice.operations.iam import touches
 from inservice.operations.iam.found import (
@@ -22,7 +23,6 @@ from inservice.operations.iam.pages import PAGE_SIZE, Pages
 from inservice.operations.iam.policies import holders
 from inservice.operations.iam.shown import attached_of
 from inservice.operations.registry import Call, Document, operation
-from inservice.store.held import boundary_of
 
 if TYPE_CHECKING:
     from types_boto3_iam.literals import EntityTypeType, PolicyUsageTypeType

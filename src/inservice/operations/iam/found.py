@@ -9,10 +9,11 @@ from inservice.errors import ValidationError
 from inservice.identity.iam.arns import AWS_ACCOUNT, kept, taken_apart
 from inservice.identity.iam.entities import CustomerPolicy, Entity, Group, Role, User
 from inservice.identity.iam.errors import InvalidInput, NoSuchEntity, UnmodifiableEntity
+from inservice.identity.iam.held import AnyPolicy
 from inservice.operations.registry import Call
 from inservice.partitions import partition_of
 from inservice.store.base import Reading, Transaction
-from inservice.store.held import AnyPolicy, policy_at
+from inservice.store.held import policy_at
 from inservice.store.listing import EntityQuery
 
 _E = TypeVar("_E", User, Group, Role)

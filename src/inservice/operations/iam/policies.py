@@ -15,6 +15,7 @@ from inservice.identity.iam.errors import (
     LimitExceeded,
     NoSuchEntity,
 )
+from inservice.identity.iam.held import AnyPolicy, boundary_of
 from inservice.identity.iam.limits import POLICIES_MAX, VERSIONS_MAX, with_tags
 from inservice.identity.policies.document import MANAGED_SIZE_MAX, parse_policy
 from inservice.identity.policies.grammar import PolicyKind
@@ -33,7 +34,6 @@ from inservice.operations.iam.shown import (
 from inservice.operations.registry import Call, Document, operation
 from inservice.operations.touches import anything
 from inservice.store.base import Reading
-from inservice.store.held import AnyPolicy, boundary_of
 from inservice.store.listing import EntityQuery
 
 if TYPE_CHECKING:

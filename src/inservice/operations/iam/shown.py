@@ -23,8 +23,8 @@ from inservice.identity.iam.entities import (
     Role,
     User,
 )
+from inservice.identity.iam.held import AnyPolicy
 from inservice.identity.iam.trust import text_as_bound
-from inservice.identity.managed import ManagedPolicy
 from inservice.operations.registry import Call, Document
 from inservice.partitions import partition_of
 from inservice.store.base import Reading
@@ -137,9 +137,7 @@ def inline_of(entity: Entity) -> list[Document]:
     ]
 
 
-def policy_line(
-    call: Call, policy: CustomerPolicy | ManagedPolicy, attached: int, boundaries: int
-) -> dict[str, Any]:
+def policy_line(call: Call, policy: AnyPolicy, attached: int, boundaries: int) -> dict[str, Any]:
     """A managed policy in a list, and how many entities have it, in which way."""
     made = changed = AWS_POLICIES_MADE
     if isinstance(policy, CustomerPolicy):
@@ -158,9 +156,7 @@ def policy_line(
     }
 
 
-def policy_whole(
-    call: Call, policy: CustomerPolicy | ManagedPolicy, attached: int, boundaries: int
-) -> dict[str, Any]:
+def policy_whole(call: Call, policy: AnyPolicy, attached: int, boundaries: int) -> dict[str, Any]:
     """A managed policy that was asked for."""
     line = policy_line(call, policy, attached, boundaries)
     described = {"Description": policy.description} if policy.description else {}
@@ -168,21 +164,21 @@ def policy_whole(
     return {**line, **described, "Tags": tags}
 
 
-def policy_id(policy: CustomerPolicy | ManagedPolicy) -> str:
+def policy_id(policy: AnyPolicy) -> str:
     """Its unique id. AWS's own have the same on every server."""
     if isinstance(policy, CustomerPolicy):
         return policy.id
     return unique_ids.unique_id(unique_ids.MANAGED_POLICY, sha256(policy.arn.encode()).digest())
 
 
-def versions_of(policy: CustomerPolicy | ManagedPolicy) -> tuple[PolicyVersion, ...]:
+def versions_of(policy: AnyPolicy) -> tuple[PolicyVersion, ...]:
     """All versions of a policy. AWS's own have one here."""
     if isinstance(policy, CustomerPolicy):
         return policy.versions
     return (PolicyVersion(int(policy.version[1:]), policy.document, AWS_POLICIES_MADE),)
 
 
-def default_version(policy: CustomerPolicy | ManagedPolicy) -> PolicyVersion:
+def default_version(policy: AnyPolicy) -> PolicyVersion:
     """The version that counts."""
     if isinstance(policy, CustomerPolicy):
         return next(each for each in policy.versions if each.number == policy.default)

@@ -17,6 +17,7 @@ from inservice.identity.authority import AttachedPolicy, Authority
 from inservice.identity.decide import Decision, PolicyType, Question, decide
 from inservice.identity.iam.arns import kept, taken_apart
 from inservice.identity.iam.errors import InvalidInput
+from inservice.identity.iam.held import Held
 from inservice.identity.policies.document import Policy, parse_policy
 from inservice.identity.policies.grammar import PolicyKind
 from inservice.identity.principal import Principal
@@ -26,7 +27,7 @@ from inservice.operations.iam.pages import PAGE_SIZE, Pages
 from inservice.operations.registry import Call, Document, operation
 from inservice.operations.touches import anything
 from inservice.partitions import partition_of
-from inservice.store.held import Held, held_by
+from inservice.store.held import held_by
 
 if TYPE_CHECKING:
     from types_boto3_iam.type_defs import ContextEntryTypeDef

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 
 from inservice.identity.iam.arns import entity_arn, taken_apart, told
 from inservice.identity.iam.entities import CustomerPolicy, Entity, Group
+from inservice.identity.iam.held import boundary_of
 from inservice.operations.registry import Call, Document, Part, Touch
 from inservice.operations.touches import ANY, tags_given
 from inservice.partitions import partition_of
-from inservice.store.held import boundary_of, policy_at
+from inservice.store.held import policy_at
 
 _MEMBERS = {"user": "UserName", "group": "GroupName", "role": "RoleName"}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from inservice.cloudwatch.logs.errors import LogsNotFound, LogsParameterRefused
 from inservice.cloudwatch.logs.work import EVENT_BYTES
-from inservice.errors import NotImplementedYet, SenderError
+from inservice.errors import InsufficientStorage, NotImplementedYet, SenderError
 from inservice.operations.logs import touches
 from inservice.operations.logs.places import known_group, now_ms, there
 from inservice.operations.logs.written import Kept, packed
@@ -55,6 +55,7 @@ def put_log_events(
         floor_ms = group.floor_ms(now) if group is not None else 0
         kept, rejected = _sorted_out(events, floor_ms, now)
         if kept:
+            _check_room(tx.client_logs.bytes_held(), call.live.log_bytes_max)
             first_ms, last_ms = kept[0].at_ms, kept[-1].at_ms
             tx.client_logs.add_batch(key, first_ms, last_ms, packed(kept, now))
             earliest = stream.first_ms if stream.first_ms is not None else first_ms
@@ -78,6 +79,20 @@ def _nowhere(call: Call, records: Reading, key: StreamKey) -> SenderError:
     if all(stream.name != key.name for stream in group.streams):
         return LogsNotFound("The specified log stream does not exist.")
     return NotImplementedYet(f"PutLogEvents to the stream '{key.name}'", "an instance writes it")
+
+
+def _check_room(held: int, most: int) -> None:
+    """Raises InsufficientStorage where clients have written as much as they may.
+
+    On AWS there is no such limit, and what was taken is kept until its retention ends. So the new
+    is refused, with an error after which clients try again, and nothing old is dropped for it.
+    """
+    if held >= most:
+        raise InsufficientStorage(
+            f"Log events that clients write may take {most} bytes here (INSERVICE_LOG_BYTES_MAX), "
+            f"and take {held}. Nothing of this batch was kept. Delete log streams or groups that "
+            "are not needed, or give groups a retention."
+        )
 
 
 def _checked_size(events: Sequence[Kept]) -> int:

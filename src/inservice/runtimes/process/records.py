@@ -17,6 +17,7 @@ boot id and the cookie that it shows on its command line agree with the record.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import re
@@ -140,6 +141,7 @@ class Places:
                 yield record
 
 
+@functools.lru_cache(maxsize=4096)
 def quoted(instance_id: str) -> str:
     """A file name for an id, injective: no separator, no dot, never too long."""
     name = quote(instance_id, safe="").replace(".", "%2E")

@@ -17,6 +17,11 @@ from collections.abc import Callable
 
 Act = Callable[[], None]
 
+SLICE_SECONDS = 0.25
+LATE_SECONDS = 0.1
+LAST_LOOK_SECONDS = 0.002
+"""Of a deadline that judges somebody: as in `transport.patience`, which tells why."""
+
 
 class Timer:
     """Something to do later, until it is called off."""
@@ -74,6 +79,35 @@ class Watch:
         """Call once, then."""
         timer = Timer(act)
         heapq.heappush(self._due, (time.monotonic() + seconds, next(self._count), timer))
+        return timer
+
+    def patiently(self, seconds: float, act: Act) -> Timer:
+        """Call once, after so many seconds that this loop was able to watch.
+
+        Held up, it finds its timers due before it has read what came meanwhile; so a slice of the
+        time counts for its length however late it ends, and after a late one what there is is read
+        before anybody is judged.
+        """
+        timer, left, due, looked = Timer(act), seconds, 0.0, False
+
+        def wait(piece: float) -> None:
+            nonlocal due
+            due, timer.act = time.monotonic() + piece, ended
+            heapq.heappush(self._due, (due, next(self._count), timer))
+
+        def ended() -> None:
+            nonlocal left, looked
+            if left > 0.0:
+                piece = min(left, SLICE_SECONDS)
+                left -= piece
+                wait(piece)
+            elif not looked and time.monotonic() > due + LATE_SECONDS:
+                looked = True
+                wait(LAST_LOOK_SECONDS)
+            else:
+                act()
+
+        ended()
         return timer
 
     def on_signals(self, act: Callable[[bytes], None], *numbers: signal.Signals) -> None:

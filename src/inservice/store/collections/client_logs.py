@@ -29,6 +29,7 @@ from inservice.seals import seal_column
 from inservice.store.feed import Topic
 from inservice.store.kit.access import Access, WritableAccess
 from inservice.store.kit.codec import Codec
+from inservice.store.kit.room import bytes_held
 from inservice.store.kit.sealed import sealed_rows
 from inservice.store.kit.tables import Inspected, NameText, owner_key, table
 
@@ -174,6 +175,10 @@ class ClientLogsReading(Protocol):
         """The events of a batch, as they were given; empty if it is gone by now."""
         ...
 
+    def bytes_held(self) -> int:
+        """What all batches take, and on SQLite whatever else is in the database."""
+        ...
+
 
 class ClientLogsWriting(ClientLogsReading, Protocol):
     """What can be written, in the transaction that it is had from."""
@@ -261,6 +266,10 @@ class ClientLogRows:
         is_it = *_is(of, key, "group_name", "stream_name"), of.c.number == number
         found = sealed_rows(self._access.sql(), of, ("body_seal",), *is_it)
         return bytes(found[0]["body"]) if found else b""
+
+    def bytes_held(self) -> int:
+        """See `ClientLogsReading`."""
+        return bytes_held(self._access.sql(), log_batches)
 
     def _body(self, of: Table, where: Sequence[ColumnElement[bool]]) -> str | None:
         found = sealed_rows(self._access.sql(), of, ("seal",), *where)

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Index,
     RowMapping,
     Text,
+    bindparam,
     delete,
     func,
     select,
@@ -41,7 +42,14 @@ from inservice.store.kit.pages import page_of
 from inservice.store.kit.sealed import sealed_rows
 from inservice.store.kit.tables import Inspected, NameText, named_key, table
 from inservice.store.listing import ListQuery, Page
-from inservice.store.named import add_named, is_named, named_columns, record_key
+from inservice.store.named import (
+    add_named,
+    is_its_row,
+    is_named,
+    its,
+    named_columns,
+    record_key,
+)
 
 ENDPOINTS: Topic[EndpointKey] = Topic("endpoints")
 
@@ -88,6 +96,22 @@ deployment_events = table(
         ondelete="CASCADE",
     ),
     inspected=Inspected({"body": _EVENT}),
+)
+
+
+_NEWEST = (
+    *is_its_row(endpoints),
+    endpoints.c.generation == bindparam("its_generation"),
+    endpoints.c.version == bindparam("its_version"),
+)
+_UPDATE = update(endpoints).where(*_NEWEST)
+_DELETE = delete(endpoints).where(*_NEWEST)
+
+_LAST_NUMBER = select(func.coalesce(func.max(deployment_events.c.number), 0)).where(
+    *is_its_row(deployment_events)
+)
+_DROP_EVENTS = delete(deployment_events).where(
+    *is_its_row(deployment_events), deployment_events.c.number <= bindparam("dropped")
 )
 
 
@@ -150,8 +174,9 @@ class EndpointsWriting(EndpointsReading, Protocol):
         """Keep a new endpoint with its first deployment. Raises AWS's already-exists."""
         ...
 
-    def save(self, record: EndpointRecord, decision: Decision) -> None:
+    def save(self, record: EndpointRecord, decision: Decision, facts: Facts | None = None) -> None:
         """Keep what was decided from `record`, its events included, or remove it if it is gone.
+        `facts` is what it was decided from, if anybody looked.
 
         Raises StaleDecision, and IllegalMove for a status that the last one does not lead to.
         """
@@ -262,13 +287,17 @@ class WritableEndpointRows(EndpointRows):
         )
         self._append(endpoint, decision.events)
 
-    def save(self, record: EndpointRecord, decision: Decision) -> None:
+    def save(self, record: EndpointRecord, decision: Decision, facts: Facts | None = None) -> None:
         """See `EndpointsWriting`."""
         before, access = record.endpoint, self._writing
         check_move(before.status, None if decision.gone else decision.endpoint.status)
-        newest = (*_is_this(record), endpoints.c.version == record.version)
+        newest = {
+            **its(record.key),
+            "its_generation": before.generation,
+            "its_version": record.version,
+        }
         if decision.gone:
-            changed = access.sql().execute(delete(endpoints).where(*newest)).rowcount
+            changed = access.sql().execute(_DELETE, newest).rowcount
         else:
             columns = {
                 **named_columns(_arn(before)),
@@ -277,17 +306,24 @@ class WritableEndpointRows(EndpointRows):
                 "generation": before.generation,
                 "version": record.version + 1,
                 **_columns(decision),
+                **({} if facts is None else {"facts": _FACTS.encode(facts)}),
             }
-            change = update(endpoints).where(*newest).values(sealed(endpoints, columns))
-            changed = access.sql().execute(change).rowcount
+            values = {**sealed(endpoints, columns), **newest}
+            changed = access.sql().execute(_UPDATE, values).rowcount
         if not changed:
             raise StaleDecision(before.arn)
+        key = record_key(endpoints, record.key)
+        access.forget(key)
         if decision.gone:
             forget_tags(access, before.arn)
-            forget_set_aside(access, endpoints, record_key(endpoints, record.key)[1:])
+            forget_set_aside(access, endpoints, key[1:])
         else:
             self._append(decision.endpoint, decision.events)
-        access.forget(record_key(endpoints, record.key))
+            if facts is not None:  # all of the row is known
+                known = EndpointRecord(
+                    decision.endpoint, decision.deployment, facts, record.version + 1
+                )
+                access.know(key, known)
         access.changed(ENDPOINTS, record.key)
 
     def save_facts(self, record: EndpointRecord, facts: Facts) -> None:
@@ -309,15 +345,15 @@ class WritableEndpointRows(EndpointRows):
             return
         of, sql = deployment_events, self._writing.sql()
         key = endpoint.account, endpoint.region, endpoint.name
-        newest = select(func.coalesce(func.max(of.c.number), 0)).where(*is_named(of, key))
-        last = sql.execute(newest).scalar_one()
+        last = sql.execute(_LAST_NUMBER, its(key)).scalar_one()
         rows = [
             {**_key_columns(key), "number": number, "body": _EVENT.encode(event)}
             for number, event in enumerate(events, start=last + 1)
         ]
         self._writing.insert(of, rows)
-        oldest_kept = last + len(rows) - EVENTS_KEPT
-        sql.execute(delete(of).where(*is_named(of, key), of.c.number <= oldest_kept))
+        dropped = last + len(rows) - EVENTS_KEPT
+        if dropped > 0:
+            sql.execute(_DROP_EVENTS, {**its(key), "dropped": dropped})
 
 
 def _is_this(record: EndpointRecord) -> tuple[Any, ...]:

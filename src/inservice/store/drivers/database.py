@@ -129,8 +129,8 @@ class Database:
                     yield transaction_over(access)
                     progress = count_commit(connection, self.holding.lease)
                 self._mark.write(progress)
-            if access.forgotten:
-                self._cache.drop(access.forgotten)
+            if access.settled:
+                self._cache.settle(access.settled)
             # Before the next one can commit, so that they are told in their order.
             self.feed.publish(Commit(progress.commits, by, access.changes))
         finally:

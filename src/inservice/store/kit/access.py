@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, insert
+from sqlalchemy import Connection, Insert, Table, insert
 
 from inservice.seals import sealed
 from inservice.store.feed import Topic
@@ -58,11 +59,12 @@ class Access:
 
 class WritableAccess(Access):
     """Of a transaction, over the writer's connection. It reads its own writes, so nothing comes
-    from the cache; it gathers what the cache must forget and the feed will tell."""
+    from the cache; it gathers what the cache will know and the feed will tell."""
 
     def __init__(self, sql: Callable[[], Connection], secrets: SecretBox) -> None:
         super().__init__(sql, secrets, None)
-        self.forgotten: set[RecordKey] = set()
+        self.settled: dict[RecordKey, Any] = {}
+        """What the cache is to know of records once this is committed; None: nothing."""
         self._changes: defaultdict[Topic[Any], set[Any]] = defaultdict(set)
 
     @property
@@ -76,9 +78,20 @@ class WritableAccess(Access):
 
     def forget(self, key: RecordKey) -> None:
         """Have the cache know this record no more once it is committed."""
-        self.forgotten.add(key)
+        self.settled[key] = None
+
+    def know(self, key: RecordKey, record: object) -> None:
+        """Have the cache know once it is committed that this is the record now: exactly what a
+        reading would find."""
+        self.settled[key] = record
 
     def insert(self, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add rows, sealed."""
         if several := [sealed(table, row) for row in rows]:
-            self.sql().execute(insert(table), several)
+            self.sql().execute(_inserting(table), several)
+
+
+@cache
+def _inserting(table: Table) -> Insert:
+    """Made once: that costs more than executing it."""
+    return insert(table)

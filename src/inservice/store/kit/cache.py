@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 RecordKey = tuple[str, ...]
@@ -24,7 +24,7 @@ class Cache:
     def __init__(self) -> None:
         self._records: dict[RecordKey, Any] = {}
         self._lock = threading.Lock()
-        self.stamp = 0  # goes up with every commit that dropped something
+        self.stamp = 0  # goes up with every commit that changed a record
 
     def get(self, key: RecordKey) -> Any:
         """The record, or None if it is not known here."""
@@ -35,16 +35,21 @@ class Cache:
         with self._lock:
             if record is None or stamp != self.stamp:
                 return
-            if len(self._records) >= RECORDS_MAX:
-                del self._records[next(iter(self._records))]  # the one that came first
-            self._records[key] = record
+            self._put(key, record)
 
-    def drop(self, keys: Iterable[RecordKey]) -> None:
-        """Forget what a commit has changed."""
+    def _put(self, key: RecordKey, record: Any) -> None:
+        if len(self._records) >= RECORDS_MAX:
+            del self._records[next(iter(self._records))]  # the one that came first
+        self._records[key] = record
+
+    def settle(self, changed: Mapping[RecordKey, Any]) -> None:
+        """A commit has changed these records: what each is now, or None to forget it."""
         with self._lock:
             self.stamp += 1
-            for key in keys:
+            for key, record in changed.items():
                 self._records.pop(key, None)
+                if record is not None:
+                    self._put(key, record)
 
     def clear(self) -> None:
         """Forget everything: somebody else may have written."""

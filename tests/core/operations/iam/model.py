@@ -6,10 +6,37 @@ records. An operation gives the code with which it is refused, or None.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 AWS = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+
+
+Whole = dict[tuple[str, str], dict[str, Any]]
+"""All of an account, by kind and name."""
+
+
+def told(details: Mapping[str, Any], keys_of: Callable[[str], Mapping[str, str]]) -> Whole:
+    """What GetAccountAuthorizationDetails says; `keys_of` a user's name are statuses by id."""
+    every: Whole = {}
+    for kind in ("User", "Group", "Role"):
+        for each in details[f"{kind}DetailList"]:
+            name = each[f"{kind}Name"]
+            boundary = each.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
+            every[kind, name] = {
+                "attached": {one["PolicyArn"] for one in each["AttachedManagedPolicies"]},
+                "inline": {one["PolicyName"] for one in each.get(f"{kind}PolicyList", ())},
+                "boundary": boundary,
+                "tags": {(one["Key"], one["Value"]) for one in each.get("Tags", ())},
+                "groups": set(each.get("GroupList", ())),
+                "keys": dict(keys_of(name)) if kind == "User" else {},
+            }
+    for each in details["Policies"]:
+        if each["Arn"] != AWS:
+            versions = [(v["VersionId"], v["IsDefaultVersion"]) for v in each["PolicyVersionList"]]
+            every["Policy", each["Arn"]] = {"versions": versions}
+    return every
 
 
 @dataclass
@@ -17,9 +44,10 @@ class Entity:
     """A user, a group or a role."""
 
     name: str
+    number: int
     attached: set[str] = field(default_factory=set)
     inline: dict[str, str] = field(default_factory=dict)  # by lower name, as first spelled
-    groups: set[int] = field(default_factory=set)  # by identity of the group
+    groups: set[int] = field(default_factory=set)  # numbers
     keys: dict[str, str] = field(default_factory=dict)  # id → status
     boundary: str | None = None
     tags: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -42,6 +70,7 @@ class Model:
     account: str
     entities: dict[tuple[str, str], Entity] = field(default_factory=dict)  # (kind, lower name)
     policies: dict[str, Policy] = field(default_factory=dict)  # by lower name
+    made: int = 0  # entities, ever
 
     def arn(self, name: str) -> str:
         return f"arn:aws:iam::{self.account}:policy/{name}"
@@ -54,13 +83,14 @@ class Model:
     def create(self, kind: str, name: str) -> str | None:
         if (kind, name.lower()) in self.entities:
             return "EntityAlreadyExists"
-        self.entities[kind, name.lower()] = Entity(name)
+        self.made += 1
+        self.entities[kind, name.lower()] = Entity(name, self.made)
         return None
 
     def delete(self, kind: str, name: str) -> str | None:
         def gone(entity: Entity) -> str | None:
             group = kind == "Group" and any(
-                id(entity) in each.groups for each in self.entities.values()
+                entity.number in each.groups for each in self.entities.values()
             )
             hangs = entity.attached or entity.inline or entity.groups or entity.keys or group
             if hangs:
@@ -87,11 +117,11 @@ class Model:
         if joined is None or member is None:
             return "NoSuchEntity"
         if not leave:
-            member.groups.add(id(joined))
-        elif id(joined) not in member.groups:
+            member.groups.add(joined.number)
+        elif joined.number not in member.groups:
             return "NoSuchEntity"
         else:
-            member.groups.remove(id(joined))
+            member.groups.remove(joined.number)
         return None
 
     # ── what hangs on them ──────────────────────────────────────────────────────────────────────
@@ -186,6 +216,26 @@ class Model:
             return "DeleteConflict"
         policy.versions.remove(number)
         return None
+
+    # ── all of it ───────────────────────────────────────────────────────────────────────────────
+    def whole(self) -> Whole:
+        """What `told` makes of an account that has this."""
+        numbers = {e.number: e.name for (kind, _), e in self.entities.items() if kind == "Group"}
+        every: Whole = {
+            (kind, e.name): {
+                "attached": set(e.attached),
+                "inline": set(e.inline.values()),
+                "boundary": e.boundary,
+                "tags": set(e.tags.values()),
+                "groups": {numbers[number] for number in e.groups},
+                "keys": dict(e.keys),
+            }
+            for (kind, _), e in self.entities.items()
+        }
+        for policy in self.policies.values():
+            versions = [(f"v{n}", n == policy.default) for n in reversed(policy.versions)]
+            every["Policy", self.arn(policy.name)] = {"versions": versions}
+        return every
 
     def _with(self, kind: str, name: str, change: Callable[[Entity], str | None]) -> str | None:
         entity = self.entities.get((kind, name.lower()))

@@ -20,9 +20,9 @@ from inservice.store.base import Store
 from inservice.store.drivers.database import open_store
 from tests.core.operations.conftest import ACCOUNT, REGION, NothingRuns
 from tests.core.operations.iam.conftest import document, trust
-from tests.core.operations.iam.model import AWS, Model
+from tests.core.operations.iam.model import AWS, Model, told
 
-NAMES = st.sampled_from(["ana", "ANA", "bea", "x+y=,.@-_"])
+NAMES = st.sampled_from(["ana", "ANA", "x+y=,.@-_"])
 KINDS = st.sampled_from(["User", "Group", "Role"])
 BOUNDED = st.sampled_from(["User", "Role"])
 ARNS = NAMES.map(Model(ACCOUNT).arn) | st.just(AWS)
@@ -168,7 +168,7 @@ class IamMachine(RuleBasedStateMachine):
         made = {"PolicyArn": arn, "PolicyDocument": document(), "SetAsDefault": default}
         self.agree(self.model.add_version(arn, default=default), "CreatePolicyVersion", **made)
 
-    @rule(arn=OWN_ARNS, number=st.integers(1, 7))
+    @rule(arn=OWN_ARNS, number=st.integers(1, 4))
     def delete_version(self, arn: str, number: int) -> None:
         which = {"PolicyArn": arn, "VersionId": f"v{number}"}
         self.agree(self.model.delete_version(arn, number), "DeletePolicyVersion", **which)
@@ -182,48 +182,16 @@ class IamMachine(RuleBasedStateMachine):
     @invariant()
     def all_is_as_the_model_has_it(self) -> None:
         details = self.call("GetAccountAuthorizationDetails", MaxItems=1000)
-        for kind in ("User", "Group", "Role"):
-            told = {each[f"{kind}Name"].lower(): each for each in details[f"{kind}DetailList"]}
-            kept = {name: e for (of, name), e in self.model.entities.items() if of == kind}
-            assert told.keys() == kept.keys()
-            for name, entity in kept.items():
-                shown = told[name]
-                assert shown[f"{kind}Name"] == entity.name
-                attached = {each["PolicyArn"] for each in shown["AttachedManagedPolicies"]}
-                assert attached == entity.attached
-                inline = {each["PolicyName"] for each in shown.get(f"{kind}PolicyList", ())}
-                assert inline == set(entity.inline.values())
-                boundary = shown.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
-                assert boundary == entity.boundary
-                tags = {(each["Key"], each["Value"]) for each in shown.get("Tags", ())}
-                assert tags == set(entity.tags.values())
-                if kind == "User":
-                    self._is_as_the_model_has_it(shown, entity.name)
-        policies = {
-            each["Arn"]: [version["VersionId"] for version in each["PolicyVersionList"]]
-            for each in details["Policies"]
-            if each["Arn"] != AWS
-        }
-        assert policies == {
-            self.model.arn(policy.name): [f"v{n}" for n in reversed(policy.versions)]
-            for policy in self.model.policies.values()
-        }
+        assert told(details, self._keys_of) == self.model.whole()
 
-    def _is_as_the_model_has_it(self, shown: Any, name: str) -> None:
-        user = self.model.entities["User", name.lower()]
-        groups = {
-            e.name
-            for (kind, _), e in self.model.entities.items()
-            if kind == "Group" and id(e) in user.groups
-        }
-        assert set(shown["GroupList"]) == groups
+    def _keys_of(self, name: str) -> dict[str, str]:
         listed = self.call("ListAccessKeys", UserName=name)["AccessKeyMetadata"]
-        assert {each["AccessKeyId"]: each["Status"] for each in listed} == user.keys
+        return {each["AccessKeyId"]: each["Status"] for each in listed}
 
 
 IamMachine.TestCase.settings = settings(
-    max_examples=15,
-    stateful_step_count=40,
+    max_examples=3,
+    stateful_step_count=200,
     deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),

@@ -159,6 +159,11 @@ class TestRolesOfServices:
         assert role["Arn"] == f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{SCALING}/{SCALER}"
         (said,) = decoded(role["AssumeRolePolicyDocument"])["Statement"]
         assert said["Principal"] == {"Service": SCALING}
+        (policy,) = perform("ListAttachedRolePolicies", RoleName=SCALER)["AttachedPolicies"]
+        assert policy["PolicyName"] == "AWSApplicationAutoscalingSageMakerEndpointPolicy"
+        perform("CreateUser", UserName="e")
+        for_services = {"UserName": "e", "PolicyArn": policy["PolicyArn"]}
+        assert refused("AttachUserPolicy", **for_services)[0] == "PolicyNotAttachable"
         code, words = refused("CreateServiceLinkedRole", AWSServiceName=SCALING)
         assert (code, SCALER in words) == ("InvalidInput", True)
         before = everything()

@@ -88,6 +88,7 @@ class TestWhoAsks:
         assert root == {"UserId": ACCOUNT, "Arn": f"arn:aws:iam::{ACCOUNT}:root"}
         assert refused("CreateAccessKey")[0] == "NotImplemented"
         assert perform("ListAccessKeys")["AccessKeyMetadata"] == []
+        assert perform("ListMFADevices")["MFADevices"] == []
 
     def test_a_user(self, perform: Perform, refused: Refused) -> None:
         perform("CreateUser", UserName="Ana")
