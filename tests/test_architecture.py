@@ -73,6 +73,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "telemetry": (*CORE, "seals", "mark", "reserve", "engines", "linux", "channel.counts"),
     "instance_logs": CORE,
     "transport": (*CORE, "reserve", "disk"),
+    "audit": ("errors", "reserve", "disk"),
     # the wire, and what AWS can ask
     "aws": ("errors",),
     "operations": (*CORE, *STORE, *TELEMETRY, *LOGS),
@@ -84,12 +85,14 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "transport",
         *STORE,
         *TELEMETRY,
+        "audit",
         "clock",
         "threads",
     ),
     "controller": (*CORE, *SEAM_BASES, "reserve", "threads", "disk"),
     "gateway": (
         "channel.counts",
+        "channel.denials",
         "channel.messages",
         "channel.tables",
         "channel.table_file",
@@ -108,7 +111,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "modelserver": ("transport", "contract"),
     "cli": (
-        *("config", "reserve", "supervision", "artifacts", "demo", "disk"),
+        *("config", "reserve", "supervision", "artifacts", "audit", "demo", "disk"),
         *("store.backup", "store.errors", "store.recovery"),
     ),
     "demo": (),
@@ -487,9 +490,9 @@ def test_each_framework_has_a_plug() -> None:
     assert plugs - {"__init__", "base", "select"} == set(MODEL_FILES)
 
 
-SYNCING = {"disk", "mark", "store.backup"}
+SYNCING = {"disk", "mark", "store.backup", "audit.files", "audit.begun"}
 """Who writes files that must survive: `disk` replaces them for everybody; a mark is written in its
-place, and a backup appears beside others, never in the place of one."""
+place, a backup appears beside others, never in the place of one, and the audit trail grows."""
 
 
 @each_module()

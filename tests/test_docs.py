@@ -248,6 +248,19 @@ SAYS = {
     "openai.md": ("hello world", "data: [DONE]"),
     "behind-a-proxy.md": ("[0]", "InService"),
     "run-in-ci.md": ("1 passed",),
+    "share-a-server.md": (
+        ":user/ana",
+        "HELLO",
+        "no identity-based policy allows the sagemaker:DeleteEndpoint action",
+        "exit code 254: not allowed",
+        "user/bo sagemaker:DeleteEndpoint AccessDeniedException endpoint/search-1",
+        "root iam:AttachGroupPolicy OK group/search policy/search-team",
+    ),
+    "test-a-policy.md": (
+        'by policy.json, line 4, Sid "Deploy"',
+        'by policy.json, line 10, Sid "NothingLarge"',
+        "sagemaker:DeleteEndpoint implicitDeny",
+    ),
 }
 """What pages promise that one sees."""
 

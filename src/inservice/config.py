@@ -44,6 +44,9 @@ class Settings:
     region: str = "us-east-1"  # of `inservice env` and the CLI; a request's own counts
     database_url: str = ""  # empty: SQLite in the data directory
     backups_kept: int = 0  # of `inservice backup DIRECTORY`: the newest so many; 0: all of them
+    audit_files_kept: int = (
+        10  # of the audit trail: files of 16 MiB, of changes and of denials each
+    )
     body_bytes_max: int = 25 * 1024 * 1024  # AWS's guide: 25 MB for real-time endpoints
     log_bytes_max: int = 10 * 1024**3  # that clients may write with PutLogEvents, as it is kept
     drain_seconds: float = 30.0  # from SIGTERM to SIGKILL of an instance; a stop has it in all
@@ -68,6 +71,11 @@ class Settings:
     def log_dir(self) -> Path:
         """Where the server's own log and the instances' logs are."""
         return self.data_dir / "logs"
+
+    @property
+    def audit_dir(self) -> Path:
+        """Where the audit trail is."""
+        return self.data_dir / "audit"
 
     @property
     def database(self) -> str:
@@ -153,6 +161,8 @@ def _checked(settings: Settings) -> Settings:
         raise BadSetting(f"log bytes {settings.log_bytes_max} is below 0")
     if settings.backups_kept < 0:
         raise BadSetting(f"backups kept {settings.backups_kept} is below 0")
+    if settings.audit_files_kept < 2:  # with one, a new file would begin with nothing before it
+        raise BadSetting(f"audit files kept {settings.audit_files_kept} is below 2")
     if not 1 <= settings.workers <= 64:
         raise BadSetting(f"workers {settings.workers} is outside 1…64")
     if len(settings.account_id) != 12 or not settings.account_id.isdecimal():

@@ -158,6 +158,7 @@ def cloudwatch(
         short=lambda: "",
         authority_of=Authority,
         used=lambda _key, _use: None,
+        trail=None,
     )
 
     async def start() -> Any:

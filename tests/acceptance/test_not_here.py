@@ -401,7 +401,7 @@ FIELDS: list[tuple[str, str, dict[str, Any], str]] = [
         {"logGroupName": "g", "filterName": "f", "filterPattern": "", "destinationArn": "a"},
         "logs:PutSubscriptionFilter",
     ),
-    ("iam", "get_role", {"RoleName": "r"}, "iam:GetRole"),
+    ("iam", "create_instance_profile", {"InstanceProfileName": "p"}, "iam:CreateInstanceProfile"),
     ("sts", "assume_role", {"RoleArn": ROLE, "RoleSessionName": "ss"}, "sts:AssumeRole"),
 ]
 

@@ -160,11 +160,11 @@ def test_version_2_hears_by_name_what_is_not_served(
         "async": "'AsyncInferenceConfig'",
         "capture": "'DataCaptureConfig'",
         "upload": "s3:",
-        "role": "iam:GetRole",
         "monitors": "sagemaker:ListMonitoringSchedules",
     }.items():
         assert said[what].startswith("NotImplemented: "), said[what]
         assert named in said[what]
+    assert said["role"].startswith("NoSuchEntity: "), "a role is found by its name, if it is made"
     assert said["asked instead"].startswith("https://sts."), "as the page warns"
 
 

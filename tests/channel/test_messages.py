@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from inservice.channel.control import ControlEnd, Event, Note, Send
 from inservice.channel.counts import InvocationRow
+from inservice.channel.denials import DenialRow
 from inservice.channel.messages import (
     SPEAKS,
     Acknowledged,
     Asked,
     Counts,
     CountsKept,
+    Denials,
     Garbled,
     Hello,
     Lines,
@@ -47,6 +49,7 @@ ROUTE = EndpointRoute(
 )
 KEY = ("0", "r", "e")
 TABLE = RoutingTable(7, {KEY: ROUTE}, {"k": KeyRoute("k", "s", "0", "arn")})
+DENIAL = DenialRow(1.5, "arn", "k", "sagemaker:InvokeEndpoint", "arn", "r", "id", unwritten=2)
 ROW = InvocationRow("0", "r", "e", "v", "f", "c", "g-1/0", 1.5, invocations=2, per_instance=1.0)
 
 # What version 1 wrote, to the letter.
@@ -115,7 +118,10 @@ def test_what_version_1_reads_is_still_written() -> None:
 
 @pytest.mark.parametrize(
     "message",
-    [Hello(4, 7), Acknowledged(7), Missed(-1), Told(TABLE), Counts(3, [ROW, ROW]), Counts(0, [])],
+    [
+        *(Hello(4, 7), Acknowledged(7), Missed(-1), Told(TABLE), Counts(3, [ROW, ROW])),
+        *(Counts(0, []), Denials([DENIAL]), Denials([])),
+    ],
 )
 def test_what_a_worker_says_is_what_is_heard(message: Said) -> None:
     assert said_in(encode(message)) == [message]

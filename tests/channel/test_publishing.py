@@ -21,6 +21,7 @@ from inservice.channel.publishing import Gateways, Living
 from inservice.channel.tables import encode_table
 from inservice.clock import SystemClock
 from inservice.gateway.routes import Routes
+from inservice.gateway.runtime.denials import Refused
 from inservice.gateway.runtime.taps.counting import Counting
 from inservice.routing.table import EndpointRoute, FleetRoute, InstanceRoute
 
@@ -63,7 +64,7 @@ async def control(place: Path) -> AsyncIterator[tuple[Gateways, list[tuple[int, 
 @contextlib.asynccontextmanager
 async def worker(place: Path) -> AsyncIterator[Routes]:
     routes = Routes(place / "nothing.json", lambda *_: None)
-    channel = Channel(place / "routes.sock", 0, routes, Counting(), SystemClock())
+    channel = Channel(place / "routes.sock", 0, routes, Counting(), Refused(), SystemClock())
     following = asyncio.create_task(channel.follow())
     try:
         yield routes
@@ -94,8 +95,9 @@ HELLO = encode(Hello(PID, -1))
         HELLO + b'{"told":{"version":9007199254740991,"endpoints":[],"keys":[]}}\n',
         HELLO + b'{"metrics":{"seq":1,"rows":[{"account":5}]}}\n',
         HELLO + b"[" * 100_000 + b"\n",
+        HELLO + b'{"denials":{"rows":[{"at":"now"}]}}\n',
     ],
-    ids=range(16),
+    ids=range(17),
 )
 def test_hostile_bytes_end_their_connection_and_no_other(tmp_path: Path, hostile: bytes) -> None:
     """Whoever calls is this process here; the worker that it is has called already."""

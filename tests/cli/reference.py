@@ -44,7 +44,7 @@ colours (none with `NO_COLOR`), the live picture, and the next step, `→ inserv
 ## InService's own commands
 """
 
-NOUNS = ("endpoint", "config", "model", "key")
+NOUNS = ("endpoint", "config", "model", "user", "policy", "key")
 """Commands that have verbs."""
 
 EXIT_CODES = """\
@@ -55,13 +55,15 @@ Of InService's own commands:
 | code | meaning |
 |---|---|
 | 0 | done; also a noun or the program alone, which are answered with their help |
-| 1 | refused by the server, nobody answers there, or the artifact would fail |
+| 1 | refused by the server, nobody answers there, the artifact would fail, or it is denied |
 | 2 | the command line is wrong; nothing was asked |
 | 3 | with `--wait`, `wait` and `watch`: the deployment was rolled back |
 | 4 | still going on when `--timeout` was over |
 | 5 | the endpoint is `Failed` |
 | 6 | the rollback failed: `UpdateRollbackFailed` |
 | 130 | interrupted; what was begun on the server goes on |
+
+`policy test` says by 1 that something is denied, and by 3 that it could not find out.
 
 `--wait` means the same everywhere: stay until what was begun is over; the code says how it ended.
 After `abort --wait` a rollback is what was asked for, and 0.

@@ -19,7 +19,7 @@ from inservice.cli.aws.prompt import ask
 from inservice.cli.candidates import candidates
 from inservice.cli.completion import SCRIPTS
 from tests.cli.conftest import Run
-from tests.cli.recorder import Recorder
+from tests.cli.recorder import Recorder, Reply
 from tests.cli.replies import REPLIES
 from tests.cli.test_target import leave_files
 
@@ -69,6 +69,14 @@ def offered(line: str) -> list[str]:
         ("config create c --mod", ["--model"]),
         ("model create m --no", ["--no-lint"]),
         ("endpoint logs b --ta", ["--tail"]),
+        ("user k", ["key"]),
+        ("user key ", ["create", "list", "disable", "enable", "delete"]),
+        ("user create ", []),
+        ("user create ana --pol", ["--policy"]),
+        ("user create ana --output d", ["dotenv"]),
+        ("policy ", ["list", "show", "test"]),
+        ("policy list --scope ", ["all", "aws", "own"]),
+        ("who", ["whoami"]),
         ("completion ", ["bash", "zsh", "fish"]),
         ("completion bash ", []),
         ("sagemaker create-endpoint --tags ", []),
@@ -76,6 +84,30 @@ def offered(line: str) -> list[str]:
     ],
 )
 def test_what_is_offered(line: str, words: list[str]) -> None:
+    assert offered(line) == words
+
+
+_USERS = (
+    "<ListUsersResponse><ListUsersResult><Users>"
+    "<member><UserName>ana</UserName></member><member><UserName>bob</UserName></member>"
+    "</Users></ListUsersResult></ListUsersResponse>"
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("user show ", ["ana", "bob"]),
+        ("user attach a", ["ana"]),
+        ("user key create ", ["ana", "bob"]),
+        ("user key create ana ", []),
+        ("policy test ", ["ana", "bob"]),
+        ("policy test ana ", []),
+        ("iam delete-user --user-name ", ["ana", "bob"]),
+    ],
+)
+def test_users_are_offered(line: str, words: list[str], here: Recorder) -> None:
+    here.play([Reply(_USERS.encode())])
     assert offered(line) == words
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, event
 
 import inservice.operations  # noqa: F401 - fills the registry
 from inservice.app.control import Control
+from inservice.audit.trail import Trail
 from inservice.clock import SystemClock
 from inservice.config import Settings
 from inservice.operations.own.access_keys import ensure_root_key
@@ -154,7 +155,8 @@ def test_control_starts_and_stops_without_sql_in_its_loop(tmp_path: Path) -> Non
             metrics = await Threads("opening").run(
                 lambda: Recorder(open_metrics(settings.database), SystemClock().now())
             )
-            control = Control(settings, store, metrics, Reserve(settings.data_dir))
+            trail = Trail(settings.audit_dir, kept=2)
+            control = Control(settings, store, metrics, Reserve(settings.data_dir), trail)
             await control.start()
             assert control._keys.find(key.id) == key
             assert in_threads

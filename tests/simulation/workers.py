@@ -17,6 +17,7 @@ from inservice.channel.tables import Delta
 from inservice.channel.worker import WorkerEnd
 from inservice.clock import Clock
 from inservice.gateway.routes import Routes
+from inservice.gateway.runtime.denials import Refused
 from inservice.ids import EndpointKey
 from inservice.routing.table import EndpointRoute, RoutingTable
 from tests.simulation.clock import MachineClock, VirtualClock
@@ -86,7 +87,7 @@ class _Following(Channel):
     """The channel of a process that has another pid than ours, counts nothing, and can break."""
 
     def __init__(self, path: Path, worker: Worker, clock: Clock) -> None:
-        super().__init__(path, worker.index, worker, _Uncounted(), clock)
+        super().__init__(path, worker.index, worker, _Uncounted(), Refused(), clock)
         self._end = WorkerEnd(worker, worker.process.pid, worker.index)
         self.connected_since: float | None = None
 

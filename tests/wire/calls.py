@@ -14,6 +14,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from inservice.api.application import Application, create_application
+from inservice.audit.trail import Trail
 from inservice.clock import SystemClock
 from inservice.identity.principal import AccessKey, Account, Principal
 from inservice.operations.live import Live
@@ -46,9 +47,13 @@ class Quiet:
 
 @contextmanager
 def application(
-    directory: Path, live: Live | None = None, short: Callable[[], str] = lambda: ""
+    directory: Path,
+    live: Live | None = None,
+    short: Callable[[], str] = lambda: "",
+    trail: Trail | None = None,
 ) -> Iterator[Application]:
-    """Control's API on an empty store; `short` is why its disk is full, if it is."""
+    """Control's API on an empty store; `short` is why its disk is full, if it is. Without a `trail`
+    nobody is told who changed what."""
     lay_out(new_store("state.db", "secrets.key"), directory)
     store = open_store(f"sqlite:///{directory / 'state.db'}", key_file=directory / "secrets.key")
     try:
@@ -60,6 +65,7 @@ def application(
             threads=Threads("api", 2),
             readers=Threads("reads"),
             short=short,
+            trail=trail,
         )
     finally:
         store.close()

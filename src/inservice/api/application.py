@@ -1,6 +1,6 @@
 """The request path of control: from HTTP to an AWS operation and back, as a list of steps.
 
-    authenticate · identify · parse · validate · allow · room · perform · serialize
+    authenticate · identify · parse · validate · allow · room · audit · perform · serialize
 
 The signature comes first: nothing of a request is interpreted, and nothing said about what there
 is, before it is known who asks. This module is the one place where AwsErrors are caught; anything
@@ -26,14 +26,17 @@ import structlog
 
 from inservice.api import models
 from inservice.api.allow import AuthorityOf, allow
+from inservice.api.audited import Audited
 from inservice.api.body import document_of, is_small
 from inservice.api.compiled import CompiledOperation, compile_operation
 from inservice.api.identify import Directory, Protocol, protocol_of
 from inservice.api.refusals import refusal, response_of, service_elsewhere
+from inservice.audit.trail import Trail
 from inservice.aws.constraints import Violations
 from inservice.aws.service_model import Service
 from inservice.clock import Clock
 from inservice.errors import (
+    AccessDeniedException,
     AwsError,
     InsufficientStorage,
     InternalFailure,
@@ -78,6 +81,7 @@ class _Begun:
     compiled: CompiledOperation
     call: registry.Call
     members: dict[str, Any]
+    key: AccessKey
 
     @property
     def expensive(self) -> bool:
@@ -101,6 +105,7 @@ class Application:
         readers: Threads,
         short: Callable[[], str],
         used: Callable[[AccessKey, KeyUse], None],
+        trail: Trail | None,
     ) -> None:
         self._store = store
         self._live = live
@@ -112,6 +117,7 @@ class Application:
         self._readers = readers
         self._short = short
         self._used = used
+        self._audited = Audited(trail)
         self.expensive_reads = 0  # under way and waiting
         self._compiled: dict[tuple[Protocol, str, str], CompiledOperation] = {}
 
@@ -164,7 +170,15 @@ class Application:
         request_id = begun.call.request_id
 
         def perform() -> Response:
-            output = begun.compiled.operation.perform(begun.call, begun.members)
+            operation, call, members = begun.compiled.operation, begun.call, begun.members
+            output = self._audited.perform(
+                operation,
+                call,
+                members,
+                request,
+                begun.key,
+                lambda: operation.perform(call, members),
+            )
             return response_of(begun.compiled.serialize(output, request_id))
 
         return self._guarded(request, request_id, perform)
@@ -203,9 +217,23 @@ class Application:
             live=self._live,
             user_id=claim.key.principal.userid,
         )
-        allow(self._authority_of, compiled.operation, call, members, request, claim.key)
+        self._allow(compiled.operation, call, members, request, claim.key)
         self._check_room(compiled.operation)
-        return _Begun(compiled, call, members)
+        return _Begun(compiled, call, members, claim.key)
+
+    def _allow(
+        self,
+        operation: registry.Operation,
+        call: registry.Call,
+        members: dict[str, Any],
+        request: Request,
+        key: AccessKey,
+    ) -> None:
+        try:
+            allow(self._authority_of, operation, call, members, request, key)
+        except AccessDeniedException as denied:
+            self._audited.denied(denied, operation, call, members, request, key)
+            raise
 
     def _authenticate(self, request: Request) -> Claim[AccessKey]:
         return verify(
@@ -248,6 +276,7 @@ def create_application(
     services: Collection[str] = SERVICES,
     short: Callable[[], str] = lambda: "",
     used: Callable[[AccessKey, KeyUse], None] = lambda _, __: None,
+    trail: Trail | None = None,
 ) -> Application:
     """Load the models of `services` and answer for them with the operations registered by now.
 
@@ -255,8 +284,8 @@ def create_application(
     `authority_of`, which tells what its principal holds, by default nothing. Expensive
     reads are performed in `readers`, everything else but small reads in `threads`. `short` says why
     there is no room on the disk, or nothing, and is asked for each operation that adds. `used` is
-    told what each key signs, in whichever thread. Raises LookupError when an operation is
-    registered that its service does not have.
+    told what each key signs, in whichever thread. `trail` is told of changes and of denials, or
+    nobody is. Raises LookupError when an operation is registered that its service does not have.
     """
     return Application(
         store=store,
@@ -269,6 +298,7 @@ def create_application(
         readers=readers,
         short=short,
         used=used,
+        trail=trail,
     )
 
 

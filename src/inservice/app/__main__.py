@@ -42,6 +42,7 @@ from inservice.app.storage import (
     open_records,
 )
 from inservice.app.whereabouts import Whereabouts
+from inservice.audit.trail import Trail
 from inservice.config import Settings
 from inservice.errors import ServiceUnavailable
 from inservice.reserve import HALF, Reserve
@@ -151,6 +152,7 @@ async def run(settings: Settings, listening: socket.socket, heartbeat: Heartbeat
                 told = told or Told(parent)
                 await _serve(settings, records, control, reserve, listening, heartbeat, told, lost)
             finally:
+                records.trail.close()
                 records.store.close()
         assert told is not None
         if records is None and told.to_stop.is_set():
@@ -185,7 +187,9 @@ def _opened_beside(store: Store, settings: Settings, reserve: Reserve) -> Record
     with reserve.giving():
         whereabouts = Whereabouts(store, settings, reserve.giving)
         metrics = Recorder(open_metrics(settings.database, some), time.time())
-    return Records(store, metrics, whereabouts)
+    # The store has the lease by now: no other control writes to the trail.
+    trail = Trail(settings.audit_dir, kept=settings.audit_files_kept, room=reserve.giving)
+    return Records(store, metrics, whereabouts, trail)
 
 
 async def _begin(settings: Settings, records: Records, reserve: Reserve) -> Control:
@@ -194,7 +198,7 @@ async def _begin(settings: Settings, records: Records, reserve: Reserve) -> Cont
     gc.disable()  # until then next to nothing is garbage
     try:
         with full_told():
-            control = Control(settings, records.store, records.metrics, reserve)
+            control = Control(settings, records.store, records.metrics, reserve, records.trail)
             await control.start()
     finally:
         gc.enable()

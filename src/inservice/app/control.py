@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from inservice.api.application import create_application
 from inservice.api.exposition import with_metrics
 from inservice.app.assets import KeptAssets
+from inservice.app.denials import told_to
 from inservice.app.live import LiveServer
 from inservice.artifacts.store import ArtifactStore
+from inservice.audit.trail import Trail
 from inservice.channel.publishing import Gateways
 from inservice.clock import SystemClock
 from inservice.config import Settings
@@ -66,11 +68,10 @@ class Control:
     """The parts of control and how they are joined."""
 
     def __init__(
-        self, settings: Settings, store: Store, metrics: Recorder, reserve: Reserve
+        self, settings: Settings, store: Store, metrics: Recorder, reserve: Reserve, trail: Trail
     ) -> None:
-        self._settings = settings
-        self._reserve = reserve
-        self._store = store
+        self._settings, self._reserve = settings, reserve
+        self._store, self._trail = store, trail
         self._clock = clock = SystemClock()
         self._metrics = metrics
         self._happenings = Happenings()
@@ -90,6 +91,7 @@ class Control:
             on_metrics=lambda worker, seq, rows: self._metrics.record_gateway_rows(
                 worker, seq, rows, now=clock.now()
             ),
+            on_denials=told_to(trail),
             room=reserve.giving,
         )
         self._tables = Tables(self._gateways)
@@ -209,6 +211,7 @@ class Control:
             readers=Threads("reads", READING_THREADS),
             short=self._reserve.short,
             used=self._keys.note_use,
+            trail=self._trail,
         )
         scraping = Scraping(
             self._store,

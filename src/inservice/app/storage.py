@@ -19,6 +19,7 @@ from inservice.api.application import load_services
 from inservice.api.identify import Directory
 from inservice.api.refusals import refuse_all
 from inservice.app.whereabouts import Whereabouts
+from inservice.audit.trail import Trail
 from inservice.errors import InsufficientStorage
 from inservice.reserve import OPENING_BYTES, Reserve, is_full
 from inservice.store.base import Store
@@ -41,6 +42,7 @@ class Records:
     store: Store
     metrics: Recorder
     whereabouts: Whereabouts
+    trail: Trail
 
 
 async def open_records(

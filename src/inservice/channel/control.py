@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
+from inservice.channel.denials import DenialRow
 from inservice.channel.messages import (
     GREETING_BYTES_MAX,
     LINE_BYTES_MAX,
@@ -30,6 +31,7 @@ from inservice.channel.messages import (
     Acknowledged,
     Counts,
     CountsKept,
+    Denials,
     Garbled,
     Hello,
     Lines,
@@ -99,6 +101,13 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class Denied:
+    """Invocations that a worker refused: have them written down."""
+
+    rows: Sequence[DenialRow]
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """For the log."""
 
@@ -106,7 +115,7 @@ class Note:
     pid: int | None = None
 
 
-Event = Send | Encode | Outbid | News | Greeted | HangUp | Counted | Note
+Event = Send | Encode | Outbid | News | Greeted | HangUp | Counted | Denied | Note
 
 Alive = Collection[int] | None
 """The pids of the workers that live; None when nobody says, and whoever calls is one of them."""
@@ -203,6 +212,8 @@ class ControlEnd:
                     events += self._told(peer, table, alive)
                 case Counts():
                     events.append(Counted(number, message))
+                case Denials(rows):
+                    events.append(Denied(rows))
         return events
 
     def kept(self, number: int, seq: int) -> list[Event]:

@@ -44,15 +44,30 @@ class Counted(Protocol):
         ...
 
 
+class Refusing(Protocol):
+    """What a worker refused."""
+
+    def take(self, *, there: bool) -> bytes | None:
+        """The message to send now, if control is `there`; None if there is nothing to say."""
+        ...
+
+
 class Channel:
     """Keeps a connection to control."""
 
     def __init__(
-        self, path: Path, index: int, serving: Serving, counted: Counted, clock: Clock
+        self,
+        path: Path,
+        index: int,
+        serving: Serving,
+        counted: Counted,
+        refusing: Refusing,
+        clock: Clock,
     ) -> None:
         self._path = path
         self._end = WorkerEnd(serving, os.getpid(), index)
         self._counted = counted
+        self._refusing = refusing
         self._clock = clock
         self._writer: asyncio.StreamWriter | None = None
         self._news = asyncio.Event()
@@ -70,16 +85,20 @@ class Channel:
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def report(self) -> None:
-        """Send counts every second, until cancelled."""
+        """Send counts, and who was refused, every second, until cancelled."""
         while True:
             await asyncio.sleep(COUNT_SECONDS)
             self.send_counts()
 
     def send_counts(self) -> None:
-        """Close the current rows; send them if control is there, else they wait for it."""
-        message = self._counted.flush(self._clock.now())
-        if message is not None and self._writer is not None and not self._writer.is_closing():
-            self._writer.write(message)
+        """Close the current rows; send them, and who was refused, if control is there, else they
+        wait for it."""
+        writer = self._writer
+        there = writer is not None and not writer.is_closing()
+        counts = self._counted.flush(self._clock.now())
+        for message in (counts, self._refusing.take(there=there)):
+            if message is not None and writer is not None and there:
+                writer.write(message)
 
     async def confirmed(self) -> None:
         """Return when control has confirmed all counts. Waits for ever if it is gone."""

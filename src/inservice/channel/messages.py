@@ -2,6 +2,7 @@
 
     worker → control   {"hello": {"pid", "index", "version", "speaks"}} · {"ack": n} · {"missed": n}
                        {"told": table} · {"metrics": {"seq": n, "rows": […]}}
+                       {"denials": {"rows": […]}}
     control → worker   {"welcome": {"speaks": n}} · {"table": table} · {"change": delta}
                        {"tell": true} · {"metrics_ack": n}
 
@@ -23,6 +24,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from inservice.channel.counts import InvocationRow
+from inservice.channel.denials import DenialRow
 from inservice.channel.tables import (
     Delta,
     Version,
@@ -32,8 +34,8 @@ from inservice.channel.tables import (
 )
 from inservice.routing.table import RoutingTable
 
-SPEAKS = 2
-"""The version of this language. 1 had no `welcome` and did not say which it was."""
+SPEAKS = 3
+"""The version of this language. 1 had no `welcome` and did not say which it was, 2 no `denials`."""
 
 LINE_BYTES_MAX = 256 * 1024 * 1024
 """The longest message: a table of a hundred thousand instances is 20 MB."""
@@ -91,7 +93,13 @@ class Counts(msgspec.Struct, frozen=True):
     rows: list[InvocationRow]
 
 
-Said = Hello | Acknowledged | Missed | Told | Counts | Unfamiliar
+class Denials(msgspec.Struct, frozen=True):
+    """Invocations that the worker refused. It is sent once."""
+
+    rows: list[DenialRow]
+
+
+Said = Hello | Acknowledged | Missed | Told | Counts | Denials | Unfamiliar
 """What a worker may say."""
 
 
@@ -134,6 +142,7 @@ _LINES = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _HELLOS = msgspec.json.Decoder(Hello)
 _VERSIONS = msgspec.json.Decoder(Version)
 _COUNTS = msgspec.json.Decoder(Counts)
+_DENIALS = msgspec.json.Decoder(Denials)
 _WELCOMES = msgspec.json.Decoder(Welcome)
 _SEQS = msgspec.json.Decoder(Seq)
 _ENCODER = msgspec.json.Encoder()
@@ -153,6 +162,8 @@ def encode(message: Said | Asked) -> bytes:
             return b'{"told":' + encode_table(table) + b"}\n"
         case Counts():
             return _line("metrics", message)
+        case Denials():
+            return _line("denials", message)
         case Welcome():
             return _line("welcome", message)
         case Whole(table):
@@ -204,6 +215,8 @@ def _said(kind: str, raw: msgspec.Raw) -> Said:
             return Told(decode_table(raw))
         case "metrics":
             return _COUNTS.decode(raw)
+        case "denials":
+            return _DENIALS.decode(raw)
     return Unfamiliar(kind)
 
 

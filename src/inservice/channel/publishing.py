@@ -24,6 +24,7 @@ from inservice.channel.control import (
     Alive,
     ControlEnd,
     Counted,
+    Denied,
     Encode,
     Event,
     Greeted,
@@ -34,6 +35,7 @@ from inservice.channel.control import (
     Send,
 )
 from inservice.channel.counts import InvocationRow
+from inservice.channel.denials import DenialRow
 from inservice.channel.messages import Garbled
 from inservice.channel.table_file import TableFile
 from inservice.channel.tables import Delta, encode_table, table_after
@@ -61,6 +63,10 @@ log = structlog.get_logger()
 MetricsSink = Callable[[str, int, Sequence[InvocationRow]], None]
 """Takes (worker, seq, rows); returns when they are as durable as they are going to be. A worker is
 named by "<pid>@<start time>": its counts are numbered anew in each of its lives."""
+
+
+DenialsSink = Callable[[Sequence[DenialRow]], None]
+"""Takes invocations that a worker refused, and has written them down when it returns."""
 
 
 class Living:
@@ -101,6 +107,7 @@ class Gateways:
         *,
         on_acknowledged: Callable[[], None],
         on_metrics: MetricsSink,
+        on_denials: DenialsSink = lambda _: None,
         room: Room = contextlib.nullcontext,
     ) -> None:
         """`on_acknowledged` is called when workers may have come to serve by a newer table; tables
@@ -112,6 +119,7 @@ class Gateways:
         self._channel = run_dir / "routes.sock"
         self._on_acknowledged = on_acknowledged
         self._on_metrics = on_metrics
+        self._on_denials = on_denials
         self._threads = Threads("counts")
         self._encoding = Threads("tables")
         self._writers: dict[int, asyncio.StreamWriter] = {}
@@ -208,7 +216,7 @@ class Gateways:
 
     # ── what is to be done ──────────────────────────────────────────────────────────────────────
     def _act(self, events: Iterable[Event]) -> None:
-        """All but counts, for which the connection waits that they came on."""
+        """All but counts and denials, for which the connection waits that they came on."""
         for event in events:
             match event:
                 case Send(to, line):
@@ -289,6 +297,8 @@ class Gateways:
         for event in events:
             if isinstance(event, Counted):
                 await self._count(event)
+            elif isinstance(event, Denied):
+                await self._threads.run(self._on_denials, event.rows)
 
     async def _count(self, counted: Counted) -> None:
         """Acknowledge rows once they are kept; rows that cannot be kept are sent again."""

@@ -1,7 +1,7 @@
 """What may come next on a command line: for the shells' completion and for the prompt.
 
 Commands and options come from the same tables that read the line; names of endpoints, endpoint
-configs and models come from the server, when one answers within a second.
+configs, models, users and policies come from the server, when one answers within a second.
 """
 
 from __future__ import annotations
@@ -20,22 +20,37 @@ _PATIENCE_SECONDS: Final = 1
 
 _SHELLS: Final = ("bash", "zsh", "fish")
 
-_NAMED: Final[dict[str, tuple[str, str, str]]] = {
-    # option or argument: (operation, list in its answer, member)
-    "endpoint-name": ("list_endpoints", "Endpoints", "EndpointName"),
-    "endpoint-config-name": ("list_endpoint_configs", "EndpointConfigs", "EndpointConfigName"),
-    "model-name": ("list_models", "Models", "ModelName"),
-    "config": ("list_endpoint_configs", "EndpointConfigs", "EndpointConfigName"),
-    "model": ("list_models", "Models", "ModelName"),
+_NAMED: Final[dict[str, tuple[str, str, str, str]]] = {
+    # option or argument: (service, operation, list in its answer, member)
+    "endpoint-name": ("sagemaker", "list_endpoints", "Endpoints", "EndpointName"),
+    "endpoint-config-name": (
+        *("sagemaker", "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName"),
+    ),
+    "model-name": ("sagemaker", "list_models", "Models", "ModelName"),
+    "config": ("sagemaker", "list_endpoint_configs", "EndpointConfigs", "EndpointConfigName"),
+    "model": ("sagemaker", "list_models", "Models", "ModelName"),
+    "user-name": ("iam", "list_users", "Users", "UserName"),
+    "group-name": ("iam", "list_groups", "Groups", "GroupName"),
+    "role-name": ("iam", "list_roles", "Roles", "RoleName"),
+    "policy-arn": ("iam", "list_policies", "Policies", "Arn"),
+    "group": ("iam", "list_groups", "Groups", "GroupName"),
+    "policy": ("iam", "list_policies", "Policies", "PolicyName"),
 }
 
+_PAGE: Final = {"iam": "MaxItems", "sagemaker": "MaxResults"}
+"""What their lists call the length of a page."""
 
 _NOUNS: Final = {
     "endpoint": "endpoint-name",
     "config": "endpoint-config-name",
     "model": "model-name",
+    "user": "user-name",
+    "policy": "policy",
 }
 """Nouns of ours, and what stands after one of their verbs."""
+
+_AFTER: Final = {("policy", "test"): "user-name"}
+"""Where something else stands there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +77,12 @@ def _offered(words: list[str], current: str) -> Iterable[Candidate]:
     _, words = take_data_dir(words)
     at = first_positional(words)
     command, rest = ("", []) if at is None else (words[at], words[at + 1 :])
+    if command in COMMANDS:
+        return _of_own(command, rest, words, current)
     if words and (choices := _global_choices(words[-1])):
         return [Candidate(choice) for choice in choices]
     if command in SERVICES:
         return _of_service(command, rest, words, current)
-    if command in COMMANDS:
-        return _of_own(command, rest, words, current)
     if current.startswith("-"):
         return _global_options()
     own = [Candidate(name, command.summary) for name, command in COMMANDS.items()]
@@ -140,9 +155,19 @@ def _of_own(command: str, rest: list[str], words: list[str], current: str) -> It
     if current.startswith("-"):
         row = verbs.get(rest[0])
         return [] if row is None else _options_in(import_module(row.module).parser)
-    if command in _NOUNS and len(rest) == 1 and rest[0] not in ("list", "create", "lint"):
-        return _names(_NOUNS[command], words)
-    return []
+    if command not in _NOUNS or rest[0] in ("list", "create", "lint"):
+        return []
+    row = verbs.get(rest[0])
+    whats = _first_choices(import_module(row.module).parser) if row else []
+    if len(rest) == 1 + bool(whats):
+        return _names(_AFTER.get((command, rest[0]), _NOUNS[command]), words)
+    return [Candidate(what) for what in whats] if len(rest) == 1 else []
+
+
+def _first_choices(make_parser: Callable[[str], Any]) -> list[str]:
+    """What a verb wants first where that is one of a few words: `user key create`."""
+    found = re.search(r"\]\s+\{([a-z,]+)\}", make_parser("").format_usage())
+    return found[1].split(",") if found else []
 
 
 def _options_in(make_parser: Callable[[str], Any]) -> list[Candidate]:
@@ -162,9 +187,9 @@ def _names(option: str, words: list[str]) -> list[Candidate]:
         return []
     from inservice.cli.aws.session import Session
 
-    operation, listed, member = _NAMED[option]
-    client: Any = Session(_quiet_globals(words)).client("sagemaker", "completion")
-    answer = getattr(client, operation)(MaxResults=100)
+    service, operation, listed, member = _NAMED[option]
+    client: Any = Session(_quiet_globals(words)).client(service, "completion")
+    answer = getattr(client, operation)(**{_PAGE[service]: 100})
     return [Candidate(item[member]) for item in answer[listed]]
 
 

@@ -1,4 +1,4 @@
-"""What `endpoint list`, `config list` and `model list` have in common."""
+"""What `endpoint list`, `model list`, `user list` and their like have in common."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ have, wraps the line or takes it as it is; a name that was cut short is no name.
 class Listing:
     """One kind of thing that is listed."""
 
-    operation: str  # of the SageMaker client, a paginated one
+    operation: str  # of the service's client, a paginated one
     key: str  # the list in its answer
     name: str  # the member that names an item
     columns: tuple[tuple[str, Callable[[Item], str]], ...]  # heading, cell in rich's markup
     none: str  # "No models."
     first: str  # the command that makes one, after `inservice`
+    service: str = "sagemaker"
 
 
 def listing_parser(prog: str, summary: str) -> argparse.ArgumentParser:
@@ -43,9 +44,9 @@ def listing_parser(prog: str, summary: str) -> argparse.ArgumentParser:
     return options
 
 
-def show(listing: Listing, options: argparse.Namespace, **filters: str) -> int:
+def show(listing: Listing, options: argparse.Namespace, **filters: str | bool) -> int:
     """Print all that the filters leave."""
-    pages = client(options).get_paginator(listing.operation).paginate(**filters)
+    pages = client(options, listing.service).get_paginator(listing.operation).paginate(**filters)
     items = pages.build_full_result()[listing.key]
     if options.output == "json":
         sys.stdout.write(json.dumps({listing.key: items}, indent=4) + "\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from argparse import ArgumentTypeError
 from collections import deque
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -30,6 +31,19 @@ def since_ms(written: str) -> int:
     from botocore.utils import datetime2timestamp, parse_timestamp
 
     return int(datetime2timestamp(parse_timestamp(written)) * 1000)
+
+
+def begin_ms(written: str) -> int:
+    """The type of --since: wrong usage must end as such, before anything is asked. Stricter than
+    `logs tail`, which reads `5min` as five minutes after midnight, as AWS CLI does."""
+    try:
+        if not re.fullmatch(r"\d+[smhdw]", written):
+            datetime.fromisoformat(written)
+        return max(0, since_ms(written))
+    except (ValueError, OverflowError) as error:
+        raise ArgumentTypeError(
+            f"{written!r} is no age and no time; write 30s, 10m, 2h, 1d or 2026-01-02T03:04:05Z"
+        ) from error
 
 
 def events(

@@ -50,6 +50,10 @@ COMMANDS: Final[dict[str, Command]] = {
     "endpoint": Command("inservice.cli.endpoint", "Create, update, watch and invoke endpoints."),
     "config": Command("inservice.cli.config", "Create, list, show and delete endpoint configs."),
     "model": Command("inservice.cli.model", "Create, list, show, delete and look into models."),
+    "user": Command("inservice.cli.user", "Who else may use it: users, their keys and policies."),
+    "policy": Command("inservice.cli.policy", "List and show policies; test who may do what."),
+    "whoami": Command("inservice.cli.whoami", "Whose key is used here, and what they hold."),
+    "audit": Command("inservice.cli.audit", "Who changed what, and who was refused."),
     "key": Command("inservice.cli.key", "Replace the root access key."),
     "completion": Command("inservice.cli.completion", "Print a completion script for a shell."),
     "version": Command("inservice.cli.version", "Print the version."),
@@ -62,7 +66,7 @@ SERVICES: Final[dict[str, str]] = {
     "cloudwatch": "Metrics and alarms.",
     "logs": "What the instances print.",
     "application-autoscaling": "Scalable targets and policies; InService has none yet.",
-    "iam": "Users, roles and policies; InService has none yet.",
+    "iam": "Users, groups, roles and policies.",
     "sts": "Who am I.",
 }
 """The AWS services whose operations are commands, as `aws <service> <operation>` has them."""

@@ -17,7 +17,7 @@ MARKS: Final = ("inservice.db", "secrets.key")
 OURS: Final = (
     *("inservice.db", "metrics.db", "secrets.key", "credentials.json", "metrics.token"),
     *("endpoint.json", "deployment-webhook.json", "records.mark", "metrics.mark"),
-    *("lock", "reserve", "artifacts", "logs", "run"),
+    *("lock", "reserve", "artifacts", "audit", "logs", "run"),
 )
 """What a server makes; what belongs to a file, or becomes it, has its name and an ending."""
 

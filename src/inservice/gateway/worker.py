@@ -161,7 +161,7 @@ async def _run(options: argparse.Namespace, heartbeat: Heartbeat) -> None:
         [socket.socket(fileno=fd) for fd in options.listen_fd],
         None if options.census_fd is None else Census(options.census_fd, options.index),
     )
-    channel = Channel(options.channel, options.index, routes, counting, clock)
+    channel = Channel(options.channel, options.index, routes, counting, gateway.refused, clock)
     following = [
         asyncio.create_task(channel.follow()),
         asyncio.create_task(channel.report()),

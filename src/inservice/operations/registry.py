@@ -68,6 +68,7 @@ class Operation:
     name: str  # as AWS spells it: "CreateModel"
     function: Callable[..., Document | None]
     on: tuple[Part, ...]  # nothing: whoever has proved who they are may
+    told: tuple[Part, ...] = ()  # what the audit trail names beside them
 
     @property
     def action(self) -> str:
@@ -78,6 +79,12 @@ class Operation:
     def adds(self) -> bool:
         """Whether it is refused while the server's disk is full."""
         return _NEEDS_NO_ROOM.match(self.name) is None
+
+    @property
+    def is_audited(self) -> bool:
+        """Whether the audit trail tells of it, also where it was allowed: it changes something, or
+        gives credentials away."""
+        return not (_READS.match(self.name) or self.action in _DATA)
 
     def perform(self, call: Call, document: Document) -> Document:
         """Call the function with the members of a validated request; {} for an empty answer.
@@ -97,13 +104,29 @@ _NEEDS_NO_ROOM = re.compile(
 secret that got out, or switches it off. An operation of any other
 name is one that adds, so a new verb is refused on a full disk until somebody thought about it."""
 
+_READS = re.compile(
+    r"(Describe|List|Filter|Plan|Simulate)[A-Z]"
+    r"|Get(?!(Session|Federation)Token$)[A-Z]"
+    r"|DecodeAuthorizationMessage$"
+)
+"""What changes nothing, and gives nobody a key. An operation of any other name is audited, so a new
+verb is until somebody thought about it."""
+
+_DATA = frozenset({"cloudwatch:PutMetricData", "logs:PutLogEvents"})
+"""What clients measure and print, as often as they like: it changes nothing of how the server works
+or who may what, and would push out whatever does. CloudTrail tells of them only where it is asked
+to."""
+
 _OPERATIONS: dict[tuple[str, str], Operation] = {}
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def operation(service: str, name: str, *, on: tuple[Part, ...]) -> Callable[[_Function], _Function]:
-    """Register the function below as an operation that touches what `on` says.
+def operation(
+    service: str, name: str, *, on: tuple[Part, ...], told: tuple[Part, ...] = ()
+) -> Callable[[_Function], _Function]:
+    """Register the function below as an operation that touches what `on` says; the audit trail
+    names what `told` says as well, about which nobody is asked.
 
     Raises TypeError at import when the signature is not one of an operation, or the name is taken.
     """
@@ -112,7 +135,7 @@ def operation(service: str, name: str, *, on: tuple[Part, ...]) -> Callable[[_Fu
         _check_signature(function)
         if (service, name) in _OPERATIONS:
             raise TypeError(f"{service}:{name} is registered twice")
-        _OPERATIONS[service, name] = Operation(service, name, function, on)
+        _OPERATIONS[service, name] = Operation(service, name, function, on, told)
         return function
 
     return register

@@ -13,9 +13,11 @@ A touch says what is asked for, not whether it exists: who may not see a thing l
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from inservice.errors import AwsError
 from inservice.identity.decide import Question
 from inservice.identity.policies.variables import ContextValue
 from inservice.identity.request_context import tag_context
@@ -36,6 +38,16 @@ def asked(operation: Operation, call: Call, members: Document) -> Iterator[Quest
             if touch.tags is not None:
                 keys.update(tag_context(action.partition(":")[0], touch.tags()))
             yield Question(action, touch.arn, keys)
+
+
+def resources_of(operation: Operation, call: Call, members: Document) -> tuple[str, ...]:
+    """ARNs of all that a request touches, each once, whether it was asked about them or not; as far
+    as they can be told, where the request names what cannot be."""
+    arns: dict[str, None] = {}
+    with contextlib.suppress(AwsError):
+        for part in (*operation.on, *operation.told):
+            arns.update((touch.arn, None) for touch in part(call, members))
+    return tuple(arns)
 
 
 def tags_given(members: Document) -> dict[str, str]:

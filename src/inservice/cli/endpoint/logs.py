@@ -11,11 +11,11 @@ import argparse
 import re
 import sys
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date
 from typing import Any, Final
 
 from inservice.cli.connection import client, parser_of
-from inservice.cli.log_events import events, moment, since_ms
+from inservice.cli.log_events import begin_ms, events, moment
 from inservice.cli.times import shown_with_ms
 
 GROUP: Final = "/aws/sagemaker/Endpoints/{}"
@@ -36,7 +36,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     options.add_argument("-f", "--follow", action="store_true", help="stay, and show what comes")
     options.add_argument(
         "--since",
-        type=_moment_ms,
+        type=begin_ms,
         metavar="AGE",
         help="30s, 10m, 2h, 1d, or a time as ISO 8601 has it (1h; with --tail, the beginning)",
     )
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the log lines since then; with --follow, those to come as well."""
     begin = options.since
     if begin is None:
-        begin = _moment_ms(_HOUR) if options.tail is None else 0
+        begin = begin_ms(_HOUR) if options.tail is None else 0
     request: dict[str, Any] = {
         "logGroupName": GROUP.format(options.name),
         "startTime": begin,
@@ -110,16 +110,3 @@ def _count(written: str) -> int:
     if not written.isdecimal() or not 1 <= int(written) <= 100_000:
         raise argparse.ArgumentTypeError(f"{written!r} is no number of lines, 1 to 100000")
     return int(written)
-
-
-def _moment_ms(written: str) -> int:
-    """The type of --since: wrong usage must end as such, before anything is asked. Stricter than
-    `logs tail`, which reads `5min` as five minutes after midnight, as AWS CLI does."""
-    try:
-        if not re.fullmatch(r"\d+[smhdw]", written):
-            datetime.fromisoformat(written)
-        return max(0, since_ms(written))
-    except (ValueError, OverflowError) as error:
-        raise argparse.ArgumentTypeError(
-            f"{written!r} is no age and no time; write 30s, 10m, 2h, 1d or 2026-01-02T03:04:05Z"
-        ) from error

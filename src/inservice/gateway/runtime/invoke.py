@@ -40,6 +40,7 @@ from inservice.identity.sigv4.claims import Claim, claim
 from inservice.routing.table import EndpointRoute, FleetRoute, InstanceRoute, KeyRoute
 from inservice.transport.framing import ResponseHead
 from inservice.transport.messages import STATUS_LINES, Request
+from inservice.transport.source import address_of
 from inservice.transport.upstream import Failure
 
 SERVICES: Final = ("sagemaker",)
@@ -178,8 +179,22 @@ class Asked(Relay):
             gateway.routes.table, key, region, target, request, self.connection, gateway.clock
         )
         if why is not None:
+            self._tell_of_denial(key, region)
             raise RuntimeAccessDenied(why)
         return key.account, region
+
+    def _tell_of_denial(self, key: KeyRoute, region: str) -> None:
+        gateway, target = self.gateway, self.target
+        gateway.refused.note(
+            key,
+            region,
+            target.action,
+            target.resource,
+            at=gateway.clock.wall(),
+            request_id=self.request_id,
+            source=address_of(self.connection.transport.get_extra_info("peername")),
+            agent=self.request.header(b"user-agent"),
+        )
 
     def error_body(self, error: AwsError) -> bytes:
         """As the client expects errors."""

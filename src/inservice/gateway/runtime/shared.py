@@ -8,6 +8,7 @@ from inservice.gateway.balance.instances import Instances
 from inservice.gateway.balance.waiting import Waiting
 from inservice.gateway.routed import Routed
 from inservice.gateway.runtime.allowed import Allowed
+from inservice.gateway.runtime.denials import Refused
 from inservice.gateway.runtime.selection import Selection
 from inservice.gateway.runtime.sessions import Sessions
 from inservice.gateway.runtime.taps.counting import Counting
@@ -38,4 +39,5 @@ class Gateway:
         self.instances = Instances() if instances is None else instances
         self.waiting = Waiting()
         self.allowed = Allowed()
+        self.refused = Refused()
         self.selection = Selection(self.instances, sessions)

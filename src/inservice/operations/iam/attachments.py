@@ -31,37 +31,37 @@ SERVICE_ROLES = ":policy/aws-service-role/"
 """In the ARN of a policy that only a service's own role may have."""
 
 
-@operation("iam", "AttachUserPolicy", on=(touches.holding_user,))
+@operation("iam", "AttachUserPolicy", on=(touches.holding_user,), told=(touches.named_policy,))
 def attach_user_policy(call: Call, *, user_name: str, policy_arn: str) -> None:
     """Give a user a managed policy; one that it has is nothing to complain about."""
     _attach(call, "user", user_name, policy_arn)
 
 
-@operation("iam", "AttachGroupPolicy", on=(touches.holding_group,))
+@operation("iam", "AttachGroupPolicy", on=(touches.holding_group,), told=(touches.named_policy,))
 def attach_group_policy(call: Call, *, group_name: str, policy_arn: str) -> None:
     """Give a group a managed policy; one that it has is nothing to complain about."""
     _attach(call, "group", group_name, policy_arn)
 
 
-@operation("iam", "AttachRolePolicy", on=(touches.holding_role,))
+@operation("iam", "AttachRolePolicy", on=(touches.holding_role,), told=(touches.named_policy,))
 def attach_role_policy(call: Call, *, role_name: str, policy_arn: str) -> None:
     """Give a role a managed policy; one that it has is nothing to complain about."""
     _attach(call, "role", role_name, policy_arn)
 
 
-@operation("iam", "DetachUserPolicy", on=(touches.holding_user,))
+@operation("iam", "DetachUserPolicy", on=(touches.holding_user,), told=(touches.named_policy,))
 def detach_user_policy(call: Call, *, user_name: str, policy_arn: str) -> None:
     """Take a managed policy from a user. Raises NoSuchEntity for one that it has not."""
     _detach(call, "user", user_name, policy_arn)
 
 
-@operation("iam", "DetachGroupPolicy", on=(touches.holding_group,))
+@operation("iam", "DetachGroupPolicy", on=(touches.holding_group,), told=(touches.named_policy,))
 def detach_group_policy(call: Call, *, group_name: str, policy_arn: str) -> None:
     """Take a managed policy from a group. Raises NoSuchEntity for one that it has not."""
     _detach(call, "group", group_name, policy_arn)
 
 
-@operation("iam", "DetachRolePolicy", on=(touches.holding_role,))
+@operation("iam", "DetachRolePolicy", on=(touches.holding_role,), told=(touches.named_policy,))
 def detach_role_policy(call: Call, *, role_name: str, policy_arn: str) -> None:
     """Take a managed policy from a role. Raises NoSuchEntity for one that it has not."""
     _detach(call, "role", role_name, policy_arn)

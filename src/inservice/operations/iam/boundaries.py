@@ -10,7 +10,9 @@ from inservice.operations.iam.found import attachable, own_role_named, user_name
 from inservice.operations.registry import Call, operation
 
 
-@operation("iam", "PutUserPermissionsBoundary", on=(touches.holding_user,))
+@operation(
+    "iam", "PutUserPermissionsBoundary", on=(touches.holding_user,), told=(touches.named_policy,)
+)
 def put_user_permissions_boundary(call: Call, *, user_name: str, permissions_boundary: str) -> None:
     """Bound what a user may do by a managed policy, in place of any other."""
     with call.store.transaction() as tx:
@@ -19,7 +21,9 @@ def put_user_permissions_boundary(call: Call, *, user_name: str, permissions_bou
         tx.users.save(replace(user, boundary=arn))
 
 
-@operation("iam", "PutRolePermissionsBoundary", on=(touches.holding_role,))
+@operation(
+    "iam", "PutRolePermissionsBoundary", on=(touches.holding_role,), told=(touches.named_policy,)
+)
 def put_role_permissions_boundary(call: Call, *, role_name: str, permissions_boundary: str) -> None:
     """Bound what a role may do by a managed policy, in place of any other."""
     with call.store.transaction() as tx:

@@ -100,7 +100,7 @@ def delete_group(call: Call, *, group_name: str) -> None:
         tx.groups.delete(group)
 
 
-@operation("iam", "AddUserToGroup", on=(touches.group,))
+@operation("iam", "AddUserToGroup", on=(touches.group,), told=(touches.user,))
 def add_user_to_group(call: Call, *, group_name: str, user_name: str) -> None:
     """Put a user into a group; who is in it already is nothing to complain about."""
     with call.store.transaction() as tx:
@@ -112,7 +112,7 @@ def add_user_to_group(call: Call, *, group_name: str, user_name: str) -> None:
         tx.users.save(replace(user, groups=(*user.groups, group.id)))
 
 
-@operation("iam", "RemoveUserFromGroup", on=(touches.group,))
+@operation("iam", "RemoveUserFromGroup", on=(touches.group,), told=(touches.user,))
 def remove_user_from_group(call: Call, *, group_name: str, user_name: str) -> None:
     """Take a user out of a group. Raises NoSuchEntity for who is not in it."""
     with call.store.transaction() as tx:

@@ -31,7 +31,7 @@ SESSION_SECONDS = 3_600
 """How long a session of a role may last at most, unless it says otherwise."""
 
 
-@operation("iam", "CreateRole", on=(touches.new_role,))
+@operation("iam", "CreateRole", on=(touches.new_role,), told=(touches.named_policy,))
 def create_role(
     call: Call,
     *,

@@ -151,3 +151,10 @@ def owner_of_key(call: Call, members: Document) -> Iterable[Touch]:
 def source(call: Call, members: Document) -> Iterable[Touch]:  # noqa: ARG001 - a part's shape
     """The user, group or role whose policies are simulated."""
     yield Touch(members["PolicySourceArn"])
+
+
+def named_policy(call: Call, members: Document) -> Iterable[Touch]:  # noqa: ARG001 - a part's shape
+    """A policy that is handed out or taken back, or put as a boundary."""
+    arn = members.get("PolicyArn") or members.get("PermissionsBoundary")
+    if arn is not None:
+        yield Touch(arn)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from types_boto3_iam.type_defs import TagTypeDef
 
 
-@operation("iam", "CreateUser", on=(touches.new_user,))
+@operation("iam", "CreateUser", on=(touches.new_user,), told=(touches.named_policy,))
 def create_user(
     call: Call,
     *,
