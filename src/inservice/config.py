@@ -24,6 +24,9 @@ PORT = 7420
 """Not 8080, the port of the container contract, and not 4566, where LocalStack listens: an
 emulator and InService can run side by side."""
 
+ANY_ROLE, EXISTING_ROLES = "any", "existing"
+"""Which execution roles are accepted."""
+
 LONGEST_SOCKET_NAME = "instances/0123456789abcdef0123.sock"
 """As `runtimes.process.records` names the socket of an instance."""
 
@@ -55,6 +58,7 @@ class Settings:
     deployment_webhook: str = ""  # URL that is posted the outcome of each deployment
     model_user: str = ""  # whom models run as: a name, uid or uid:gid; empty: as nobody else
     s3_profile: str = ""  # of the AWS files, for artifacts alone; empty: as boto3 finds it
+    execution_roles: str = "any"  # that models may name: any, or only those that are existing here
     crash_at: str = ""  # "point:n": die at the n-th pass of a named crash point (tests)
 
     @property
@@ -159,6 +163,11 @@ def _checked(settings: Settings) -> Settings:
         )
     if settings.log_bytes_max < 0:
         raise BadSetting(f"log bytes {settings.log_bytes_max} is below 0")
+    if settings.execution_roles not in (ANY_ROLE, EXISTING_ROLES):
+        raise BadSetting(
+            f"execution roles {settings.execution_roles!r} is neither {ANY_ROLE!r} nor "
+            f"{EXISTING_ROLES!r}"
+        )
     if settings.backups_kept < 0:
         raise BadSetting(f"backups kept {settings.backups_kept} is below 0")
     if settings.audit_files_kept < 2:  # with one, a new file would begin with nothing before it

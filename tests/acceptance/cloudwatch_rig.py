@@ -63,6 +63,8 @@ class Rig:
     def served(self) -> tuple[str, ...]:
         return ()
 
+    takes_unknown_roles = True
+
     def instances_seen(self) -> tuple[InstanceSeen, ...]:
         return ()
 
@@ -156,7 +158,7 @@ def cloudwatch(
         readers=Threads("reads", 2),
         services=_models(tuple(services)),
         short=lambda: "",
-        authority_of=Authority,
+        authority_of=lambda key: Authority(key.principal),
         used=lambda _key, _use: None,
         trail=None,
     )

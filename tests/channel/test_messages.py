@@ -42,7 +42,14 @@ from inservice.channel.tables import (
     table_after,
 )
 from inservice.channel.worker import WorkerEnd
-from inservice.routing.table import EndpointRoute, FleetRoute, InstanceRoute, KeyRoute, RoutingTable
+from inservice.routing.table import (
+    EndpointRoute,
+    FleetRoute,
+    InstanceRoute,
+    KeyRoute,
+    RoutingTable,
+    SessionRoute,
+)
 
 ROUTE = EndpointRoute(
     "0", "r", "e", (FleetRoute("g-1-v", "v", "c", 10_000, "RANDOM", (InstanceRoute("i", "a"),)),)
@@ -294,7 +301,9 @@ def test_a_line_has_a_limit(before: bytes, rest: bytes) -> None:
 # ── deltas ──────────────────────────────────────────────────────────────────────────────────────
 @given(
     steps=st.lists(
-        st.tuples(st.sampled_from(["a", "b", "c", "keys", "ana", "tagged"]), st.integers(0, 3))
+        st.tuples(
+            st.sampled_from(["a", "b", "c", "keys", "ana", "tagged", "session"]), st.integers(0, 3)
+        )
     ),
     cut=st.integers(0, 30),
 )
@@ -306,6 +315,7 @@ def test_any_row_of_deltas_comes_to_the_same_as_the_table(
     keys: tuple[KeyRoute, ...] = ()
     held: dict[str, str] = {}
     labels: dict[str, dict[str, str]] = {}
+    sessions: dict[str, SessionRoute] = {}
     deltas = []
     for name, life in steps:
         after = table.version
@@ -316,6 +326,12 @@ def test_any_row_of_deltas_comes_to_the_same_as_the_table(
             who, text = f"ana-{life % 2}", str(life) if life > 1 else None
             held = {arn: each for arn, each in {**held, who: text}.items() if each is not None}
             delta = Delta(after, after + 1, authorities={who: text})
+        elif name == "session":
+            key_id = f"ASIA{life % 2}"
+            begun = SessionRoute(key_id, "s", "0", "arn", "token", 9.5, "{}") if life > 1 else None
+            known = {**sessions, key_id: begun}
+            sessions = {each: key for each, key in known.items() if key is not None}
+            delta = Delta(after, after + 1, sessions={key_id: begun})
         elif name == "tagged":
             arn, tags = f"arn-{life % 2}", {"life": str(life)} if life > 1 else {}
             labels = {one: each for one, each in {**labels, arn: tags}.items() if each}
@@ -332,6 +348,6 @@ def test_any_row_of_deltas_comes_to_the_same_as_the_table(
     assert snapshot == table
     assert {route.name: route for route in table.endpoints.values()} == wished
     assert tuple(table.keys.values()) == keys
-    assert (table.authorities, table.tags) == (held, labels)
+    assert (table.authorities, table.tags, table.sessions) == (held, labels, sessions)
     middle = decode_table(encode_table(table_after(start, deltas[:cut])))
     assert table_after(middle, deltas[cut:]) == snapshot

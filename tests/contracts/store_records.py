@@ -18,7 +18,7 @@ from inservice.identity.iam.entities import (
     Role,
     User,
 )
-from inservice.identity.principal import AccessKey, Principal
+from inservice.identity.principal import AccessKey, Principal, Session, role_session
 
 ACCOUNT = "111122223333"
 REGION = "us-east-1"
@@ -81,6 +81,18 @@ def completed(decision: Decision, *, now: float = 2.0) -> Decision:
 def access_key(key_id: str = "AKIA1", secret: str = "secret") -> AccessKey:
     principal = Principal(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root")
     return AccessKey(id=key_id, secret=secret, principal=principal)
+
+
+def session(
+    key_id: str = "ASIA1", of: Role | None = None, *, ends: float = 4e9, **more: Any
+) -> AccessKey:
+    """A temporary key of a role."""
+    holder = of or role()
+    who = role_session(holder.account, holder.name, "s", holder.path, holder.id)
+    terms = Session(who, issued_at=1.0, expires_at=ends, **more)
+    return AccessKey(
+        key_id, "secret", who, f"token of {key_id}", ends, created_at=1.0, session=terms
+    )
 
 
 def user(name: str = "Ana", *, path: str = "/", **more: Any) -> User:

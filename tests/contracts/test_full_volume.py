@@ -28,7 +28,7 @@ from inservice.instance_logs.lines import FILES
 from inservice.instance_logs.writer import Collector
 from inservice.mark import Mark, Progress
 from inservice.operations.own.access_keys import ensure_root_key
-from inservice.routing.table import KeyRoute, RoutingTable
+from inservice.routing.table import KeyRoute, RoutingTable, SessionRoute
 from inservice.runtimes.process import records
 from inservice.store.drivers.database import open_store
 from inservice.supervision.files import write_private
@@ -255,6 +255,9 @@ class Gates:
             self.tries += 1
             raise OSError(28, "No space left on device")
         self.told.append(set(keys))
+
+    def renew_sessions(self, sessions: Mapping[str, SessionRoute]) -> None:
+        assert not sessions
 
 
 def test_a_key_that_was_taken_away_is_told_as_soon_as_it_can_be(

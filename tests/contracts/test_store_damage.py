@@ -38,6 +38,7 @@ from .store_records import (
     model,
     policy,
     role,
+    session,
     user,
 )
 
@@ -82,6 +83,7 @@ def _fill(place: Path) -> None:
             tx.groups.save(group(name))
             tx.roles.save(role(name))
             tx.policies.save(policy(name))
+        tx.sessions.add(session("ASIA1", tags={"team": "a"}))
 
 
 def change(path: Path, statement: str) -> None:
@@ -155,6 +157,7 @@ def answers(store: Store) -> dict[tuple[str, ...], object]:
             found["tags", str(arn)] = records.tags.of(arn)
         found["alarms",] = records.alarms.select(AlarmQuery(ACCOUNT, REGION))
         found["access_keys",] = records.access_keys.all()
+        found["sts_sessions",] = records.sessions.all()
         entities = EntityQuery(ACCOUNT)
         found["iam_users",] = records.users.select(entities)
         found["iam_groups",] = records.groups.select(entities)

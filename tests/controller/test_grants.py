@@ -15,13 +15,13 @@ from inservice.controller.grants import Grants
 from inservice.controller.kit import following
 from inservice.errors import ServiceUnavailable
 from inservice.hosting.arn import ResourceArn, ResourceKind
-from inservice.identity.authority import Authority
+from inservice.identity.authority import AttachedPolicy, Authority, in_session
 from inservice.identity.decide import Question, decide
 from inservice.identity.iam.entities import CustomerPolicy, InlinePolicy, PolicyVersion
-from inservice.identity.principal import Principal
+from inservice.identity.principal import AccessKey, Principal
 from inservice.store.base import Store
 from inservice.store.drivers.database import open_store
-from tests.contracts.store_records import ACCOUNT, group, user
+from tests.contracts.store_records import ACCOUNT, group, role, session, user
 
 ENDPOINT = ResourceArn(ResourceKind.ENDPOINT, ACCOUNT, "us-east-1", "e")
 
@@ -94,7 +94,8 @@ def through(store: Store, gates: Gates, *acts: Callable[[Grants], None]) -> Gran
 
 
 def may(grants: Grants, arn: str, action: str) -> bool:
-    return decide(grants.authority_of(Principal(ACCOUNT, arn)), Question(action)).allowed
+    key = AccessKey("AKIA", "secret", Principal(ACCOUNT, arn))
+    return decide(grants.authority_of(key), Question(action)).allowed
 
 
 def told(gates: Gates, arn: str, action: str) -> bool:
@@ -151,6 +152,114 @@ def test_what_a_user_a_group_and_a_policy_give_counts_when_the_call_returns(stor
     assert seen == [(True, False), (True, False), (True, True), (False, False), (False, False)]
     assert not gates.authorities, "what a life before had told is gone as well"
     assert not gates.tags
+
+
+ASKED = ("sagemaker:ListModels", "sagemaker:ListEndpoints", "sagemaker:ListTags")
+
+
+def held_in(grants: Grants, key: AccessKey) -> set[str]:
+    authority = grants.authority_of(key)
+    return {action for action in ASKED if decide(authority, Question(action)).allowed}
+
+
+def told_in(gates: Gates, key: AccessKey) -> set[str]:
+    """The same, by what a gateway was told: put together as `Allowed` does."""
+    assert key.session is not None
+    text = gates.authorities.get(key.session.holder)
+    held = None if text is None else Authority.from_plain(json.loads(text))
+    passed = {
+        arn: AttachedPolicy.from_plain(json.loads(gates.authorities[arn]))
+        for arn in key.session.policy_arns
+        if arn in gates.authorities
+    }
+    authority = in_session(key.session, held, passed)
+    return {action for action in ASKED if decide(authority, Question(action)).allowed}
+
+
+def test_a_session_holds_what_its_role_does_now_within_what_it_was_begun_with(
+    store: Store,
+) -> None:
+    models, endpoints = document("sagemaker:ListModels"), document("sagemaker:ListEndpoints")
+    r = replace(role("R"), boundary=None, inline=(InlinePolicy("own", models),))
+    passed = managed_policy("passed", models)
+    free = session("ASIAFREE", r)
+    inline = session("ASIAINLINE", r, policy=endpoints)
+    managed = session("ASIAMANAGED", r, policy_arns=(passed.arn,))
+    gone = session("ASIAGONE", r, policy_arns=(f"{passed.arn}-gone",))
+    gates = Gates()
+    seen: list[list[set[str]]] = []
+    told: list[list[set[str]]] = []
+
+    def look(grants: Grants) -> None:
+        seen.append([held_in(grants, key) for key in (free, inline, managed, gone)])
+
+    def look_at_gates(_: Grants) -> None:
+        told.append([told_in(gates, key) for key in (free, inline, managed, gone)])
+
+    def role_and_sessions(grants: Grants) -> None:
+        with store.transaction() as tx:
+            tx.policies.save(passed)
+            tx.roles.save(r)
+            for key in (free, inline, managed, gone):
+                tx.sessions.add(key)
+        look(grants)
+
+    def role_is_given(grants: Grants) -> None:
+        more = (*r.inline, InlinePolicy("more", endpoints))
+        with store.transaction() as tx:
+            tx.roles.save(replace(r, inline=more))
+        look(grants)
+
+    def policy_changes(grants: Grants) -> None:
+        versions = (*passed.versions, PolicyVersion(2, endpoints, 2.0))
+        with store.transaction() as tx:
+            tx.policies.save(replace(passed, versions=versions, default=2, newest=2))
+        look(grants)
+
+    def policy_goes(grants: Grants) -> None:
+        with store.transaction() as tx:
+            tx.policies.delete(passed)
+        look(grants)
+
+    def role_is_another(grants: Grants) -> None:
+        with store.transaction() as tx:
+            tx.roles.delete(r)
+            tx.roles.save(replace(r, id="AROAOTHER"))
+        look(grants)
+
+    changes = (role_and_sessions, role_is_given, policy_changes, policy_goes, role_is_another)
+    through(store, gates, *(act for each in changes for act in (each, look_at_gates)))
+    one, two = "sagemaker:ListModels", "sagemaker:ListEndpoints"
+    none: set[str] = set()
+    assert seen == [
+        [{one}, none, {one}, none],
+        [{one, two}, {two}, {one}, none],
+        [{one, two}, {two}, {two}, none],
+        [{one, two}, {two}, none, none],
+        [none, none, none, none],
+    ]
+    assert told == seen
+    assert passed.arn not in gates.authorities
+
+
+def test_the_next_control_knows_and_tells_the_policies_of_sessions(store: Store) -> None:
+    r = replace(role("R"), boundary=None, inline=(InlinePolicy("own", document("sagemaker:*")),))
+    passed = managed_policy("passed", document("sagemaker:ListTags"))
+    key = session("ASIA1", r, policy_arns=(passed.arn,))
+    with store.transaction() as tx:
+        tx.policies.save(passed)
+        tx.roles.save(r)
+        tx.sessions.add(key)
+    gates = Gates()
+
+    def session_ends(_: Grants) -> None:
+        with store.transaction() as tx:
+            tx.sessions.expire(5e9)
+
+    grants = through(store, gates)
+    assert held_in(grants, key) == told_in(gates, key) == {"sagemaker:ListTags"}
+    through(store, gates, session_ends)
+    assert passed.arn not in gates.authorities, "nobody else has it"
 
 
 def test_who_has_lost_a_policy_has_lost_all(place: Path) -> None:

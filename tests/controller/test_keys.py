@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -12,12 +13,13 @@ import pytest
 
 from inservice.controller import keys as controller_keys
 from inservice.controller.keys import Keys
+from inservice.controller.kit import following as controller_following
 from inservice.errors import ServiceUnavailable
-from inservice.identity.principal import AccessKey, KeyUse, Principal
-from inservice.routing.table import KeyRoute
+from inservice.identity.principal import AccessKey, KeyUse, Principal, Session
+from inservice.routing.table import KeyRoute, SessionRoute
 from inservice.store.base import Store
 from inservice.store.drivers.database import open_store
-from tests.contracts.store_records import ACCOUNT, access_key, role, user
+from tests.contracts.store_records import ACCOUNT, access_key, role, session, user
 
 ANA, BEA = user("Ana"), user("Bea")
 
@@ -27,9 +29,17 @@ class Gates:
 
     def __init__(self) -> None:
         self.told: list[set[str]] = [set()]
+        self.sessions = {"ASIABEFORE": SessionRoute("ASIABEFORE", "s", "0", "a")}
 
     def publish_keys(self, keys: Mapping[str, KeyRoute]) -> None:
         self.told.append(set(keys))
+
+    def publish_sessions(self, sessions: Mapping[str, SessionRoute | None]) -> None:
+        known = {**self.sessions, **sessions}
+        self.sessions = {key_id: key for key_id, key in known.items() if key is not None}
+
+    def renew_sessions(self, sessions: Mapping[str, SessionRoute]) -> None:
+        self.sessions = dict(sessions)
 
 
 def opened(directory: Path) -> Store:
@@ -107,6 +117,93 @@ def test_the_keys_of_a_user_whose_record_is_damaged_sign_nothing(tmp_path: Path)
     assert gates.told[-1] == {"AKIAROOT", "AKIABEA"}
     assert keys.find("AKIAANA") is None
     store.close()
+
+
+def test_a_session_signs_from_when_it_is_kept_until_its_role_is_gone(store: Store) -> None:
+    r, s = role("R"), role("S")
+    with store.transaction() as tx:
+        tx.roles.save(r)
+        tx.roles.save(s)
+        tx.sessions.add(session("ASIAR", r))
+        tx.sessions.add(session("ASIAGONE", role("T")))  # its role's record is lost
+
+    def begin_and_end() -> None:
+        with store.transaction() as tx:
+            tx.sessions.add(session("ASIAS", s, policy="{}", tags={"a": "b"}))
+        with store.transaction() as tx:
+            tx.sessions.end(ACCOUNT, r.id)
+
+    keys, gates = following(store, begin_and_end)
+    assert gates.sessions.keys() == {"ASIAS"}
+    assert keys.find("ASIAS") == session("ASIAS", s, policy="{}", tags={"a": "b"})
+    assert keys.find("ASIAR") is None
+    assert keys.find("ASIAGONE") is None
+    route = gates.sessions["ASIAS"]
+    assert (route.session_token, route.expires_at) == ("token of ASIAS", 4e9)
+    kept = keys.find("ASIAS")
+    assert kept is not None
+    assert Session.from_plain(json.loads(route.session)) == kept.session
+    keys, gates = following(store, lambda: None)  # the next life of control
+    assert gates.sessions.keys() == {"ASIAS"}
+    assert keys.find("ASIAS") is not None
+
+
+def test_a_session_that_could_not_be_told_is_told_later(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controller_following, "RETRY_SECONDS", 0.01)
+    r = role("R")
+    gates = Gates()
+    keys = Keys(store, gates)  # type: ignore[arg-type]
+    tell, refusals = gates.publish_sessions, [OSError(28, "No space left on device")] * 3
+
+    def full(sessions: Mapping[str, SessionRoute | None]) -> None:
+        if refusals:
+            raise refusals.pop()
+        tell(sessions)
+
+    monkeypatch.setattr(gates, "publish_sessions", full)
+
+    async def follow() -> None:
+        await keys.follow()
+        telling = asyncio.create_task(keys.keep_told())
+        for number in range(2):
+            with store.transaction() as tx:
+                tx.roles.save(r)
+                tx.sessions.add(session(f"ASIA{number}", r))
+        async with asyncio.timeout(60):
+            while gates.sessions.keys() != {"ASIA0", "ASIA1"}:
+                await asyncio.sleep(0.005)
+        telling.cancel()
+
+    asyncio.run(follow())
+    assert not refusals
+
+
+def test_the_use_of_a_session_is_written_down_with_its_role(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controller_keys, "USES_SECONDS", 0.01)
+    r = role("R")
+    with store.transaction() as tx:
+        tx.roles.save(r)
+    keys = Keys(store, Gates())  # type: ignore[arg-type]
+
+    async def use() -> None:
+        await keys.follow()
+        writing = asyncio.create_task(keys.keep_uses())
+        for key_id, at in (("ASIA1", 7.0), ("ASIA2", 5.0)):
+            keys.note_use(session(key_id, r), KeyUse(at, "sagemaker", "eu-west-1"))
+        found = None
+        async with asyncio.timeout(10):
+            while found is None or found.used_at is None:
+                await asyncio.sleep(0.01)
+                with store.reading() as records:
+                    found = records.roles.by_id(ACCOUNT, r.id)
+        writing.cancel()
+        assert (found.used_at, found.used_region) == (7.0, "eu-west-1")
+
+    asyncio.run(use())
 
 
 def test_uses_are_written_down_even_if_not_at_once(

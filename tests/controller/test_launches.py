@@ -66,8 +66,8 @@ def _s3(url: str) -> Callable[[], Any]:
     return lambda: SimpleNamespace(client=client(**keys), name=url, key_id="key", passed_over="")
 
 
-def _endpoint(number: int, *, artifact: bool = True) -> tuple[Endpoint, Fleet]:
-    container = {"Image": "python"}
+def _endpoint(number: int, *, artifact: bool = True, **own: str) -> tuple[Endpoint, Fleet]:
+    container: dict[str, Any] = {"Image": "python", "Environment": own}
     if artifact:
         container["ModelDataUrl"] = f"s3://bucket/{number}.tar.gz"
     model = Model.from_document(
@@ -301,6 +301,29 @@ def test_a_shortage_of_the_host_is_waited_for_and_fails_nothing(number: int) -> 
         assert host.alive() == [f"{fleet.id}/0", f"{fleet.id}/1"]
         assert launches.failure(fleet.id) is None
         assert launches.waits_for(fleet.id) is None
+        await instances.close()
+
+    asyncio.run(test())
+
+
+def test_each_instance_gets_what_is_its_own() -> None:
+    async def test() -> None:
+        told = asyncio.Event()
+        host = FakeHost(SystemClock())
+        instances = Instances(FakeRuntime(host), SystemClock(), lambda fleet: None)
+        launches = Launches(
+            instances,
+            SystemClock(),
+            lambda fleet: told.set(),
+            lambda endpoint, fleet, instance: {"TOKEN": f"{endpoint.name} {instance}"},
+        )
+        endpoint, fleet = _endpoint(1, artifact=False)
+        launches.begin(endpoint, fleet, [0, 1])
+        async with asyncio.timeout(10):
+            await told.wait()
+        assert [spec.environment for spec in host.launches] == [
+            {"TOKEN": f"e1 {fleet.id}/{ordinal}"} for ordinal in (0, 1)
+        ]
         await instances.close()
 
     asyncio.run(test())

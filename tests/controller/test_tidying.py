@@ -8,12 +8,18 @@ from pathlib import Path
 from inservice.artifacts.limits import Limits
 from inservice.artifacts.store import ArtifactStore
 from inservice.clock import SystemClock
-from inservice.controller.upkeep.tidying import Tidying, cut_log, forget_logs
+from inservice.controller.upkeep.tidying import (
+    ENDED_SECONDS,
+    Tidying,
+    cut_log,
+    forget_logs,
+)
 from inservice.runtimes.base import Handle
 from inservice.store.drivers.database import open_store
 from inservice.telemetry.database import open_metrics
 from inservice.telemetry.recorder import Recorder
 from tests.acceptance.server import archive
+from tests.contracts.store_records import session
 
 NOW = 2_000_000_000.0
 
@@ -71,6 +77,31 @@ def test_what_runs_keeps_its_files_though_no_record_names_its_fleet(tmp_path: Pa
     tidying.turn(NOW, [running])
     assert (places["g1-1-v"] / "name.txt").read_text() == "g1-1-v"
     assert not places["g2-1-v"].exists()
+    recorder.close()
+    store.close()
+
+
+def test_sessions_are_forgotten_some_time_after_their_end(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'inservice.db'}"
+    store = open_store(url, key_file=tmp_path / "key")
+    artifacts = ArtifactStore(tmp_path / "a", Limits(), s3=lambda: None, file_roots=[tmp_path])
+    recorder = Recorder(open_metrics(url), NOW)
+    tidying = Tidying(
+        store,
+        artifacts,
+        recorder,
+        SystemClock(),
+        log_dir=tmp_path / "logs",
+        running=list,
+        short=str,
+    )
+    with store.transaction() as tx:
+        tx.sessions.add(session("ASIALIVE", ends=NOW + 1))
+        tx.sessions.add(session("ASIAENDED", ends=NOW - 1))
+        tx.sessions.add(session("ASIALONGAGO", ends=NOW - ENDED_SECONDS - 1))
+    tidying.turn(NOW, [])
+    with store.reading() as records:
+        assert {key.id for key in records.sessions.all()} == {"ASIALIVE", "ASIAENDED"}
     recorder.close()
     store.close()
 

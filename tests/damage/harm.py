@@ -42,6 +42,7 @@ from tests.contracts.store_records import (
     model,
     policy,
     role,
+    session,
     user,
 )
 
@@ -229,6 +230,7 @@ def _fill(store: Store, recorder: Recorder, numbers: range) -> None:
                 tx.groups.save(group(f"g{number}"))
                 tx.roles.save(role(f"r{number}"))
                 tx.policies.save(policy(f"p{number}"))
+                tx.sessions.add(session(f"ASIA{number}", role(f"r{number}")))
                 tx.endpoint_configs.add(endpoint_config(f"c{number}"))
                 made = creation(f"E{number}", generation=f"g{number}")
                 tx.endpoints.add(made)
@@ -264,6 +266,7 @@ def _answers(store: Store, recorder: Recorder) -> dict[str, str]:
             _tell_endpoint(tell, records, number)
         tell("alarms", lambda: dict(records.alarms.select(AlarmQuery(ACCOUNT, REGION))))
         tell("access_keys", records.access_keys.all)
+        tell("sts_sessions", records.sessions.all)
         entities = EntityQuery(ACCOUNT)
         tell("iam_users", lambda: records.users.select(entities))
         tell("iam_groups", lambda: records.groups.select(entities))

@@ -41,6 +41,8 @@ class Quiet:
     def served(self) -> tuple[str, ...]:
         return ()
 
+    takes_unknown_roles = True
+
     def instances_seen(self) -> tuple[()]:
         return ()
 

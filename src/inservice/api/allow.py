@@ -13,15 +13,15 @@ from collections.abc import Callable
 from inservice.errors import AccessDeniedException
 from inservice.identity.authority import Authority
 from inservice.identity.decide import Question, decide
-from inservice.identity.principal import AccessKey, Principal
+from inservice.identity.principal import AccessKey
 from inservice.identity.request_context import request_context
 from inservice.operations.registry import Call, Document, Operation
 from inservice.operations.touches import asked
 from inservice.transport.messages import Request
 from inservice.transport.source import source_of
 
-AuthorityOf = Callable[[Principal], Authority]
-"""What a principal holds: nothing, for one that nobody has given anything."""
+AuthorityOf = Callable[[AccessKey], Authority]
+"""What who signs with a key holds: nothing, where nobody has given it anything."""
 
 
 def allow(
@@ -36,7 +36,7 @@ def allow(
     principal = key.principal
     if principal.is_root:
         return
-    authority = authority_of(principal)
+    authority = authority_of(key)
     context = request_context(
         account=call.account,
         region=call.region,
@@ -45,8 +45,9 @@ def allow(
         agent=request.header(b"user-agent"),
         session=key.session_token is not None,
     )
-    for question in asked(operation, call, members):
+    for question, touch in asked(operation, call, members):
         whole = Question(question.action, question.resource, {**context, **question.context})
-        decision = decide(authority, whole)
+        decision = decide(authority, whole, () if touch.policies is None else touch.policies())
         if not decision.allowed:
-            raise AccessDeniedException(decision.message(principal.arn))
+            told = decision.message(principal.arn, with_reason=not touch.silent)
+            raise AccessDeniedException(told)

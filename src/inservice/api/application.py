@@ -216,6 +216,7 @@ class Application:
             store=self._store,
             live=self._live,
             user_id=claim.key.principal.userid,
+            session=claim.key.session,
         )
         self._allow(compiled.operation, call, members, request, claim.key)
         self._check_room(compiled.operation)
@@ -272,7 +273,7 @@ def create_application(
     keys: Callable[[str], AccessKey | None],
     threads: Threads,
     readers: Threads,
-    authority_of: AuthorityOf = Authority,
+    authority_of: AuthorityOf = lambda key: Authority(key.principal),
     services: Collection[str] = SERVICES,
     short: Callable[[], str] = lambda: "",
     used: Callable[[AccessKey, KeyUse], None] = lambda _, __: None,
@@ -281,7 +282,7 @@ def create_application(
     """Load the models of `services` and answer for them with the operations registered by now.
 
     `keys` finds an access key by its id and must be quick: it is asked for every request; so is
-    `authority_of`, which tells what its principal holds, by default nothing. Expensive
+    `authority_of`, which tells what is held by who signs with it, by default nothing. Expensive
     reads are performed in `readers`, everything else but small reads in `threads`. `short` says why
     there is no room on the disk, or nothing, and is asked for each operation that adds. `used` is
     told what each key signs, in whichever thread. `trail` is told of changes and of denials, or

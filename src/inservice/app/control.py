@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import hmac
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inservice.api.application import create_application
 from inservice.api.exposition import with_metrics
+from inservice.api.instance_credentials import InstanceCredentials
 from inservice.app.assets import KeptAssets
 from inservice.app.denials import told_to
 from inservice.app.live import LiveServer
+from inservice.app.whereabouts import for_this_host
+from inservice.artifacts.s3_client import OwnServer, Storage, s3_client
 from inservice.artifacts.store import ArtifactStore
 from inservice.audit.trail import Trail
 from inservice.channel.publishing import Gateways
@@ -38,10 +43,13 @@ from inservice.controller.upkeep.measuring import Measuring
 from inservice.controller.upkeep.scraping import Scraping, scrape_token
 from inservice.controller.upkeep.tidying import Tidying
 from inservice.deployment.state import Decision
+from inservice.hosting.arn import ResourceArn, ResourceKind
+from inservice.hosting.endpoint import Endpoint
+from inservice.hosting.fleet import Fleet
 from inservice.ids import EndpointKey, generation_of
 from inservice.instance_logs.groups import FileGroups
 from inservice.reserve import Reserve
-from inservice.runtimes.base import Assets
+from inservice.runtimes.base import Assets, InstanceState
 from inservice.runtimes.process.runtime import ProcessRuntime
 from inservice.store.base import Store
 from inservice.store.collections.set_aside import SetAside
@@ -124,6 +132,15 @@ class Control:
             running=self._live.running,
             hurried=self._alarms.watched.hurried,
         )
+        self._credentials = InstanceCredentials(
+            store,
+            clock,
+            key=hmac.digest(
+                (settings.data_dir / "secrets.key").read_bytes(), b"instance credentials", "sha256"
+            ),
+            url=_loopback_url(settings),
+            running=self._is_running,
+        )
         self._first_due: tuple[EndpointKey, ...] = ()
         self._decide_and_act()
         self._tidying = Tidying(
@@ -146,7 +163,6 @@ class Control:
     def _s3_storage(self) -> Storage:
         """Where artifacts come from: any store but this server, with any key but its own."""
         # Imported here: botocore is 200 modules, and a model may come from a file.
-        from inservice.artifacts.s3_client import OwnServer, s3_client
 
         settings = self._settings
         own = OwnServer(
@@ -158,7 +174,7 @@ class Control:
         """Look → decide → remember → do."""
         settings, clock = self._settings, self._clock
         crash_point = CrashPoints(settings.crash_at, settings.run_dir)
-        self._launches = Launches(self._instances, clock, self._wake_fleet)
+        self._launches = Launches(self._instances, clock, self._wake_fleet, self._environment)
         self._actor = Actor(
             self._instances, self._launches, self._tables, settings.drain_seconds, crash_point
         )
@@ -170,6 +186,26 @@ class Control:
             clock,
             crash_point,
             self._ended,
+        )
+
+    def _environment(self, endpoint: Endpoint, fleet: Fleet, instance_id: str) -> Mapping[str, str]:
+        """What an instance is started with beside its model's own environment."""
+        model = fleet.model
+        if model is None or model.network_isolation:
+            return {}
+        return self._credentials.environment(
+            instance_id,
+            model=ResourceArn(ResourceKind.MODEL, endpoint.account, endpoint.region, model.name),
+            role_arn=model.document.get("ExecutionRoleArn"),
+            own=model.containers[0].environment,
+        )
+
+    def _is_running(self, instance_id: str) -> bool:
+        """Whether it is there, or being started: a model may ask while it loads."""
+        fleet, _, ordinal = instance_id.rpartition("/")
+        return int(ordinal) in self._launches.under_way(fleet) or any(
+            seen.handle.instance_id == instance_id and seen.sight.state is not InstanceState.GONE
+            for seen in self._instances.all()
         )
 
     def _ended(self, key: EndpointKey, decision: Decision) -> None:
@@ -223,7 +259,7 @@ class Control:
             workers=lambda: [process.pid for process in self._live.processes()],
         )
         return with_metrics(
-            application,
+            self._credentials.before(application, Threads("credentials")),
             token=scrape_token(self._settings.data_dir / "metrics.token"),
             page=scraping.page,
             threads=Threads("scrapes"),
@@ -283,6 +319,14 @@ class Control:
         with self._store.reading() as reading:
             records = reading.endpoints.all()
             return {each.key: each.endpoint.generation for each in records}, reading.set_aside.all()
+
+
+def _loopback_url(settings: Settings) -> str | None:
+    """Where this host finds the server by a loopback address, if it listens on one."""
+    host = for_this_host(settings.host)
+    if host != "localhost" and not ip_address(host.strip("[]")).is_loopback:
+        return None
+    return f"http://{host}:{settings.port}"
 
 
 def process_runtime(settings: Settings, assets: Assets | None = None) -> ProcessRuntime:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from inservice.channel.publishing import Gateways
-from inservice.config import Settings
+from inservice.config import ANY_ROLE, Settings
 from inservice.controller.endpoints import explain
 from inservice.controller.endpoints.instances import Instances, Watched
 from inservice.controller.kit.tables import Tables
@@ -36,6 +36,11 @@ class LiveServer:
     metrics: Recorder
     logs: LogGroups
     runtime: ProcessRuntime
+
+    @property
+    def takes_unknown_roles(self) -> bool:
+        """As it is set."""
+        return self.settings.execution_roles == ANY_ROLE
 
     def isolation(self) -> tuple[str, str]:
         """As the latest launch found it."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from inservice.aws.service_model import Service
-from inservice.errors import AwsError, SerializationException
+from inservice.errors import AuthenticationError, AwsError, SerializationException
 
 Headers = list[tuple[bytes, bytes]]
 """Header fields, names spelled as AWS spells them."""
@@ -53,8 +53,10 @@ that wants to be asked later, by these codes."""
 
 
 def fault_of(service: Service | None, error: AwsError) -> Fault:
-    """An error in the words of a service's model, where the model knows it by name or by code."""
-    shape = service.errors.get(error.code) if service else None
+    """An error in the words of a service's model, where the model knows it by name or by code. Not
+    of one about who asks: STS's model has ExpiredTokenException for another kind of token."""
+    modelled = not isinstance(error, AuthenticationError)
+    shape = service.errors.get(error.code) if service and modelled else None
     sender = error.fault == "Sender"
     if shape is None:
         code, status = _IN_QUERY.get(error.code, (error.code, error.status))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from inservice.ids import EndpointKey
-from inservice.routing.table import EndpointRoute, KeyRoute, RoutingTable
+from inservice.routing.table import EndpointRoute, KeyRoute, RoutingTable, SessionRoute
 
 
 class Publishing(Protocol):
@@ -31,6 +31,11 @@ class Publishing(Protocol):
     ) -> None:
         """Make this what these principals hold, and these endpoints are tagged with. Raises
         OSError, as above."""
+        ...
+
+    def publish_sessions(self, sessions: Mapping[str, SessionRoute | None]) -> None:
+        """Make this what these temporary keys are; None for one that is no more. Raises OSError,
+        as above."""
         ...
 
     def acknowledged(self) -> int:

@@ -44,7 +44,7 @@ from inservice.errors import ServiceUnavailable
 from inservice.ids import EndpointKey
 from inservice.linux import born_at
 from inservice.reserve import Room
-from inservice.routing.table import EndpointRoute, KeyRoute, RoutingTable
+from inservice.routing.table import EndpointRoute, KeyRoute, RoutingTable, SessionRoute
 from inservice.threads import Threads
 
 RECOVERY_SECONDS = 10.0
@@ -172,6 +172,12 @@ class Gateways:
     def publish_keys(self, keys: Sequence[KeyRoute]) -> None:
         """Make these the access keys that workers accept. Raises OSError, as above."""
         self._publish(Delta(self.table.version, self._end.next_version(), keys=tuple(keys)))
+
+    def publish_sessions(self, sessions: Mapping[str, SessionRoute | None]) -> None:
+        """Make this what these temporary keys are; None for one that is no more. Raises OSError,
+        as above."""
+        version = self._end.next_version()
+        self._publish(Delta(self.table.version, version, sessions=dict(sessions)))
 
     def publish_grants(
         self, authorities: Mapping[str, str | None], tags: Mapping[str, Mapping[str, str]]

@@ -2,8 +2,9 @@
 
 A table is one line of JSON, which is also the content of `routes.json`; a delta is one too, and a
 line of `routes.journal`. A delta says all that is known of one endpoint from now on, or renews the
-access keys, or says what some principals hold from now on, or which tags some endpoints have. So
-any row of deltas comes to the same as the table that they lead to. Access keys are in both, so the
+access keys, or says which temporary keys there are from now on or no more, what some principals
+hold, or which tags some endpoints have. So any row of deltas comes to the same as the table that
+they lead to. Access keys are in both, so the
 files are 0600.
 """
 
@@ -15,7 +16,7 @@ from typing import Annotated
 import msgspec
 
 from inservice.ids import EndpointKey
-from inservice.routing.table import WHOLE, EndpointRoute, KeyRoute, RoutingTable
+from inservice.routing.table import WHOLE, EndpointRoute, KeyRoute, RoutingTable, SessionRoute
 
 VERSION_MAX = 2**53
 """Versions are milliseconds since the epoch, or the last one plus one: none comes near it."""
@@ -32,6 +33,7 @@ class _Document(msgspec.Struct, frozen=True, omit_defaults=True):
     keys: tuple[KeyRoute, ...]
     authorities: dict[str, str] = {}
     tags: dict[str, dict[str, str]] = {}
+    sessions: tuple[SessionRoute, ...] = ()
 
 
 class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -49,6 +51,8 @@ class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
     """What these principals hold from now on, by ARN; None: nothing."""
     tags: dict[str, dict[str, str]] = {}
     """Which tags these endpoints have from now on, by ARN."""
+    sessions: dict[str, SessionRoute | None] = {}
+    """What these temporary keys are from now on, by id; None: nothing."""
 
 
 _DECODER = msgspec.json.Decoder(_Document)
@@ -63,6 +67,7 @@ def encode_table(table: RoutingTable) -> bytes:
         tuple(table.keys.values()),
         dict(table.authorities),
         {arn: dict(tags) for arn, tags in table.tags.items()},
+        tuple(table.sessions.values()),
     )
     return msgspec.json.encode(document)
 
@@ -82,6 +87,7 @@ def decode_table(encoded: bytes | msgspec.Raw) -> RoutingTable:
         {key.id: key for key in document.keys},
         document.authorities,
         document.tags,
+        {key.id: key for key in document.sessions},
     )
 
 
@@ -110,13 +116,16 @@ def table_after(table: RoutingTable, deltas: Sequence[Delta]) -> RoutingTable:
     if not deltas:
         return table
     endpoints, keys = dict(table.endpoints), table.keys
-    authorities, tags = table.authorities, table.tags
+    authorities, tags, sessions = table.authorities, table.tags, table.sessions
     for delta in deltas:
         if delta.authorities:
             held = {**authorities, **delta.authorities}
             authorities = {arn: text for arn, text in held.items() if text is not None}
         if delta.tags:
             tags = {arn: labels for arn, labels in {**tags, **delta.tags}.items() if labels}
+        if delta.sessions:
+            known = {**sessions, **delta.sessions}
+            sessions = {key_id: key for key_id, key in known.items() if key is not None}
         if delta.keys is not None:
             keys = {key.id: key for key in delta.keys}
         if delta.endpoint is None:
@@ -125,7 +134,7 @@ def table_after(table: RoutingTable, deltas: Sequence[Delta]) -> RoutingTable:
             endpoints[delta.endpoint] = delta.route
         else:
             endpoints.pop(delta.endpoint, None)
-    return RoutingTable(deltas[-1].version, endpoints, keys, authorities, tags)
+    return RoutingTable(deltas[-1].version, endpoints, keys, authorities, tags, sessions)
 
 
 def _check(endpoint: EndpointRoute) -> None:

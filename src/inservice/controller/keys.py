@@ -2,17 +2,22 @@
 
 They are asked for with every request, so they are in memory (see `kit.following`). Only those are
 known that may sign: not one that is switched off, nor one whose user or role is gone, as when the
-record of it was damaged and set aside.
+record of it was damaged and set aside. Long-term keys are few, and read and told together; sessions
+are many and pass, and each is read and told by itself. One that has ended is known for a while, so
+that who signs with it is told so (see `upkeep.tidying`).
 
 When a key was last used is written down as well, once a minute: nobody who signs a request waits
-for that, and a server that is stopped may forget the last minute's.
+for that, and a server that is stopped may forget the last minute's. Of a session it is written down
+with its role.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 
 import structlog
 
@@ -20,9 +25,10 @@ from inservice.controller.kit.following import Following
 from inservice.controller.kit.tables import Tables
 from inservice.errors import AwsError
 from inservice.identity.principal import AccessKey, KeyUse
-from inservice.routing.table import KeyRoute
-from inservice.store.base import Store
+from inservice.routing.table import KeyRoute, SessionRoute
+from inservice.store.base import Reading, Store, Transaction
 from inservice.store.collections.access_keys import ACCESS_KEYS
+from inservice.store.collections.sessions import SESSIONS
 from inservice.store.errors import StoreRefused
 from inservice.threads import Threads
 
@@ -32,35 +38,50 @@ USES_SECONDS = 60.0
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True)
+class _Changed:
+    """What is to be told, beside the long-term keys."""
+
+    sessions: frozenset[str] = frozenset()  # ids
+    whole: bool = False  # all there are, and that there are no others
+
+    def and_also(self, later: _Changed) -> _Changed:
+        return _Changed(self.sessions | later.sessions, self.whole or later.whole)
+
+
 class Keys:
     """The access keys of this server."""
 
     def __init__(self, store: Store, tables: Tables) -> None:
         self._store = store
         self._tables = tables
+        self._reading = threading.Lock()  # readings are in the threads that committed
         self._known: Mapping[str, AccessKey] = {}
-        self._uses: dict[str, KeyUse] = {}  # not written down yet
+        self._sessions: dict[str, AccessKey] = {}
+        self._due = _Changed()
+        self._uses: dict[str, tuple[AccessKey, KeyUse]] = {}  # not written down yet
         self._lock = threading.Lock()
         self._used = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._threads = Threads("keys")
-        self._following = Following("keys", whole=self._read, know=self._know, tell=self._tell)
+        self._following = Following("keys", whole=self._all, know=self._know, tell=self._tell)
 
     def find(self, key_id: str) -> AccessKey | None:
         """An access key by its id."""
-        return self._known.get(key_id)
+        return self._known.get(key_id) or self._sessions.get(key_id)
 
     def note_use(self, key: AccessKey, use: KeyUse) -> None:
         """A key has signed something. May be called in any thread."""
         with self._lock:
-            self._uses[key.id] = use
+            self._uses[key.id] = key, use
         if not self._used.is_set() and self._loop is not None:
             self._loop.call_soon_threadsafe(self._used.set)
 
     async def follow(self) -> None:
         """Know what the store knows from now on, and tell the gateways whom to believe."""
         self._loop = asyncio.get_running_loop()
-        self._following.heed(self._store.feed, ACCESS_KEYS, lambda _: self._read())
+        self._following.heed(self._store.feed, ACCESS_KEYS, self._of_keys)
+        self._following.heed(self._store.feed, SESSIONS, self._of_sessions)
         await self._following.begin()
 
     async def keep_told(self) -> None:
@@ -71,21 +92,56 @@ class Keys:
         """Follow no more."""
         self._following.close()
 
-    def _read(self) -> Sequence[AccessKey]:
-        with self._store.reading() as reading:
-            alive = reading.users.ids() | reading.roles.ids()
-            return [
-                key
-                for key in reading.access_keys.all()
-                if key.is_active and (not key.principal.id or key.principal.id in alive)
-            ]
+    # ── reading ─────────────────────────────────────────────────────────────────────────────────
+    def _all(self) -> _Changed:
+        with self._reading, self._store.reading() as records:
+            self._read_keys(records)
+            alive = records.roles.ids()
+            every = records.sessions.all()
+            self._sessions = {key.id: key for key in every if key.principal.id in alive}
+            return _Changed(whole=True)
 
-    def _know(self, keys: Sequence[AccessKey]) -> None:
-        self._known = {key.id: key for key in keys}
+    def _of_keys(self, _: Collection[str]) -> _Changed:
+        with self._reading, self._store.reading() as records:
+            self._read_keys(records)
+            return _Changed()
+
+    def _read_keys(self, records: Reading) -> None:
+        alive = records.users.ids() | records.roles.ids()
+        self._known = {
+            key.id: key
+            for key in records.access_keys.all()
+            if key.is_active and (not key.principal.id or key.principal.id in alive)
+        }
+
+    def _of_sessions(self, ids: Collection[str]) -> _Changed:
+        """The sessions of a role that is deleted go with it, and are told of like any other."""
+        with self._reading, self._store.reading() as records:
+            for key_id in ids:
+                key = records.sessions.find(key_id)
+                if key is None:
+                    self._sessions.pop(key_id, None)
+                else:
+                    self._sessions[key_id] = key
+            return _Changed(sessions=frozenset(ids))
+
+    # ── telling ─────────────────────────────────────────────────────────────────────────────────
+    def _know(self, changed: _Changed) -> None:
+        self._due = self._due.and_also(changed)
 
     def _tell(self) -> None:
-        self._tables.publish_keys({key.id: _route_of(key) for key in self._known.values()})
+        due, known, sessions = self._due, self._known, dict(self._sessions)
+        self._tables.publish_keys({key.id: _route_of(key) for key in known.values()})
+        if due.whole:
+            self._tables.renew_sessions({key.id: _session_route(key) for key in sessions.values()})
+        elif due.sessions:
+            found = ((key_id, sessions.get(key_id)) for key_id in due.sessions)
+            self._tables.publish_sessions(
+                {key_id: None if key is None else _session_route(key) for key_id, key in found}
+            )
+        self._due = _Changed()
 
+    # ── when they were used ─────────────────────────────────────────────────────────────────────
     async def keep_uses(self) -> None:
         """Write down when keys were used, until cancelled."""
         while True:
@@ -102,10 +158,23 @@ class Keys:
                 self._used.set()
             await asyncio.sleep(USES_SECONDS)
 
-    def _write_uses(self, uses: Mapping[str, KeyUse]) -> None:
+    def _write_uses(self, uses: Mapping[str, tuple[AccessKey, KeyUse]]) -> None:
         with self._store.transaction(by="keys") as tx:
-            for key_id, use in uses.items():
-                tx.access_keys.used(key_id, use)
+            for key, use in uses.values():
+                if key.session is None:
+                    tx.access_keys.used(key.id, use)
+            _write_uses_of_roles(tx, [(key, use) for key, use in uses.values() if key.session])
+
+
+def _write_uses_of_roles(tx: Transaction, uses: Collection[tuple[AccessKey, KeyUse]]) -> None:
+    newest: dict[tuple[str, str], KeyUse] = {}
+    for key, use in uses:
+        owner = key.principal.account, key.principal.id
+        if owner not in newest or newest[owner].at < use.at:
+            newest[owner] = use
+    for (account, role_id), use in newest.items():
+        if (role := tx.roles.by_id(account, role_id)) is not None:
+            tx.roles.save(replace(role, used_at=use.at, used_region=use.region))
 
 
 def _route_of(key: AccessKey) -> KeyRoute:
@@ -117,3 +186,9 @@ def _route_of(key: AccessKey) -> KeyRoute:
         session_token=key.session_token,
         expires_at=key.expires_at,
     )
+
+
+def _session_route(key: AccessKey) -> SessionRoute:
+    assert key.session is not None
+    terms = json.dumps(key.session.to_plain(), separators=(",", ":"))
+    return SessionRoute(**asdict(_route_of(key)), session=terms)

@@ -7,13 +7,14 @@ is JSON, with each policy as its document, and `from_plain` takes it back.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from inservice.identity.policies.document import Policy, parse_policy
 from inservice.identity.policies.grammar import PolicyKind
 from inservice.identity.policies.principals import Caller
 from inservice.identity.policies.variables import Context, ContextValue
-from inservice.identity.principal import Principal
+from inservice.identity.principal import Principal, Session
 
 
 class AttachedPolicy:
@@ -126,3 +127,40 @@ class Authority:
 
     def __hash__(self) -> int:
         return hash((self.principal, self.identity, self.boundary, self.session))
+
+
+def in_session(
+    session: Session, held: Authority | None, passed: Mapping[str, AttachedPolicy]
+) -> Authority:
+    """What a session holds: what its role does, within the policies that it was begun with.
+
+    `held` is the role's, None if that is gone; `passed` has the managed session policies by ARN,
+    as they are now. A session that has lost its role or one of them holds nothing: what is gone
+    may have been what kept it from something. Raises MalformedPolicyDocument.
+    """
+    stands = held is not None and held.principal.id == session.principal.id
+    if held is None or not stands or not passed.keys() >= set(session.policy_arns):
+        return Authority(session.principal)
+    policies: list[AttachedPolicy] | None = None
+    if session.policy is not None or session.policy_arns:
+        policies = [passed[arn] for arn in session.policy_arns]
+        if session.policy is not None:
+            inline = parse_policy(session.policy, PolicyKind.SESSION)
+            policies.append(AttachedPolicy(inline, "session", holder=session.principal.arn))
+    issued = datetime.fromtimestamp(session.issued_at, UTC)
+    credentials: dict[str, ContextValue] = {
+        "aws:tokenissuetime": issued.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "aws:multifactorauthpresent": "false",
+    }
+    if session.source_identity:
+        credentials["aws:sourceidentity"] = session.source_identity
+    own = {key.lower() for key in session.tags}
+    tags = {key: value for key, value in held.tags.items() if key.lower() not in own}
+    return Authority(
+        session.principal,
+        held.identity,
+        held.boundary,
+        policies,
+        {**tags, **session.tags},
+        credentials,
+    )

@@ -110,8 +110,8 @@ class Decision:
         """Whether it may be done."""
         return self.outcome is Outcome.ALLOWED
 
-    def message(self, caller_arn: str) -> str:
-        """Why it may not, in IAM's words for whoever asked."""
+    def message(self, caller_arn: str, *, with_reason: bool = True) -> str:
+        """Why it may not, in IAM's words for whoever asked; or only that it may not."""
         where = "" if self.resource == "*" else f" on resource: {self.resource}"
         kind = self.policy_type or PolicyType.IDENTITY
         if self.outcome is Outcome.EXPLICIT_DENY:
@@ -119,7 +119,8 @@ class Decision:
             why = f"with an explicit deny in {article} {kind.value}"
         else:
             why = f"because no {kind.value} allows the {self.action} action"
-        return f"User: {caller_arn} is not authorized to perform: {self.action}{where} {why}"
+        denied = f"User: {caller_arn} is not authorized to perform: {self.action}{where}"
+        return f"{denied} {why}" if with_reason else denied
 
 
 def decide(

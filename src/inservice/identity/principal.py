@@ -20,7 +20,9 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from inservice.errors import ValidationException
 
@@ -192,6 +194,54 @@ class KeyUse:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """The terms on which a temporary key was given: as whom it acts, for how long, and what bounds
+    it beside what its role holds."""
+
+    principal: Principal
+    issued_at: float  # epoch seconds
+    expires_at: float  # epoch seconds
+    policy: str | None = None  # an inline session policy, as it was given
+    policy_arns: tuple[str, ...] = ()  # managed session policies, as they are kept
+    tags: Mapping[str, str] = field(default_factory=dict)
+    transitive: tuple[str, ...] = ()  # keys of `tags` that a session begun by this one has as well
+    source_identity: str = ""
+
+    @property
+    def holder(self) -> str:
+        """ARN of whom its policies are: of its role, with the path."""
+        return self.principal.role_arn
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON can have it."""
+        who = self.principal
+        return {
+            "principal": [who.account, who.arn, who.id, who.role_arn],
+            "issued_at": self.issued_at,
+            "expires_at": self.expires_at,
+            "policy": self.policy,
+            "policy_arns": list(self.policy_arns),
+            "tags": dict(self.tags),
+            "transitive": list(self.transitive),
+            "source_identity": self.source_identity,
+        }
+
+    @staticmethod
+    def from_plain(plain: Mapping[str, Any]) -> Session:
+        """What `to_plain` made."""
+        return Session(
+            principal=Principal(*plain["principal"]),
+            issued_at=plain["issued_at"],
+            expires_at=plain["expires_at"],
+            policy=plain["policy"],
+            policy_arns=tuple(plain["policy_arns"]),
+            tags=plain["tags"],
+            transitive=tuple(plain["transitive"]),
+            source_identity=plain["source_identity"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class AccessKey:
     """What a client signs with, and for whom. The secret shows in no log: it is not in the repr."""
 
@@ -203,3 +253,4 @@ class AccessKey:
     created_at: float = 0.0  # epoch seconds
     is_active: bool = True  # whether it signs anything; IAM's Status
     last_use: KeyUse | None = None  # of which we know
+    session: Session | None = None  # of temporary keys: on which terms

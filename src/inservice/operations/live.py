@@ -48,6 +48,11 @@ class Live(Protocol):
         """What clients may write with PutLogEvents, as it is kept."""
         ...
 
+    @property
+    def takes_unknown_roles(self) -> bool:
+        """Whether an execution role that is not known here is accepted."""
+        ...
+
     def processes(self) -> Sequence[ProcessSeen]:
         """Control and the gateway workers that the supervisor keeps."""
         ...

@@ -16,11 +16,13 @@ import functools
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from inservice.identity.authority import AttachedPolicy
 from inservice.identity.policies.variables import ContextValue
+from inservice.identity.principal import Session
 from inservice.operations.live import Live
 from inservice.store.base import Store
 from inservice.values import Document as Document  # with `Call`, what operations speak in
@@ -38,6 +40,7 @@ class Call:
     store: Store
     live: Live
     user_id: str = ""  # of the caller: aws:userid, where it is known
+    session: Session | None = None  # the caller's, of who signed with a temporary key
 
     def __post_init__(self) -> None:
         # A time that a client reads and sends back as a filter must meet the record it came from.
@@ -54,6 +57,9 @@ class Touch:
         default_factory=dict
     )  # by condition key, in small letters
     tags: Callable[[], Mapping[str, str]] | None = None  # of the resource, if it can have any
+    policies: Callable[[], Sequence[AttachedPolicy]] | None = None
+    """The resource's own, of one that can have some."""
+    silent: bool = False  # a denial does not say why: that would tell whether it is there
 
 
 Part = Callable[[Call, Document], Iterable[Touch]]

@@ -27,9 +27,10 @@ ANY = "*"
 """The resource of an action that has none: only a policy's `*` covers it."""
 
 
-def asked(operation: Operation, call: Call, members: Document) -> Iterator[Question]:
-    """All that a request must be allowed, in order; without the condition keys of who asks, when
-    and from where. Tags of a resource are looked up when its turn comes."""
+def asked(operation: Operation, call: Call, members: Document) -> Iterator[tuple[Question, Touch]]:
+    """All that a request must be allowed, in order, each with what it is about; without the
+    condition keys of who asks, when and from where. Tags of a resource are looked up when its turn
+    comes."""
     of_request = _request_tags(members)
     for part in operation.on:
         for touch in part(call, members):
@@ -37,7 +38,7 @@ def asked(operation: Operation, call: Call, members: Document) -> Iterator[Quest
             keys: dict[str, ContextValue] = {**of_request, **touch.keys}
             if touch.tags is not None:
                 keys.update(tag_context(action.partition(":")[0], touch.tags()))
-            yield Question(action, touch.arn, keys)
+            yield Question(action, touch.arn, keys), touch
 
 
 def resources_of(operation: Operation, call: Call, members: Document) -> tuple[str, ...]:

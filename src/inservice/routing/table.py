@@ -62,6 +62,13 @@ class KeyRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionRoute(KeyRoute):
+    """A temporary key, with the terms on which it was given."""
+
+    session: str = ""  # `identity.principal.Session`, as JSON
+
+
+@dataclass(frozen=True, slots=True)
 class RoutingTable:
     """One version of everything a gateway worker knows."""
 
@@ -69,7 +76,14 @@ class RoutingTable:
     endpoints: Mapping[EndpointKey, EndpointRoute]
     keys: Mapping[str, KeyRoute]
     authorities: Mapping[str, str] = field(default_factory=dict)
-    """What each principal holds, by its ARN: `identity.authority`, as JSON. Who is not in it holds
-    nothing, and only root needs nothing."""
+    """What each user and role holds, by its ARN: `identity.authority`, as JSON. Who is not in it
+    holds nothing, and only root needs nothing. Managed policies that sessions were begun with are
+    in it too, by theirs: they bound what a session holds of its role."""
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Of the endpoints that have any, by their ARNs: policies may ask for them."""
+    sessions: Mapping[str, SessionRoute] = field(default_factory=dict)
+    """The temporary keys, by id: told one by one, since they come and go all the time."""
+
+    def key(self, key_id: str) -> KeyRoute | None:
+        """An access key by its id, of whichever kind."""
+        return self.keys.get(key_id) or self.sessions.get(key_id)

@@ -42,6 +42,9 @@ class LaunchSpec:
     variant: str
     workload: Workload
     download_timeout_seconds: float  # for each of its assets to be fetched and unpacked
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What this instance is told beside its model's own environment, which wins. It may hold
+    credentials."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from inservice.store.collections.groups import GroupsReading, GroupsWriting
 from inservice.store.collections.models import ModelsReading, ModelsWriting
 from inservice.store.collections.policies import PoliciesReading, PoliciesWriting
 from inservice.store.collections.roles import RolesReading, RolesWriting
+from inservice.store.collections.sessions import SessionsReading, SessionsWriting
 from inservice.store.collections.set_aside import SetAsideReading
 from inservice.store.collections.tags import TagsReading, TagsWriting
 from inservice.store.collections.users import UsersReading, UsersWriting
@@ -52,6 +53,7 @@ class Reading:
     models: ModelsReading
     policies: PoliciesReading
     roles: RolesReading
+    sessions: SessionsReading
     set_aside: SetAsideReading
     tags: TagsReading
     users: UsersReading
@@ -72,6 +74,7 @@ class Transaction(Reading):
     models: ModelsWriting
     policies: PoliciesWriting
     roles: RolesWriting
+    sessions: SessionsWriting
     tags: TagsWriting
     users: UsersWriting
 

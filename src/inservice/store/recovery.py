@@ -25,7 +25,7 @@ from inservice.store.drivers.directory import MARK
 from inservice.store.errors import StoreRefused
 
 _MOVED = (DATABASE, KEY, MARK, METRICS, "credentials.json", "artifacts")
-_SECRET = ("access_keys",)
+_SECRET = ("access_keys", "sts_sessions")
 
 
 @dataclass(frozen=True, slots=True)

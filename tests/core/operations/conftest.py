@@ -24,6 +24,7 @@ class NothingRuns:
     """A server that is only records: whoever asks it for metrics or logs fails."""
 
     started_at = 0.0
+    takes_unknown_roles = True
 
     def processes(self) -> tuple[ProcessSeen, ...]:
         return ()

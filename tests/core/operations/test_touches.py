@@ -37,7 +37,7 @@ def questions(
         store=store,
         live=cast(Live, None),
     )
-    return list(asked(operation, call, members))
+    return [question for question, _ in asked(operation, call, members)]
 
 
 def shown(question: Question) -> tuple[str, str, Mapping[str, Any]]:

@@ -34,7 +34,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="a variable of its environment; may be repeated",
     )
-    options.add_argument("--role", metavar="ARN", help="its execution role; kept, and not used")
+    options.add_argument("--role", metavar="ARN", help="its execution role")
     add_lint_option(options)
     return options
 

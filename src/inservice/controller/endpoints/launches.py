@@ -9,7 +9,7 @@ them again, and what had been fetched or started is found.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -20,11 +20,15 @@ from inservice.controller.endpoints.instances import Instances
 from inservice.hosting.endpoint import Endpoint
 from inservice.hosting.fleet import Fleet
 from inservice.runtimes.base import AssetUnavailable, ImageNotRunnable, LaunchFailed, LaunchSpec
+from inservice.threads import Threads
 from inservice.workload.of_model import workload_of
 
 RETRY_SECONDS = 10.0
 """How soon a fleet that could not start is tried again, where it has to be: a serving fleet whose
 instance died while the artifact store is away."""
+
+Environment = Callable[[Endpoint, Fleet, str], Mapping[str, str]]
+"""What is set for an instance beside its model's own environment. It is asked in a thread."""
 
 log = structlog.get_logger()
 
@@ -60,6 +64,8 @@ class Launches:
     instances: Instances
     clock: Clock
     on_change: Callable[[str], None]
+    environment: Environment | None = None
+    _threads: Threads = field(default_factory=lambda: Threads("environment"))
     _under_way: dict[str, _Launch] = field(default_factory=dict)
     _failures: dict[str, _Failure] = field(default_factory=dict)
 
@@ -166,14 +172,19 @@ class Launches:
         for ordinal in sorted(launch.ordinals):
             if launch.unwanted.is_set():
                 return
+            instance_id = fleet.instance_id(ordinal)
+            more: Mapping[str, str] = {}
+            if self.environment is not None:
+                more = await self._threads.run(self.environment, endpoint, fleet, instance_id)
             spec = LaunchSpec(
-                instance_id=fleet.instance_id(ordinal),
+                instance_id=instance_id,
                 account=endpoint.account,
                 region=endpoint.region,
                 endpoint=endpoint.name,
                 variant=fleet.variant.name,
                 workload=workload,
                 download_timeout_seconds=fleet.variant.download_timeout_seconds,
+                environment=more,
             )
             await self.instances.launch(spec)
             launch.ordinals.discard(ordinal)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from inservice.channel.base import Publishing
 from inservice.ids import EndpointKey, instance_id, ordinal_of
-from inservice.routing.table import EndpointRoute, KeyRoute
+from inservice.routing.table import EndpointRoute, KeyRoute, SessionRoute
 
 Listed = Mapping[str, frozenset[int]]
 """Instances that may be chosen: ordinals by fleet."""
@@ -72,6 +72,18 @@ class Tables:
         """Make these the access keys that gateways accept."""
         if dict(self.gateways.table.keys) != dict(keys):
             self.gateways.publish_keys(tuple(keys.values()))
+
+    def publish_sessions(self, sessions: Mapping[str, SessionRoute | None]) -> None:
+        """Make this what these temporary keys are, None for one that is no more."""
+        table = self.gateways.table
+        changed = {each: key for each, key in sessions.items() if table.sessions.get(each) != key}
+        if changed:
+            self.gateways.publish_sessions(changed)
+
+    def renew_sessions(self, sessions: Mapping[str, SessionRoute]) -> None:
+        """Make these all temporary keys that gateways accept."""
+        none: dict[str, SessionRoute | None] = dict.fromkeys(self.gateways.table.sessions)
+        self.publish_sessions({**none, **sessions})
 
     def publish_grants(
         self, authorities: Mapping[str, str | None], tags: Mapping[str, Mapping[str, str]]

@@ -1,4 +1,4 @@
-"""What nobody needs any more is let go: artifacts, reports of deployments, old logs."""
+"""What nobody needs any more is let go: artifacts, reports of deployments, old logs, sessions."""
 
 from __future__ import annotations
 
@@ -33,6 +33,10 @@ may have been saved since the records were read."""
 LOG_SECONDS = 14 * 86_400
 """How long the log of an instance that is gone stays. Each is at most 32 MiB (see
 `instance_logs.writer`), and an endpoint that is updated daily leaves one per instance a day."""
+
+ENDED_SECONDS = 900.0
+"""How long a session is known after its end: who signs with it is told that it has ended, and not
+that there is no such key. A client that is told so asks for another."""
 
 SERVER_LOG_BYTES_MAX = 32 * 1024 * 1024
 """A quiet server writes a line per change of an instance; this is months of them."""
@@ -99,6 +103,7 @@ class Tidying:
         self._metrics.forget_step_counts(counted - {r.endpoint.generation for r in records})
         with self._store.transaction() as tx:
             tx.client_logs.expire(round(now * 1_000))
+            tx.sessions.expire(now - ENDED_SECONDS)
         cut_log(self._log_dir / "server.log", SERVER_LOG_BYTES_MAX)
 
     def _records(self) -> Sequence[EndpointRecord]:

@@ -89,7 +89,7 @@ class Dialect:
             target.path,
             target.query,
             request.headers,
-            keys=gateway.routes.table.keys.get,
+            keys=gateway.routes.table.key,
             now=gateway.clock.wall(),
             services=SERVICES,
             fields=request.fields,

@@ -19,6 +19,11 @@ def new_id(prefix: str) -> str:
     return unique_ids.unique_id(prefix, secrets.token_bytes(unique_ids.UNIQUE_ID_BYTES))
 
 
+def new_secret() -> str:
+    """The secret of a new access key."""
+    return "".join(secrets.choice(_LETTERS) for _ in range(SECRET_CHARACTERS))
+
+
 def new_key(principal: Principal, now: float) -> AccessKey:
     """A long-term key of a principal, and its secret."""
     return AccessKey(
@@ -27,7 +32,7 @@ def new_key(principal: Principal, now: float) -> AccessKey:
             principal.account,
             secrets.token_bytes(unique_ids.UNIQUE_ID_BYTES),
         ),
-        secret="".join(secrets.choice(_LETTERS) for _ in range(SECRET_CHARACTERS)),
+        secret=new_secret(),
         principal=principal,
         created_at=now,
     )

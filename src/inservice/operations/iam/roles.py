@@ -128,7 +128,7 @@ def update_assume_role_policy(call: Call, *, role_name: str, policy_document: st
 
 @operation("iam", "DeleteRole", on=(touches.role,))
 def delete_role(call: Call, *, role_name: str) -> None:
-    """Forget a role. Raises DeleteConflict while a policy hangs on it."""
+    """Forget a role and end its sessions. Raises DeleteConflict while a policy hangs on it."""
     with call.store.transaction() as tx:
         role = own_role_named(tx, call, role_name)
         if role.attached:
@@ -136,6 +136,7 @@ def delete_role(call: Call, *, role_name: str) -> None:
         if role.inline:
             raise DeleteConflict("Cannot delete entity, must delete policies first.")
         tx.roles.delete(role)
+        tx.sessions.end(role.account, role.id)
 
 
 def _bound(records: Reading, call: Call, document: str) -> Mapping[str, str]:

@@ -111,6 +111,7 @@ def delete_service_linked_role(call: Call, *, role_name: str) -> Document:
         if not role.service:
             raise NoSuchEntity(f"The role with name {role_name} cannot be found.")
         tx.roles.delete(role)
+        tx.sessions.end(role.account, role.id)
     return {"DeletionTaskId": _task(call.account, role.service, role.name)}
 
 

@@ -10,6 +10,7 @@ from inservice.hosting.endpoint_config import EndpointConfig
 from inservice.hosting.tags import with_tags
 from inservice.operations.registry import Call, Document, given, operation
 from inservice.operations.sagemaker import touches
+from inservice.operations.sagemaker.execution_roles import check_execution_role
 from inservice.operations.sagemaker.listing import PAGE_SIZE, Listing
 from inservice.operations.touches import anything
 
@@ -65,6 +66,7 @@ def create_endpoint_config(
     config = EndpointConfig.from_document(document, account=account, region=region, now=call.now)
     arn = ResourceArn(ResourceKind.ENDPOINT_CONFIG, account, region, endpoint_config_name)
     with call.store.transaction() as tx:
+        check_execution_role(tx, call, execution_role_arn, arn)
         for variant in config.variants:
             tx.models.get(account, region, variant.model_name)  # raises AWS's not-found
         tx.endpoint_configs.add(config)

@@ -27,6 +27,7 @@ from inservice.hosting.model import Model
 from inservice.hosting.tags import with_tags
 from inservice.operations.registry import Call, Document, operation
 from inservice.operations.sagemaker import touches
+from inservice.operations.sagemaker.execution_roles import with_roles_told
 from inservice.operations.sagemaker.listing import PAGE_SIZE, Listing
 from inservice.operations.touches import anything
 from inservice.store.base import Reading
@@ -57,9 +58,10 @@ def create_endpoint(
     arn = ResourceArn(ResourceKind.ENDPOINT, call.account, call.region, endpoint_name)
     with call.store.transaction() as tx:
         config = tx.endpoint_configs.get(call.account, call.region, endpoint_config_name)
+        models = _models(call, tx, config)
         decision = begin_create(
             config,
-            _models(call, tx, config),
+            models,
             name=endpoint_name,
             arn=str(arn),
             generation=secrets.token_hex(5),
@@ -67,7 +69,7 @@ def create_endpoint(
             alarms=tx.alarms.states(call.account, call.region, alarm_names(deployment_config)),
             now=call.now,
         )
-        tx.endpoints.add(decision)
+        tx.endpoints.add(with_roles_told(decision, tx, call, config, models))
         tx.tags.set(arn, with_tags({}, tags))
     return {"EndpointArn": str(arn)}
 
@@ -147,11 +149,12 @@ def update_endpoint(
         policy = effective_deployment_config(
             record.endpoint, deployment_config, retain_deployment_config
         )
+        models = _models(call, tx, config)
         decision = begin_update(
             record.endpoint,
             record.deployment,
             config,
-            _models(call, tx, config),
+            models,
             deployment_config=deployment_config,
             retain_all_variant_properties=retain_all_variant_properties,
             exclude_retained_variant_properties=exclude_retained_variant_properties,
@@ -159,7 +162,7 @@ def update_endpoint(
             alarms=tx.alarms.states(call.account, call.region, alarm_names(policy)),
             now=call.now,
         )
-        tx.endpoints.save(record, decision)
+        tx.endpoints.save(record, with_roles_told(decision, tx, call, config, models))
     return {"EndpointArn": record.endpoint.arn}
 
 

@@ -10,6 +10,7 @@ from inservice.hosting.model import Model
 from inservice.hosting.tags import with_tags
 from inservice.operations.registry import Call, Document, given, operation
 from inservice.operations.sagemaker import touches
+from inservice.operations.sagemaker.execution_roles import check_execution_role
 from inservice.operations.sagemaker.listing import PAGE_SIZE, Listing
 from inservice.operations.touches import anything
 
@@ -49,6 +50,7 @@ def create_model(
     model = Model.from_document(document, account=call.account, region=call.region, now=call.now)
     arn = ResourceArn(ResourceKind.MODEL, call.account, call.region, model_name)
     with call.store.transaction() as tx:
+        check_execution_role(tx, call, execution_role_arn, arn)
         tx.models.add(model)
         tx.tags.set(arn, with_tags({}, tags))
     return {"ModelArn": model.arn}

@@ -1,5 +1,5 @@
-"""STS's operations: who is asking."""
+"""STS's operations: who is asking, and becoming somebody else for a while."""
 
-from inservice.operations.sts import caller
+from inservice.operations.sts import assume_role, caller
 
-__all__ = ["caller"]
+__all__ = ["assume_role", "caller"]

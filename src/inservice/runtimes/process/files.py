@@ -7,6 +7,7 @@ AWS's containers and ours find them.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,8 +40,11 @@ async def fetched(container: Container, assets: Assets, seconds: float) -> Files
     )
 
 
-def environment(container: Container, files: Files, region: str) -> dict[str, str]:
-    """What the service sets for a container here, then the model's own, which wins.
+def environment(
+    container: Container, files: Files, region: str, more: Mapping[str, str]
+) -> dict[str, str]:
+    """What the service sets for a container here, and `more` for this instance of it, then the
+    model's own, which wins.
 
     AWS sets no SAGEMAKER_* variable for a single container: those come from the user's Environment.
     That of the code is the one whose meaning is known here alone.
@@ -49,7 +53,7 @@ def environment(container: Container, files: Files, region: str) -> dict[str, st
     if files.model is not None:
         ours["SM_MODEL_DIR"] = str(files.model)
     code = {} if files.code is None else {SUBMIT_DIRECTORY: files.code.as_uri()}
-    return {**ours, **container.environment, **code}
+    return {**ours, **more, **container.environment, **code}
 
 
 def needs_an_interpreter(container: Container) -> bool:

@@ -162,7 +162,7 @@ class ProcessRuntime:
             preimports=image.preimports,
             log_path=str(self.log_path(spec)),
             model_dir=None if here.model is None else str(here.model),
-            environment=files.environment(container, here, spec.region),
+            environment=files.environment(container, here, spec.region, spec.environment),
             network_isolation=spec.workload.network_isolation,
             fresh=files.needs_an_interpreter(container),
             user=self._user,

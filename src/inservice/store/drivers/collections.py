@@ -16,6 +16,7 @@ from inservice.store.collections.groups import GroupRows, WritableGroupRows
 from inservice.store.collections.models import ModelRows, WritableModelRows
 from inservice.store.collections.policies import PolicyRows, WritablePolicyRows
 from inservice.store.collections.roles import RoleRows, WritableRoleRows
+from inservice.store.collections.sessions import SessionRows, WritableSessionRows
 from inservice.store.collections.set_aside import SetAsideRows
 from inservice.store.collections.tags import TagRows, WritableTagRows
 from inservice.store.collections.users import UserRows, WritableUserRows
@@ -35,6 +36,7 @@ def reading_over(access: Access) -> Reading:
         models=ModelRows(access),
         policies=PolicyRows(access),
         roles=RoleRows(access),
+        sessions=SessionRows(access),
         set_aside=SetAsideRows(access),
         tags=TagRows(access),
         users=UserRows(access),
@@ -54,6 +56,7 @@ def transaction_over(access: WritableAccess) -> Transaction:
         models=WritableModelRows(access),
         policies=WritablePolicyRows(access),
         roles=WritableRoleRows(access),
+        sessions=WritableSessionRows(access),
         set_aside=SetAsideRows(access),
         tags=WritableTagRows(access),
         users=WritableUserRows(access),

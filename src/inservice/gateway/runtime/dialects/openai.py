@@ -85,7 +85,7 @@ class OpenAi(Dialect):
             b"/",
             query,
             [(b"host", host)],
-            keys=gateway.routes.table.keys.get,
+            keys=gateway.routes.table.key,
             now=gateway.clock.wall(),
             services=SERVICES,
             expires_seconds_max=KEY_SECONDS_MAX,

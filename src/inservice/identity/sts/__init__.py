@@ -1,0 +1,1 @@
+"""STS's rules: on which terms somebody becomes a role for a while."""

@@ -1,0 +1,30 @@
+"""What can be wrong with a request to STS, in STS's codes.
+
+What breaks a rule of STS's model, or asks for longer than a role allows, is a ValidationError; a
+session policy that is none is a MalformedPolicyDocument; who may not is told AccessDenied.
+"""
+
+from __future__ import annotations
+
+from inservice.errors import SenderError
+
+
+class InvalidParameterValue(SenderError):
+    """Session tags that cannot be."""
+
+    code = "InvalidParameterValue"
+
+
+class PackedPolicyTooLarge(SenderError):
+    """Session policies and tags take more room than a session has for them."""
+
+    code = "PackedPolicyTooLarge"
+
+    def __init__(self, percent: int) -> None:
+        super().__init__(f"Packed size of session tags consumes {percent}% of allotted space.")
+
+
+class InvalidAuthorizationMessage(SenderError):
+    """A message that no denial of ours had."""
+
+    code = "InvalidAuthorizationMessageException"
