@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ class Settings:
     webhook_allow: str = ""  # networks that webhooks may post to; empty: all but metadata services
     deployment_webhook: str = ""  # URL that is posted the outcome of each deployment
     model_user: str = ""  # whom models run as: a name, uid or uid:gid; empty: as nobody else
+    member_file_roots: str = ""  # "/dir:/dir": where other accounts' file:// may be; empty: none
     s3_profile: str = ""  # of the AWS files, for artifacts alone; empty: as boto3 finds it
     execution_roles: str = "any"  # that models may name: any, or only those that are existing here
     crash_at: str = ""  # "point:n": die at the n-th pass of a named crash point (tests)
@@ -70,6 +71,13 @@ class Settings:
         digest = hashlib.sha256(os.fsencode(self.data_dir.resolve())).hexdigest()[:12]
         # Not TMPDIR: it may be as long, and it may differ between `up` and what comes later.
         return Path("/tmp") / f"inservice-{os.getuid()}-{digest}"  # noqa: S108 - private_directory
+
+    def file_roots_of(self, account: str) -> Sequence[Path] | None:
+        """Below which directories files of this host may be models of an account: the server's own
+        has all that the server can read, which None stands for."""
+        if account == self.account_id:
+            return None
+        return [Path(each) for each in self.member_file_roots.split(":") if each]
 
     @property
     def log_dir(self) -> Path:
@@ -183,6 +191,9 @@ def _checked(settings: Settings) -> Settings:
             ipaddress.ip_network(network, strict=False)
         except ValueError as error:
             raise BadSetting(f"webhook_allow: {error}") from None
+    for root in filter(None, settings.member_file_roots.split(":")):
+        if not Path(root).is_absolute():
+            raise BadSetting(f"member_file_roots: {root!r} is not an absolute path")
     if settings.deployment_webhook and not _is_url(settings.deployment_webhook):
         raise BadSetting(
             f"deployment_webhook {settings.deployment_webhook!r} is not an http or https URL"

@@ -56,6 +56,7 @@ class Rig:
     webhooks: Webhooks
     started_at: float = 0.0
     log_bytes_max: int = 1 << 40
+    own_account: str = ACCOUNT
 
     def processes(self) -> tuple[ProcessSeen, ...]:
         return ()

@@ -44,7 +44,7 @@ colours (none with `NO_COLOR`), the live picture, and the next step, `→ inserv
 ## InService's own commands
 """
 
-NOUNS = ("endpoint", "config", "model", "user", "policy", "key")
+NOUNS = ("endpoint", "config", "model", "account", "user", "policy", "key")
 """Commands that have verbs."""
 
 EXIT_CODES = """\

@@ -10,6 +10,7 @@ from inservice.deployment.state import Decision, Phase
 from inservice.hosting.arn import ResourceArn, ResourceKind
 from inservice.hosting.endpoint_config import EndpointConfig
 from inservice.hosting.model import Model
+from inservice.identity.accounts import MemberAccount
 from inservice.identity.iam.entities import (
     CustomerPolicy,
     Group,
@@ -93,6 +94,10 @@ def session(
     return AccessKey(
         key_id, "secret", who, f"token of {key_id}", ends, created_at=1.0, session=terms
     )
+
+
+def account(account_id: str = "444455556666") -> MemberAccount:
+    return MemberAccount(account_id, "team-a", 1.5, closed_at=2.5)
 
 
 def user(name: str = "Ana", *, path: str = "/", **more: Any) -> User:

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from inservice.app.assets import KeptAssets
-from inservice.artifacts.errors import StoreFull
+from inservice.artifacts.errors import ArtifactForbidden, StoreFull
+from inservice.artifacts.shelf import source_key
+from inservice.artifacts.sources import parse
 from inservice.artifacts.store import ArtifactStore
+from inservice.config import Settings
 from inservice.controller.endpoints.shortages import shortage
 from inservice.hosting.model import ArtifactSource, CompressionType, S3DataType
 from inservice.runtimes.base import AssetUnavailable
@@ -148,3 +151,80 @@ def test_a_full_disk_is_still_known_for_one(store: ArtifactStore) -> None:
     with pytest.raises(AssetUnavailable, match="There is no room") as raised:
         fetched(Full(), archive("s3://b/k.tar.gz"))
     assert shortage(raised.value) == "the host is out of disk space (ENOSPC)"
+
+
+class TestOfWhom:
+    """An account's models may be files of this host below some directories, or nowhere."""
+
+    OWN, OTHER = "000000000000", "444455556666"
+
+    @pytest.fixture
+    def assets(self, store: ArtifactStore, tmp_path: Path) -> KeptAssets:
+        settings = Settings(tmp_path / "data", member_file_roots=f"{tmp_path / 'shared'}")
+        (tmp_path / "shared").mkdir()
+        return KeptAssets(store, settings.file_roots_of)
+
+    def refusal(self, assets: KeptAssets, asset: Asset) -> str:
+        with pytest.raises(AssetUnavailable) as refused:
+            asyncio.run(assets.fetch(asset, 60))
+        return str(refused.value)
+
+    def test_another_account_reads_below_what_the_operator_names(
+        self, assets: KeptAssets, tmp_path: Path
+    ) -> None:
+        for directory in ("shared", "private"):
+            place = tmp_path / directory / "model.tar.gz"
+            place.parent.mkdir(exist_ok=True)
+            place.write_bytes(model_archive({"v": directory.encode()}))
+            here = asyncio.run(
+                assets.fetch(archive(place, f"{directory}-own", account=self.OWN), 60)
+            )
+            assert (here / "v").read_bytes() == directory.encode()
+        shared, private = (tmp_path / each / "model.tar.gz" for each in ("shared", "private"))
+        here = asyncio.run(assets.fetch(archive(shared, "s", account=self.OTHER), 60))
+        assert (here / "v").read_bytes() == b"shared"
+        for account in (self.OTHER, ""):
+            words = self.refusal(assets, archive(private, "p", account=account))
+            assert "are read only from directories that the operator" in words
+        link = tmp_path / "shared" / "link.tar.gz"
+        link.symlink_to(private)
+        assert "only from directories" in self.refusal(
+            assets, archive(link, "l", account=self.OTHER)
+        )
+
+    def test_nothing_is_shared_unless_it_is_said(
+        self, store: ArtifactStore, tmp_path: Path
+    ) -> None:
+        assets = KeptAssets(store, Settings(tmp_path / "data").file_roots_of)
+        place = tmp_path / "model.tar.gz"
+        place.write_bytes(model_archive({"v": b"1"}))
+        words = self.refusal(assets, archive(place, account=self.OTHER))
+        assert "(none are allowed)" in words
+
+    @pytest.mark.parametrize("named", ["there.tar.gz", "nothing.tar.gz", "directory", "data/x"])
+    def test_a_refusal_does_not_tell_what_is_there(
+        self, assets: KeptAssets, tmp_path: Path, named: str
+    ) -> None:
+        (tmp_path / "there.tar.gz").touch()
+        (tmp_path / "directory").mkdir()
+        for code in (False, True):
+            place = tmp_path / named
+            asset = archive(place, "p", account=self.OTHER, or_directory=code)
+            words = self.refusal(assets, asset)
+            assert words == (
+                f"Could not access model data at {place.as_uri()}. file:// artifacts are read only "
+                "from directories that the operator of this server allowed "
+                f"({tmp_path / 'shared'}). Move the file there, or allow its directory."
+            )
+
+    def test_who_may_not_does_not_get_it_by_waiting_for_who_may(
+        self, store: ArtifactStore, tmp_path: Path
+    ) -> None:
+        """Callers of one artifact share one fetch: one that is under way must not let in others."""
+        place = tmp_path / "model.tar.gz"
+        place.write_bytes(model_archive({"v": b"1"}))
+        request = parse(place.as_uri(), data_type="S3Object", compression="Gzip")
+        flights: dict[str, Any] = store._flights
+        flights[source_key(request)] = None  # whoever looks for it would fail otherwise
+        with pytest.raises(ArtifactForbidden):
+            store.fetch(place.as_uri(), pin="p", file_roots=[])

@@ -26,6 +26,7 @@ from inservice.ids import EndpointKey
 from inservice.store import collections
 from inservice.store.base import Reading, Store, Transaction
 from inservice.store.collections.access_keys import ACCESS_KEYS
+from inservice.store.collections.accounts import ACCOUNTS
 from inservice.store.collections.alarms import ALARMS, AlarmQuery
 from inservice.store.collections.client_logs import LOG_GROUPS, GroupKey, LogGroupRecord
 from inservice.store.collections.dashboards import DASHBOARDS, Dashboard
@@ -53,6 +54,7 @@ from .store_records import (
     ACCOUNT,
     REGION,
     access_key,
+    account,
     completed,
     creation,
     endpoint_config,
@@ -415,7 +417,7 @@ class TestFeed:
         assert arn is not None
         topics: list[Topic[Any]] = [
             *(MODELS, ENDPOINT_CONFIGS, ENDPOINTS, ALARMS, ACCESS_KEYS),
-            *(TAGS, LOG_GROUPS, DASHBOARDS),
+            *(TAGS, LOG_GROUPS, DASHBOARDS, ACCOUNTS),
         ]
         for topic in topics:
             store.feed.subscribe(topic, partial(heard.__setitem__, topic.collection))
@@ -428,6 +430,7 @@ class TestFeed:
             tx.tags.set(arn, {"k": "v"})
             tx.client_logs.save_group(GroupKey(ACCOUNT, REGION, "g"), LogGroupRecord("g", 1))
             tx.dashboards.save(ACCOUNT, "aws", Dashboard("d", 1.0, "{}"))
+            tx.accounts.save(account())
         assert heard == {
             "models": {(ACCOUNT, REGION, "m")},
             "endpoint_configs": {(ACCOUNT, REGION, "c")},
@@ -437,6 +440,7 @@ class TestFeed:
             "tags": {str(arn)},
             "log_groups": {(ACCOUNT, REGION, "g")},
             "dashboards": {(ACCOUNT, "aws", "d")},
+            "accounts": {"444455556666"},
         }
 
     def test_who_writes_need_not_be_woken_by_itself(self, store: Store) -> None:

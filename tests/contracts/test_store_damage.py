@@ -31,6 +31,7 @@ from .store_records import (
     ACCOUNT,
     REGION,
     access_key,
+    account,
     completed,
     creation,
     endpoint_config,
@@ -78,6 +79,8 @@ def _fill(place: Path) -> None:
             tx.endpoints.save(tx.endpoints.get(ACCOUNT, REGION, name), completed(made))
             tx.alarms.save(ACCOUNT, REGION, name, state="OK", document={"AlarmName": name})
         tx.access_keys.add(access_key("AKIA1", "s1"))
+        for account_id in ("444455556666", "777788889999"):
+            tx.accounts.save(account(account_id))
         for name in ("Ana", "Bea"):
             tx.users.save(user(name))
             tx.groups.save(group(name))
@@ -115,6 +118,7 @@ def test_a_changed_column_of_any_table_is_noticed(path: Path, table: Table, colu
     with opened(path) as store:
         before = answers(store)
     number = column in ("created_at", "modified_at", "version", "number", "expires_at", "used_at")
+    number = number or column == "closed_at"
     changed = f"coalesce({column}, 0) + 41" if number else f"coalesce({column}, '') || 'x'"
     change(path, "PRAGMA foreign_keys = OFF")
     only = f"rowid = (SELECT min(rowid) FROM {table.name})"
@@ -158,6 +162,7 @@ def answers(store: Store) -> dict[tuple[str, ...], object]:
         found["alarms",] = records.alarms.select(AlarmQuery(ACCOUNT, REGION))
         found["access_keys",] = records.access_keys.all()
         found["sts_sessions",] = records.sessions.all()
+        found["accounts",] = records.accounts.all()
         entities = EntityQuery(ACCOUNT)
         found["iam_users",] = records.users.select(entities)
         found["iam_groups",] = records.groups.select(entities)

@@ -34,6 +34,7 @@ class Quiet:
     """A server that runs nothing, nor has metrics and logs."""
 
     started_at = 0.0
+    own_account = "000000000000"
 
     def processes(self) -> tuple[()]:
         return ()

@@ -14,11 +14,15 @@ from inservice.errors import AccessDeniedException
 from inservice.identity.authority import Authority
 from inservice.identity.decide import Question, decide
 from inservice.identity.principal import AccessKey
-from inservice.identity.request_context import request_context
+from inservice.identity.request_context import owner_of, request_context
 from inservice.operations.registry import Call, Document, Operation
 from inservice.operations.touches import asked
 from inservice.transport.messages import Request
 from inservice.transport.source import source_of
+
+_HANDED_ON = "iam:PassRole"
+"""Code that was written for an account of AWS's names its roles here, and nothing is done as them:
+whose role it is, is not asked."""
 
 AuthorityOf = Callable[[AccessKey], Authority]
 """What who signs with a key holds: nothing, where nobody has given it anything."""
@@ -46,7 +50,9 @@ def allow(
         session=key.session_token is not None,
     )
     for question, touch in asked(operation, call, members):
-        whole = Question(question.action, question.resource, {**context, **question.context})
+        owner = {} if question.action == _HANDED_ON else owner_of(question.resource)
+        keys = {**context, **owner, **question.context}
+        whole = Question(question.action, question.resource, keys)
         decision = decide(authority, whole, () if touch.policies is None else touch.policies())
         if not decision.allowed:
             told = decision.message(principal.arn, with_reason=not touch.silent)

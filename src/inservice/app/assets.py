@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -22,8 +24,15 @@ is not to wait for it."""
 class KeptAssets:
     """`runtimes.base.Assets`, out of an `ArtifactStore`."""
 
-    def __init__(self, artifacts: ArtifactStore) -> None:
+    def __init__(
+        self,
+        artifacts: ArtifactStore,
+        roots_of: Callable[[str], Sequence[Path] | None] = lambda _: None,
+    ) -> None:
+        """`roots_of` says below which directories files of this host may be of an account's models;
+        None: wherever the store itself may read."""
         self._artifacts = artifacts
+        self._roots_of = roots_of
         self._threads = Threads("fetch", FETCHES_MAX)
 
     async def fetch(self, asset: Asset, seconds: float) -> Path:
@@ -37,24 +46,34 @@ class KeptAssets:
             cancelled.set()  # heard by a thread that nobody waits for any more
 
     def _fetch(self, asset: Asset, deadline: float, cancelled: threading.Event) -> Path:
-        source = _as_it_is(asset)
+        roots = self._roots_of(asset.account)
+        source = _as_it_is(asset, roots)
         artifact = self._artifacts.fetch(
             source.uri,
             data_type=source.data_type,
             compression=source.compression,
             pin=asset.pin,
+            file_roots=roots,
             deadline=deadline,
             cancelled=cancelled,
         )
         return artifact.path
 
 
-def _as_it_is(asset: Asset) -> ArtifactSource:
-    """The source of an asset that may be a directory of this host. Blocks; raises OSError."""
+def _as_it_is(asset: Asset, roots: Sequence[Path] | None) -> ArtifactSource:
+    """The source of an asset that may be a directory of this host. Outside of `roots` nothing is
+    looked at: what is refused must not tell by its words what is there. Blocks; raises OSError."""
     place = asset.source.uri
     if asset.or_directory:
         path = Path("/" + unquote(place.removeprefix("file://").partition("/")[2]))
-        if path.is_dir():
+        if _is_below(path, roots) and path.is_dir():
             below = f"{place.rstrip('/')}/"
             return ArtifactSource(below, S3DataType.S3_PREFIX, CompressionType.NONE)
     return asset.source
+
+
+def _is_below(path: Path, roots: Sequence[Path] | None) -> bool:
+    if roots is None:
+        return True
+    resolved = Path(os.path.realpath(path))
+    return any(resolved.is_relative_to(os.path.realpath(root)) for root in roots)

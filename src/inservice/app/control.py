@@ -90,7 +90,9 @@ class Control:
             private=[settings.data_dir, settings.run_dir],
             on_changed=ChangedFiles(store, clock).tell,
         )
-        self._runtime = process_runtime(settings, KeptAssets(self._artifacts))
+        self._runtime = process_runtime(
+            settings, KeptAssets(self._artifacts, settings.file_roots_of)
+        )
         self._preparing = Preparing(self._runtime, store)
         self._gateways = Gateways(
             settings.run_dir,

@@ -42,6 +42,11 @@ class LiveServer:
         """As it is set."""
         return self.settings.execution_roles == ANY_ROLE
 
+    @property
+    def own_account(self) -> str:
+        """As the settings have it."""
+        return self.settings.account_id
+
     def isolation(self) -> tuple[str, str]:
         """As the latest launch found it."""
         return self.runtime.isolation, self.runtime.unprotected

@@ -48,17 +48,19 @@ class Allowed:
         Raises ArtifactForbidden.
         """
         resolved = Path(os.path.realpath(path))
+        for root in map(Path, map(os.path.realpath, self.roots)):
+            if resolved.is_relative_to(root) and resolved != root:
+                break
+        else:
+            places = ", ".join(str(root) for root in self.roots) or "none are allowed"
+            raise ArtifactForbidden(
+                "file:// artifacts are read only from directories that the operator of this server "
+                f"allowed ({places}). Move the file there, or allow its directory."
+            )
         for directory in map(os.path.realpath, self.private):
             if resolved.is_relative_to(directory) or Path(directory).is_relative_to(resolved):
                 raise ArtifactForbidden("It is in this server's own data directory.")
-        for root in map(Path, map(os.path.realpath, self.roots)):
-            if resolved.is_relative_to(root) and resolved != root:
-                return root, resolved
-        places = ", ".join(str(root) for root in self.roots) or "none are allowed"
-        raise ArtifactForbidden(
-            "file:// artifacts are read only from directories that the operator of this server "
-            f"allowed ({places}). Move the file there, or allow its directory."
-        )
+        return root, resolved
 
 
 class FileSource:

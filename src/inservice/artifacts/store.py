@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,7 @@ class ArtifactStore:
         data_type: str = "S3Object",
         compression: str = "Gzip",
         pin: str,
+        file_roots: Sequence[Path] | None = None,
         deadline: float | None = None,
         cancelled: threading.Event | None = None,
         progress: Progress | None = None,
@@ -73,7 +74,8 @@ class ArtifactStore:
         """The directory of an artifact, from the cache if it is there.
 
         `pin` is the fleet: the first fetch of a URI by a fleet decides its digest, and later ones
-        get the same, whatever became of the object. `deadline` is an instant of
+        get the same, whatever became of the object. `file_roots` are the directories below which
+        this caller's files may be; None: as this store was told. `deadline` is an instant of
         `time.monotonic()`. Callers that want the same artifact at once share one download, and
         `progress` is told of it only in the caller that leads. Raises ArtifactError, whose `reason`
         is fit for FailureReason.
@@ -85,7 +87,13 @@ class ArtifactStore:
                 tree := self._shelf.take(digest, request, pin, None)
             ):
                 return _artifact(tree, {})
-            return self._fetch_with_others(_Fetch(request, pin, watch, progress))
+            allowed = self._allowed
+            if file_roots is not None:
+                allowed = replace(allowed, roots=tuple(file_roots))
+            if isinstance(request.location, FileLocation):
+                # Before others are waited for, who may be fetching it and be allowed to.
+                allowed.resolve(request.location.path)
+            return self._fetch_with_others(_Fetch(request, pin, watch, progress, allowed))
         except ArtifactError as error:
             # A new one each time: threads that shared the failure must not share its traceback.
             raise type(error)(error.detail, uri=uri) from error
@@ -179,7 +187,7 @@ class ArtifactStore:
 
     def _source(self, fetch: _Fetch) -> Source:
         if isinstance(fetch.request.location, FileLocation):
-            return FileSource(fetch.request, self._allowed, self._limits, fetch.watch)
+            return FileSource(fetch.request, fetch.allowed, self._limits, fetch.watch)
         from inservice.artifacts.s3 import S3Source  # botocore is slow to import
 
         with self._lock:
@@ -196,6 +204,7 @@ class _Fetch:
     pin: str
     watch: Watch
     progress: Progress | None
+    allowed: Allowed  # where a file may be
 
 
 @dataclass(slots=True)

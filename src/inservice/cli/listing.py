@@ -27,7 +27,7 @@ have, wraps the line or takes it as it is; a name that was cut short is no name.
 class Listing:
     """One kind of thing that is listed."""
 
-    operation: str  # of the service's client, a paginated one
+    operation: str  # of the service's client; a paginated one, where `show` asks
     key: str  # the list in its answer
     name: str  # the member that names an item
     columns: tuple[tuple[str, Callable[[Item], str]], ...]  # heading, cell in rich's markup
@@ -47,9 +47,13 @@ def listing_parser(prog: str, summary: str) -> argparse.ArgumentParser:
 def show(listing: Listing, options: argparse.Namespace, **filters: str | bool) -> int:
     """Print all that the filters leave."""
     pages = client(options, listing.service).get_paginator(listing.operation).paginate(**filters)
-    items = pages.build_full_result()[listing.key]
+    return show_items(listing, pages.build_full_result()[listing.key], options)
+
+
+def show_items(listing: Listing, items: Sequence[Item], options: argparse.Namespace) -> int:
+    """Print these."""
     if options.output == "json":
-        sys.stdout.write(json.dumps({listing.key: items}, indent=4) + "\n")
+        sys.stdout.write(json.dumps({listing.key: items}, indent=4, default=str) + "\n")
     elif options.output == "name":
         sys.stdout.writelines(f"{item[listing.name]}\n" for item in items)
     elif items:

@@ -54,7 +54,8 @@ COMMANDS: Final[dict[str, Command]] = {
     "policy": Command("inservice.cli.policy", "List and show policies; test who may do what."),
     "whoami": Command("inservice.cli.whoami", "Whose key is used here, and what they hold."),
     "audit": Command("inservice.cli.audit", "Who changed what, and who was refused."),
-    "key": Command("inservice.cli.key", "Replace the root access key."),
+    "account": Command("inservice.cli.account", "Create, list and delete accounts beside its own."),
+    "key": Command("inservice.cli.key", "Replace a root access key."),
     "completion": Command("inservice.cli.completion", "Print a completion script for a shell."),
     "version": Command("inservice.cli.version", "Print the version."),
 }

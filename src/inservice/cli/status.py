@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from inservice.cli import ours, server
@@ -77,7 +78,9 @@ def look(running: Running) -> dict[str, Any]:
                 "started_at": instance["StartedAt"].timestamp(),
             }
             for instance in seen["Instances"]
+            if instance.get("AccountId", running.account_id) == running.account_id
         ],
+        "other_accounts": _of_others(seen, running),
         "model_isolation": {
             "level": seen.get("ModelIsolation", {}).get("Level"),
             "reason": seen.get("ModelIsolation", {}).get("Reason") or None,
@@ -90,6 +93,14 @@ def look(running: Running) -> dict[str, Any]:
             }
             for each in seen["SetAside"]
         ],
+    }
+
+
+def _of_others(seen: Mapping[str, Any], running: Running) -> dict[str, int]:
+    """What other accounts than the server's own have running."""
+    return {
+        key: sum(one.get("AccountId", running.account_id) != running.account_id for one in each)
+        for key, each in (("endpoints", seen["Endpoints"]), ("instances", seen["Instances"]))
     }
 
 
@@ -111,6 +122,13 @@ def _lines(picture: dict[str, Any]) -> list[str]:
     if picture["set_aside"]:
         lines += ["", "SET ASIDE, because it cannot be read (docs/howto/recover.md)"]
         lines += [f"  {each['record']}: {each['why']}" for each in picture["set_aside"]]
+    if picture["other_accounts"]["endpoints"]:
+        lines += [
+            "",
+            "Other accounts: {endpoints} endpoints, {instances} instances".format(
+                **picture["other_accounts"]
+            ),
+        ]
     if not picture["endpoints"]:
         return [*lines, "", "No endpoints yet."]
     lines += ["", f"{'ENDPOINT':<32} {'STATUS':<20} SINCE"]

@@ -16,9 +16,9 @@ from inservice.identity.policies.variables import ContextValue
 def request_context(
     *, account: str, region: str, now: float, source: str | None, agent: bytes | None, session: bool
 ) -> dict[str, ContextValue]:
-    """By condition key, in small letters. `account` owns what is asked for; `now` is in epoch
-    seconds; `source` is the client's address and `agent` its User-Agent, where there are any;
-    `session` says whether the key is a temporary one."""
+    """By condition key, in small letters. `account` owns what is asked for, unless an ARN says
+    who does; `now` is in epoch seconds; `source` is the client's address and `agent` its
+    User-Agent, where there are any; `session` says whether the key is a temporary one."""
     context: dict[str, ContextValue] = {
         "aws:currenttime": datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "aws:epochtime": str(int(now)),
@@ -35,6 +35,14 @@ def request_context(
     if session:
         context["aws:multifactorauthpresent"] = "false"
     return context
+
+
+def owner_of(resource: str) -> dict[str, ContextValue]:
+    """`aws:ResourceAccount` of a resource whose ARN says whose it is: policies of an account speak
+    for its own resources, so what is another's must not be taken for the caller's."""
+    fields = resource.split(":", 5)
+    owner = fields[4] if len(fields) == 6 and fields[0] == "arn" else ""
+    return {"aws:resourceaccount": owner} if owner.isdecimal() and len(owner) == 12 else {}
 
 
 def tag_context(service: str, tags: Mapping[str, str]) -> dict[str, ContextValue]:

@@ -53,6 +53,11 @@ class Live(Protocol):
         """Whether an execution role that is not known here is accepted."""
         ...
 
+    @property
+    def own_account(self) -> str:
+        """The id of the account that this server is of: its root is who runs the server."""
+        ...
+
     def processes(self) -> Sequence[ProcessSeen]:
         """Control and the gateway workers that the supervisor keeps."""
         ...

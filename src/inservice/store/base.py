@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from inservice.store.collections.access_keys import AccessKeysReading, AccessKeysWriting
+from inservice.store.collections.accounts import AccountsReading, AccountsWriting
 from inservice.store.collections.alarms import AlarmsReading, AlarmsWriting
 from inservice.store.collections.client_logs import ClientLogsReading, ClientLogsWriting
 from inservice.store.collections.dashboards import DashboardsReading, DashboardsWriting
@@ -44,6 +45,7 @@ class Reading:
     """What can be asked, by noun."""
 
     access_keys: AccessKeysReading
+    accounts: AccountsReading
     alarms: AlarmsReading
     client_logs: ClientLogsReading
     dashboards: DashboardsReading
@@ -65,6 +67,7 @@ class Transaction(Reading):
     writes."""
 
     access_keys: AccessKeysWriting
+    accounts: AccountsWriting
     alarms: AlarmsWriting
     client_logs: ClientLogsWriting
     dashboards: DashboardsWriting

@@ -21,6 +21,8 @@ class Asset:
     source: ArtifactSource
     pin: str
     """Under which name the digest of the first fetch is kept; of a fleet, so of no two of them."""
+    account: str = ""
+    """For whom it is fetched: a host may keep its own files from some accounts. "": for nobody."""
     or_directory: bool = False
     """The URI may name a directory instead of the archive that `source` calls it: only the host
     that fetches it can see which."""

@@ -25,24 +25,26 @@ def workload_of(model: Model, fleet: str) -> Workload:
     behind a URI may have changed between them, and then each keeps what it began with."""
     pins = pins_of(fleet)
     return Workload(
-        containers=tuple(_container(definition, pins) for definition in model.containers),
+        containers=tuple(
+            _container(definition, pins, model.account) for definition in model.containers
+        ),
         network_isolation=model.network_isolation,
     )
 
 
-def _container(definition: ContainerDefinition, pins: tuple[str, str]) -> Container:
+def _container(definition: ContainerDefinition, pins: tuple[str, str], account: str) -> Container:
     model_pin, code_pin = pins
     artifact = definition.artifact
     return Container(
         name=definition.hostname or PRIMARY,
         image=definition.image,
         environment=definition.environment,
-        model=None if artifact is None else Asset(artifact, model_pin),
-        code=_code(definition.environment, code_pin),
+        model=None if artifact is None else Asset(artifact, model_pin, account),
+        code=_code(definition.environment, code_pin, account),
     )
 
 
-def _code(environment: Mapping[str, str], pin: str) -> Asset | None:
+def _code(environment: Mapping[str, str], pin: str, account: str) -> Asset | None:
     """The code, if it is in a place of its own: an archive, or a directory of the host, which is
     kept like an archive, so that a fleet's instances all run the same code. A plain path is the
     model process's to read, with what rights it has."""
@@ -50,4 +52,4 @@ def _code(environment: Mapping[str, str], pin: str) -> Asset | None:
     if not place.startswith(("s3://", "file://")):
         return None
     archive = ArtifactSource(place, S3DataType.S3_OBJECT, CompressionType.GZIP)
-    return Asset(archive, pin, or_directory=place.startswith("file://"))
+    return Asset(archive, pin, account, or_directory=place.startswith("file://"))

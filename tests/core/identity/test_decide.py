@@ -27,6 +27,7 @@ from inservice.identity.principal import (
     user,
     web_identity,
 )
+from inservice.identity.request_context import owner_of
 
 A, B = "000000000001", "000000000002"
 ENDPOINT = f"arn:aws:sagemaker:eu-west-1:{A}:endpoint/digits"
@@ -576,3 +577,37 @@ def test_actions_that_nobody_has_do_not_fill_the_memory() -> None:
     for n in range(2_000):
         decide(authority, Question(f"s3:Nothing{n}"))
     assert len(policy.policy._about) <= 512
+
+
+@pytest.mark.parametrize("resource", [ENDPOINT, f"arn:aws:iam::{A}:user/eve"])
+@pytest.mark.parametrize("said", [False, True], ids=["by the ARN", "by aws:ResourceAccount"])
+def test_policies_speak_for_what_is_their_account_s(resource: str, said: bool) -> None:
+    """Whatever somebody of another account is given there, and by whichever name."""
+    keys = dict(owner_of(resource)) if said else {}
+    question = Question("sagemaker:DeleteEndpoint", resource, keys)
+    everything = attached(ALLOW, {**ALLOW, "Resource": resource})
+    for caller, allowed in (
+        (ANA, True),
+        (Account(A).root, True),
+        (user(B, "ana"), False),
+        (role_session(B, "r", "ana", "/team/", "AROARRRRRRRRRRRRRRRRR"), False),
+        (Account(B).root, False),
+    ):
+        assert decide(Authority(caller, [everything]), question).allowed is allowed
+
+
+@pytest.mark.parametrize(
+    ("resource", "owner"),
+    [
+        (ENDPOINT, A),
+        (ROLE, A),
+        ("arn:aws:iam::aws:policy/ReadOnlyAccess", None),
+        ("arn:aws:s3:::bucket/key", None),
+        ("*", None),
+        ("nonsense", None),
+        ("a:b:c:d:000000000001:e", None),
+        ("arn:aws:sagemaker:eu-west-1:1:model/m", None),
+    ],
+)
+def test_an_arn_says_whose_it_is(resource: str, owner: str | None) -> None:
+    assert owner_of(resource).get("aws:resourceaccount") == owner

@@ -25,6 +25,7 @@ class NothingRuns:
 
     started_at = 0.0
     takes_unknown_roles = True
+    own_account = ACCOUNT
 
     def processes(self) -> tuple[ProcessSeen, ...]:
         return ()

@@ -7,10 +7,11 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from inservice.cli import ours
-from inservice.cli.aws.failures import NotConfigured
+from inservice.cli.account.naming import account_of
+from inservice.cli.aws.failures import CommandLineError, NotConfigured
 from inservice.cli.connection import client, parser_of
 from inservice.cli.target import data_directory, find_target, read_target
 
@@ -22,17 +23,25 @@ POLL_SECONDS: Final = 0.02
 
 def parser(prog: str) -> argparse.ArgumentParser:
     """The options of `key rotate`."""
-    return parser_of(
+    options = parser_of(
         prog,
         "Replace the root access key by a new one. The old one is refused from then on. Nothing "
         "is restarted, and no request that is under way fails.",
     )
+    options.add_argument(
+        "--account",
+        metavar="ACCOUNT",
+        help="of another account, by its id or name: for root of the server's own",
+    )
+    return options
 
 
 def run(options: argparse.Namespace) -> int:
     """Rotate, and say where the new key is."""
     # One try: a second would be signed with a key that the first may have taken away.
     server = client(options, ours.SERVICE, tries_max=1)
+    if options.account is not None:
+        return _rotate_of_another(server, options.account)
     old = _present_key(options)
     answer = server.rotate_root_access_key(AccessKeyId=old)
     new = answer["AccessKeyId"]
@@ -44,6 +53,22 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(f"Its secret, which is told this once: {answer['SecretAccessKey']}\n")
     sys.stdout.write(
         'Shells with the old one: eval "$(inservice env)"; profiles: inservice env --profile NAME\n'
+    )
+    return 0
+
+
+def _rotate_of_another(server: Any, named: str) -> int:
+    """Replace the key of another account's root. Raises CommandLineError where there is none."""
+    account = account_of(server, named)
+    if (old := account.get("RootAccessKeyId")) is None:
+        raise CommandLineError(
+            f"Root of account {account['AccountId']} has no key: the record of it was damaged.  "
+            "See:  inservice recover"
+        )
+    answer = server.rotate_root_access_key(AccessKeyId=old, AccountId=account["AccountId"])
+    sys.stdout.write(
+        f"{old} is no key any more; {answer['AccessKeyId']} is.\n"
+        f"Its secret, which is told this once: {answer['SecretAccessKey']}\n"
     )
     return 0
 

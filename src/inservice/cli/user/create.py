@@ -8,8 +8,8 @@ from typing import Any
 
 from inservice.cli.connection import client, parser_of
 from inservice.cli.policy.naming import policy_arn
+from inservice.cli.telling import add_telling_options, refuse_elsewhere, tell
 from inservice.cli.user.holdings import holdings_of, take_down
-from inservice.cli.user.telling import add_telling_options, refuse_elsewhere, tell
 
 
 def parser(prog: str) -> argparse.ArgumentParser:

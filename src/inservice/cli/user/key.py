@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from inservice.cli.connection import client, parser_of
 from inservice.cli.endpoint.drawing import aligned
+from inservice.cli.telling import add_telling_options, refuse_elsewhere, tell
 from inservice.cli.times import shown
 from inservice.cli.user.holdings import every
-from inservice.cli.user.telling import add_telling_options, refuse_elsewhere, tell
 
 
 def parser(prog: str) -> argparse.ArgumentParser:

@@ -4,6 +4,9 @@ A statement that names a user or a role means whoever had that ARN when the poli
 their unique id. Somebody of the same name who is made later is somebody else: a role must not be
 open to whoever can make a user. So what was named is bound to ids (`Role.bound`), and a document is
 told with ids in the place of those who are gone.
+
+Whoever is of another account is meant by their ARN alone. To bind them would tell whether they are
+there; so who trusts them trusts that account with who has the name.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ def delete_role(call: Call, *, role_name: str) -> None:
 
 
 def _bound(records: Reading, call: Call, document: str) -> Mapping[str, str]:
-    """Whom a trust policy names, by ARN, with the id that each has now. Raises
+    """Whom of this account a trust policy names, by ARN, with the id that each has now. Raises
     MalformedPolicyDocument, for who is not there too, and LimitExceeded."""
     policy = parse_policy(document, PolicyKind.TRUST)
     if policy.size > TRUST_SIZE_MAX:
@@ -155,6 +155,8 @@ def _bound(records: Reading, call: Call, document: str) -> Mapping[str, str]:
         parts = taken_apart(own) if own is not None else None
         if own is None or parts is None or parts[2] not in ("user", "role"):
             continue
+        if parts[1] != call.account:
+            continue  # kept by ARN, there or not: nobody learns what another account has
         noun = records.users if parts[2] == "user" else records.roles
         named = noun.named(parts[1], parts[4])
         if named is None or named.arn != own:

@@ -8,24 +8,33 @@ and nobody is left with a key that another has just replaced.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from inservice.errors import AccessDeniedException, ValidationException
 from inservice.identity.principal import AccessKey, Account, Principal
 from inservice.operations.iam.made import new_key
 from inservice.operations.own import touches
+from inservice.operations.own.operator import only_operator, open_account
 from inservice.operations.registry import Call, Document, operation
 from inservice.store.base import Reading, Store
 from inservice.store.errors import StoreDamaged
 
 
 @operation("inservice", "RotateRootAccessKey", on=(touches.root,))
-def rotate_root_access_key(call: Call, *, access_key_id: str) -> Document:
-    """Replace the root access key by a new one. The old one is refused from then on. No policy
-    gives this to anybody else, as on AWS."""
-    root = Account(call.account).root
-    if call.principal != root.arn:
+def rotate_root_access_key(
+    call: Call, *, access_key_id: str, account_id: str | None = None
+) -> Document:
+    """Replace a root access key by a new one. The old one is refused from then on. No policy gives
+    this to anybody else, as on AWS. Root of the server's own account may name another account,
+    whose root has lost its key."""
+    root = Account(account_id or call.account).root
+    if root.account != call.account:
+        only_operator(call)
+    elif call.principal != root.arn:
         raise AccessDeniedException("Only root may replace its own access key.")
     with call.store.transaction() as tx:
+        if root.account != call.account:
+            open_account(tx, root.account)
         old = root_key(tx, root)
         if old is None or old.id != access_key_id:
             raise ValidationException(f'"{access_key_id}" is not the access key of {root.arn}.')
@@ -54,6 +63,9 @@ def ensure_root_key(store: Store, account_id: str) -> AccessKey:
                     'and was set aside: restore a backup. "inservice recover" says what else can '
                     "be done."
                 )
+            if (member := transaction.accounts.find(account_id)) and not member.is_open:
+                # The settings name an account that was closed here: it is in use again.
+                transaction.accounts.save(replace(member, closed_at=None))
             key = new_key(root, time.time())
             transaction.access_keys.add(key)
     return key

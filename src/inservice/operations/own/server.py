@@ -3,51 +3,87 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import inservice
-from inservice.hosting.endpoint import EndpointStatus
+from inservice.hosting.endpoint import Endpoint, EndpointStatus
 from inservice.ids import generation_of, variant_of
 from inservice.operations.registry import Call, Document, operation
 from inservice.operations.touches import anything
+from inservice.store.base import Reading
+from inservice.store.collections.endpoints import EndpointRecord
+from inservice.store.collections.set_aside import SetAside
 
 
 @operation("inservice", "DescribeServer", on=(anything,))
 def describe_server(call: Call) -> Document:
-    """What runs on this server, process by process."""
+    """What runs on this server. The server's own account sees all of it, as whoever runs a host
+    does; any other account sees the endpoints and instances that are its own."""
+    is_own = call.account == call.live.own_account
     with call.store.reading() as records:
-        endpoints = records.endpoints.all()
-        aside = records.set_aside.all()
-    level, why = call.live.isolation()
+        endpoints = [each.endpoint for each in _records(call, records, every=is_own)]
+        aside = records.set_aside.all() if is_own else ()
     served = Counter(generation_of(one) for one in call.live.served())
-    names = {record.endpoint.generation: record.endpoint.name for record in endpoints}
     return {
         "Version": inservice.__version__,
         "AccountId": call.account,
         "StartedAt": call.live.started_at,
-        "Processes": [
-            {"Name": process.name, "Pid": process.pid, "StartedAt": process.started_at}
-            for process in call.live.processes()
-        ],
         "Endpoints": [
             {
                 "EndpointName": endpoint.name,
+                "AccountId": endpoint.account,
                 "DesiredInstanceCount": sum(fleet.size for fleet in endpoint.fleets),
                 "ServingInstanceCount": served[endpoint.generation],
             }
-            for endpoint in (record.endpoint for record in endpoints)
+            for endpoint in endpoints
             if endpoint.fleets and endpoint.status is not EndpointStatus.DELETING
         ],
-        "Instances": [
+        "Instances": _instances(call, endpoints, strays=is_own),
+        **(_of_the_server(call, aside) if is_own else {"Processes": [], "SetAside": []}),
+    }
+
+
+def _records(call: Call, records: Reading, *, every: bool) -> Iterable[EndpointRecord]:
+    """Of an account that is not the server's own no other's are read: how long that takes would
+    tell how many there are."""
+    if every:
+        return records.endpoints.all()
+    own = (key for key in records.endpoints.names() if key[0] == call.account)
+    return [record for key in own if (record := records.endpoints.find(key)) is not None]
+
+
+def _instances(
+    call: Call, endpoints: Iterable[Endpoint], *, strays: bool
+) -> Iterable[Mapping[str, object]]:
+    """The instances of these endpoints; with `strays`, those that are of none as well."""
+    owners = {endpoint.generation: endpoint for endpoint in endpoints}
+    shown = []
+    for instance in call.live.instances_seen():
+        owner = owners.get(generation_of(instance.fleet))
+        if owner is None and not strays:
+            continue
+        shown.append(
             {
                 "InstanceId": instance.id,
-                "EndpointName": names.get(generation_of(instance.fleet), ""),
+                "EndpointName": "" if owner is None else owner.name,
+                **({} if owner is None else {"AccountId": owner.account}),
                 "VariantName": variant_of(instance.fleet),
                 "Pid": instance.pid,
                 "State": instance.state,
                 "StartedAt": instance.started_at,
             }
-            for instance in call.live.instances_seen()
+        )
+    return shown
+
+
+def _of_the_server(call: Call, aside: Iterable[SetAside]) -> Document:
+    """What is of nobody's endpoints: for whoever runs the server."""
+    level, why = call.live.isolation()
+    return {
+        "Processes": [
+            {"Name": process.name, "Pid": process.pid, "StartedAt": process.started_at}
+            for process in call.live.processes()
         ],
         **({"ModelIsolation": {"Level": level, "Reason": why}} if level else {}),
         "SetAside": [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from inservice.store.base import Reading, Transaction
 from inservice.store.collections.access_keys import AccessKeyRows, WritableAccessKeyRows
+from inservice.store.collections.accounts import AccountRows, WritableAccountRows
 from inservice.store.collections.alarms import AlarmRows, WritableAlarmRows
 from inservice.store.collections.client_logs import ClientLogRows, WritableClientLogRows
 from inservice.store.collections.dashboards import DashboardRows, WritableDashboardRows
@@ -27,6 +28,7 @@ def reading_over(access: Access) -> Reading:
     """What can be asked, over a connection."""
     return Reading(
         access_keys=AccessKeyRows(access),
+        accounts=AccountRows(access),
         alarms=AlarmRows(access),
         client_logs=ClientLogRows(access),
         dashboards=DashboardRows(access),
@@ -47,6 +49,7 @@ def transaction_over(access: WritableAccess) -> Transaction:
     """What can be written too, over the writer's connection."""
     return Transaction(
         access_keys=WritableAccessKeyRows(access),
+        accounts=WritableAccountRows(access),
         alarms=WritableAlarmRows(access),
         client_logs=WritableClientLogRows(access),
         dashboards=WritableDashboardRows(access),

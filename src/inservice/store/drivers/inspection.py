@@ -8,7 +8,7 @@ kept in `set_aside`, and what becomes of its place depends on what it is:
     record that is sound under the name which its line says
                              made anew: nothing is lost
     model, endpoint config   stays: it can be listed and deleted, and reading it is an error
-    event, tag, alarm, access key, session, user, group, role, policy
+    event, tag, alarm, access key, account, session, user, group, role, policy
                              goes: nothing could be answered from it. What referred to it is left
                              with nobody and nothing, and whoever decides says no
 

@@ -4,7 +4,15 @@ CREATE TABLE access_keys (
 	principal TEXT NOT NULL, 
 	secret BLOB NOT NULL, 
 	session_token BLOB, 
-	expires_at DOUBLE, seal VARCHAR(16) DEFAULT '' NOT NULL, 
+	expires_at DOUBLE, seal VARCHAR(16) DEFAULT '' NOT NULL, owner TEXT DEFAULT '' NOT NULL, created_at DOUBLE DEFAULT '0' NOT NULL, status TEXT DEFAULT 'Active' NOT NULL, used_at DOUBLE, used_service TEXT, used_region TEXT, state_seal VARCHAR(16) DEFAULT '' NOT NULL, used_seal VARCHAR(16) DEFAULT '' NOT NULL, 
+	PRIMARY KEY (id)
+);
+CREATE TABLE accounts (
+	id VARCHAR(12) NOT NULL, 
+	name TEXT NOT NULL, 
+	created_at DOUBLE NOT NULL, 
+	closed_at DOUBLE, 
+	seal VARCHAR(16) DEFAULT '' NOT NULL, 
 	PRIMARY KEY (id)
 );
 CREATE TABLE alarms (
@@ -19,7 +27,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0004');
+INSERT INTO "alembic_version" VALUES('0007');
 CREATE TABLE dashboards (
 	account VARCHAR(12) NOT NULL, 
 	partition TEXT NOT NULL, 
@@ -62,6 +70,42 @@ CREATE TABLE endpoints (
 	deployment TEXT NOT NULL, 
 	facts TEXT NOT NULL, line_seal VARCHAR(16) DEFAULT '' NOT NULL, body_seal VARCHAR(16) DEFAULT '' NOT NULL, facts_seal VARCHAR(16) DEFAULT '' NOT NULL, 
 	PRIMARY KEY (account, region, name_key)
+);
+CREATE TABLE iam_groups (
+	account VARCHAR(12) NOT NULL, 
+	name_key TEXT NOT NULL, 
+	id TEXT NOT NULL, 
+	path TEXT NOT NULL, 
+	body TEXT NOT NULL, 
+	seal VARCHAR(16) DEFAULT '' NOT NULL, 
+	PRIMARY KEY (account, name_key)
+);
+CREATE TABLE iam_policies (
+	account VARCHAR(12) NOT NULL, 
+	name_key TEXT NOT NULL, 
+	id TEXT NOT NULL, 
+	path TEXT NOT NULL, 
+	body TEXT NOT NULL, 
+	seal VARCHAR(16) DEFAULT '' NOT NULL, 
+	PRIMARY KEY (account, name_key)
+);
+CREATE TABLE iam_roles (
+	account VARCHAR(12) NOT NULL, 
+	name_key TEXT NOT NULL, 
+	id TEXT NOT NULL, 
+	path TEXT NOT NULL, 
+	body TEXT NOT NULL, 
+	seal VARCHAR(16) DEFAULT '' NOT NULL, 
+	PRIMARY KEY (account, name_key)
+);
+CREATE TABLE iam_users (
+	account VARCHAR(12) NOT NULL, 
+	name_key TEXT NOT NULL, 
+	id TEXT NOT NULL, 
+	path TEXT NOT NULL, 
+	body TEXT NOT NULL, 
+	seal VARCHAR(16) DEFAULT '' NOT NULL, 
+	PRIMARY KEY (account, name_key)
 );
 CREATE TABLE identity (
 	number BIGINT NOT NULL, 
@@ -116,6 +160,17 @@ CREATE TABLE set_aside (
 	seal VARCHAR(16) DEFAULT '' NOT NULL, 
 	PRIMARY KEY ("table", "key")
 );
+CREATE TABLE sts_sessions (
+	id TEXT NOT NULL, 
+	account VARCHAR(12) NOT NULL, 
+	owner TEXT NOT NULL, 
+	expires_at DOUBLE NOT NULL, 
+	secret BLOB NOT NULL, 
+	token BLOB NOT NULL, 
+	body TEXT NOT NULL, 
+	seal VARCHAR(16) DEFAULT '' NOT NULL, 
+	PRIMARY KEY (id)
+);
 CREATE TABLE tags (
 	arn TEXT NOT NULL, 
 	"key" TEXT NOT NULL, 
@@ -126,3 +181,8 @@ CREATE INDEX models_by_age ON models (account, region, created_at, name_key);
 CREATE INDEX endpoint_configs_by_age ON endpoint_configs (account, region, created_at, name_key);
 CREATE INDEX endpoints_by_age ON endpoints (account, region, created_at, name_key);
 CREATE INDEX log_batches_by_time ON log_batches (account, region, group_name, stream_name, first_at, number);
+CREATE UNIQUE INDEX iam_users_by_id ON iam_users (account, id);
+CREATE UNIQUE INDEX iam_groups_by_id ON iam_groups (account, id);
+CREATE UNIQUE INDEX iam_roles_by_id ON iam_roles (account, id);
+CREATE UNIQUE INDEX iam_policies_by_id ON iam_policies (account, id);
+CREATE INDEX sts_sessions_by_owner ON sts_sessions (account, owner, expires_at);

@@ -68,7 +68,6 @@ class TestTrust:
             f"arn:aws:iam::{ACCOUNT}:user/Ana",  # without her path
             f"arn:aws:iam::{ACCOUNT}:user/p/ana",
             f"arn:aws:iam::{ACCOUNT}:role/R2",
-            "arn:aws:iam::444455556666:user/p/Ana",
             "AIDAQQQQQQQQQQQQQQQQQ",
         ):
             text = trust({"AWS": ["*", arn]})
@@ -77,6 +76,28 @@ class TestTrust:
             assert refused("CreateRole", **made) == says
             assert refused("UpdateAssumeRolePolicy", RoleName="R", PolicyDocument=text) == says
         assert everything() == before
+
+    def test_whether_another_account_has_somebody_is_not_told(self, perform: Perform) -> None:
+        """Neither by a refusal nor by an id in the place of the ARN, now or once they are gone."""
+        other = "444455556666"
+        perform("CreateUser", account=other, UserName="there")
+
+        def told(name: str) -> Any:
+            text = trust({"AWS": f"arn:aws:iam::{other}:user/{name}"})
+            perform("UpdateAssumeRolePolicy", RoleName="R", PolicyDocument=text)
+            role = perform("GetRole", RoleName="R")["Role"]
+            return decoded(role["AssumeRolePolicyDocument"])["Statement"][0]["Principal"]["AWS"]
+
+        perform("CreateRole", RoleName="R", AssumeRolePolicyDocument=trust())
+        assert [told(name) for name in ("there", "nobody")] == [
+            f"arn:aws:iam::{other}:user/there",
+            f"arn:aws:iam::{other}:user/nobody",
+        ]
+        told("there")
+        perform("DeleteUser", account=other, UserName="there")
+        role = perform("GetRole", RoleName="R")["Role"]
+        named = decoded(role["AssumeRolePolicyDocument"])["Statement"][0]["Principal"]["AWS"]
+        assert named == f"arn:aws:iam::{other}:user/there"
 
     def test_whom_it_means_is_who_was_there(self, perform: Perform) -> None:
         """Of the same name is somebody else: the statement tells the id of who is gone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,17 +36,17 @@ def add_telling_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def refuse_elsewhere(iam: Any) -> None:
+def refuse_elsewhere(client: Any) -> None:
     """Raises ValueError where the client leads to AWS: an address of ours would go with the key."""
-    host = urlsplit(iam.meta.endpoint_url).hostname or ""
+    host = urlsplit(client.meta.endpoint_url).hostname or ""
     if host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
         raise ValueError("This leads to AWS; `aws iam create-user` makes users there.")
 
 
-def tell(options: argparse.Namespace, iam: Any, key: dict[str, Any]) -> None:
+def tell(options: argparse.Namespace, server: Any, key: Mapping[str, Any]) -> None:
     """Print a key, or write it to the profile. Raises ProfileRefused and OSError, and then nobody
     has been told."""
-    url = iam.meta.endpoint_url
+    url = server.meta.endpoint_url
     target = Target(
         url=url_from_elsewhere(url, urlsplit(url).hostname or "", options.host),
         region=client(options, "sts").meta.region_name,  # IAM's own is that of the whole world
