@@ -402,7 +402,7 @@ FIELDS: list[tuple[str, str, dict[str, Any], str]] = [
         "logs:PutSubscriptionFilter",
     ),
     ("iam", "create_instance_profile", {"InstanceProfileName": "p"}, "iam:CreateInstanceProfile"),
-    ("sts", "assume_role", {"RoleArn": ROLE, "RoleSessionName": "ss"}, "sts:AssumeRole"),
+    ("sts", "get_federation_token", {"Name": "ana"}, "sts:GetFederationToken"),
 ]
 
 

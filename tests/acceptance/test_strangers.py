@@ -52,6 +52,7 @@ def test_no_path_and_no_method_is_open_to_strangers(server: Server, authorizatio
                 assert len(answer) < 1_000, "no more than a word"
                 continue
             metrics = path.partition("?")[0] == "/metrics" and reading
-            if status != (401 if metrics else 403):
+            broken = status == 400 and b"<Code>IncompleteSignature</Code>" in answer
+            if status != (401 if metrics else 403) and not broken:
                 opened.append((method, path, answer[:200]))
     assert not opened

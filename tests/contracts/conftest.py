@@ -1,4 +1,4 @@
-"""What is read once for all contracts."""
+"""What is read once for all contracts of a module; what others read, they read for themselves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import botocore.session
 import pytest
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def models_of_services() -> Iterator[None]:
     """Each session of botocore reads the model of S3 anew, which is a megabyte of JSON."""
     loader = cache(botocore.loaders.create_loader)

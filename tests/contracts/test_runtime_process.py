@@ -706,5 +706,5 @@ def test_the_fork_server_imports_only_what_it_runs_by() -> None:
     command = [sys.executable, "-c", program]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     ours = {name.split(".")[1] for name in loaded if name.startswith("inservice.")}
-    assert ours == {"runtimes", "instance_logs", "disk", "contract"}
+    assert ours == {"runtimes", "instance_logs", "disk", "contract", "linux"}
     assert "asyncio" not in loaded

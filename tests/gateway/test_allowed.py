@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from inservice.clock import SystemClock
-from inservice.gateway.front import GatewayConnection
 from inservice.gateway.runtime.allowed import Allowed
 from inservice.gateway.runtime.requests import read_target
 from inservice.identity.authority import AttachedPolicy, Authority
@@ -43,16 +43,11 @@ def table(*statements: Mapping[str, Any], **more: Any) -> RoutingTable:
     return RoutingTable(1, {}, {}, {ANA: json.dumps(authority.to_plain())}, **more)
 
 
-class Peer:
+class Peer(asyncio.BaseTransport):
     """A connection, as far as it is asked where it comes from."""
 
     def __init__(self, address: str) -> None:
-        self.transport = self
-        self.address = address
-
-    def get_extra_info(self, name: str) -> Any:
-        assert name == "peername"
-        return self.address, 4242
+        super().__init__({"peername": (address, 4242)})
 
 
 class SetClock(SystemClock):
@@ -87,10 +82,9 @@ class Worker:
         fields = [
             (name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()
         ]
-        connection = cast(GatewayConnection, Peer(address))
         request = Request("POST", path, 1, fields)
         return self.allowed.denial(
-            known, key, REGION, read_target(path), request, connection, self.clock
+            known, key, REGION, read_target(path), request, Peer(address), self.clock
         )
 
 

@@ -7,8 +7,10 @@ to differ fails, and so does a row that is no longer true.
 
 from __future__ import annotations
 
+import gc
 import io
 import json
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -100,6 +102,16 @@ def _typing_pair_fn(model: Any, body: Any, kind: Any, accept: Any, context: Any)
 
 async def _async_fn(model: Any, body: Any, content_type: Any, accept: Any) -> Any:
     return "awaited"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_left_to_others() -> Iterator[None]:
+    """The toolkit awaits no coroutine. Python says so when it collects one, to whichever test is
+    running then."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
 
 
 class Response:

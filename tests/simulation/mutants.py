@@ -208,7 +208,7 @@ CORE = (
         advance,
         "    if left > 0 or walked.paused:\n",
         "    if left > 0:\n",
-        noticed=125,
+        noticed=97,
     ),
     Mutant(
         "a rollback ends on the new config",
@@ -377,13 +377,6 @@ SHELL = (
         "    return await task\n",
     ),
     Mutant(
-        "a fleet that could not start is never tried again",
-        launches,
-        "self.clock.now() < failure.at + RETRY_SECONDS",
-        "self.clock.now() < failure.at + 1e9",
-        noticed=49,
-    ),
-    Mutant(
         "a rollback fails by what failed before it began",
         observe,
         "patient=back",
@@ -480,7 +473,7 @@ SHELL = (
         endpoints,
         "        if not changed:\n            raise StaleDecision",
         "        if changed is None:\n            raise StaleDecision",
-        noticed=49,
+        noticed=101,
     ),
     Mutant(
         "a worker that calls is taken to be at the newest table",

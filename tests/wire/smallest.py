@@ -8,7 +8,7 @@ from typing import Any
 from inservice.aws.service_model import Service, Shape
 
 CANDIDATES = (
-    *("a", "aaa", "v1", "/", "/a/", "s3://a/a"),
+    *("a", "aaa", "v1", "/", "/a/", "s3://a/a", "0" * 12),
     "arn:aws:iam::000000000000:role/a",
     "arn:aws:sagemaker:us-east-1:000000000000:model/a",
 )

@@ -58,6 +58,8 @@ class Runs:
     metrics: Recorder
     logs: FileGroups
     own_account: str = OWN
+    log_bytes_max: int = 1 << 40
+    takes_unknown_roles: bool = True
     started_at: float = 0.0
     seen: list[InstanceSeen] = field(default_factory=list)
     aside: tuple[Path, ...] = ()

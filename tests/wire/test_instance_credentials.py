@@ -105,6 +105,18 @@ def host(tmp_path: Path) -> Iterator[Host]:
     store.close()
 
 
+def test_a_model_gets_nothing_of_a_role_of_another_account(host: Host) -> None:
+    """It trusts SageMaker, and never thought of whoever makes models in this account."""
+    theirs = replace(ROLE, account="444455556666", id="AROATHEIRS")
+    host.save(theirs)
+    assert host.environment(role=theirs.arn) == {}
+    token = host.token()
+    host.save(replace(ROLE, name="renamed"))  # so that the token's role is not there any more
+    assert host.ask(token)[0] == 403
+    with host.store.reading() as records:
+        assert records.sessions.all() == []
+
+
 def test_an_instance_gets_a_session_of_its_role(host: Host) -> None:
     environment = host.environment()
     assert environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] == f"{URL}/instance-credentials"

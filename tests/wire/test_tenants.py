@@ -82,6 +82,8 @@ NEVER_ANSWERED = {
     *("iam:DeleteAccessKey", "iam:GetAccessKeyLastUsed", "iam:UpdateAccessKey", "iam:DeleteUser"),
     *("iam:GetLoginProfile", "iam:DeleteLoginProfile", "iam:DeleteServiceLinkedRole"),
     "iam:GetServiceLinkedRoleDeletionStatus",
+    # what root may not do, and what is not asked of a role that does not trust who asks
+    *("sts:AssumeRole", "sts:DecodeAuthorizationMessage"),
     # what an endpoint refuses for as long as nothing creates it
     *("sagemaker:UpdateEndpoint", "sagemaker:UpdateEndpointWeightsAndCapacities"),
     *("sagemaker:DeleteEndpoint", "inservice:PlanDeployment", "inservice:UndoDeployment"),

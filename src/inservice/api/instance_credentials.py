@@ -40,7 +40,7 @@ from inservice.identity.principal import AccessKey, Session, role_session
 from inservice.identity.sts.trusting import trusts_service
 from inservice.operations.sagemaker.touches import SERVICE
 from inservice.operations.sts.assume_role import begin
-from inservice.operations.sts.touches import role_at
+from inservice.operations.sts.touches import own_role_at
 from inservice.store.base import Reading, Store
 from inservice.store.errors import StoreRefused
 from inservice.threads import Threads
@@ -119,7 +119,7 @@ class InstanceCredentials:
         if self._url is None or role_arn is None or any(map(_DECIDED.fullmatch, own)):
             return {}
         with self._store.reading() as records:
-            if role_at(records, model.region, role_arn) is None:
+            if own_role_at(records, model.account, model.region, role_arn) is None:
                 return {}
         bearer = _Bearer(instance_id, model.account, model.region, model.name, role_arn)
         return {
@@ -203,7 +203,7 @@ class InstanceCredentials:
     def _session(self, records: Reading, bearer: _Bearer, now: float) -> Session:
         model = ResourceArn(ResourceKind.MODEL, bearer.account, bearer.region, bearer.model)
         context = {"aws:sourceaccount": bearer.account, "aws:sourcearn": str(model)}
-        role = role_at(records, bearer.region, bearer.role)
+        role = own_role_at(records, bearer.account, bearer.region, bearer.role)
         if role is None or not trusts_service(role, SERVICE, context):
             raise AccessDeniedException(f"SageMaker may not assume {bearer.role}.")
         principal = role_session(role.account, role.name, SESSION_NAME, role.path, role.id)

@@ -16,7 +16,6 @@ from inservice.app.assets import KeptAssets
 from inservice.app.denials import told_to
 from inservice.app.live import LiveServer
 from inservice.app.whereabouts import for_this_host
-from inservice.artifacts.s3_client import OwnServer, Storage, s3_client
 from inservice.artifacts.store import ArtifactStore
 from inservice.audit.trail import Trail
 from inservice.channel.publishing import Gateways
@@ -134,15 +133,6 @@ class Control:
             running=self._live.running,
             hurried=self._alarms.watched.hurried,
         )
-        self._credentials = InstanceCredentials(
-            store,
-            clock,
-            key=hmac.digest(
-                (settings.data_dir / "secrets.key").read_bytes(), b"instance credentials", "sha256"
-            ),
-            url=_loopback_url(settings),
-            running=self._is_running,
-        )
         self._first_due: tuple[EndpointKey, ...] = ()
         self._decide_and_act()
         self._tidying = Tidying(
@@ -165,6 +155,7 @@ class Control:
     def _s3_storage(self) -> Storage:
         """Where artifacts come from: any store but this server, with any key but its own."""
         # Imported here: botocore is 200 modules, and a model may come from a file.
+        from inservice.artifacts.s3_client import OwnServer, s3_client
 
         settings = self._settings
         own = OwnServer(
@@ -175,6 +166,7 @@ class Control:
     def _decide_and_act(self) -> None:
         """Look → decide → remember → do."""
         settings, clock = self._settings, self._clock
+        self._credentials = self._instance_credentials()
         crash_point = CrashPoints(settings.crash_at, settings.run_dir)
         self._launches = Launches(self._instances, clock, self._wake_fleet, self._environment)
         self._actor = Actor(
@@ -188,6 +180,17 @@ class Control:
             clock,
             crash_point,
             self._ended,
+        )
+
+    def _instance_credentials(self) -> InstanceCredentials:
+        """What gives models' own code the credentials of their execution roles."""
+        key = (self._settings.data_dir / "secrets.key").read_bytes()
+        return InstanceCredentials(
+            self._store,
+            self._clock,
+            key=hmac.digest(key, b"instance credentials", "sha256"),
+            url=_loopback_url(self._settings),
+            running=self._is_running,
         )
 
     def _environment(self, endpoint: Endpoint, fleet: Fleet, instance_id: str) -> Mapping[str, str]:

@@ -4,8 +4,8 @@
     end(…)         its line is in the trail, synced              before the answer leaves
     denied(entry)  a line in a file beside, synced               before the answer leaves
 
-Nothing is changed that cannot be told of: a change is refused while there is no room for the line
-of an earlier one, and it has the room for its own before it is made (see `begun`). Denials go on
+Nothing is changed that cannot be told of: a change has room for its line, in its slot, before it
+is made, and is refused where all slots hold lines for which there was no other. Denials go on
 being denials whether there is room or not. So many are written in a second and the rest is counted,
 because who may do nothing here must not fill the disk with it.
 """
@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -73,6 +74,7 @@ class Trail:
             self._begun = Begun(directory / UNDER_WAY)
         self._lock = threading.Lock()
         self._owed: dict[int, bytes] = {}  # by slot: lines that are not in the trail yet
+        self._unkept = False  # a line that is owed is not on the platter either
         self._unwritten = 0
         self._tokens = float(DENIALS_AT_ONCE)
         self._seconds = seconds
@@ -85,7 +87,7 @@ class Trail:
         if self._owed:
             self._pay()
         try:
-            slot = None if self._owed else self._begun.take(line_of(entry))
+            slot = None if self._unkept else self._begun.take(line_of(entry))
         except OSError as error:
             raise InsufficientStorage(f"The audit trail cannot be written: {error}.") from error
         if slot is None:
@@ -106,8 +108,10 @@ class Trail:
             _log.error("the audit trail cannot be written", why=str(error))
             with self._lock:
                 self._owed[change.slot] = line
-            with contextlib.suppress(OSError):  # it is there, if not on the platter
+            try:
                 self._begun.keep(change.slot, line)
+            except OSError:  # it is there, if not on the platter
+                self._unkept = True
 
     def denied(self, entry: Entry) -> None:
         """Write that somebody was refused, or count it where there are too many. Raises nothing."""
@@ -155,10 +159,11 @@ class Trail:
     def _pay(self) -> None:
         """Write the lines that are owed, as far as there is room."""
         with self._lock:
-            for slot, line in sorted(self._owed.items()):
+            for slot, line in sorted(self._owed.items(), key=itemgetter(1)):  # by time
                 try:
                     self._changes.append(line)
                     self._begun.empty(slot)
                 except OSError:
                     return
                 del self._owed[slot]
+            self._unkept = False

@@ -7,7 +7,6 @@ the body has left.
 from __future__ import annotations
 
 from typing import Final
-from xml.sax.saxutils import escape
 
 from inservice.errors import AwsError
 from inservice.gateway.answers import RequestIds
@@ -19,6 +18,7 @@ from inservice.transport.messages import Request
 
 _AWAY: Final = "The control plane is not available just now."
 
+_IN_XML: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 PLACES: Final = 32
 """Bodies that one worker streams to control at once: control has a thousand descriptors for the
@@ -53,6 +53,6 @@ class _ToControl(Carried):
             return super().error_body(error)
         return (
             f"<ErrorResponse><Error><Type>{error.fault}</Type><Code>{error.code}</Code>"
-            f"<Message>{escape(error.message)}</Message></Error>"
+            f"<Message>{error.message.translate(_IN_XML)}</Message></Error>"
             f"<RequestId>{self.request_id.decode()}</RequestId></ErrorResponse>"
         ).encode()

@@ -102,7 +102,7 @@ class Operation:
 
 
 _NEEDS_NO_ROOM = re.compile(
-    r"(Describe|Get|List|Filter|Plan|Simulate)[A-Z]"
+    r"(Describe|Get|List|Filter|Plan|Simulate|Decode)[A-Z]"
     r"|(Delete|Untag|Detach|Remove)[A-Z]"
     r"|(Abort|Pause|Rotate)[A-Z]|UpdateAccessKey$"
 )

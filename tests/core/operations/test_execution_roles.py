@@ -93,6 +93,8 @@ UNKNOWN = [
     role_arn("path/r"),
     "arn:aws:iam::444455556666:role/service-role/AmazonSageMaker-ExecutionRole-20250101T000000",
     f"arn:aws-cn:iam::{ACCOUNT}:role/r",
+    "arn:aws:iam::444455556666:role/theirs",  # it is there, and trusts SageMaker
+    "arn:aws:iam::444455556666:role/closed",  # it is there, and does not
 ]
 
 
@@ -101,6 +103,13 @@ def test_a_role_that_is_not_here_is_taken_and_told_of_unless_it_is_set_otherwise
     perform: Perform, store: Store, monkeypatch: pytest.MonkeyPatch, arn: str
 ) -> None:
     perform("CreateRole", RoleName="r", AssumeRolePolicyDocument=trust(SAGEMAKER))
+    for name, document in (("theirs", trust(SAGEMAKER)), ("closed", trust({"AWS": "*"}))):
+        perform(
+            "CreateRole",
+            account="444455556666",
+            RoleName=name,
+            AssumeRolePolicyDocument=document,
+        )
     perform("CreateModel", ModelName="m", PrimaryContainer=CONTAINER, ExecutionRoleArn=arn)
     perform(
         "CreateModel", ModelName="n", PrimaryContainer=CONTAINER, ExecutionRoleArn=role_arn("r")

@@ -113,6 +113,7 @@ GO_ON_WHEN_FULL = {
     *("DeleteUserPermissionsBoundary", "DeleteRolePermissionsBoundary", "DeleteLoginProfile"),
     *("DetachUserPolicy", "DetachGroupPolicy", "DetachRolePolicy", "RemoveUserFromGroup"),
     *("UntagUser", "UntagRole", "UntagPolicy", "DeleteAccessKey", "UpdateAccessKey"),
+    *("GetAccessKeyInfo", "DecodeAuthorizationMessage"),
 }
 
 

@@ -11,11 +11,11 @@ different things. So a decision is kept by the key that signed, and not by whom 
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Final
 
 from inservice.clock import Clock
-from inservice.gateway.front import GatewayConnection
 from inservice.gateway.runtime.requests import Target
 from inservice.identity.authority import AttachedPolicy, Authority, in_session
 from inservice.identity.decide import Decision, Outcome, Question, decide
@@ -60,7 +60,7 @@ class Allowed:
         region: str,
         target: Target,
         request: Request,
-        connection: GatewayConnection,
+        transport: asyncio.BaseTransport,
         clock: Clock,
     ) -> str | None:
         """Why the owner of `key` may not do what `target` asks for, in IAM's words; None if it
@@ -81,7 +81,7 @@ class Allowed:
                 account=key.account,
                 region=region,
                 now=clock.wall(),
-                source=address_of(connection.transport.get_extra_info("peername")),
+                source=address_of(transport.get_extra_info("peername")),
                 agent=request.header(b"user-agent"),
                 session=key.session_token is not None,
             )

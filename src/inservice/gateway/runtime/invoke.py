@@ -176,7 +176,13 @@ class Asked(Relay):
         key, region = claim.key, claim.region
         gateway = self.gateway
         why = gateway.allowed.denial(
-            gateway.routes.table, key, region, target, request, self.connection, gateway.clock
+            gateway.routes.table,
+            key,
+            region,
+            target,
+            request,
+            self.connection.transport,
+            gateway.clock,
         )
         if why is not None:
             self._tell_of_denial(key, region)

@@ -1,8 +1,9 @@
 """Execution roles: whether a role that is handed over is one, and trusts SageMaker.
 
-A role that is here must trust `sagemaker.amazonaws.com`, in AWS's sentence, whatever is set. One
-that is not here is of another account of AWS's, most often: code that was written for that account
-names it, and is to run here as it is. So it is taken unless `INSERVICE_EXECUTION_ROLES=existing`,
+A role of the account must trust `sagemaker.amazonaws.com`, in AWS's sentence, whatever is set. One
+that is not there is of an account of AWS's, most often: code that was written for that account
+names it, and is to run here as it is. A role of another account of this server is none that is
+known, either. So it is taken unless `INSERVICE_EXECUTION_ROLES=existing`,
 and the history of an endpoint says that it was not looked at.
 """
 
@@ -19,7 +20,7 @@ from inservice.hosting.model import Model
 from inservice.identity.sts.trusting import trusts_service
 from inservice.operations.registry import Call
 from inservice.operations.sagemaker.touches import SERVICE
-from inservice.operations.sts.touches import role_at
+from inservice.operations.sts.touches import own_role_at
 from inservice.store.base import Reading
 
 
@@ -29,7 +30,7 @@ def check_execution_role(
     """Refuse a role that SageMaker could not assume for `of`. Raises ValidationException."""
     if role_arn is None:
         return
-    role = role_at(records, call.region, role_arn)
+    role = own_role_at(records, call.account, call.region, role_arn)
     if role is None:
         usable = call.live.takes_unknown_roles
     else:
@@ -56,7 +57,7 @@ def with_roles_told(
             call.now, f"The execution role {arn} is not known here and was not checked."
         )
         for arn in _roles(config, models)
-        if role_at(records, call.region, arn) is None
+        if own_role_at(records, call.account, call.region, arn) is None
     )
     return replace(decision, events=(*decision.events, *events))
 

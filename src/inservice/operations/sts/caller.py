@@ -21,7 +21,7 @@ def get_caller_identity(call: Call) -> Document:
 
 
 @operation("sts", "GetAccessKeyInfo", on=(anything,))
-def get_access_key_info(call: Call, *, access_key_id: str) -> Document:
+def get_account_of_access_key(call: Call, *, access_key_id: str) -> Document:
     """The account that an access key is of: what its id says, whether there is such a key or not;
     of a key whose id says nothing, what is known."""
     account = account_of(access_key_id)

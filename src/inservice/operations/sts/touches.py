@@ -31,6 +31,14 @@ def role_at(records: Reading, region: str, arn: str) -> Role | None:
     return role if role is not None and role.arn == own else None
 
 
+def own_role_at(records: Reading, account: str, region: str, arn: str) -> Role | None:
+    """The same, if it is a role of `account`. SageMaker assumes no other for a model: whoever may
+    make models in one account would reach what a role of another one may, which trusts SageMaker
+    and never thought of them."""
+    role = role_at(records, region, arn)
+    return role if role is not None and role.account == account else None
+
+
 def assumed_role(call: Call, members: Document) -> Iterable[Touch]:
     """The role of `RoleArn`."""
     arn, session = members["RoleArn"], call.session
