@@ -16,6 +16,9 @@ from hypothesis import HealthCheck, settings
 from tests.depth import examples
 
 FIRST = (
+    "tests/acceptance/test_sessions.py",
+    "tests/acceptance/test_iam.py",
+    "tests/acceptance/test_aws_cli.py",
     "tests/acceptance/full_disk/test_replaced.py",
     "tests/acceptance/test_survival.py",
     "tests/acceptance/test_demo.py",
@@ -46,12 +49,19 @@ FIRST = (
     "tests/contracts/test_store_damage.py",
     "tests/acceptance/test_purge.py",
     "tests/core/operations/iam/test_model.py",
-    "tests/acceptance/test_iam.py",
     "tests/acceptance/full_disk/test_logs.py",
     "tests/acceptance/test_cloudwatch_log_writing.py",
     "tests/controller/test_posting.py",
     "tests/contracts/test_metrics_storage.py",
     "tests/acceptance/test_not_here.py",
+    "tests/acceptance/test_people.py",
+    "tests/acceptance/test_audit.py",
+    "tests/acceptance/test_policies.py",
+    "tests/acceptance/test_accounts.py",
+    "tests/channel/test_protocol.py",
+    "tests/core/identity/test_agreement.py",
+    "tests/contracts/test_runtime_pulses.py",
+    "tests/acceptance/test_lease.py",
 )
 """Modules that take ten seconds and more, the longest first; measured with `--durations`."""
 

@@ -32,6 +32,7 @@ from inservice.channel.table_file import TableFile
 from inservice.channel.tables import Delta, decode_table, encode_table, table_after
 from inservice.channel.worker import WorkerEnd
 from inservice.routing.table import EndpointRoute, FleetRoute, InstanceRoute, KeyRoute, RoutingTable
+from tests.depth import examples
 
 NAMES = ("a", "b", "c")
 
@@ -443,7 +444,7 @@ class Ends(RuleBasedStateMachine):
         raise AssertionError("the two ends never come to rest")
 
 
-Ends.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+Ends.TestCase.settings = settings(max_examples=examples(200), stateful_step_count=50, deadline=None)
 TestEnds = Ends.TestCase
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -49,7 +50,7 @@ class Model(threading.Thread):
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            with connection:
+            with connection, contextlib.suppress(OSError):  # whoever asked may be gone by now
                 connection.recv(4096)
                 connection.sendall(self.answer)
 

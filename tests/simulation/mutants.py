@@ -63,7 +63,7 @@ CORE = (
         actions,
         "only_useless=not is_ready(step, facts)",
         "only_useless=False",
-        noticed=46,
+        noticed=31,
     ),
     Mutant(
         "acknowledgements of the gateways are not waited for",
@@ -381,7 +381,7 @@ SHELL = (
         observe,
         "patient=back",
         "patient=False",
-        noticed=49,
+        noticed=44,
     ),
     Mutant(
         "the host is full once, and the launch waits for ever",

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.core.identity import naive, soak
 from tests.core.identity.generated import case
+from tests.depth import examples
 
 
 @st.composite
@@ -16,7 +17,7 @@ def cases(draw: st.DrawFn) -> naive.Case:
     return case(lambda options: draw(st.sampled_from(options)))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=list(HealthCheck))
 @given(cases())
 def test_both_decide_alike_and_for_the_same_reason(one: naive.Case) -> None:
     assert soak.agreed(one, "this") == naive.decide(one)
