@@ -339,7 +339,12 @@ async def simulated(endpoints: int) -> None:
     launches = SimpleNamespace(
         under_way=lambda _: (), waits_for=lambda _: None, failure=lambda *_, **__: None
     )
-    tables = SimpleNamespace(routed=lambda _: {}, agreed=lambda _: True, current=lambda _: None)
+    tables = SimpleNamespace(
+        routed=lambda _: {},
+        agreed=lambda _: True,
+        current=lambda _: None,
+        is_known=lambda: True,
+    )
     observer = Observer(instances, cast(Any, launches), cast(Any, tables))
     endpoint = cast(
         Any,
