@@ -80,7 +80,7 @@ def _holding(kind: str) -> Part:
 holding_user, holding_group, holding_role = map(_holding, ("user", "group", "role"))
 
 
-def _new(kind: str, tagging: str) -> Part:
+def _new(kind: str, tagging: str = "") -> Part:
     """One that is made, with tags if the request has some."""
 
     def part(call: Call, members: Document) -> Iterable[Touch]:
@@ -96,8 +96,11 @@ def _new(kind: str, tagging: str) -> Part:
     return part
 
 
-new_user, new_role = _new("user", "iam:TagUser"), _new("role", "iam:TagRole")
-new_group = _new("group", "iam:TagGroup")  # which it cannot have: nobody is ever asked for it
+new_user, new_role, new_group = (
+    _new("user", "iam:TagUser"),
+    _new("role", "iam:TagRole"),
+    _new("group"),
+)
 
 
 def renamed(kind: str) -> Part:
