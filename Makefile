@@ -1,12 +1,12 @@
 # The two commands of the README are `make demo` and `make test`; both set up all they need.
-.PHONY: demo test test-all test-compiled test-sdks starved check run wheel soak soak-policies damage golden \
+.PHONY: demo test test-all test-compiled test-sdks starved check run wheel soak soak-policies damage forgery golden \
     docs clean
 PYTHON ?= python3
 VENV := .venv
 COMPILED := .venv-compiled
 BIN := $(VENV)/bin
 # Most of the suite is waiting, so more workers than cores; tests/conftest.py says in which order.
-SHARED := -n 4 --dist loadfile --no-loadscope-reorder -q
+SHARED := -n 4 --by-module --maxschedchunk 1 -o console_output_style=classic -q
 PYTEST := $(BIN)/python -m pytest $(SHARED)
 # Each of the hundreds of processes that the suite starts would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -28,8 +28,8 @@ starved: $(VENV)/.tests
 	$(BIN)/python -m tests.starved
 
 check: $(VENV)/.tests
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples
 	$(BIN)/mypy
 
 # A wheel as releases are built, with the hot path compiled to C; wants a C compiler and Python's
@@ -40,22 +40,28 @@ wheel: dist/.compiled
 test-compiled: $(COMPILED)/.tests
 	$(COMPILED)/bin/inservice --version | grep -q compiled
 	$(COMPILED)/bin/python -m pytest $(SHARED) tests/core/identity tests/core/test_routing.py \
-	    tests/gateway \
+	    tests/gateway tests/storage/test_bodies.py \
 	    tests/modelserver tests/contracts/test_transport.py tests/acceptance/test_guardrails.py \
 	    tests/acceptance/test_deployments_go_on.py tests/acceptance/test_heartbeats.py \
 	    tests/acceptance/test_hosting.py tests/acceptance/test_stops.py \
 	    tests/acceptance/test_survival.py
 
-# The programs of docs/howto/sdk.md with both SageMaker SDKs, which are a gigabyte of packages and have
-# environments of their own.
-test-sdks: $(VENV)/.tests .venv-sdk2/.made .venv-sdk3/.made
+# The examples, and the programs of docs/howto/sdk.md, with both SageMaker SDKs and MLflow, which are
+# more than a gigabyte of packages and have environments of their own.
+test-sdks: $(VENV)/.tests .venv-sdk2/.made .venv-sdk3/.made .venv-mlflow/.made
 	SAGEMAKER_SDK2_PYTHON=$(CURDIR)/.venv-sdk2/bin/python \
 	SAGEMAKER_SDK3_PYTHON=$(CURDIR)/.venv-sdk3/bin/python \
+	MLFLOW_PYTHON=$(CURDIR)/.venv-mlflow/bin/python \
 	    $(BIN)/python -m pytest -q tests/acceptance/test_sdks.py
 
 .venv-sdk%/.made:
 	$(PYTHON) -m venv --clear .venv-sdk$*
 	.venv-sdk$*/bin/python -m pip install --quiet --disable-pip-version-check 'sagemaker==$*.*'
+	touch $@
+
+.venv-mlflow/.made:
+	$(PYTHON) -m venv --clear .venv-mlflow
+	.venv-mlflow/bin/python -m pip install --quiet --disable-pip-version-check 'mlflow>=3,<4' boto3
 	touch $@
 
 run: $(VENV)/.runs
@@ -72,6 +78,10 @@ soak-policies: $(VENV)/.tests
 # Ten thousand seeded damages to a data directory; a bad one is printed with its seed.
 damage: $(VENV)/.tests
 	$(BIN)/python -m tests.damage --damages 10000
+
+# A hundred thousand forged, expired, mixed-up and revoked credentials on a real server: none passes.
+forgery: $(VENV)/.tests
+	$(BIN)/python -m tests.forgery
 
 # Rewrites the golden transcripts and the tables that a new database is made of; read the diff.
 golden: $(VENV)/.tests
@@ -106,5 +116,5 @@ $(COMPILED)/.tests: dist/.compiled
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(COMPILED) .venv-sdk* dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(COMPILED) .venv-sdk* .venv-mlflow dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

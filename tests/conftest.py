@@ -1,8 +1,9 @@
 """What holds for every test: how it may be interrupted, and which come first.
 
 `make test` has more workers than there are cores, since most of the time is waiting: for processes
-to start, for periods to pass. Each worker takes whole modules (a module's server is started once),
-in the order given here: those that take longest first, so that none of them is left for the end.
+to start, for periods to pass. Each worker takes whole modules (a module's server is started once,
+and see `by_module`), in the order given here: those that take longest first, so that none of them
+is left for the end.
 """
 
 from __future__ import annotations
@@ -13,12 +14,20 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.by_module import (  # noqa: F401  # hooks
+    pytest_addoption,
+    pytest_pycollect_makemodule,
+    pytest_runtest_protocol,
+)
 from tests.depth import examples
 
 FIRST = (
     "tests/acceptance/test_sessions.py",
+    "tests/acceptance/test_web_identity.py",
+    "tests/forgery/test_forgery.py",
     "tests/acceptance/test_iam.py",
     "tests/acceptance/test_aws_cli.py",
+    "tests/storage/test_by_aws_cli.py",
     "tests/acceptance/full_disk/test_replaced.py",
     "tests/acceptance/test_survival.py",
     "tests/acceptance/test_demo.py",
@@ -27,6 +36,8 @@ FIRST = (
     "tests/simulation/test_mutants_of_the_core.py",
     "tests/modelserver/test_what_code_raises.py",
     "tests/acceptance/full_disk/test_reserve.py",
+    "tests/contracts/test_store_sqlite.py",
+    "tests/controller/test_crash_walk.py",
     "tests/acceptance/test_heartbeats.py",
     "tests/acceptance/test_guardrails.py",
     "tests/acceptance/test_stops.py",
@@ -38,8 +49,11 @@ FIRST = (
     "tests/cli/test_recovery.py",
     "tests/acceptance/full_disk/test_full_disk.py",
     "tests/contracts/test_runtime_process.py",
+    "tests/contracts/test_store.py",
+    "tests/contracts/test_runtime_remains.py",
     "tests/contracts/test_patience.py",
     "tests/acceptance/test_receivers.py",
+    "tests/acceptance/test_exec.py",
     "tests/acceptance/test_damaged_records.py",
     "tests/acceptance/test_refusals.py",
     "tests/modelserver/test_differential.py",
@@ -51,6 +65,8 @@ FIRST = (
     "tests/core/operations/iam/test_model.py",
     "tests/acceptance/full_disk/test_logs.py",
     "tests/acceptance/test_cloudwatch_log_writing.py",
+    "tests/wire/test_closed_account.py",
+    "tests/controller/test_provider_keys.py",
     "tests/controller/test_posting.py",
     "tests/contracts/test_metrics_storage.py",
     "tests/acceptance/test_not_here.py",
@@ -58,10 +74,12 @@ FIRST = (
     "tests/acceptance/test_audit.py",
     "tests/acceptance/test_policies.py",
     "tests/acceptance/test_accounts.py",
+    "tests/acceptance/test_doctor.py",
     "tests/channel/test_protocol.py",
     "tests/core/identity/test_agreement.py",
     "tests/contracts/test_runtime_pulses.py",
     "tests/acceptance/test_lease.py",
+    "tests/storage/test_against_moto.py",
 )
 """Modules that take ten seconds and more, the longest first; measured with `--durations`."""
 

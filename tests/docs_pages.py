@@ -28,6 +28,7 @@ from inservice.api import models
 from inservice.api.application import SERVICES
 from inservice.artifacts.limits import GIB, MIB, Limits
 from inservice.aws.service_model import Service, Shape
+from inservice.channel.storage_counts import StorageCounts
 from inservice.cli import main as cli
 from inservice.cli.aws import served
 from inservice.cloudwatch.alarms import configuration
@@ -41,6 +42,7 @@ from inservice.telemetry.happenings import Happenings
 from inservice.telemetry.names import METRICS, ZEROES
 from inservice.telemetry.prometheus import Totals, rendering
 from inservice.transport.messages import Request
+from tests.storage import reference as s3
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -75,6 +77,7 @@ def pages() -> Mapping[Path, Callable[[], str]]:
         REFERENCE / "errors.md": errors_page,
         REFERENCE / "settings.md": settings_page,
         REFERENCE / "metrics.md": metrics_page,
+        REFERENCE / "s3.md": s3.page,
         ROOT / "src" / "inservice" / "cli" / "aws" / served.FILE: served_list,
     }
 
@@ -118,10 +121,12 @@ Each operation below is served as AWS's model describes it, in every protocol th
 What becomes of a member of its input is one of three things:
 
 - **honoured**: it does what it does on AWS.
-- **echoed**: it is about AWS's machines and means nothing here; it is kept and described.
-- **refused**: the call fails with `NotImplemented`, which no client tries again, and names the
-  member. Nothing is dropped in silence: a member that AWS's model has and this page does not is
-  refused too.
+- **kept**: it is about AWS's machines and has no effect here. It is validated, kept and described
+  as on AWS, and [a warning](../concepts/limits-and-differences.md#fields-without-effect) says so; a
+  server that was started with `--strict` refuses it with `NotImplemented`.
+- **refused**: it would change what a model does, or what is seen of it. The call fails with
+  `NotImplemented`, which no client tries again, and names the member. Nothing is dropped in
+  silence: a member that AWS's model has and this page does not is refused too.
 
 Required members are in bold. An operation of AWS's that is not on this page answers
 `NotImplemented`, status 400, and names itself: a code that no client tries again.
@@ -219,6 +224,8 @@ def _standing(field: Field, shapes: list[str]) -> tuple[str, str]:
     notes = [field.says] if field.says else []
     if field.accepts:
         notes.insert(0, "only " + ", ".join(f"`{value}`" for value in field.accepts))
+    if field.idle:
+        notes.append("no warning for " + ", ".join(f"`{value}`" for value in field.idle))
     if field.shape:
         notes.append(f"see [{field.shape}](#{field.shape.lower()})")
         if field.shape not in shapes and f"-{field.shape}" not in shapes:
@@ -293,9 +300,9 @@ def errors_page() -> str:
 
 
 def error_classes() -> list[type[AwsError]]:
-    """Every error that can be answered: those with a code of their own."""
+    """Every error that can be answered: those with a code of their own, wherever they are."""
     for module in pkgutil.walk_packages(inservice.__path__, "inservice."):
-        if module.name.endswith(".errors"):
+        if not module.name.endswith("__main__") and ".migrations" not in module.name:
             importlib.import_module(module.name)
     found: list[type[AwsError]] = []
     waiting: list[type[AwsError]] = [AwsError]
@@ -341,10 +348,11 @@ become.
 SETTINGS_END = """\
 ## What else is read from the environment
 
-- **S3**: credentials, region, profile, proxies and certificates are found as boto3 finds them;
-  the address is `AWS_ENDPOINT_URL_S3`, or `endpoint_url` of `s3` in the profile's `services`
-  section. `AWS_ENDPOINT_URL` is ignored by the server: it usually names InService itself. See
-  [artifacts in S3](../howto/s3-artifacts.md).
+- **Another S3** for artifacts: credentials, region, profile, proxies and certificates are found as
+  boto3 finds them; the address is `AWS_ENDPOINT_URL_S3`, or `endpoint_url` of `s3` in the profile's
+  `services` section. Where `AWS_ENDPOINT_URL_STS` (or `sts` there) names an STS, it is asked as
+  the execution role. `AWS_ENDPOINT_URL` is ignored by the server: it usually names InService
+  itself. See [which storage is meant](../howto/s3-artifacts.md#which-storage-is-meant).
 - **Models** see none of this. A model's environment is its `Environment` and a few names from the
   host ([what a model sees](../howto/write-a-model.md#environment)).
 - **Clients** read `INSERVICE_DATA_DIR` and AWS's own variables
@@ -468,7 +476,8 @@ def _span(seconds: int) -> str:
 
 
 def _families() -> Iterator[tuple[str, str, str]]:
-    empty = rendering(Totals(), Happenings())(Scrape(endpoints=(), fleets=(), alarms=())).decode()
+    scrape = Scrape(endpoints=(), fleets=(), alarms=(), storage=StorageCounts())
+    empty = rendering(Totals(), Happenings())(scrape).decode()
     for family in text_string_to_metric_families(empty):
         suffix = "_total" if family.type == "counter" else ""
         yield f"`{family.name}{suffix}`", family.type, family.documentation

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 HOG = "import os; mine = os.getppid()\nwhile os.getppid() == mine: pass"
 """Until nobody is left who would end it."""
-SHARED = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder", "-q", "-rfE")
+SHARED = ("-n", "4", "--by-module", "--maxschedchunk", "1", "-q", "-rfE")
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", re.MULTILINE)
 
 

@@ -18,6 +18,7 @@ TESTS = ROOT / "tests"
 
 CORE = (
     "errors",
+    "s3_errors",
     "partitions",
     "ids",
     "values",
@@ -27,6 +28,7 @@ CORE = (
     "routing",
     "cloudwatch",
     "identity",
+    "objects",
 )
 STORE = (
     *("store.base", "store.collections", "store.entities", "store.errors", "store.feed"),
@@ -37,20 +39,27 @@ STORE = (
 TELEMETRY = ("telemetry.base", "telemetry.names")
 LOGS = ("instance_logs.base", "instance_logs.search")
 ARTIFACTS = ("artifacts.base", "artifacts.errors")
-SEAM_BASES = (*STORE, *TELEMETRY, *LOGS, *ARTIFACTS, "runtimes.base", "channel.base", "clock")
+COUNTS = ("channel.counts", "channel.storage_counts")
+SEAM_BASES = (
+    *(*STORE, *TELEMETRY, *LOGS, *ARTIFACTS, "runtimes.base", "blobs.base"),
+    *("channel.base", "channel.storage_counts", "clock"),
+)
 """What others see of the seams: what can be asked of each and the values that say it, without what
 answers."""
 
 ALLOWED: dict[str, tuple[str, ...]] = {
     # ground
     "errors": (),
+    "s3_errors": ("errors",),
     "partitions": (),
     "ids": (),
     "values": (),
     "clock": ("values",),
     "threads": (),
+    "turns": (),
     "starting": (),
-    "seals": (),
+    "seal": (),
+    "seals": ("seal",),
     "mark": (),
     "disk": (),
     "engines": (),
@@ -58,24 +67,28 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "contract": (),
     "config": ("linux",),
     "reserve": (),
+    "log_lines": (),
+    "checksums": (),
     # core
     "routing": ("ids",),
-    "identity": ("errors",),
+    "identity": ("errors", "s3_errors"),
     "cloudwatch": ("errors", "partitions", "values"),
     "hosting": ("errors", "partitions", "ids", "values"),
     "deployment": ("errors", "ids", "values", "hosting", "routing"),
     "workload": ("ids", "contract", "hosting"),
+    "objects": ("errors", "s3_errors", "checksums"),
     # seams
-    "store": (*CORE, "seals", "mark", "reserve", "disk", "engines"),
-    "runtimes": (*CORE, "contract", "threads", "linux", "instance_logs", "disk"),
-    "artifacts": (*CORE, "contract", "disk"),
+    "store": (*CORE, "seal", "seals", "mark", "reserve", "disk", "engines"),
+    "runtimes": (*CORE, "contract", "clock", "threads", "linux", "instance_logs", "disk"),
+    "artifacts": (*CORE, "contract", "disk", "linux", "blobs.base"),
     "channel": ("errors", "ids", "routing", "clock", "threads", "linux", "reserve", "disk"),
-    "telemetry": (*CORE, "seals", "mark", "reserve", "engines", "linux", "channel.counts"),
+    "telemetry": (*CORE, "seals", "mark", "reserve", "engines", "linux", *COUNTS),
     "instance_logs": CORE,
     "transport": (*CORE, "reserve", "disk"),
     "audit": ("errors", "reserve", "disk"),
+    "blobs": ("errors", "s3_errors", "checksums", "objects", "seal", "mark", "reserve", "disk"),
     # the wire, and what AWS can ask
-    "aws": ("errors",),
+    "aws": ("errors", "s3_errors"),
     "operations": (*CORE, *STORE, *TELEMETRY, *LOGS),
     # processes
     "api": (
@@ -88,8 +101,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "audit",
         "clock",
         "threads",
+        "turns",
     ),
-    "controller": (*CORE, *SEAM_BASES, "reserve", "threads", "disk"),
+    "controller": (*CORE, *SEAM_BASES, "reserve", "threads", "turns", "disk"),
     "gateway": (
         "channel.counts",
         "channel.denials",
@@ -108,20 +122,28 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "threads",
         "disk",
         "aws.eventstream",
+        "objects.addressing",
+        "log_lines",
+        "linux",
+    ),
+    "storage": (
+        *CORE,
+        *("aws", "blobs", "checksums", "transport", "audit", "channel", "clock", "threads"),
+        *("reserve", "config", "log_lines", "linux"),
     ),
     "modelserver": ("transport", "contract"),
     "cli": (
-        *("config", "reserve", "supervision", "artifacts", "audit", "demo", "disk"),
+        *("config", "reserve", "supervision", "artifacts", "audit", "demo", "disk", "threads"),
         *("store.backup", "store.errors", "store.recovery"),
     ),
     "demo": (),
     "supervision": ("config", "reserve", "disk", "transport.census", "transport.heartbeat"),
-    "testing": ("clock", "runtimes.base"),
+    "testing": ("clock", "runtimes.base", "blobs.base", "checksums", "objects", "s3_errors"),
     "app": ("",),
 }
 """Package or module of `inservice` → what of `inservice` it may import, itself always included."""
 
-ROOMS = ("endpoints", "alarms", "grants", "keys", "upkeep")
+ROOMS = ("endpoints", "alarms", "grants", "keys", "provider_keys", "upkeep")
 """Of the controller: each sees the kit that lies beneath them, and no other room."""
 
 IMPURE = {"asyncio", "time", "random", "os", "logging", "sqlite3", "threading", "socket", "secrets"}
@@ -255,11 +277,14 @@ def test_no_module_imports_itself_over_others() -> None:
 
 DRIVERS: Mapping[str, tuple[str, ...]] = {
     "store.drivers": ("store.backup", "store.recovery"),  # which work where no server runs
-    "runtimes.process": ("runtimes.ping",),
+    "runtimes.process": (),
     "artifacts.store": (),
-    "artifacts.s3_client": ("artifacts.s3",),
-    "artifacts.s3": ("artifacts.store",),
+    "artifacts.s3_client": ("artifacts.s3", "artifacts.places"),
+    "artifacts.s3": ("artifacts.places",),
     "artifacts.files": ("artifacts.store",),
+    "artifacts.own": ("artifacts.places", "artifacts.store"),
+    "artifacts.places": ("artifacts.store",),
+    "artifacts.roles": ("artifacts.s3_client",),
     "instance_logs.groups": (),
     "instance_logs.writer": ("runtimes.process",),  # the instances' end, beside the one that reads
     "telemetry.database": (),
@@ -270,7 +295,8 @@ DRIVERS: Mapping[str, tuple[str, ...]] = {
     "telemetry.utilization": (),
     "telemetry.gpus": ("telemetry.utilization",),
     "channel.publishing": (),
-    "channel.following": ("gateway.worker",),  # the workers' end
+    "channel.following": ("gateway.worker", "storage.__main__"),  # the workers' end
+    "blobs.disk": ("storage.__main__",),
 }
 """What answers behind the seams → who may know it, beside itself and `app`, which puts it there."""
 
@@ -490,9 +516,10 @@ def test_each_framework_has_a_plug() -> None:
     assert plugs - {"__init__", "base", "select"} == set(MODEL_FILES)
 
 
-SYNCING = {"disk", "mark", "store.backup", "audit.files", "audit.begun"}
+SYNCING = {"disk", "mark", "store.backup", "audit.files", "audit.begun", "blobs.disk.files"}
 """Who writes files that must survive: `disk` replaces them for everybody; a mark is written in its
-place, a backup appears beside others, never in the place of one, and the audit trail grows."""
+place, a backup appears beside others, never in the place of one, the audit trail grows, and a file
+of data means nothing until a record names it."""
 
 
 @each_module()

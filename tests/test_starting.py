@@ -70,6 +70,7 @@ def packages(said: str) -> set[str]:
     [
         ("inservice.app.__main__", NEVER - {"email"}),  # SQLAlchemy asks for its own version
         ("inservice.gateway.worker", NEVER | RECORDS),
+        ("inservice.storage.__main__", (NEVER | RECORDS) - {"xml", "email"}),  # S3 is spoken so
         ("inservice.supervision.__main__", NEVER | RECORDS | LOOPS),
         ("inservice.runtimes.process.daemon", NEVER | RECORDS | LOOPS),
     ],
@@ -110,7 +111,7 @@ def test_a_whole_server_starts_without_what_it_may_never_need(tmp_path: Path) ->
     names = _IMPORTED.findall(said)
     assert names.count("inservice.app.control") == 2, "its imports are in the log"
     assert names.count("inservice.gateway.front") == 4
-    assert not packages(said) & (NEVER - {"email"})
+    assert not packages(said) & (NEVER - {"email", "xml"})
     assert "sqlalchemy.dialects.postgresql" not in names
     assert "inservice.runtimes.process.forkserver" not in names
 

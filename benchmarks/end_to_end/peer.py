@@ -46,7 +46,7 @@ class Peer:
         """Install it if it is not there yet, then start it. Raises NotHere."""
         home = homes / self.home
         places = [home / "bin", *map(_place, self.needs), Path("/usr/bin"), Path("/bin")]
-        _install(home, self.packages)
+        install(home, self.packages)
         directory.mkdir()
         port = free_port()
         for name, text in self.files(port).items():
@@ -64,7 +64,7 @@ class Peer:
                 "BENTOML_DO_NOT_TRACK": "True",
             },
         )
-        version = _version(home, self.home)
+        version = version_of(home, self.home)
         address = f"127.0.0.1:{port}"
         return Contestant(self.name, version, address, [process], self.path, self.body(body))
 
@@ -88,7 +88,7 @@ def _place(program: str) -> Path:
     return Path(found).parent
 
 
-def _install(home: Path, packages: tuple[str, ...]) -> None:
+def install(home: Path, packages: tuple[str, ...]) -> None:
     done = home / "installed"
     if done.exists():
         return
@@ -105,7 +105,7 @@ def _install(home: Path, packages: tuple[str, ...]) -> None:
     done.touch()
 
 
-def _version(home: Path, package: str) -> str:
+def version_of(home: Path, package: str) -> str:
     script = f"from importlib.metadata import version; print(version({package!r}))"
     command = [str(home / "bin" / "python"), "-c", script]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -3,11 +3,59 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import Protocol
 
 from inservice.values import Instant
+
+
+class Due:
+    """What somebody waits for until it is set: asyncio's Event, in a tenth of its memory.
+
+    Each endpoint has one, and each instance, and an Event makes a queue for who waits: 900 bytes.
+    """
+
+    __slots__ = ("_is_set", "_waiting")
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._waiting: tuple[asyncio.Future[None], ...] = ()
+
+    def is_set(self) -> bool:
+        """Whether it is, now."""
+        return self._is_set
+
+    def set(self) -> None:
+        """It is; whoever waits goes on."""
+        self._is_set = True
+        for waiter in self._waiting:
+            _let_go(waiter)
+
+    def clear(self) -> None:
+        """It is not any more."""
+        self._is_set = False
+
+    async def wait(self, seconds: float | None = None) -> bool:
+        """Return when it is set, or after so many seconds if that is sooner; says whether it was
+        set. One who is cancelled in that moment hears that, too."""
+        if self._is_set:
+            return True
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+        timer = None if seconds is None else loop.call_later(seconds, _let_go, waiter)
+        self._waiting += (waiter,)
+        try:
+            await waiter
+        finally:
+            self._waiting = tuple(other for other in self._waiting if other is not waiter)
+            if timer is not None:
+                timer.cancel()
+        return self._is_set
+
+
+def _let_go(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 class Clock(Protocol):
@@ -28,7 +76,7 @@ class Clock(Protocol):
         """Return after `seconds`."""
         ...
 
-    async def wait(self, event: asyncio.Event, until: Instant) -> bool:
+    async def wait(self, event: Due, until: Instant) -> bool:
         """Return when the event is set, or at `until` (as `now` tells it) if that is sooner; says
         whether it is set.
 
@@ -58,9 +106,6 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    async def wait(self, event: asyncio.Event, until: Instant) -> bool:
-        # `wait_for` forgets that it was cancelled when the event comes at that moment.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, until - self.now())):
-                await event.wait()
+    async def wait(self, event: Due, until: Instant) -> bool:
+        await event.wait(max(0.0, until - self.now()))
         return event.is_set()

@@ -27,6 +27,9 @@ emulator and InService can run side by side."""
 ANY_ROLE, EXISTING_ROLES = "any", "existing"
 """Which execution roles are accepted."""
 
+ON, OFF = "on", "off"
+"""Of what a server may do without."""
+
 LONGEST_SOCKET_NAME = "instances/0123456789abcdef0123.sock"
 """As `runtimes.process.records` names the socket of an instance."""
 
@@ -55,11 +58,15 @@ class Settings:
     drain_seconds: float = 30.0  # from SIGTERM to SIGKILL of an instance; a stop has it in all
     insecure_http: bool = False  # allows a bind that is not loopback, without TLS
     webhook_allow: str = ""  # networks that webhooks may post to; empty: all but metadata services
+    oidc_jwks: str = ""  # "issuer=/file,issuer=/file": JWKS of identity providers not to be asked
     deployment_webhook: str = ""  # URL that is posted the outcome of each deployment
     model_user: str = ""  # whom models run as: a name, uid or uid:gid; empty: as nobody else
     member_file_roots: str = ""  # "/dir:/dir": where other accounts' file:// may be; empty: none
+    storage: str = ON  # whether S3 is answered here: on, or off
+    storage_bytes_max: int = 0  # of objects, all accounts' together; 0: what the volume has
     s3_profile: str = ""  # of the AWS files, for artifacts alone; empty: as boto3 finds it
     execution_roles: str = "any"  # that models may name: any, or only those that are existing here
+    strict: bool = False  # refuse what would be kept without effect, as VpcConfig; else warn of it
     crash_at: str = ""  # "point:n": die at the n-th pass of a named crash point (tests)
 
     @property
@@ -80,6 +87,12 @@ class Settings:
         return [Path(each) for each in self.member_file_roots.split(":") if each]
 
     @property
+    def oidc_jwks_files(self) -> Mapping[str, Path]:
+        """The files with the keys of identity providers, by issuer."""
+        parts = (part.strip().partition("=") for part in self.oidc_jwks.split(","))
+        return {issuer: Path(file) for issuer, _, file in parts if issuer}
+
+    @property
     def log_dir(self) -> Path:
         """Where the server's own log and the instances' logs are."""
         return self.data_dir / "logs"
@@ -88,6 +101,11 @@ class Settings:
     def audit_dir(self) -> Path:
         """Where the audit trail is."""
         return self.data_dir / "audit"
+
+    @property
+    def storage_dir(self) -> Path:
+        """Where objects are, and the records of them."""
+        return self.data_dir / "storage"
 
     @property
     def database(self) -> str:
@@ -171,6 +189,10 @@ def _checked(settings: Settings) -> Settings:
         )
     if settings.log_bytes_max < 0:
         raise BadSetting(f"log bytes {settings.log_bytes_max} is below 0")
+    if settings.storage not in (ON, OFF):
+        raise BadSetting(f"storage {settings.storage!r} is neither {ON!r} nor {OFF!r}")
+    if settings.storage_bytes_max < 0:
+        raise BadSetting(f"storage bytes {settings.storage_bytes_max} is below 0")
     if settings.execution_roles not in (ANY_ROLE, EXISTING_ROLES):
         raise BadSetting(
             f"execution roles {settings.execution_roles!r} is neither {ANY_ROLE!r} nor "
@@ -191,6 +213,11 @@ def _checked(settings: Settings) -> Settings:
             ipaddress.ip_network(network, strict=False)
         except ValueError as error:
             raise BadSetting(f"webhook_allow: {error}") from None
+    for issuer, file in settings.oidc_jwks_files.items():
+        if not _is_url(issuer) or not file.is_absolute():
+            raise BadSetting(
+                f"oidc_jwks: {issuer}={file} is not an issuer's URL, =, and an absolute path"
+            )
     for root in filter(None, settings.member_file_roots.split(":")):
         if not Path(root).is_absolute():
             raise BadSetting(f"member_file_roots: {root!r} is not an absolute path")

@@ -17,6 +17,11 @@ from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event,
 BUSY_SECONDS = 5
 """How long a foreign lock (a backup, a curious shell) is waited for before the caller hears 503."""
 
+CACHE_KIB = 256
+"""Pages that a connection keeps. SQLite would keep two megabytes for each, of one database and
+apart from the others; what is asked for again and again is in the cache of records, and the pages
+are in the system's, once."""
+
 WRITING = "BEGIN IMMEDIATE"
 """With a plain BEGIN, a foreign write between our reading and our writing would fail the write at
 once, without waiting; what takes the lock at the start waits for it."""
@@ -33,6 +38,7 @@ def sqlite_engine(
         poolclass=QueuePool,
         pool_size=connections,
         max_overflow=0,
+        pool_use_lifo=True,  # those that are never needed at once are never opened, or stay cold
         hide_parameters=True,  # records hold what users put into Environment: never into a log
         creator=lambda: sqlite3.connect(
             place,
@@ -45,7 +51,7 @@ def sqlite_engine(
 
     @event.listens_for(engine, "connect")
     def set_up(connection: sqlite3.Connection, _: Any) -> None:
-        for pragma in pragmas:
+        for pragma in (f"cache_size = -{CACHE_KIB}", *pragmas):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

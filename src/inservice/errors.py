@@ -4,7 +4,7 @@
     ├── Sender: the caller can mend it
     │   ├── ValidationException          400  control plane: a request or a state that is refused
     │   ├── ValidationError              400  runtime plane, CloudWatch, IAM, STS: its other name
-    │   ├── InvalidParameterException    400  CloudWatch Logs: its third
+    │   ├── InvalidParameterException    400  CloudWatch Logs, ECR, tagging: its third
     │   ├── ResourceLimitExceeded        400
     │   ├── UnknownOperationException    404
     │   ├── NotImplementedYet            400  what AWS has and InService has not: a field, a value,
@@ -64,7 +64,7 @@ class ValidationError(SenderError):
 
 
 class InvalidParameterException(SenderError):
-    """CloudWatch Logs' word for the same."""
+    """The word for the same of CloudWatch Logs, ECR and the Resource Groups Tagging API."""
 
     code = "InvalidParameterException"
 
@@ -158,7 +158,8 @@ class IncompleteSignature(AuthenticationError):
 
 
 class OutdatedSignature(AuthenticationError):
-    """Signature Version 2, in S3's code, status and words: its younger regions never took it."""
+    """Signature Version 2, in S3's code, status and words: its younger regions never took it. Who
+    reads them did not choose it, as a rule: boto3 presigns with it. So they hear how not to."""
 
     code = "InvalidRequest"
     status = 400
@@ -166,7 +167,8 @@ class OutdatedSignature(AuthenticationError):
     def __init__(self) -> None:
         super().__init__(
             "The authorization mechanism you have provided is not supported. "
-            "Please use AWS4-HMAC-SHA256."
+            "Please use AWS4-HMAC-SHA256. In boto3 that is Config(signature_version='s3v4'), or "
+            "signature_version = s3v4 below s3 = in the profile."
         )
 
 

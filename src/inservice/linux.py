@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import functools
 import os
 import re
@@ -11,6 +13,8 @@ from pathlib import Path
 UNIX_PATH_BYTES_MAX = 107
 """Of a UNIX socket's path: `sun_path` less its terminating NUL."""
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
+_FICLONE = 0x40049409
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 
@@ -25,6 +29,20 @@ def set_no_new_privileges() -> None:
     _prctl(_PR_SET_NO_NEW_PRIVS)
 
 
+def keep_memory(most: int) -> None:
+    """Let glibc keep so many bytes that large bodies have used, and not return them after each.
+
+    By default every buffer over 128 KiB is mapped, faulted in page by page, and unmapped again:
+    490 page faults for a body of 1 MB, 7 % of its CPU. Other C libraries have no mallopt.
+    """
+    import ctypes  # here, since few who import this module need it
+
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+        libc.mallopt(_M_TRIM_THRESHOLD, most)
+
+
 def born_at(pid: int) -> float:
     """When a process was started, in epoch seconds; 0 if it is not there (any more).
 
@@ -37,6 +55,18 @@ def born_at(pid: int) -> float:
     booted = re.search(rb"^btime (\d+)$", Path("/proc/stat").read_bytes(), re.MULTILINE)
     assert booted is not None
     return float(booted[1]) + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def clone(source: int, target: int) -> None:
+    """Make the empty file behind the descriptor `target` share the blocks of `source`'s until one
+    of them is written to. Raises OSError where the file system has no such thing."""
+    fcntl.ioctl(target, _FICLONE, source)
+
+
+def link_open(source: int, name: str, directory: int) -> None:
+    """Give the file behind a descriptor another name in a directory, whatever its old ones have
+    become meanwhile. Raises OSError, FileNotFoundError for a file that has no name left."""
+    os.link(f"/proc/self/fd/{source}", name, dst_dir_fd=directory, follow_symlinks=True)
 
 
 def _prctl(option: int) -> None:

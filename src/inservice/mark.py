@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import structlog
 
 SYNC_COMMITS = 256
 """About as often as SQLite writes its log back into the database."""
@@ -31,7 +31,7 @@ SYNC_COMMITS = 256
 _PLACE_BYTES = 256
 _DIGEST_BYTES = 16
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Mark:
             self._troubled = False
         except OSError as error:
             if not self._troubled:
-                _log.warning("mark.not_written", why=str(error))
+                _log.warning("a mark cannot be written: %s", error)
             self._troubled = True
 
     def sync(self) -> None:

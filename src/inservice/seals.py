@@ -11,7 +11,6 @@ need not read the bodies of its records.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -19,18 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import Column, Double, String, Table
 
-SEAL_CHARACTERS = 16
-"""64 bits: a damage passes unseen once in 10¹⁹ times."""
-
-
-def _as_text(value: object) -> str:
-    """SQLAlchemy's own kind of text, which a key may be and msgspec does not know."""
-    if isinstance(value, str):
-        return str(value)
-    raise TypeError(f"a column holds no {type(value)}")
-
-
-_encode = msgspec.msgpack.Encoder(enc_hook=_as_text).encode
+from inservice.seal import SEAL_CHARACTERS, seal_of
 
 _KNOWN = "seals"
 """Where a table remembers what its seals are."""
@@ -113,8 +101,7 @@ def _made(table: Table, seal: _Seal, row: Mapping[Any, Any]) -> str:
     for n in seal.doubles:  # as a database gives it back
         if values[n] is not None:
             values[n] = float(values[n])
-    content = _encode((str(table.name), seal.column, values))
-    return hashlib.blake2b(content, digest_size=SEAL_CHARACTERS // 2).hexdigest()
+    return seal_of(str(table.name), seal.column, values)
 
 
 def _holds(table: Table, seal: _Seal, row: Mapping[Any, Any]) -> bool:

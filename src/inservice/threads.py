@@ -28,6 +28,7 @@ class Threads:
 
     def __init__(self, kind: str, count: int = 1) -> None:
         """`kind` names the threads, for whoever looks at a stack."""
+        self.count = count
         self._executor = ThreadPoolExecutor(count, thread_name_prefix=kind)
 
     async def run(
@@ -84,9 +85,14 @@ class Hazards:
 
     def _end(self, answer: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
         self._room.release()
-        if answer.done():
-            return
-        if error is None:
-            answer.set_result(result)
-        else:
-            answer.set_exception(error)
+        _answer(answer, result, error)
+
+
+def _answer(answer: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    """What a call came to, for whoever still waits for it."""
+    if answer.done():
+        return
+    if error is None:
+        answer.set_result(result)
+    else:
+        answer.set_exception(error)

@@ -11,3 +11,8 @@ Instant = float
 Document = Mapping[str, Any]
 """What is asked or answered, or a part of it: AWS's own members by their names, already validated
 against AWS's model."""
+
+
+def tags_told(tags: Mapping[str, str]) -> list[Document]:
+    """Tags as AWS's APIs list them."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]

@@ -30,7 +30,8 @@ from inservice.controller.kit.receivers import Networks
 from inservice.identity.authority import Authority
 from inservice.identity.principal import AccessKey, Account
 from inservice.instance_logs.groups import FileGroups
-from inservice.operations.live import InstanceSeen, Live, ProcessSeen
+from inservice.operations.live import DataSeen, InstanceSeen, Live, ProcessSeen
+from inservice.operations.sts.provider_keys import NO_KEYS
 from inservice.store.base import Store
 from inservice.store.drivers.database import open_store
 from inservice.telemetry.database import open_metrics
@@ -64,7 +65,11 @@ class Rig:
     def served(self) -> tuple[str, ...]:
         return ()
 
+    is_strict = False
     takes_unknown_roles = True
+
+    def data_seen(self, *_: object) -> DataSeen:
+        return DataSeen.ELSEWHERE
 
     def instances_seen(self) -> tuple[InstanceSeen, ...]:
         return ()
@@ -158,10 +163,12 @@ def cloudwatch(
         threads=Threads("api", 2),
         readers=Threads("reads", 2),
         services=_models(tuple(services)),
+        beside=(),
         short=lambda: "",
         authority_of=lambda key: Authority(key.principal),
         used=lambda _key, _use: None,
         trail=None,
+        provider_keys=NO_KEYS,
     )
 
     async def start() -> Any:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import botocore.session
 from botocore.config import Config
@@ -303,20 +304,31 @@ def variant(model: str, name: str = "AllTraffic", count: int = 1, **more: Any) -
 def run_cli(*words: str, data_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """`inservice …` as a user types it."""
     command = [sys.executable, "-m", "inservice.cli.main", *words, f"--data-dir={data_dir}"]
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "INSERVICE_"))}
     return subprocess.run(
         command,
         capture_output=True,
         text=True,
         timeout=PATIENCE_SECONDS,
-        env={**clean, "AWS_EC2_METADATA_DISABLED": "true", **environment},
+        env=_users_own(environment),
         check=False,
     )
 
 
-def run_here(*words: str, data_dir: Path) -> subprocess.CompletedProcess[str]:
+def _users_own(environment: Mapping[str, str]) -> dict[str, str]:
+    """That of somebody who has set nothing but this."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "INSERVICE_"))}
+    return {**clean, "AWS_EC2_METADATA_DISABLED": "true", **environment}
+
+
+def run_here(*words: str, data_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """The same in this process, for commands that ask a server that runs: an interpreter of its own
     costs each of them ten times what it does."""
+    with mock.patch.dict(os.environ, _users_own(environment), clear=True):
+        return run_in_this_shell(*words, data_dir=data_dir)
+
+
+def run_in_this_shell(*words: str, data_dir: Path) -> subprocess.CompletedProcess[str]:
+    """The same, with the environment as it is."""
     command = [*words, f"--data-dir={data_dir}"]
     out, err = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -14,7 +14,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from botocore.httpsession import URLLib3Session
 
-from tests.acceptance.server import ECHO, Server, archive, run_cli, variant
+from tests.acceptance.server import ECHO, Server, archive, run_here, variant
 from tests.waiting import wait_until
 
 OTHER = "444455556666"
@@ -32,7 +32,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def made(server: Server, *words: str) -> Server:
     """The server for root of an account that a command makes."""
-    told = run_cli("account", "create", *words, "--output=json", data_dir=server.data_dir)
+    told = run_here("account", "create", *words, "--output=json", data_dir=server.data_dir)
     assert told.returncode == 0, told.stderr
     variables = json.loads(told.stdout)
     assert variables["AWS_ENDPOINT_URL"] == server.url
@@ -100,7 +100,7 @@ def test_each_account_has_an_endpoint_of_one_name(running: Server, other: Server
     status = running.status()
     assert len(status["instances"]) == 1
     assert status["other_accounts"] == {"endpoints": 1, "instances": 1}
-    text = run_cli("status", data_dir=running.data_dir).stdout
+    text = run_here("status", data_dir=running.data_dir).stdout
     assert "Other accounts: 1 endpoints, 1 instances" in text
 
 
@@ -121,7 +121,7 @@ def test_files_of_the_host_are_not_another_account_s_models(running: Server, oth
 
 def test_accounts_by_command(running: Server, other: Server) -> None:
     def cli(*words: str) -> tuple[int, str, str]:
-        done = run_cli(*words, data_dir=running.data_dir)
+        done = run_here(*words, data_dir=running.data_dir)
         return done.returncode, done.stdout, done.stderr
 
     code, table, _ = cli("account", "list")
@@ -159,21 +159,21 @@ def test_a_key_goes_into_a_profile(running: Server, tmp_path: Path) -> None:
         "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
     }
     words = ("account", "create", "team-b", "--save-profile=team-b")
-    told = run_cli(*words, data_dir=running.data_dir, **files)
+    told = run_here(*words, data_dir=running.data_dir, **files)
     assert told.returncode == 0, told.stderr
     assert "Profile team-b leads to" in told.stdout
     assert "[team-b]" in (tmp_path / "credentials").read_text()
     (tmp_path / "credentials").write_text("[team-c]\naws_access_key_id = AKIAMINE\n")
     words = ("account", "create", "team-c", "--save-profile=team-c")
-    told = run_cli(*words, data_dir=running.data_dir, **files)
+    told = run_here(*words, data_dir=running.data_dir, **files)
     assert told.returncode == 1
     assert "inservice key rotate --account" in told.stderr
     for name in ("team-b", "team-c"):
-        assert run_cli("account", "delete", name, data_dir=running.data_dir).returncode == 0
+        assert run_here("account", "delete", name, data_dir=running.data_dir).returncode == 0
 
 
 def test_an_account_is_deleted_when_it_is_empty(running: Server, other: Server) -> None:
-    done = run_cli("account", "delete", "team-a", data_dir=running.data_dir)
+    done = run_here("account", "delete", "team-a", data_dir=running.data_dir)
     assert done.returncode == 1
     assert "must delete its endpoint configs (1), endpoints (1), models (1) first" in done.stderr
     assert other.invoke("digits")["model"] == "others"
@@ -182,11 +182,11 @@ def test_an_account_is_deleted_when_it_is_empty(running: Server, other: Server) 
     client.delete_endpoint_config(EndpointConfigName="c")
     client.delete_model(ModelName="m")
     wait_until(lambda: client.list_endpoints()["Endpoints"] == [])
-    done = run_cli("account", "delete", "team-a", data_dir=running.data_dir)
+    done = run_here("account", "delete", "team-a", data_dir=running.data_dir)
     assert done.returncode == 0, done.stderr
     assert refusal(client.list_endpoints)[0] == "UnrecognizedClientException"
     wait_until(lambda: refusal(lambda: other.invoke("digits"))[0] == "UnrecognizedClientException")
-    done = run_cli("account", "create", f"--id={OTHER}", data_dir=running.data_dir)
+    done = run_here("account", "create", f"--id={OTHER}", data_dir=running.data_dir)
     assert done.returncode == 1
     assert f'Cannot create already existing account "{OTHER}".' in done.stderr
     assert running.invoke("digits")["model"] == "own"

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, HTTPClientError
 
-from tests.acceptance.server import IMAGE, Server, archive, is_running, run_cli, variant
+from tests.acceptance.server import IMAGE, Server, archive, is_running, run_here, variant
 from tests.acceptance.test_policies import FULL_ACCESS, User, allow, arn, invoke, refused
 from tests.volumes import mounted
 from tests.waiting import wait_until
@@ -34,7 +34,7 @@ def user(server: Server) -> Iterator[User]:
 
 
 def trail(server: Server, *options: str) -> list[Line]:
-    ran = run_cli("audit", "--output=json", *options, data_dir=server.data_dir)
+    ran = run_here("audit", "--output=json", *options, data_dir=server.data_dir)
     assert (ran.returncode, ran.stderr) == (0, "")
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
@@ -167,15 +167,21 @@ def test_no_secret_gets_there(server: Server, user: User, tmp_path: Path) -> Non
     assert len(seen) >= 7
     secrets = [planted, key["SecretAccessKey"], server.credentials["secret_access_key"]]
     secrets.append(user.server.credentials["secret_access_key"])
-    for path in (server.data_dir / "audit").iterdir():
+    for path in files_of(server.data_dir / "audit"):
         content = path.read_bytes()
         assert not [secret for secret in secrets if secret.encode() in content], path
 
 
 def test_the_files_are_nobody_elses(server: Server) -> None:
     directory = server.data_dir / "audit"
-    assert directory.stat().st_mode & 0o777 == 0o700
-    assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o600}
+    for each in (directory, directory / "storage"):
+        assert each.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in files_of(directory)} == {0o600}
+
+
+def files_of(directory: Path) -> list[Path]:
+    """Control's, and those of the storage process below them."""
+    return [path for path in directory.rglob("*") if path.is_file()]
 
 
 def longer(there: list[str], than: int) -> bool:
@@ -204,6 +210,7 @@ def test_a_control_that_is_killed_leaves_no_change_without_its_author(
             try:
                 sagemaker.create_model(ModelName=name, PrimaryContainer={"Image": IMAGE})
             except (ClientError, HTTPClientError, OSError):
+                stop.wait(0.05)  # nobody answers until the next control is there
                 continue
             acknowledged.append(name)
 
@@ -284,13 +291,13 @@ def test_what_is_told_can_be_followed(server: Server, user: User) -> None:
 
 @pytest.mark.parametrize("since", ["yesterday", "1", "1y", ""])
 def test_a_wrong_age_is_wrong_usage(since: str, server: Server) -> None:
-    ran = run_cli("audit", "--since", since, data_dir=server.data_dir)
+    ran = run_here("audit", "--since", since, data_dir=server.data_dir)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "is no age and no time" in ran.stderr
 
 
 def test_where_there_is_no_trail(tmp_path: Path) -> None:
-    ran = run_cli("audit", data_dir=tmp_path / "nothing")
+    ran = run_here("audit", data_dir=tmp_path / "nothing")
     assert (ran.returncode, ran.stdout) == (1, "")
     assert "there is no audit trail in" in ran.stderr
 

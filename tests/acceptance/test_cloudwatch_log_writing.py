@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from inservice.operations.logs.groups import RETENTIONS
 from inservice.runtimes.process.records import quoted
+from tests import rival
 from tests.acceptance.cloudwatch_rig import ACCOUNT, KEY, REGION, Rig, cloudwatch
 from tests.acceptance.server import Server
 
@@ -346,22 +345,20 @@ def test_what_is_acknowledged_survives_a_kill(start_server: Callable[..., Server
     assert watch.get_dashboard(DashboardName="d")["DashboardBody"] == '{"widgets": []}'
 
 
-@pytest.mark.skipif(shutil.which("aws") is None, reason="the AWS CLI is Debian's package awscli")
+@pytest.mark.skipif(not rival.AWS.exists(), reason="the AWS CLI is Debian's package awscli")
 def test_the_aws_cli_writes_and_reads(rig: Rig) -> None:
     def aws(*words: str) -> Any:
-        finished = subprocess.run(
-            ["/usr/bin/aws", "--endpoint-url", rig.url, "--region", REGION, *words],
-            env={
+        finished = rival.run(
+            ["--endpoint-url", rig.url, "--region", REGION, *words],
+            {
                 "PATH": "/usr/bin:/bin",
                 "AWS_ACCESS_KEY_ID": KEY.id,
                 "AWS_SECRET_ACCESS_KEY": KEY.secret,
                 "AWS_PAGER": "",
                 "HOME": "/nonexistent",
             },
-            capture_output=True,
-            text=True,
-            check=True,
         )
+        assert finished.returncode == 0, finished.stderr
         return json.loads(finished.stdout or "{}")
 
     aws("logs", "create-log-group", "--log-group-name", "cli", "--tags", "team=a")

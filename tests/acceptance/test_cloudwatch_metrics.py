@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from inservice.telemetry import datapoints
+from inservice.telemetry import series
 from tests.acceptance.cloudwatch_rig import Rig, cloudwatch
 
 
@@ -260,7 +260,7 @@ def test_a_flood_of_names_is_refused_and_alarms_stay_on_time(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """C11, scaled down: past the cap 400s, memory bounded, alarms evaluated all the same."""
-    monkeypatch.setattr(datapoints, "SERIES_MAX", 2_000)
+    monkeypatch.setattr(series, "SERIES_MAX", 2_000)
     client = rig.client()
     client.put_metric_alarm(
         AlarmName="watch",

@@ -117,7 +117,11 @@ def test_a_report_counts_what_its_clients_count(
 
     total = len(crowd.answers)
     asked = own.describe_deployment_report
-    wait_until(lambda: asked(EndpointName=pair.name)["Invocations"] >= total)
+    wait_until(
+        lambda: (
+            (told := asked(EndpointName=pair.name))["Invocations"] >= total and not told["UnderWay"]
+        )
+    )
     report = pair.report()
     assert (report["Outcome"], report["Dropped"], report["UnderWay"]) == ("Done", 0, 0)
     assert (report["Invocations"], report["Served"]) == (total, total)

@@ -71,8 +71,9 @@ def test_a_reload_that_takes_long_keeps_everybody_tended(server: Server, tmp_pat
         leave.touch()
         client.join()
     assert answers == [b"answered"]
-    old = {before["gateway-0"], before["gateway-1"]}
-    wait_until(lambda: not workers(server) & old and server.processes().keys() == before.keys())
+    old = {before["gateway-0"], before["gateway-1"], before["storage"]}
+    wait_until(lambda: not {*server.processes().values()} & old)
+    wait_until(lambda: server.processes().keys() == before.keys())
 
 
 def test_a_supervisor_that_was_held_up_blames_nobody_for_silence(server: Server) -> None:

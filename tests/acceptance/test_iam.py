@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests import rival
 from tests.acceptance.server import Server
 from tests.acceptance.test_keys import holding
 from tests.waiting import wait_until
 
-AWS = Path("/usr/bin/aws")
 ACCOUNT = "000000000000"
 READ_ONLY = "arn:aws:iam::aws:policy/ReadOnlyAccess"
 TRUST: dict[str, Any] = {
@@ -251,24 +250,21 @@ def test_a_renamed_user_keeps_the_key(running: Server) -> None:
 
 
 # ── the AWS CLI ─────────────────────────────────────────────────────────────────────────────────
-@pytest.mark.skipif(not AWS.exists(), reason="Debian's package awscli is not installed")
+@pytest.mark.skipif(not rival.AWS.exists(), reason="Debian's package awscli is not installed")
 def test_the_aws_cli(running: Server, tmp_path: Path) -> None:
     def aws(*words: str, code: int = 0) -> Any:
-        done = subprocess.run(
-            [AWS, "--endpoint-url", running.url, "--output", "json", *words],
-            env={
+        done = rival.run(
+            ["--endpoint-url", running.url, "--output", "json", *words],
+            {
                 "PATH": "/usr/bin:/bin",
                 "HOME": str(tmp_path),
                 "AWS_ACCESS_KEY_ID": running.credentials["access_key_id"],
                 "AWS_SECRET_ACCESS_KEY": running.credentials["secret_access_key"],
                 "AWS_DEFAULT_REGION": "us-east-1",
             },
-            capture_output=True,
-            text=True,
-            check=False,
         )
         assert done.returncode == code, done.stderr
-        return json.loads(done.stdout) if done.stdout.strip() else done.stderr
+        return json.loads(done.stdout) if done.stdout.strip() else done.stderr.decode()
 
     trust = tmp_path / "trust.json"
     trust.write_text(json.dumps(TRUST))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.server import IMAGE, Server, archive, run_cli, variant
+from tests.acceptance.server import PLAIN, Server, archive, run_here, variant
 from tests.waiting import wait_until
 
 PROBE = """
@@ -38,7 +38,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server.start(root / "data")
     for name, secret in (("mallory", "none"), ("alice", "none"), ("bob", "bob's secret")):
         files = {"code/inference.py": PROBE, "weights": secret}
-        container = {"Image": IMAGE, "ModelDataUrl": archive(root / f"{name}.tar.gz", files)}
+        container = {"Image": PLAIN, "ModelDataUrl": archive(root / f"{name}.tar.gz", files)}
         container |= {"Environment": {"TOKEN": f"token of {name}"}}  # type: ignore[dict-item]
         sagemaker = server.client("sagemaker")
         sagemaker.create_model(ModelName=name, PrimaryContainer=container)
@@ -55,7 +55,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def test_status_says_as_whom_models_run(attacked: Server) -> None:
     assert attacked.status()["model_isolation"] == {"level": "OwnUser", "reason": None}
-    shown = run_cli("status", data_dir=attacked.data_dir).stdout
+    shown = run_here("status", data_dir=attacked.data_dir).stdout
     assert "Each instance runs as a user of its own and sees none of the server's files." in shown
     attacked.kill_control()  # the next one has launched nothing itself
     wait_until(lambda: attacked.status()["model_isolation"]["level"] == "OwnUser")

@@ -48,7 +48,7 @@ class Refused:
 
 CALLS: list[tuple[str, str, dict[str, Any]]] = [
     # AWS JSON
-    ("ecr", "describe_repositories", {}),
+    ("ecr-public", "describe_repositories", {}),
     ("events", "list_rules", {}),
     ("ssm", "get_parameter", {"Name": "/a/b"}),
     ("kms", "encrypt", {"KeyId": "k", "Plaintext": b"x"}),
@@ -293,10 +293,9 @@ FIELDS: list[tuple[str, str, dict[str, Any], str]] = [
         "create_model",
         {
             "ModelName": "m",
-            "VpcConfig": {"Subnets": ["s"], "SecurityGroupIds": ["g"]},
-            "PrimaryContainer": {"Image": IMAGE},
+            "PrimaryContainer": {"Image": IMAGE, "MultiModelConfig": {}},
         },
-        "VpcConfig",
+        "MultiModelConfig",
     ),
     (
         "sagemaker",
@@ -334,8 +333,12 @@ FIELDS: list[tuple[str, str, dict[str, Any], str]] = [
     (
         "sagemaker",
         "create_endpoint_config",
-        {"EndpointConfigName": "c", "KmsKeyId": "k", "ProductionVariants": [VARIANT]},
-        "KmsKeyId",
+        {
+            "EndpointConfigName": "c",
+            "ProductionVariants": [VARIANT],
+            "ShadowProductionVariants": [{**VARIANT, "VariantName": "S"}],
+        },
+        "ShadowProductionVariants",
     ),
     (
         "sagemaker",
@@ -402,7 +405,12 @@ FIELDS: list[tuple[str, str, dict[str, Any], str]] = [
         "logs:PutSubscriptionFilter",
     ),
     ("iam", "create_instance_profile", {"InstanceProfileName": "p"}, "iam:CreateInstanceProfile"),
-    ("sts", "get_federation_token", {"Name": "ana"}, "sts:GetFederationToken"),
+    (
+        "sts",
+        "get_delegated_access_token",
+        {"TradeInToken": "t" * 20},
+        "sts:GetDelegatedAccessToken",
+    ),
 ]
 
 

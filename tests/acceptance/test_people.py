@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from inservice.cli import exports
-from tests.acceptance.server import Server, run_cli
+from tests.acceptance.server import Server, run_here
 
 FULL_ACCESS = "AmazonSageMakerFullAccess"
 
@@ -37,7 +37,7 @@ class Typed:
         return self.made[-1]
 
     def __call__(self, *words: str, code: int = 0, **environment: Any) -> Ran:
-        ran = run_cli(*words, data_dir=self.server.data_dir, **environment)
+        ran = run_here(*words, data_dir=self.server.data_dir, **environment)
         assert ran.returncode == code, (ran.stdout, ran.stderr)
         return ran
 

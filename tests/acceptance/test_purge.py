@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from inservice.cli import purge
-from tests.acceptance.server import ECHO, Server, archive, run_cli, variant
+from tests.acceptance.server import ECHO, Server, archive, run_cli, run_here, variant
 
 
 def used(tmp_path: Path) -> Server:
@@ -51,7 +51,7 @@ def test_asked_and_done(tmp_path: Path) -> None:
         code, said = answered(server.data_dir, "no\n")
         assert code == 1
         assert "nothing was stopped or removed" in said
-        assert run_cli("status", data_dir=server.data_dir).returncode == 0
+        assert run_here("status", data_dir=server.data_dir).returncode == 0
         unasked = run_cli("down", "--purge", data_dir=server.data_dir)
         assert unasked.returncode == 1
         assert "--yes" in unasked.stderr
@@ -59,7 +59,7 @@ def test_asked_and_done(tmp_path: Path) -> None:
         strange = run_cli("down", "--purge", "--yes", data_dir=server.data_dir)
         assert strange.returncode == 1
         assert "thesis.txt" in strange.stderr
-        assert run_cli("status", data_dir=server.data_dir).returncode == 0
+        assert run_here("status", data_dir=server.data_dir).returncode == 0
         (server.data_dir / "thesis.txt").unlink()
         code, said = answered(server.data_dir, "yes\n")
         assert code == 0, said

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,6 +84,81 @@ def test_model_and_code_come_from_s3_and_outlive_the_object(
     described = server.settled("late")
     assert described["EndpointStatus"] == "Failed"
     assert "Could not access model data at s3://models/echo/" in described["FailureReason"]
+
+
+@pytest.fixture
+def judged(s3_url: str, bucket: Any) -> Iterator[dict[str, str]]:
+    """The store asks IAM's policies of everybody; the key of a user who may assume roles, and may
+    read nothing. Beside it a role that may, and one that may not."""
+    iam = boto3.client("iam", endpoint_url=s3_url, region_name="us-east-1", **KEY)  # type: ignore[call-overload]
+    iam.create_user(UserName="server")
+    iam.put_user_policy(UserName="server", PolicyName="p", PolicyDocument=_policy("sts:AssumeRole"))
+    for name, action in (("reader", "s3:*"), ("writer", "sqs:*")):
+        trust = {
+            "Effect": "Allow",
+            "Principal": {"AWS": "arn:aws:iam::123456789012:user/server"},
+            "Action": "sts:AssumeRole",
+        }
+        document = json.dumps({"Version": "2012-10-17", "Statement": trust})
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)
+        iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=_policy(action))
+    key = iam.create_access_key(UserName="server")["AccessKey"]
+    _judge(s3_url, after=0)
+    yield {
+        "AWS_ENDPOINT_URL_S3": s3_url,
+        "AWS_ENDPOINT_URL_STS": s3_url,
+        "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    _judge(s3_url, after=1_000_000_000)
+
+
+def _policy(action: str) -> str:
+    statement = {"Effect": "Allow", "Action": action, "Resource": "*"}
+    return json.dumps({"Version": "2012-10-17", "Statement": statement})
+
+
+def _judge(url: str, *, after: int) -> None:
+    """Have moto look at policies after so many requests."""
+    request = urllib.request.Request(
+        f"{url}/moto-api/reset-auth",
+        data=str(after).encode(),
+        headers={"Content-Type": "text/plain"},
+    )
+    urllib.request.urlopen(request).close()
+
+
+def test_a_role_is_really_assumed_where_an_sts_was_named(
+    start_server: Callable[..., Server],
+    bucket: Any,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    archive(tmp_path / "m.tar.gz", {"name.txt": "as-role", "code/inference.py": ECHO})
+    bucket.upload_file(str(tmp_path / "m.tar.gz"), "as-role.tar.gz")
+    server = start_server(**request.getfixturevalue("judged"))
+    sagemaker = server.client("sagemaker")
+    for name in ("reader", "writer", "nobody"):
+        role = (
+            {}
+            if name == "nobody"
+            else {"ExecutionRoleArn": f"arn:aws:iam::123456789012:role/{name}"}
+        )
+        sagemaker.create_model(
+            ModelName=name,
+            PrimaryContainer={"Image": PLAIN, "ModelDataUrl": "s3://models/as-role.tar.gz"},
+            **role,
+        )
+        server.create_config(name, variant(name))
+        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    described = server.settled("reader")
+    assert described["EndpointStatus"] == "InService", described.get("FailureReason")
+    assert server.invoke("reader")["model"] == "as-role"
+    for name in ("writer", "nobody"):
+        described = server.settled(name)
+        assert described["EndpointStatus"] == "Failed"
+        assert "answered 403" in described["FailureReason"]
 
 
 def test_a_server_started_from_its_own_shell_keeps_its_key(

@@ -53,6 +53,8 @@ def test_no_path_and_no_method_is_open_to_strangers(server: Server, authorizatio
                 continue
             metrics = path.partition("?")[0] == "/metrics" and reading
             broken = status == 400 and b"<Code>IncompleteSignature</Code>" in answer
+            # A browser's question without who asks it: whatever bucket there is, or is not.
+            broken |= status == 400 and b"Origin request header needed" in answer
             if status != (401 if metrics else 403) and not broken:
                 opened.append((method, path, answer[:200]))
     assert not opened

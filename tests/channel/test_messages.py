@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inservice.channel.control import ControlEnd, Event, Note, Send
+from inservice.channel.control import ControlEnd, Encode, Event, Note, Send
 from inservice.channel.counts import InvocationRow
 from inservice.channel.denials import DenialRow
 from inservice.channel.messages import (
@@ -33,6 +33,7 @@ from inservice.channel.messages import (
     encode,
     said_in,
 )
+from inservice.channel.storage_counts import OperationCount, StorageCounts
 from inservice.channel.tables import (
     Delta,
     decode_delta,
@@ -127,7 +128,8 @@ def test_what_version_1_reads_is_still_written() -> None:
     "message",
     [
         *(Hello(4, 7), Acknowledged(7), Missed(-1), Told(TABLE), Counts(3, [ROW, ROW])),
-        *(Counts(0, []), Denials([DENIAL]), Denials([])),
+        *(Counts(0, []), Denials([DENIAL]), Denials([]), Hello(4, -1, routes=False)),
+        StorageCounts([OperationCount("PutObject", "2xx", 3)], 5, 6, 1, 2, 7, 0, 100),
     ],
 )
 def test_what_a_worker_says_is_what_is_heard(message: Said) -> None:
@@ -192,6 +194,28 @@ def test_a_worker_of_this_version_is_welcomed_in_silence() -> None:
     (welcome,) = [event.line for event in events if isinstance(event, Send)]
     assert asked_in(welcome) == [Welcome(SPEAKS)]
     assert WorkerEnd(Serving(), 4, 0).hear(welcome).notes == []
+
+
+def test_who_would_pass_over_a_change_of_keys_is_sent_whole_tables() -> None:
+    """A key that was taken away must not be believed by a worker of an older version."""
+    end = control()
+    for number, speaks in ((1, 3), (2, SPEAKS)):
+        if number > 1:
+            end.connected(number, 0)
+        end.hear(number, encode(Hello(3 + number, end.table.version, 0, speaks)), None)
+    key = KeyRoute("AKIA1", "s", "0", "arn")
+    changes: list[dict[str, KeyRoute | None]] = [{"AKIA1": key}, {"AKIA1": None}]
+    for change in changes:
+        before = end.table
+        delta = Delta(before.version, before.version + 1, key_changes=change)
+        after = table_after(before, [delta])
+        events = end.published(delta, encode_delta(delta), after)
+        assert [event.to for event in events if isinstance(event, Send)] == [2]
+        assert Encode(after) in events
+        sent = end.encoded(after, encode_table(after))
+        ((whole,),) = [asked_in(one.line) for one in sent if isinstance(one, Send)]
+        assert isinstance(whole, Whole)
+        assert whole.table.keys == after.keys
 
 
 @pytest.mark.parametrize("worse", [b'{"version":9}', b"5", b"null"])
@@ -279,6 +303,44 @@ def test_who_is_ahead_of_control_by_different_tables_is_outbid_by_the_clock() ->
         end.hear(pid, encode(Hello(pid, version)), [4, 5])
     assert end.table.version == 1_000
     assert end.acknowledged([4, 5]) == 500
+
+
+@pytest.mark.parametrize("alive", [None, [4]])
+def test_who_routes_nothing_is_told_and_nobody_waits_for_it(alive: list[int] | None) -> None:
+    """Nor is it believed: neither what it serves by, nor a table of it."""
+    end = ControlEnd(lambda _: None, lambda: 10)
+    end.recovering = True
+    end.connected(1, 4)
+    end.connected(2, 5)
+    end.hear(1, encode(Hello(4, 7, speaks=SPEAKS)), alive)
+    told = end.hear(2, encode(Hello(5, 900, speaks=SPEAKS, routes=False)), alive)
+    assert not [one for one in told if isinstance(one, Send) and one.line == encode(Tell())]
+    end.hear(1, encode(Told(RoutingTable(7, {}, {}))), alive)
+    assert end.have_told(alive)
+    end.recovered(alive)
+    assert end.table.version == 7
+    delta = Delta(7, 10, endpoint=KEY)
+    sent = end.published(delta, encode_delta(delta), table_after(end.table, [delta]))
+    assert {each.to for each in sent if isinstance(each, Send)} == {1}
+    end.encoded(end.table, encode_table(end.table))
+    end.hear(1, encode(Acknowledged(10)), alive)
+    assert end.acknowledged(alive) == 10
+    end.gone(1)
+    assert end.acknowledged(alive) == -1
+
+
+def test_who_routes_nothing_takes_what_control_says_however_old() -> None:
+    """It never tells a table of its own, for it keeps what is about principals alone."""
+    serving = Serving()
+    serving.table = RoutingTable(900, {}, {})
+    end = WorkerEnd(serving, 5, -1, routes=False)
+    (hello,) = said_in(end.greeting())
+    assert hello == Hello(5, -1, -1, SPEAKS, routes=False)
+    heard = end.hear(encode(Whole(TABLE)).rstrip())
+    assert serving.table == TABLE
+    assert heard.answer == encode(Acknowledged(7))
+    assert end.hear(encode(Tell()).rstrip()).answer == b""
+    assert end.hear(encode(Delta(7, 9, endpoint=KEY)).rstrip()).answer == encode(Acknowledged(9))
 
 
 @given(parts=st.lists(st.binary(max_size=9) | st.just(b"\n")))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
@@ -13,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from inservice.cli.main import main
+from tests import rival
 from tests.cli.lines import Line
 from tests.cli.recorder import Recorder
 from tests.cli.replies import FILES, REPLIES
 
-RIVAL = "/usr/bin/aws"
+RIVAL = str(rival.AWS)
 
 
 def environment(directory: Path, line: Line) -> dict[str, str]:
@@ -57,17 +57,9 @@ def prepare(directory: Path) -> None:
 
 
 def run_rival(line: Line, server: Recorder, directory: Path) -> dict[str, Any]:
-    """AWS CLI version 2, as a process."""
+    """AWS CLI version 2."""
     server.play(REPLIES[line.reply])
-    done = subprocess.run(
-        [RIVAL, *words_of(line, server.url)],
-        cwd=directory,
-        env=environment(directory, line),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
+    done = rival.run(words_of(line, server.url), environment(directory, line), directory)
     return _seen(done.returncode, done.stdout.decode(), done.stderr.decode(), server, directory)
 
 

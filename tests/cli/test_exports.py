@@ -6,12 +6,14 @@ import io
 import json
 import subprocess
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from dotenv import dotenv_values
 
 from inservice.cli import exports
 from inservice.cli.target import Target
+from tests.cli.conftest import Run
 
 TARGET = Target("http://127.0.0.1:7420", "eu-central-1", "AKIAOURS", "s3cret/with+signs")
 
@@ -92,3 +94,28 @@ def test_no_variable_leads_a_request_with_our_key_elsewhere() -> None:
         assert {read[name] for name in read if "ENDPOINT_URL_" in name} == {TARGET.url}
         assert read["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"] == "false"
         assert read["AWS_SESSION_TOKEN"] == ""
+
+
+def test_another_store_stays_for_who_names_it_again() -> None:
+    store = "https://store.example"
+    for environment in (CALLER, {}):
+        wanted = exports.variables(TARGET, environment, s3_endpoint_url=store)
+        shell = bash_values(exports.as_shell(wanted), environment)
+        addresses = {name: value for name, value in shell.items() if "ENDPOINT_URL" in name}
+        assert addresses == {"AWS_ENDPOINT_URL": TARGET.url, "AWS_ENDPOINT_URL_S3": store}
+        for form in (exports.as_github, exports.as_dotenv):
+            assert github_values(form(wanted))["AWS_ENDPOINT_URL_S3"] == store
+        assert json.loads(exports.as_json(wanted))["AWS_ENDPOINT_URL_S3"] == store
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--s3-endpoint-url=ftp://store",), "is not an http or https URL"),
+        (("--s3-endpoint-url=http://store", "--profile=p"), "does not go with --profile"),
+    ],
+)
+def test_an_address_that_cannot_be_told_is_refused(inservice: Run, words: Any, says: str) -> None:
+    ran = inservice("env", *words)
+    assert ran.code == 2
+    assert says in ran.err

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.server import ECHO, IMAGE, Server, archive
+from tests.acceptance.server import ECHO, PLAIN, Server, archive
 from tests.cli.conftest import Run
 
 
@@ -30,7 +30,7 @@ def test_from_an_artifact_to_an_answer_and_back(
     made = inservice(
         *("sagemaker", "create-model", "--model-name", "m"),
         *("--execution-role-arn", "arn:aws:iam::000000000000:role/r"),
-        *("--primary-container", f"Image={IMAGE},ModelDataUrl={url}"),
+        *("--primary-container", f"Image={PLAIN},ModelDataUrl={url}"),
         *("--query", "ModelArn", "--output", "text"),
     )
     assert (made.code, made.out) == (0, "arn:aws:sagemaker:us-east-1:000000000000:model/m\n")

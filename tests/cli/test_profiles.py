@@ -84,6 +84,26 @@ def test_what_others_put_into_our_section_stays(files: Files) -> None:
     assert files.config.read_text() == before.replace("eu-central-1", "eu-west-3")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["lf", "crlf"])
+@pytest.mark.parametrize(
+    "inside",
+    ["", "s3 =\n  max_concurrent_requests = 20\n", "s3 =\n\tsignature_version = s3\n", "s3 =\n"],
+    ids=["nothing", "other settings", "the old way", "empty"],
+)
+def test_it_presigns_as_s3_takes_it(inside: str, end: str, files: Files) -> None:
+    text = f"[profile here]\n{profiles.MARK}\n{inside}output = table\n[profile b]\nregion = a\n"
+    put(files.config, text.replace("\n", end) if inside else None)
+    profiles.write("here", TARGET, files)
+    once = files.config.read_bytes()
+    profiles.write("here", TARGET, files)
+    assert files.config.read_bytes() == once
+    assert (b"max_concurrent_requests = 20" in once) == ("max" in inside)
+    for region in ("us-east-1", "eu-central-1"):
+        s3 = boto3.Session(profile_name="here", region_name=region).client("s3")
+        url = s3.generate_presigned_url("get_object", Params={"Bucket": "b", "Key": "k"})
+        assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in url
+
+
 THEIRS = {
     "config": ("[profile here]\nregion = us-west-2\n", ""),
     "config, quoted": ('[profile "here"]\nregion = us-west-2\n', ""),

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 from urllib.parse import unquote
 
+from inservice.clock import Due
 from inservice.hosting.model import ArtifactSource, CompressionType, S3DataType
 from inservice.runtimes.base import AssetUnavailable, Handle, LaunchSpec, Sight, WatchedRuntime
 from inservice.runtimes.process.runtime import ProcessRuntime
@@ -252,7 +253,7 @@ class SteppedClock:
     async def sleep(self, seconds: float) -> None:
         self.time += seconds
 
-    async def wait(self, event: asyncio.Event, until: float) -> bool:
+    async def wait(self, event: Due, until: float) -> bool:
         await asyncio.sleep(0)  # in which somebody may set it
         if not event.is_set():
             self.time = max(self.time, until)

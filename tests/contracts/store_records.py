@@ -15,6 +15,7 @@ from inservice.identity.iam.entities import (
     CustomerPolicy,
     Group,
     InlinePolicy,
+    OidcProvider,
     PolicyVersion,
     Role,
     User,
@@ -112,6 +113,12 @@ def group(name: str = "Ana") -> Group:
 def role(name: str = "Ana") -> Role:
     bound = {"arn:aws:iam::1:user/ana": "AIDA1"}
     return Role(ACCOUNT, name, "/", f"AROA{name.upper()}", 2.0, "{}", bound, boundary=READ_ONLY)
+
+
+def oidc_provider(name: str = "Ana") -> OidcProvider:
+    return OidcProvider(
+        ACCOUNT, name, f"https://{name}", 1.0, ("sts.amazonaws.com",), ("a" * 40,), {"team": name}
+    )
 
 
 def policy(name: str = "Ana") -> CustomerPolicy:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from inservice.app.assets import KeptAssets
+from inservice.app.assets import FETCHES_MAX, KeptAssets
 from inservice.artifacts.errors import ArtifactForbidden, StoreFull
 from inservice.artifacts.shelf import source_key
 from inservice.artifacts.sources import parse
@@ -21,7 +22,9 @@ from inservice.hosting.model import ArtifactSource, CompressionType, S3DataType
 from inservice.runtimes.base import AssetUnavailable
 from inservice.workload.asset import Asset
 from tests.contracts.archives import model_archive
+from tests.waiting import until
 
+ACCOUNT, OTHER = "111122223333", "444455556666"
 PROGRAM = b"def model_fn(model_dir): return 1\n"
 
 
@@ -78,6 +81,46 @@ def test_code_of_a_host_is_a_directory_or_an_archive_as_is_seen_there(
     packed.parent.mkdir()
     packed.write_bytes(model_archive({"inference.py": PROGRAM}))
     assert fetched(store, archive(packed, "g-2-v+code", or_directory=True)) == here
+
+
+class Hanging:
+    """A store whose downloads of one account never come."""
+
+    def __init__(self, store: ArtifactStore) -> None:
+        self._store = store
+        self.asked = 0
+        self.over = threading.Event()
+
+    def fetch(self, uri: str, **options: Any) -> Any:
+        if "slow" in uri:
+            self.asked += 1
+            self.over.wait(60)
+            raise ArtifactForbidden("no")
+        return self._store.fetch(uri, **options)
+
+
+def test_an_account_whose_downloads_hang_keeps_no_other_waiting(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
+    place = tmp_path / "model.tar.gz"
+    place.write_bytes(model_archive({"code/inference.py": PROGRAM}))
+    hanging = Hanging(store)
+
+    async def fetch() -> Path:
+        assets = KeptAssets(hanging)  # type: ignore[arg-type]
+        slow = [
+            asyncio.create_task(
+                assets.fetch(archive(f"s3://slow/{n}.tar.gz", f"g-{n}", account=OTHER), 60)
+            )
+            for n in range(2 * FETCHES_MAX)
+        ]
+        await until(lambda: hanging.asked == FETCHES_MAX)
+        here = await assets.fetch(archive(place, account=ACCOUNT), 60)
+        hanging.over.set()
+        await asyncio.gather(*slow, return_exceptions=True)
+        return here
+
+    assert (asyncio.run(fetch()) / "code" / "inference.py").read_bytes() == PROGRAM
 
 
 def test_a_model_that_is_a_directory_is_no_archive(store: ArtifactStore, tmp_path: Path) -> None:

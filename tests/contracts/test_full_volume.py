@@ -250,11 +250,15 @@ class Gates:
         self.tries = 0
         self.told: list[set[str]] = []
 
-    def publish_keys(self, keys: Mapping[str, KeyRoute]) -> None:
+    def publish_keys(self, keys: Mapping[str, KeyRoute | None]) -> None:
         if self.full:
             self.tries += 1
             raise OSError(28, "No space left on device")
-        self.told.append(set(keys))
+        gone = {key_id for key_id, key in keys.items() if key is None}
+        self.told.append((set().union(*self.told[-1:]) | set(keys)) - gone)
+
+    def renew_keys(self, keys: Mapping[str, KeyRoute]) -> None:
+        self.publish_keys(dict(keys))
 
     def renew_sessions(self, sessions: Mapping[str, SessionRoute]) -> None:
         assert not sessions

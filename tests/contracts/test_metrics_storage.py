@@ -22,7 +22,7 @@ from inservice.cloudwatch.metrics.metric import Metric
 from inservice.cloudwatch.metrics.sketches import bin_of
 from inservice.cloudwatch.metrics.statistics import parse
 from inservice.telemetry import database as telemetry_database
-from inservice.telemetry import datapoints, opening, tables
+from inservice.telemetry import opening, series, tables
 from inservice.telemetry.base import (
     AlarmKey,
     HistoryQuery,
@@ -304,8 +304,8 @@ def test_retention(storage: MetricsDatabase) -> None:
 def test_a_flood_of_metrics_is_refused_and_the_rest_goes_on(
     storage: MetricsDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(datapoints, "SERIES_MAX", 50)
-    monkeypatch.setattr(datapoints, "NAME_BYTES_MAX", 10_000)
+    monkeypatch.setattr(series, "SERIES_MAX", 50)
+    monkeypatch.setattr(series, "NAME_BYTES_MAX", 10_000)
     recorder = Recorder(storage, NOW)
     flood = [
         Sample(Metric("1", "r", "n", f"m{n}"), "None", NOW, Aggregate.of(1.0)) for n in range(51)

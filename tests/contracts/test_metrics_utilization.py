@@ -66,9 +66,9 @@ def test_setup_time_is_told_once(tmp_path: Path) -> None:
 def _values(
     utilization: Utilization, instances: list[RunningInstance], now: float
 ) -> dict[str, float]:
-    """Metric → value, of the variant's own dimensions."""
+    """Metric → value."""
     return {
-        sample.metric.name: sample.seen.total
-        for sample in utilization.measure(instances, now)
-        if len(sample.metric.dimensions) == 2
+        name: value
+        for use in (*utilization.measure(instances, now), *utilization.newly_ready(instances))
+        for name, value in use.values.items()
     }

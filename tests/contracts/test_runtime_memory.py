@@ -16,6 +16,7 @@ from inservice.runtimes.base import InstanceState, Sight
 from inservice.runtimes.process import memory, records
 from inservice.runtimes.process.memory import OomKills
 from tests.contracts.runtime_stages import ProcessStage, process_stage, until
+from tests.waiting import wait_until
 
 LIMIT_BYTES = 192 * 1024 * 1024
 
@@ -55,9 +56,18 @@ def cgroup_with_little_memory() -> Path:
 def little_memory() -> Iterator[Path]:
     group = cgroup_with_little_memory()
     yield group
+    wait_until(lambda: is_left(group))
+
+
+def is_left(group: Path) -> bool:
+    """Whether nobody is in it any more and it is gone. Who is ending is in it to the last, and then
+    no process that could be moved."""
     for pid in (group / "cgroup.procs").read_text().split():
-        (group.parent / "cgroup.procs").write_text(pid)
-    group.rmdir()
+        with suppress(ProcessLookupError):
+            (group.parent / "cgroup.procs").write_text(pid)
+    with suppress(OSError):
+        group.rmdir()
+    return not group.exists()
 
 
 def test_a_model_that_the_kernel_kills_for_its_memory_says_so(

@@ -19,11 +19,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from inservice.runtimes import ping
 from inservice.runtimes.base import InstanceState
-from inservice.runtimes.ping import Answer, Ping
-from inservice.runtimes.process import code, following, pulses, records
+from inservice.runtimes.process import code, following, ping, pulses, records
 from inservice.runtimes.process.following import Following
+from inservice.runtimes.process.ping import Answer, Ping
 from inservice.runtimes.process.protocol import News, Pulse, Reply
 from inservice.runtimes.process.pulses import Pulses
 from inservice.runtimes.process.records import Places, Record

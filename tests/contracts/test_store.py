@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy
@@ -33,6 +33,7 @@ from inservice.store.collections.dashboards import DASHBOARDS, Dashboard
 from inservice.store.collections.endpoint_configs import ENDPOINT_CONFIGS
 from inservice.store.collections.endpoints import ENDPOINTS, EVENTS_KEPT, EndpointRecord
 from inservice.store.collections.models import MODELS
+from inservice.store.collections.oidc_providers import OIDC_PROVIDERS
 from inservice.store.collections.tags import TAGS
 from inservice.store.drivers.database import open_store
 from inservice.store.errors import (
@@ -43,6 +44,7 @@ from inservice.store.errors import (
     StoreInUse,
 )
 from inservice.store.feed import Topic
+from inservice.store.kit.cache import UNPACKED_MAX
 from inservice.store.kit.codec import Codec
 from inservice.store.kit.tables import metadata
 from inservice.store.lease import identity
@@ -59,6 +61,7 @@ from .store_records import (
     creation,
     endpoint_config,
     model,
+    oidc_provider,
 )
 
 KEY = (ACCOUNT, REGION, "Demo")
@@ -417,7 +420,7 @@ class TestFeed:
         assert arn is not None
         topics: list[Topic[Any]] = [
             *(MODELS, ENDPOINT_CONFIGS, ENDPOINTS, ALARMS, ACCESS_KEYS),
-            *(TAGS, LOG_GROUPS, DASHBOARDS, ACCOUNTS),
+            *(TAGS, LOG_GROUPS, DASHBOARDS, ACCOUNTS, OIDC_PROVIDERS),
         ]
         for topic in topics:
             store.feed.subscribe(topic, partial(heard.__setitem__, topic.collection))
@@ -431,6 +434,7 @@ class TestFeed:
             tx.client_logs.save_group(GroupKey(ACCOUNT, REGION, "g"), LogGroupRecord("g", 1))
             tx.dashboards.save(ACCOUNT, "aws", Dashboard("d", 1.0, "{}"))
             tx.accounts.save(account())
+            tx.oidc_providers.save(oidc_provider())
         assert heard == {
             "models": {(ACCOUNT, REGION, "m")},
             "endpoint_configs": {(ACCOUNT, REGION, "c")},
@@ -441,6 +445,7 @@ class TestFeed:
             "log_groups": {(ACCOUNT, REGION, "g")},
             "dashboards": {(ACCOUNT, "aws", "d")},
             "accounts": {"444455556666"},
+            "oidc_providers": {(ACCOUNT, "Ana")},
         }
 
     def test_who_writes_need_not_be_woken_by_itself(self, store: Store) -> None:
@@ -519,6 +524,12 @@ class TestFeed:
         write("n")
 
 
+def find(store: Store, name: str) -> EndpointRecord:
+    """As a reading finds it."""
+    with store.reading() as records:
+        return records.endpoints.get(ACCOUNT, REGION, name)
+
+
 def all_endpoints(store: Store) -> tuple[Sequence[EndpointRecord], int]:
     """Every endpoint by its name, and how many questions that took."""
     asked: list[str] = []
@@ -580,6 +591,30 @@ class TestMemory:
         assert asked == 2
         assert [record.version for record in changed] == [2 if n == 7 else 1 for n in range(30)]
         assert changed[6] is whole[6]
+
+    def test_of_many_endpoints_those_that_nobody_wants_are_packed(self, store: Store) -> None:
+        """And are in memory all the same: a turn of theirs asks the database for nothing."""
+        names = [f"e{number}" for number in range(UNPACKED_MAX + 20)]
+        for name in names:
+            with store.transaction() as tx:
+                tx.endpoints.add(creation(name))
+            record = find(store, name)
+            facts = _as_wished(record)
+            decision = decide(record.endpoint, record.deployment, facts, 4.0)
+            with store.transaction() as tx:
+                tx.endpoints.save(record, decision, facts)
+        for around in range(2):
+            for name in names if around else reversed(names):
+                record = store.remembered().endpoints.get(ACCOUNT, REGION, name)
+                assert record.endpoint.name == name
+                assert (record.version, record.facts.watcher) == (2, "w")
+            cache = cast(Any, store)._cache
+            packed = [record for record in cache._records.values() if isinstance(record, bytes)]
+            assert len(packed) >= 20
+            assert max(map(len, packed)) < 2_000, "and as objects seven to thirteen kilobytes"
+        with store.transaction() as tx:
+            tx.endpoints.save(record, completed(creation(names[-1])))
+        assert find(store, names[-1]).version == 3
 
     def test_what_was_saved_with_all_that_was_seen_is_known_as_it_was_written(
         self, store: Store, url: str

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from inservice.identity.iam.entities import CustomerPolicy, Entity
 from inservice.identity.principal import KeyUse, Principal
 from inservice.store.base import Store
 from inservice.store.collections.access_keys import ACCESS_KEYS
 from inservice.store.collections.groups import GROUPS
+from inservice.store.collections.oidc_providers import OIDC_PROVIDERS
 from inservice.store.collections.policies import POLICIES
 from inservice.store.collections.roles import ROLES
 from inservice.store.collections.users import USERS
@@ -23,6 +23,7 @@ from tests.contracts.store_records import (
     READ_ONLY,
     access_key,
     group,
+    oidc_provider,
     policy,
     role,
     user,
@@ -34,6 +35,7 @@ KINDS: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("groups", group),
     ("roles", role),
     ("policies", policy),
+    ("oidc_providers", oidc_provider),
 )
 
 
@@ -111,7 +113,7 @@ def test_they_are_found_by_what_they_mention(store: Store) -> None:  # noqa: F81
 
 def test_the_feed_tells_of_them_by_id(store: Store) -> None:  # noqa: F811
     heard: list[tuple[str, object]] = []
-    for topic in (USERS, GROUPS, ROLES, POLICIES):
+    for topic in (USERS, GROUPS, ROLES, POLICIES, OIDC_PROVIDERS):
         store.feed.subscribe(
             topic, partial(lambda name, ids: heard.append((name, ids)), topic.collection)
         )
@@ -120,10 +122,10 @@ def test_the_feed_tells_of_them_by_id(store: Store) -> None:  # noqa: F811
         tx.groups.save(group())
         tx.roles.save(role())
         tx.policies.save(policy())
-    named: tuple[Entity | CustomerPolicy, ...] = (user(), group(), role(), policy())
+        tx.oidc_providers.save(oidc_provider())
+    ids = (user().id, group().id, role().id, policy().id, oidc_provider().id)
     assert sorted(heard) == sorted(
-        (noun, frozenset({(ACCOUNT, each.id)}))
-        for (noun, _), each in zip(KINDS, named, strict=True)
+        (noun, frozenset({(ACCOUNT, each)})) for (noun, _), each in zip(KINDS, ids, strict=True)
     )
 
 

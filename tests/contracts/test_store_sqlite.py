@@ -332,7 +332,7 @@ class TestMigrations:
             assert compare_metadata(context, metadata) == []
         engine.dispose()
 
-    @pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005"])
+    @pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005", "0006", "0007"])
     def test_a_database_of_each_older_version_keeps_what_is_in_it(
         self, path: Path, revision: str
     ) -> None:

@@ -26,12 +26,16 @@ def next_delta(table: RoutingTable, name: str, life: int) -> Delta:
     after = table.version
     if name == "keys":
         return Delta(after, after + 2, keys=(KeyRoute(str(life), "s", "0", "arn"),))
+    if name == "a key":
+        gone = {str(other): None for other in range(life)}
+        there = KeyRoute(str(life), "s", "0", "arn")
+        return Delta(after, after + 2, key_changes={**gone, there.id: there})
     key = ("0", "r", name)
     return Delta(after, after + 2, endpoint=key, route=route(name, life) if life else None)
 
 
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["a", "b", "keys", "fold"]), st.integers(0, 3)), min_size=1
+    st.tuples(st.sampled_from(["a", "b", "keys", "a key", "fold"]), st.integers(0, 3)), min_size=1
 )
 
 

@@ -34,6 +34,7 @@ from inservice.store.base import Store
 from inservice.store.collections.endpoints import EndpointRecord
 from inservice.store.drivers.database import open_store
 from inservice.testing.runtime import FakeHost, FakeRuntime
+from tests.lenient import Lenient
 from tests.stores import lay_out, new_store
 
 ACCOUNT, REGION = "0" * 12, "us-east-1"
@@ -168,7 +169,7 @@ class Controller:
             request_id="r",
             now=SystemClock().now(),
             store=self.store,
-            live=None,  # type: ignore[arg-type]
+            live=Lenient(),  # type: ignore[arg-type]
         )
         return found.perform(call, members)
 

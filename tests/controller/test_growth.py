@@ -6,9 +6,11 @@ Time is measured by `benchmarks/growth.py`; here is counted what takes it.
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,12 +25,13 @@ from inservice.controller.endpoints.instances import Instances
 from inservice.controller.endpoints.observe import Observer
 from inservice.controller.upkeep.measuring import Measuring
 from inservice.runtimes.base import Handle, InstanceState, Sight
-from inservice.telemetry.base import Sample
+from inservice.telemetry.base import Sample, Use
 from inservice.telemetry.database import open_metrics
 from inservice.telemetry.names import ZEROES, VariantKey
 from inservice.telemetry.processes import Processes
 from inservice.telemetry.recorder import Recorder
-from inservice.telemetry.storage import Fold
+from inservice.telemetry.sheets import SETTLE_SECONDS, SHEETS, sheet_of
+from inservice.telemetry.storage import SHEET_SECONDS, Fold
 from inservice.telemetry.utilization import Utilization
 from inservice.testing.runtime import FakeHost, FakeRuntime
 
@@ -129,7 +132,7 @@ class CountedStorage:
         return getattr(self._storage, name)
 
     def fold(self, fold: Fold) -> None:
-        self.chunk_rows.update(seconds for _, seconds, _ in fold.chunks)
+        self.chunk_rows.update(seconds for _, seconds, _ in (*fold.chunks, *fold.sheets))
         self.series_rows += len(fold.series)
         self._storage.fold(fold)
 
@@ -160,26 +163,67 @@ class Watch:
         """As `_keep_up` does every ten seconds."""
         self.measuring._look(self.variants, [], MINUTE + seconds)
 
-    def zeros(self, variant: VariantKey, period: int) -> int:
+    def zeros(self, variant: VariantKey, period: int, until: int = 120) -> int:
         metric, _ = variant.metrics("Invocations")
         start = int(MINUTE)
-        return len(self.recorder.read(metric, None, start, start + 120, period))
+        end = start + -(-until // period) * period
+        return len(self.recorder.read(metric, None, start, end, period))
 
 
 def test_an_idle_variant_is_written_once_a_minute(tmp_path: Path) -> None:
+    """And with many others on one row, not as rows of its ten series."""
     watch = Watch(tmp_path, 20)
-    series = 2 * len(ZEROES) * 20
-    for second in range(5, 60, 10):
-        watch.tick(second)
-    assert watch.storage.chunk_rows == {60: series, 300: series, 3_600: series}
-    assert watch.storage.series_rows == series
-    watch.storage.chunk_rows.clear()
-    for second in range(65, 120, 10):
-        watch.tick(second)
-    assert watch.storage.chunk_rows == {60: series}, "the five minutes and the hour say it already"
-    assert watch.storage.series_rows == series, "nor is it written when a series was last seen"
+    for minute in range(2):
+        watch.storage.chunk_rows.clear()
+        for second in range(5, 60, 10):
+            watch.tick(60 * minute + second)
+        assert watch.storage.chunk_rows.keys() == {SHEET_SECONDS}
+        assert watch.storage.chunk_rows[SHEET_SECONDS] <= SHEETS
+    assert watch.storage.series_rows == 0
     assert [watch.zeros(one, 60) for one in watch.variants] == [2] * 20
     watch.recorder.close()
+
+
+def test_what_was_noted_of_an_idle_variant_becomes_datapoints_sheet_by_sheet(
+    tmp_path: Path,
+) -> None:
+    watch = Watch(tmp_path, 20)
+    series = 2 * len(ZEROES)
+    for second in range(5, int(SETTLE_SECONDS), 10):
+        watch.tick(second)
+    assert watch.storage.chunk_rows.keys() == {SHEET_SECONDS}
+    most = Counter(sheet_of(one) for one in watch.variants).most_common(1)[0][1]
+    for second in range(int(SETTLE_SECONDS) + 5, int(SETTLE_SECONDS) + 10 * SHEETS, 10):
+        watch.storage.chunk_rows.clear()
+        watch.tick(second)
+        assert watch.storage.chunk_rows[60] <= most * series, "a fold settles one sheet at most"
+    assert watch.storage.series_rows == 20 * series
+    minutes = len(range(0, second, 60))
+    assert [watch.zeros(one, 60, until=second) for one in watch.variants] == [minutes] * 20
+    watch.recorder.close()
+
+
+def test_an_idle_variant_takes_hardly_any_memory_of_metrics(tmp_path: Path) -> None:
+    """Of control, for one that has been in service for a while, with one instance: the page, and
+    the names and numbers of its sixteen series. As chunks of its series it was 60 KiB and more."""
+
+    use = {"CPUUtilization": 0.1, "MemoryUtilization": 1.5, "DiskUtilization": 40.0}
+    tracemalloc.start()
+    try:
+        watch = Watch(tmp_path, 20)
+        for minute in range(25):
+            now = 60.0 * minute + 5
+            watch.tick(now)
+            watch.recorder.note_use([Use(one, use) for one in watch.variants], MINUTE + now)
+            watch.tick(now + 30)
+        gc.collect()
+        ours = tracemalloc.Filter(True, "*/inservice/*")
+        held = tracemalloc.take_snapshot().filter_traces([ours]).statistics("filename")
+    finally:
+        tracemalloc.stop()
+    assert len(watch.recorder._datapoints.series) == 20 * 2 * (len(ZEROES) + len(use))
+    watch.recorder.close()
+    assert sum(each.size for each in held) / 20 < 6_000
 
 
 def test_one_that_an_alarm_of_ten_seconds_watches_has_a_zero_in_each_of_them(
@@ -210,13 +254,13 @@ def test_a_value_is_written_though_it_lands_where_a_zero_was(tmp_path: Path) -> 
     recorder = Recorder(cast(Any, storage), MINUTE)
     (variant,) = variants(1)
     metric, _ = variant.metrics("Invocations")
-    recorder.note_idle([variant], MINUTE)
+    recorder.put([Sample(metric, "None", MINUTE, Aggregate.zero())], MINUTE)
     recorder.fold()
     storage.chunk_rows.clear()
-    recorder.note_idle([variant], MINUTE)
+    recorder.put([Sample(metric, "None", MINUTE, Aggregate.zero())], MINUTE)
     recorder.fold()
     assert not storage.chunk_rows
-    recorder.note([Sample(metric, "None", MINUTE, Aggregate.of(4.0))], MINUTE)
+    recorder.put([Sample(metric, "None", MINUTE, Aggregate.of(4.0))], MINUTE)
     recorder.fold()
     assert storage.chunk_rows == {1: 1, 60: 1, 300: 1, 3_600: 1}
     again = Recorder(storage._storage, MINUTE)

@@ -19,6 +19,7 @@ from inservice.identity.principal import AccessKey, KeyUse, Principal, Session
 from inservice.routing.table import KeyRoute, SessionRoute
 from inservice.store.base import Store
 from inservice.store.drivers.database import open_store
+from inservice.store.kit.secrets import SecretBox
 from tests.contracts.store_records import ACCOUNT, access_key, role, session, user
 
 ANA, BEA = user("Ana"), user("Bea")
@@ -29,9 +30,15 @@ class Gates:
 
     def __init__(self) -> None:
         self.told: list[set[str]] = [set()]
+        self.published = 0  # keys, one by one
         self.sessions = {"ASIABEFORE": SessionRoute("ASIABEFORE", "s", "0", "a")}
 
-    def publish_keys(self, keys: Mapping[str, KeyRoute]) -> None:
+    def publish_keys(self, keys: Mapping[str, KeyRoute | None]) -> None:
+        gone = {key_id for key_id, key in keys.items() if key is None}
+        self.published += len(keys)
+        self.told.append((self.told[-1] | set(keys)) - gone)
+
+    def renew_keys(self, keys: Mapping[str, KeyRoute]) -> None:
         self.told.append(set(keys))
 
     def publish_sessions(self, sessions: Mapping[str, SessionRoute | None]) -> None:
@@ -92,6 +99,35 @@ def test_only_a_key_that_is_on_and_has_an_owner_signs(store: Store) -> None:
     assert keys.find("AKIAON") is None
     assert keys.find("AKIAGONE") is None
     assert keys.find("AKIAOFF") == key_of("AKIAOFF", ANA.id)
+
+
+def test_what_a_key_costs_does_not_grow_with_how_many_there_are(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read, opened and told: of the keys that change, and of no others."""
+    opened_secrets: list[str] = []
+    true_open = SecretBox.open
+
+    def counted(self: SecretBox, sealed: bytes, name: str) -> str:
+        opened_secrets.append(name)
+        return true_open(self, sealed, name)
+
+    with store.transaction() as tx:
+        tx.users.save(ANA)
+        for number in range(200):
+            tx.access_keys.add(key_of(f"AKIA{number}", ANA.id))
+
+    def change() -> None:
+        monkeypatch.setattr(SecretBox, "open", counted)
+        with store.transaction() as tx:
+            tx.access_keys.add(key_of("AKIANEW", ANA.id))
+            tx.access_keys.delete("AKIA7")
+
+    _, gates = following(store, change)
+    assert len(gates.told[1]) == 200
+    assert gates.told[-1] == (gates.told[1] | {"AKIANEW"}) - {"AKIA7"}
+    assert opened_secrets == ["AKIANEW"]
+    assert gates.published == 2
 
 
 def test_the_keys_of_a_user_whose_record_is_damaged_sign_nothing(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from inservice.artifacts.errors import (
     StorageFailed,
 )
 from inservice.artifacts.store import ArtifactStore
-from inservice.clock import SystemClock
+from inservice.clock import Due, SystemClock
 from inservice.controller.endpoints import shortages
 from inservice.controller.endpoints.instances import Instances
 from inservice.controller.endpoints.launches import Launches
@@ -63,7 +63,13 @@ def _s3(url: str) -> Callable[[], Any]:
     config = Config(read_timeout=5, retries={"total_max_attempts": 1}, max_pool_connections=64)
     keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret"}
     client = partial(boto3.client, "s3", endpoint_url=url, region_name=REGION, config=config)
-    return lambda: SimpleNamespace(client=client(**keys), name=url, key_id="key", passed_over="")
+
+    def storage() -> SimpleNamespace:
+        made = SimpleNamespace(client=client(**keys), name=url, key_id="key", passed_over="")
+        made.as_role = lambda _: made
+        return made
+
+    return storage
 
 
 def _endpoint(number: int, *, artifact: bool = True, **own: str) -> tuple[Endpoint, Fleet]:
@@ -269,7 +275,7 @@ class Impatient(SystemClock):
         super().__init__()
         self.pauses: list[float] = []
 
-    async def wait(self, event: asyncio.Event, until: float) -> bool:
+    async def wait(self, event: Due, until: float) -> bool:
         self.pauses.append(round(until - self.now(), 1))
         return await super().wait(event, self.now() + 0.001)
 
@@ -354,7 +360,7 @@ def test_a_launch_that_waits_is_given_up_at_once() -> None:
 class Never(SystemClock):
     """A clock by which no pause ends."""
 
-    async def wait(self, event: asyncio.Event, until: float) -> bool:
+    async def wait(self, event: Due, until: float) -> bool:
         return await event.wait()
 
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from inservice.clock import SystemClock
-from inservice.controller.kit import posting
+from inservice.controller.kit import dialing, posting
 from inservice.controller.kit.posting import Poster
 from inservice.controller.kit.receivers import Networks
 from tests.acceptance.receivers import Receivers, receivers
@@ -119,11 +119,11 @@ def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ssl.SSL
         + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     )
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))
-    posting._trust.cache_clear()
+    dialing.trusted_authorities.cache_clear()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     yield context
-    posting._trust.cache_clear()
+    dialing.trusted_authorities.cache_clear()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "good.test"])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inservice.controller.kit.posting import looked_up
+from inservice.controller.kit.dialing import looked_up
 from inservice.controller.kit.receivers import BadReceiver, Networks, Receiver, is_url, receiver_of
 
 METADATA = "169.254.169.254"

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 
+from inservice.clock import Due
+
 EPOCH = 1_800_000_000.0
 """When a history begins, by a clock that is right."""
 
@@ -42,7 +44,7 @@ class VirtualClock:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    async def wait(self, event: asyncio.Event, until: float) -> bool:
+    async def wait(self, event: Due, until: float) -> bool:
         if event.is_set():
             return True
         with contextlib.suppress(TimeoutError):

@@ -35,6 +35,7 @@ from inservice.store.collections.endpoints import EndpointRecord, EndpointsWriti
 from inservice.store.drivers.database import open_store
 from inservice.store.feed import CALLER
 from inservice.threads import Threads
+from tests.lenient import Lenient
 from tests.simulation.clock import VirtualClock
 from tests.simulation.host import Runtime
 from tests.simulation.loop import Process
@@ -118,7 +119,7 @@ class Control:
         found = find(service, operation)
         assert found is not None
         assert self.store is not None
-        live: Any = None
+        live: Any = Lenient()
         principal = f"arn:aws:iam::{ACCOUNT}:root"
         call = Call(ACCOUNT, REGION, principal, "request", self.clock.now(), self.store, live)
         return found.perform(call, members)

@@ -375,13 +375,14 @@ SHELL = (
         "            await asyncio.wait([task])\n"
         "    return task.result()\n",
         "    return await task\n",
+        noticed=44,
     ),
     Mutant(
         "a rollback fails by what failed before it began",
         observe,
         "patient=back",
         "patient=False",
-        noticed=44,
+        noticed=49,
     ),
     Mutant(
         "the host is full once, and the launch waits for ever",
@@ -423,7 +424,7 @@ SHELL = (
         instances,
         "            watched.since = self.clock.now()\n",
         "            watched.since = watched.started_at\n",
-        noticed=32,
+        noticed=10,
     ),
     Mutant(
         "what is decided is done before it is remembered",

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from inservice.clock import Due
 from inservice.threads import Threads
 from tests.simulation.clock import EPOCH, MachineClock, VirtualClock
 from tests.simulation.loop import Killed, Process, Stalled, VirtualLoop
@@ -50,7 +51,7 @@ def test_a_clock_waits_for_an_event_or_the_time() -> None:
     clock = VirtualClock(MachineClock(loop))
 
     async def story() -> list[tuple[float, bool]]:
-        event = asyncio.Event()
+        event = Due()
         loop.call_later(5, event.set)
         until = clock.now() + 2
         first = await clock.wait(event, until), clock.now() - EPOCH

@@ -17,7 +17,8 @@ from inservice.api.application import Application, create_application
 from inservice.audit.trail import Trail
 from inservice.clock import SystemClock
 from inservice.identity.principal import AccessKey, Account, Principal
-from inservice.operations.live import Live
+from inservice.operations.live import DataSeen, Live
+from inservice.operations.sts.provider_keys import NO_KEYS, ProviderKeys
 from inservice.store.drivers.database import open_store
 from inservice.threads import Threads
 from inservice.transport.messages import Request, Response
@@ -42,7 +43,11 @@ class Quiet:
     def served(self) -> tuple[str, ...]:
         return ()
 
+    is_strict = False
     takes_unknown_roles = True
+
+    def data_seen(self, *_: object) -> DataSeen:
+        return DataSeen.ELSEWHERE
 
     def instances_seen(self) -> tuple[()]:
         return ()
@@ -54,6 +59,7 @@ def application(
     live: Live | None = None,
     short: Callable[[], str] = lambda: "",
     trail: Trail | None = None,
+    provider_keys: ProviderKeys = NO_KEYS,
 ) -> Iterator[Application]:
     """Control's API on an empty store; `short` is why its disk is full, if it is. Without a `trail`
     nobody is told who changed what."""
@@ -69,6 +75,7 @@ def application(
             readers=Threads("reads"),
             short=short,
             trail=trail,
+            provider_keys=provider_keys,
         )
     finally:
         store.close()

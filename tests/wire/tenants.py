@@ -7,6 +7,7 @@ whichever operation it is of. So an operation that is added is asked as well.
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +32,7 @@ from inservice.identity.authority import AttachedPolicy, Authority
 from inservice.identity.principal import AccessKey, Account, Principal
 from inservice.instance_logs.groups import FileGroups
 from inservice.operations import registry
-from inservice.operations.live import InstanceSeen, Live
+from inservice.operations.live import DataSeen, InstanceSeen, Live, StorageSeen
 from inservice.store.base import Store
 from inservice.store.drivers.database import open_store
 from inservice.telemetry.database import open_metrics
@@ -59,6 +60,7 @@ class Runs:
     logs: FileGroups
     own_account: str = OWN
     log_bytes_max: int = 1 << 40
+    is_strict: bool = False
     takes_unknown_roles: bool = True
     started_at: float = 0.0
     seen: list[InstanceSeen] = field(default_factory=list)
@@ -70,11 +72,17 @@ class Runs:
     def served(self) -> tuple[str, ...]:
         return ()
 
+    def data_seen(self, *_: object) -> DataSeen:
+        return DataSeen.ELSEWHERE
+
     def instances_seen(self) -> list[InstanceSeen]:
         return self.seen
 
     def isolation(self) -> tuple[str, str]:
         return "OwnUser", ""
+
+    def storage(self) -> StorageSeen | None:
+        return StorageSeen(1, 2, 3, 4, 5)
 
     def metrics_set_aside(self) -> tuple[Path, ...]:
         return self.aside
@@ -279,6 +287,7 @@ def fill(there: World) -> dict[str, str]:
     )
     iam.create_user(UserName="u", Tags=TAGS)
     iam.create_group(GroupName="gr")
+    iam.create_open_id_connect_provider(Url="https://p.example", ClientIDList=[SECRET], Tags=TAGS)
     iam.add_user_to_group(UserName="u", GroupName="gr")
     policy = iam.create_policy(PolicyName="p", PolicyDocument=ALLOW, Description=SECRET, Tags=TAGS)[
         "Policy"
@@ -343,9 +352,17 @@ NAMES: Mapping[str, Any] = {
     "ResourceOwner": f"arn:aws:iam::{A}:root",
     "ExecutionRoleArn": f"arn:aws:iam::{A}:role/r",
     "RoleArn": f"arn:aws:iam::{A}:role/r",
+    "OpenIDConnectProviderArn": f"arn:aws:iam::{A}:oidc-provider/p.example",
+    "ClientID": "sts.amazonaws.com",
     "VersionId": "v1",
 }
 """A member that names something of A's, in whatever operation → that."""
+
+TOKEN = ".".join(
+    base64.urlsafe_b64encode(part.encode()).decode().rstrip("=")
+    for part in ('{"alg":"RS256"}', '{"iss":"https://p.example"}', "mark")
+)
+"""Of A's provider, and signed by nobody."""
 
 VALUES: Mapping[str, Any] = {
     "PolicyDocument": ALLOW.replace(SECRET.replace("-", ""), "B"),
@@ -391,6 +408,11 @@ VALUES: Mapping[str, Any] = {
     "AWSServiceName": "sagemaker.application-autoscaling.amazonaws.com",
     "DesiredWeightsAndCapacities": [{"VariantName": "v", "DesiredWeight": 1.0}],
     "EntityFilter": None,
+    "Url": "https://p.example",
+    "ClientIDList": ["sts.amazonaws.com"],
+    "ThumbprintList": ["b" * 40],
+    "Name": "bob",
+    "WebIdentityToken": TOKEN,
     "DurationSeconds": 900,
     "RoleSessionName": "session",
     "EncodedMessage": "nothing",
@@ -455,6 +477,7 @@ _OTHERS: Mapping[str, Sequence[Any]] = {
     "PermissionsBoundary": [f"arn:aws:iam::{B}:policy/p"],
     "logGroupName": ["/aws/sagemaker/Endpoints/e"],
     "PolicyArn": [f"arn:aws:iam::{A}:policy/P", f"arn:aws:iam::{B}:policy/p"],
+    "OpenIDConnectProviderArn": [f"arn:aws:iam::{B}:oidc-provider/p.example"],
     "ResourceArn": [
         f"arn:aws:sagemaker:{REGION}:{A}:endpoint/e",
         f"arn:aws:sagemaker:{REGION}:{A}:endpoint-config/c",

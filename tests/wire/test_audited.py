@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from urllib.parse import urlencode
 
 import pytest
 
@@ -83,6 +84,43 @@ def test_who_is_refused_is_told_with_all_that_was_touched(caller: Caller, tmp_pa
         "arn:aws:sagemaker:us-east-1:000000000000:model/m",
         MODEL["ExecutionRoleArn"],
     }
+
+
+def form(caller: Caller, service: str, version: str, **fields: str) -> str:
+    """What a query service answers."""
+    body = urlencode({"Version": version, **fields}).encode()
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = caller.application.answer(caller.request(body, headers, service=service))
+    assert answer.status == 200, answer.body
+    return cast(bytes, answer.body).decode()
+
+
+def test_a_key_that_is_given_or_changed_is_named_by_its_id(caller: Caller, tmp_path: Path) -> None:
+    def iam(action: str, **fields: str) -> str:
+        return form(caller, "iam", "2010-05-08", Action=action, **fields)
+
+    def id_in(answer: str) -> str:
+        return answer.partition("<AccessKeyId>")[2].partition("<")[0]
+
+    iam("CreateUser", UserName="ana")
+    made = iam("CreateAccessKey", UserName="ana")
+    key = id_in(made)
+    iam("UpdateAccessKey", UserName="ana", AccessKeyId=key, Status="Inactive")
+    iam("DeleteAccessKey", UserName="ana", AccessKeyId=key)
+    session = form(caller, "sts", "2011-06-15", Action="GetSessionToken")
+    ana = "arn:aws:iam::000000000000:user/ana"
+    assert [(one.action.partition(":")[2], one.resources) for one in told(tmp_path)] == [
+        ("CreateUser", (ana,)),
+        ("CreateAccessKey", (ana, key)),
+        ("UpdateAccessKey", (ana, key)),
+        ("DeleteAccessKey", (ana, key)),
+        ("GetSessionToken", (id_in(session),)),
+    ]
+    written = b"".join(file.read_bytes() for file in (tmp_path / "audit").iterdir()).decode()
+    for secret in ("SecretAccessKey", "SessionToken"):
+        for answer in (made, session):
+            said = answer.partition(f"<{secret}>")[2].partition("<")[0]
+            assert not said or said not in written
 
 
 def test_nothing_is_changed_that_cannot_be_told_of(

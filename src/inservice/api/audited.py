@@ -1,7 +1,8 @@
 """The step around performing: who changed what, and who was refused, goes to the audit trail.
 
-A change is noted before it is made, and its line is durable before the answer leaves. Only what is
-known before an operation is performed is told of it, and how it came out: never what was in it.
+A change is noted before it is made, and its line is durable before the answer leaves. Of it are
+told what is known before it is performed, how it came out, and the ids of the keys that it gave:
+never what was in it.
 """
 
 from __future__ import annotations
@@ -53,15 +54,23 @@ class Audited:
             return perform()
         change = trail.begin(_entry(operation, call, members, request, key, UNKNOWN))
         outcome = InternalFailure.code
+        made: tuple[str, ...] = ()
         try:
             output = perform()
-            outcome = DONE
+            outcome, made = DONE, _keys_in(output)
         except AwsError as error:
             outcome = error.code
             raise
         finally:
-            trail.end(change, outcome)
+            trail.end(change, outcome, made)
         return output
+
+
+def _keys_in(output: Document) -> tuple[str, ...]:
+    """The ids of the access keys that an answer gives to somebody."""
+    places = (output, output.get("AccessKey") or {}, output.get("Credentials") or {})
+    found = (place.get("AccessKeyId") for place in places)
+    return tuple(key_id for key_id in found if isinstance(key_id, str))
 
 
 def _entry(

@@ -35,6 +35,8 @@ _REFUSALS: Mapping[str, type[SenderError]] = {
     "iam": ValidationError,
     "sts": ValidationError,
     "logs": InvalidParameterException,
+    "ecr": InvalidParameterException,
+    "resourcegroupstaggingapi": InvalidParameterException,
 }
 """By service, what a violated constraint is called where it is not ValidationException."""
 

@@ -2,7 +2,8 @@
 
     AWS JSON    X-Amz-Target: SageMaker.DescribeEndpoint
     RPC v2      POST /service/GraniteServiceVersion20100801/operation/DescribeAlarms
-    query       Action=GetCallerIdentity in the form; the service is the one that was signed for
+    query       Action=GetCallerIdentity in the form; the service is the one that was signed for,
+                STS where nobody signs
 
 The protocol is told from the head alone and always has an answer, because a refusal has to be
 written in it too. The operation is looked for after the signature has been checked: a stranger
@@ -17,7 +18,11 @@ from enum import StrEnum
 
 from inservice.aws.aws_query import action_of
 from inservice.aws.service_model import Service
-from inservice.errors import InvalidSignature, UnknownOperationException
+from inservice.errors import (
+    InvalidSignature,
+    SerializationException,
+    UnknownOperationException,
+)
 from inservice.transport.messages import Request
 
 
@@ -51,14 +56,56 @@ def protocol_of(request: Request) -> Protocol:
     return Protocol.QUERY if request.method == "GET" and request.query else Protocol.JSON
 
 
+UNSIGNED = frozenset(("AssumeRoleWithWebIdentity", "AssumeRoleWithSAML"))
+"""What of STS nobody signs: a token is shown instead. Nothing else is asked without a signature."""
+
+UNSIGNED_BYTES_MAX = 96 * 1024
+"""Of such a request. A token of 20,000 characters and a policy of 2,048, every one of them quoted,
+are 66 KB."""
+
+
+UNSIGNED_FIELDS_MAX = 64
+"""Of one: it is read where it arrives, with nobody to vouch for it. Honest ones have twenty."""
+
+
+def unsigned_action(request: Request, version: str) -> str:
+    """Which operation of UNSIGNED a request without any signature asks for, in this version of
+    STS's model; empty where it is no such request."""
+    fields = request.fields
+    if (
+        b"authorization" in fields
+        or b"content-encoding" in fields
+        or b"x-amz-" in request.query.lower()
+        or request.path != b"/"
+        or request.length > UNSIGNED_BYTES_MAX
+        or protocol_of(request) is not Protocol.QUERY
+    ):
+        return ""
+    form = request.query.replace(b"+", b"%2B") if request.method == "GET" else request.body
+    if b"AssumeRoleWith" not in form or form.count(b"&") > UNSIGNED_FIELDS_MAX:
+        return ""
+    try:
+        action, given = action_of(form)
+    except SerializationException:
+        return ""
+    return action if given == version and action in UNSIGNED else ""
+
+
 class Directory:
     """The services of this server, found by what requests call them."""
 
-    def __init__(self, services: Collection[Service]) -> None:
+    def __init__(self, services: Collection[Service], beside: Collection[str] = ()) -> None:
+        """`beside` are botocore's names of services that another process of this server answers."""
         self._by_prefix = {s.target_prefix: s for s in services if s.target_prefix}
         self._by_signing_name = {s.signing_name: s for s in services if "query" in s.protocols}
         self.signing_names = frozenset(s.signing_name for s in services)
-        self.names = frozenset(s.name for s in services)
+        self.names = frozenset((*(s.name for s in services), *beside))
+        self._sts = next((s for s in services if s.name == "sts"), None)
+
+    def unsigned_action(self, request: Request) -> str:
+        """The operation of STS that is asked for without a signature, as STS has it; empty for
+        everything else."""
+        return "" if self._sts is None else unsigned_action(request, self._sts.api_version)
 
     def identify(self, request: Request, document: bytes, signed_for: str) -> Target:
         """The operation that an authenticated request asks for.
@@ -91,6 +138,8 @@ class Directory:
         if protocol_of(request) is Protocol.QUERY:
             if request.path != b"/":
                 return None
+            if self.unsigned_action(request):
+                return self._sts
             scope = (request.header(b"authorization") or b"").split(b"/", 4)
             return self._by_signing_name.get(scope[3].decode("latin-1")) if scope[3:] else None
         return self._json(request)[0] or self._cbor(request)[0]

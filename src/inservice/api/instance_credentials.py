@@ -39,7 +39,7 @@ from inservice.hosting.arn import ResourceArn, ResourceKind
 from inservice.identity.principal import AccessKey, Session, role_session
 from inservice.identity.sts.trusting import trusts_service
 from inservice.operations.sagemaker.touches import SERVICE
-from inservice.operations.sts.assume_role import begin
+from inservice.operations.sts.given import begin
 from inservice.operations.sts.touches import own_role_at
 from inservice.store.base import Reading, Store
 from inservice.store.errors import StoreRefused

@@ -44,7 +44,8 @@ from inservice.app.storage import (
 from inservice.app.whereabouts import Whereabouts
 from inservice.audit.trail import Trail
 from inservice.config import Settings
-from inservice.errors import ServiceUnavailable
+from inservice.errors import InsufficientStorage, ServiceUnavailable
+from inservice.operations.own.default_role import ensure_default_role
 from inservice.reserve import HALF, Reserve
 from inservice.store.base import Store
 from inservice.store.drivers.database import open_store
@@ -186,6 +187,8 @@ def _opened_beside(store: Store, settings: Settings, reserve: Reserve) -> Record
     some = partial(reserve.giving, slices_left=HALF)
     with reserve.giving():
         whereabouts = Whereabouts(store, settings, reserve.giving)
+        with contextlib.suppress(InsufficientStorage):  # then the next start makes it
+            ensure_default_role(store, settings.account_id)
         metrics = Recorder(open_metrics(settings.database, some), time.time())
     # The store has the lease by now: no other control writes to the trail.
     trail = Trail(settings.audit_dir, kept=settings.audit_files_kept, room=reserve.giving)

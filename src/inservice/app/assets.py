@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from inservice.artifacts.errors import ArtifactError
+from inservice.artifacts.sources import Rights
 from inservice.artifacts.store import ArtifactStore
 from inservice.hosting.model import ArtifactSource, CompressionType, S3DataType
 from inservice.runtimes.base import AssetUnavailable
@@ -17,8 +18,9 @@ from inservice.threads import Threads
 from inservice.workload.asset import Asset
 
 FETCHES_MAX = 32
-"""Fetches at once. They have threads of their own: a download may take an hour, and the store
-is not to wait for it."""
+"""Fetches of one account at once. They have threads of their own: a download may take an hour, and
+neither the store nor another account is to wait for it. Whoever runs the server makes the accounts,
+so there are few."""
 
 
 class KeptAssets:
@@ -33,13 +35,15 @@ class KeptAssets:
         None: wherever the store itself may read."""
         self._artifacts = artifacts
         self._roots_of = roots_of
-        self._threads = Threads("fetch", FETCHES_MAX)
+        self._threads: dict[str, Threads] = {}  # by account
 
     async def fetch(self, asset: Asset, seconds: float) -> Path:
         """See `Assets`."""
         cancelled, deadline = threading.Event(), time.monotonic() + seconds
+        if asset.account not in self._threads:
+            self._threads[asset.account] = Threads("fetch", FETCHES_MAX)
         try:
-            return await self._threads.run(self._fetch, asset, deadline, cancelled)
+            return await self._threads[asset.account].run(self._fetch, asset, deadline, cancelled)
         except ArtifactError as failed:
             raise AssetUnavailable(failed.reason) from failed
         finally:
@@ -53,6 +57,7 @@ class KeptAssets:
             data_type=source.data_type,
             compression=source.compression,
             pin=asset.pin,
+            rights=Rights(asset.account, asset.region, asset.role, asset.model),
             file_roots=roots,
             deadline=deadline,
             cancelled=cancelled,

@@ -15,12 +15,14 @@ from inservice.api.instance_credentials import InstanceCredentials
 from inservice.app.assets import KeptAssets
 from inservice.app.denials import told_to
 from inservice.app.live import LiveServer
+from inservice.app.own_objects import OwnObjects
 from inservice.app.whereabouts import for_this_host
 from inservice.artifacts.store import ArtifactStore
 from inservice.audit.trail import Trail
+from inservice.blobs.disk.beside import BlobsBeside
 from inservice.channel.publishing import Gateways
 from inservice.clock import SystemClock
-from inservice.config import Settings
+from inservice.config import ANY_ROLE, OFF, Settings
 from inservice.controller.alarms.evaluating import AlarmEvaluator
 from inservice.controller.alarms.webhooks import Webhooks
 from inservice.controller.endpoints.act import Actor
@@ -38,6 +40,7 @@ from inservice.controller.kit.happened import counted_endings, counted_restarts
 from inservice.controller.kit.posting import Poster
 from inservice.controller.kit.receivers import Networks
 from inservice.controller.kit.tables import Tables
+from inservice.controller.provider_keys import IssuerKeys
 from inservice.controller.upkeep.measuring import Measuring
 from inservice.controller.upkeep.scraping import Scraping, scrape_token
 from inservice.controller.upkeep.tidying import Tidying
@@ -82,13 +85,7 @@ class Control:
         self._clock = clock = SystemClock()
         self._metrics = metrics
         self._happenings = Happenings()
-        self._artifacts = ArtifactStore(
-            settings.data_dir / "artifacts",
-            s3=self._s3_storage,
-            file_roots=[Path("/")],
-            private=[settings.data_dir, settings.run_dir],
-            on_changed=ChangedFiles(store, clock).tell,
-        )
+        self._artifacts = self._kept_artifacts()
         self._runtime = process_runtime(
             settings, KeptAssets(self._artifacts, settings.file_roots_of)
         )
@@ -118,6 +115,7 @@ class Control:
             metrics=self._metrics,
             logs=FileGroups(settings.log_dir / "endpoints"),
             runtime=self._runtime,
+            artifacts=self._artifacts,
         )
         poster = Poster(clock, Networks(settings.webhook_allow))
         self._outcomes = Outcomes(
@@ -152,8 +150,32 @@ class Control:
             self._settings.data_dir, self._clock.now(), gpus=find_gpus(), on_ready=told
         )
 
+    def _kept_artifacts(self) -> ArtifactStore:
+        """The artifacts of this host."""
+        settings = self._settings
+        return ArtifactStore(
+            settings.data_dir / "artifacts",
+            s3=self._s3_storage,
+            own=self._own_objects(),
+            file_roots=[Path("/")],
+            private=[settings.data_dir, settings.run_dir],
+            on_changed=ChangedFiles(self._store, self._clock).tell,
+        )
+
+    def _own_objects(self) -> OwnObjects | None:
+        """The objects of this server, which the process of the storage has open."""
+        settings = self._settings
+        if settings.storage == OFF:
+            return None
+        return OwnObjects(
+            BlobsBeside(settings.storage_dir),
+            self._store,
+            self._clock,
+            takes_unknown_roles=settings.execution_roles == ANY_ROLE,
+        )
+
     def _s3_storage(self) -> Storage:
-        """Where artifacts come from: any store but this server, with any key but its own."""
+        """Where other artifacts come from: any store but this server, with any key but its own."""
         # Imported here: botocore is 200 modules, and a model may come from a file.
         from inservice.artifacts.s3_client import OwnServer, s3_client
 
@@ -242,17 +264,22 @@ class Control:
 
     def answer(self) -> Answer:
         """What answers requests: AWS's APIs, InService's own, and Prometheus."""
+        settings = self._settings
         application = create_application(
             store=self._store,
             live=self._live,
             clock=self._clock,
             keys=self._keys.find,
             authority_of=self._grants.authority_of,
+            beside=() if self._settings.storage == OFF else ("s3",),
             threads=Threads("api", API_THREADS),
             readers=Threads("reads", READING_THREADS),
             short=self._reserve.short,
             used=self._keys.note_use,
             trail=self._trail,
+            provider_keys=IssuerKeys(
+                self._clock, Networks(settings.webhook_allow), settings.oidc_jwks_files
+            ),
         )
         scraping = Scraping(
             self._store,
@@ -262,6 +289,7 @@ class Control:
             table=lambda: self._gateways.table,
             instances=lambda: [(seen.fleet, seen.state) for seen in self._live.instances_seen()],
             workers=lambda: [process.pid for process in self._live.processes()],
+            storage=lambda: self._gateways.storage,
         )
         return with_metrics(
             self._credentials.before(application, Threads("credentials")),

@@ -8,14 +8,19 @@ from pathlib import Path
 
 import msgspec
 
+from inservice.artifacts.errors import ArtifactError, ArtifactForbidden, ArtifactMissing
+from inservice.artifacts.sources import Rights
+from inservice.artifacts.store import ArtifactStore
 from inservice.channel.publishing import Gateways
 from inservice.config import ANY_ROLE, Settings
 from inservice.controller.endpoints import explain
 from inservice.controller.endpoints.instances import Instances, Watched
 from inservice.controller.kit.tables import Tables
+from inservice.errors import ServiceUnavailable
+from inservice.hosting.model import ArtifactSource, Model
 from inservice.ids import fleet_of
 from inservice.instance_logs.base import LogGroups
-from inservice.operations.live import InstanceSeen, ProcessSeen
+from inservice.operations.live import DataSeen, InstanceSeen, ProcessSeen, StorageSeen
 from inservice.runtimes.base import InstanceState, Sight
 from inservice.runtimes.process.runtime import ProcessRuntime
 from inservice.telemetry.base import RunningInstance
@@ -36,6 +41,30 @@ class LiveServer:
     metrics: Recorder
     logs: LogGroups
     runtime: ProcessRuntime
+    artifacts: ArtifactStore
+
+    def data_seen(self, model: Model, source: ArtifactSource) -> DataSeen:
+        """See `Live`."""
+        role = model.document.get("ExecutionRoleArn")
+        try:
+            is_here = self.artifacts.glance(
+                source.uri,
+                data_type=source.data_type,
+                compression=source.compression,
+                rights=Rights(model.account, model.region, role, model.arn),
+            )
+        except ArtifactMissing:
+            return DataSeen.MISSING
+        except ArtifactForbidden:
+            return DataSeen.FORBIDDEN
+        except ArtifactError as error:
+            raise ServiceUnavailable(error.detail) from error
+        return DataSeen.THERE if is_here else DataSeen.ELSEWHERE
+
+    @property
+    def is_strict(self) -> bool:
+        """See `Live`."""
+        return self.settings.strict
 
     @property
     def takes_unknown_roles(self) -> bool:
@@ -67,6 +96,13 @@ class LiveServer:
     def instances_seen(self) -> Sequence[InstanceSeen]:
         """Every instance on this host."""
         return [_seen(watched) for watched in self.instances.all()]
+
+    def storage(self) -> StorageSeen | None:
+        """As the storage process told last."""
+        told = self.gateways.storage
+        if told is None:
+            return None
+        return StorageSeen(told.buckets, told.objects, told.bytes, told.uploads, told.quota_bytes)
 
     def metrics_set_aside(self) -> Sequence[Path]:
         """On SQLite; PostgreSQL looks after its own."""

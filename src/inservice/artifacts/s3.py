@@ -282,6 +282,8 @@ def _meaning(error: Exception, item: Item | None, storage: Storage) -> ArtifactE
 
 
 def _meaning_of_answer(error: ClientError, item: Item | None, storage: Storage) -> ArtifactError:
+    if error.operation_name == "AssumeRole":
+        return _meaning_of_sts(error)
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     code = shown(str(error.response.get("Error", {}).get("Code", "")), characters_max=60)
     named = f" ({code})" if code not in ("", str(status)) else ""  # to HEAD there is no more to say
@@ -305,4 +307,19 @@ def _meaning_of_answer(error: ClientError, item: Item | None, storage: Storage) 
     return ArtifactForbidden(
         f"{said} Please ensure that the object is located in the region, and under the endpoint, "
         "that this server uses for S3."
+    )
+
+
+def _meaning_of_sts(error: ClientError) -> ArtifactError:
+    """That the execution role could not be assumed, before anything was asked of the storage."""
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    code = shown(str(error.response.get("Error", {}).get("Code", "")), characters_max=60)
+    words = shown(str(error.response.get("Error", {}).get("Message", "")), characters_max=300)
+    said = f"The execution role could not be assumed: STS answered {status} ({code}): {words}"
+    if status in (408, 429) or status >= 500 or code in ("Throttling", "ThrottlingException"):
+        return StorageFailed(f"{said} It was asked {FAILURES_MAX} times.")
+    return ArtifactForbidden(
+        f"{said} Please ensure that the role exists, and that its trust relationship policy allows "
+        'the action "sts:AssumeRole" to the server\'s credentials. Without AWS_ENDPOINT_URL_STS '
+        "the server reads model data with those themselves."
     )

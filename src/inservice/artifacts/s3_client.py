@@ -34,6 +34,7 @@ from botocore.credentials import Credentials, DeferredRefreshableCredentials
 from botocore.exceptions import BotoCoreError
 
 from inservice.artifacts.errors import ArtifactForbidden, shown
+from inservice.artifacts.roles import Roles
 
 CONNECT_SECONDS = 5.0
 STALL_SECONDS = 10.0
@@ -79,11 +80,26 @@ class OwnServer:
 class Storage:
     """An S3 client, and what an error has to call the two ends of its requests."""
 
-    def __init__(self, client: Any, name: str, resolver: _Resolver, gate: _Gate) -> None:
+    def __init__(
+        self,
+        client: Any,
+        name: str,
+        resolver: _Resolver,
+        gate: _Gate,
+        *,
+        is_named: bool,
+        roles: Roles[Storage] | None = None,
+    ) -> None:
         self.client = client
         self.name = name  # the endpoint, or AWS
+        self.is_named = is_named  # by whoever runs the server; else it is AWS because nobody was
         self._resolver = resolver
         self._gate = gate
+        self._roles = roles
+
+    def as_role(self, role: str | None) -> Storage:
+        """The same, asked as an execution role, if there is an STS where one can be assumed."""
+        return self if role is None or self._roles is None else self._roles.client_as(role)
 
     @property
     def key_id(self) -> str:
@@ -110,27 +126,103 @@ def s3_client(
     this server itself, and for a profile that cannot be used.
     """
     own = own or OwnServer()
-    session = botocore.session.Session(profile=profile or None)
-    session.set_config_variable("ignore_configured_endpoint_urls", True)
-    gate = _Gate(own)
-    session.register("before-send", gate.look)  # before any client is made: each takes a copy
     try:
-        chosen = endpoint_url or _endpoint(session, environment, its_own_profile=bool(profile))
+        making = _Making(environment, profile, own)
+        chosen = endpoint_url or making.endpoint("s3")
         if own.is_at(chosen):
             raise ArtifactForbidden(
-                f"The server's S3 endpoint is {shown(chosen)}, which is this server itself, and it "
-                "stores no objects. Name the store in AWS_ENDPOINT_URL_S3, or in the profile of "
+                f"The server's S3 endpoint is {shown(chosen)}, which is this server itself: it "
+                "reads its own buckets where they are, and asks itself for no others. To read "
+                "from another store, name that in AWS_ENDPOINT_URL_S3, or in the profile of "
                 "INSERVICE_S3_PROFILE, before the server starts."
             )
-        # A shell that points at this server holds a key for it, also one that was rotated since.
-        points_here = own.is_at(environment.get("AWS_ENDPOINT_URL", ""))
-        found_by = session.get_component("credential_provider").providers
-        resolver = _Resolver(found_by, own, points_here=points_here)
-        session.register_component("credential_provider", resolver)
-        return Storage(_client(session, chosen), chosen or AWS, resolver, gate)
+        return making.storage(chosen, is_named=bool(chosen or profile))
     except (BotoCoreError, ValueError) as error:
         text = shown(str(error), characters_max=200)
         raise ArtifactForbidden(f"The server's S3 client cannot be made: {text}") from error
+
+
+class _Making:
+    """Sessions of botocore that look for credentials as boto3 does and never bear a key of ours."""
+
+    def __init__(self, environment: Mapping[str, str], profile: str, own: OwnServer) -> None:
+        self._environment = environment
+        self._profile = profile
+        self._own = own
+        self._gate = _Gate(own)
+        self._session = self._new_session(self._gate)
+        # A shell that points at this server holds a key for it, also one that was rotated since.
+        points_here = own.is_at(environment.get("AWS_ENDPOINT_URL", ""))
+        found_by = self._session.get_component("credential_provider").providers
+        self._resolver = _Resolver(found_by, own, points_here=points_here)
+        self._session.register_component("credential_provider", self._resolver)
+
+    def _new_session(self, gate: _Gate) -> botocore.session.Session:
+        session = botocore.session.Session(profile=self._profile or None)
+        session.set_config_variable("ignore_configured_endpoint_urls", True)
+        session.register("before-send", gate.look)  # before a client is made: each takes a copy
+        return session
+
+    def endpoint(self, service: str) -> str:
+        """What is configured for S3, or STS; empty for AWS."""
+        profile = self._session.get_scoped_config()
+        section = self._session.full_config.get("services", {}).get(profile.get("services")) or {}
+        in_section = str(section.get(service, {}).get("endpoint_url") or "")
+        in_environment = self._environment.get(f"AWS_ENDPOINT_URL_{service.upper()}", "")
+        if not self._profile:
+            return in_environment or in_section
+        general = str(profile.get("endpoint_url") or "") if service == "s3" else ""
+        return in_section or general or in_environment
+
+    def storage(self, endpoint_url: str, *, is_named: bool) -> Storage:
+        """The storage at an address, or AWS."""
+        name, roles = endpoint_url or AWS, self._roles(endpoint_url)
+        client = _client(self._session, endpoint_url)
+        return Storage(client, name, self._resolver, self._gate, is_named=is_named, roles=roles)
+
+    def _roles(self, endpoint_url: str) -> Roles[Storage] | None:
+        """Roles are assumed where an STS was named. AWS's own has to be named too: most who read
+        their models from AWS may not assume the roles that these run as there, which trust
+        SageMaker alone."""
+        sts = self.endpoint("sts")
+        if not sts or self._own.is_at(sts):
+            return None
+        region = self._session.get_config_variable("region") or "us-east-1"
+        client = self._session.create_client(
+            "sts", region_name=region, endpoint_url=sts, config=_config()
+        )
+        return Roles(client, lambda held: self._storage_with(held, endpoint_url))
+
+    def _storage_with(self, held: DeferredRefreshableCredentials, endpoint_url: str) -> Storage:
+        gate = _Gate(self._own)
+        session = self._new_session(gate)
+        session.register_component("data_loader", self._session.get_component("data_loader"))
+        session.register_component("credential_provider", _Only(held))
+        client = _client(session, endpoint_url)
+        return Storage(client, endpoint_url or AWS, self._resolver, gate, is_named=True)
+
+
+class _Only:
+    """A place to look for credentials, where there are these."""
+
+    def __init__(self, credentials: DeferredRefreshableCredentials) -> None:
+        self._credentials = credentials
+
+    def load_credentials(self) -> DeferredRefreshableCredentials:
+        """Them."""
+        return self._credentials
+
+
+def _config() -> Config:
+    return Config(
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=STALL_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": 1},  # ours know the deadline
+        # Many S3-compatible stores know no additional checksums.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        user_agent_extra="inservice",
+    )
 
 
 def _client(session: botocore.session.Session, endpoint_url: str) -> Any:
@@ -138,15 +230,7 @@ def _client(session: botocore.session.Session, endpoint_url: str) -> Any:
         "s3",
         region_name=session.get_config_variable("region") or "us-east-1",
         endpoint_url=endpoint_url or None,
-        config=Config(
-            connect_timeout=CONNECT_SECONDS,
-            read_timeout=STALL_SECONDS,
-            retries={"mode": "standard", "total_max_attempts": 1},  # ours know the deadline
-            # Many S3-compatible stores know no additional checksums.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            user_agent_extra="inservice",
-        ),
+        config=_config(),
     )
     if endpoint_url:
         client.meta.events.register_last("before-parameter-build.s3", _stay_in_region)
@@ -160,19 +244,6 @@ def _stay_in_region(context: dict[str, Any], **_: object) -> None:
     redirects everything sends it into a recursion of requests. Of AWS, regions are believed.
     """
     context.setdefault("s3_redirect", {})["redirected"] = True
-
-
-def _endpoint(
-    session: botocore.session.Session, environment: Mapping[str, str], *, its_own_profile: bool
-) -> str:
-    """What is configured for S3; empty for AWS."""
-    profile = session.get_scoped_config()
-    section = session.full_config.get("services", {}).get(profile.get("services")) or {}
-    for_s3 = str(section.get("s3", {}).get("endpoint_url") or "")
-    from_environment = environment.get("AWS_ENDPOINT_URL_S3", "")
-    if its_own_profile:
-        return for_s3 or str(profile.get("endpoint_url") or "") or from_environment
-    return from_environment or for_s3
 
 
 class _Resolver:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import unquote
 
 from inservice.artifacts.errors import LimitExceeded, SourceRefused, StorageFailed, shown
 from inservice.artifacts.gunzip import ByteReader
-from inservice.artifacts.limits import GIB, Limits
+from inservice.artifacts.limits import GIB, Limits, Watch
 
 Progress = Callable[[int, int], None]
 """Told (bytes so far, bytes in all) as packed bytes arrive. Called in the fetching thread."""
@@ -54,6 +55,24 @@ class Listing:
             )
 
 
+class InPlace:
+    """A file of ours that holds all of one object, read where it is. Who needs the file itself may
+    share it: it is never written to."""
+
+    def __init__(self, descriptor: int, watch: Watch) -> None:
+        """The descriptor stays its owner's to close."""
+        self.descriptor = descriptor
+        self._watch = watch
+
+    def read(self, size: int, /) -> bytes:
+        """See `ByteReader`. Raises StorageFailed."""
+        self._watch.check()
+        try:
+            return os.read(self.descriptor, size)
+        except OSError as error:
+            raise StorageFailed(f"Reading an object failed: {error.strerror}.") from error
+
+
 class Source(Protocol):
     """One URI in one storage, for one fetch."""
 
@@ -62,8 +81,25 @@ class Source(Protocol):
         ...
 
     def open(self, item: Item) -> AbstractContextManager[ByteReader]:
-        """Read one item from its start to its stated size, or raise ArtifactError."""
+        """Read one item from its start to its stated size, or raise ArtifactError. An `InPlace` may
+        be shared."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """With whose rights something is read."""
+
+    account: str = ""  # of the model; "": nobody's
+    region: str = ""
+    role: str | None = None
+    """ARN of the execution role. Without one, and with one that is not known here, it is read as
+    root of the account would."""
+    model: str = field(default="", compare=False)  # its ARN, which a role may trust alone
+
+
+NOBODYS = Rights()
+"""Of who reads what needs none."""
 
 
 @dataclass(frozen=True, slots=True)

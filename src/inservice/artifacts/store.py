@@ -19,12 +19,24 @@ from inservice.artifacts.errors import (
     ArtifactError,
     FetchCancelled,
     FetchTimedOut,
+    SourceRefused,
     StoreFull,
 )
 from inservice.artifacts.files import Allowed, FileSource
 from inservice.artifacts.limits import Limits, Watch
+from inservice.artifacts.own import OwnObjects
+from inservice.artifacts.places import Places
 from inservice.artifacts.shelf import Shelf, Tree, source_key
-from inservice.artifacts.sources import FileLocation, Listing, Progress, Request, Source, parse
+from inservice.artifacts.sources import (
+    NOBODYS,
+    FileLocation,
+    Listing,
+    Progress,
+    Request,
+    Rights,
+    Source,
+    parse,
+)
 from inservice.artifacts.unpack import unpack
 
 DOWNLOADS_MAX = 3
@@ -40,13 +52,15 @@ class ArtifactStore:
         limits: Limits | None = None,
         *,
         s3: Callable[[], Any],
+        own: OwnObjects | None = None,
         file_roots: Sequence[Path] = (),
         private: Sequence[Path] = (),
         on_changed: OnChanged = lambda _: None,
     ) -> None:
         """Sweep what a killed process left behind.
 
-        `s3` makes the S3 client when one is first needed (see `artifacts.s3_client`);
+        `s3` makes the client of a storage elsewhere when one is first needed (see
+        `artifacts.s3_client`), `own` are this server's objects (see `artifacts.places`);
         `file_roots` are the directories below which file:// may read: by default none; and
         `private` those in them that it never reads, whoever asks: the server's keys and records.
         `on_changed` is told of files here that somebody changed, or the disk lost.
@@ -54,9 +68,8 @@ class ArtifactStore:
         self._limits = limits or Limits()
         self._shelf = Shelf(root, on_changed)
         self._allowed = Allowed(tuple(file_roots), tuple(private))
-        self._make_s3 = s3
-        self._s3: Any = None
-        self._lock = threading.Lock()  # guards the two above and below
+        self._places = Places(s3, own)
+        self._lock = threading.Lock()  # guards what is below
         self._flights: dict[str, _Flight] = {}
 
     def fetch(
@@ -66,6 +79,7 @@ class ArtifactStore:
         data_type: str = "S3Object",
         compression: str = "Gzip",
         pin: str,
+        rights: Rights = NOBODYS,
         file_roots: Sequence[Path] | None = None,
         deadline: float | None = None,
         cancelled: threading.Event | None = None,
@@ -74,9 +88,10 @@ class ArtifactStore:
         """The directory of an artifact, from the cache if it is there.
 
         `pin` is the fleet: the first fetch of a URI by a fleet decides its digest, and later ones
-        get the same, whatever became of the object. `file_roots` are the directories below which
-        this caller's files may be; None: as this store was told. `deadline` is an instant of
-        `time.monotonic()`. Callers that want the same artifact at once share one download, and
+        get the same, whatever became of the object. `rights` are those that it is read with where
+        somebody asks for them. `file_roots` are the directories below which this caller's files may
+        be; None: as this store was told. `deadline` is an instant of `time.monotonic()`. Callers
+        that want the same artifact at once, with the same rights, share one download, and
         `progress` is told of it only in the caller that leads. Raises ArtifactError, whose `reason`
         is fit for FailureReason.
         """
@@ -93,10 +108,25 @@ class ArtifactStore:
             if isinstance(request.location, FileLocation):
                 # Before others are waited for, who may be fetching it and be allowed to.
                 allowed.resolve(request.location.path)
-            return self._fetch_with_others(_Fetch(request, pin, watch, progress, allowed))
+            return self._fetch_with_others(_Fetch(request, pin, rights, watch, progress, allowed))
         except ArtifactError as error:
             # A new one each time: threads that shared the failure must not share its traceback.
             raise type(error)(error.detail, uri=uri) from error
+
+    def glance(self, uri: str, *, data_type: str, compression: str, rights: Rights) -> bool:
+        """Look whether it is there, for who has these rights, if it would be read from this
+        server's own storage: else nobody is asked, and it is False. Raises ArtifactError."""
+        try:
+            request = parse(uri, data_type=data_type, compression=compression)
+        except SourceRefused:
+            return False  # whoever fetches it says so
+        if isinstance(request.location, FileLocation):
+            return False
+        own = self._places.own_source(request, rights, self._limits, Watch())
+        if own is None:
+            return False
+        own.glance()
+        return True
 
     def release(
         self,
@@ -116,7 +146,9 @@ class ArtifactStore:
 
     def _fetch_with_others(self, fetch: _Fetch) -> Artifact:
         """Fetch, or wait for the thread that does. Its failure is ours, unless it gave up."""
-        key = source_key(fetch.request)
+        # Who may read it is found out by whoever fetches, so others wait only if they are the same.
+        rights = fetch.rights
+        key = f"{source_key(fetch.request)} {rights.account} {rights.region} {rights.role}"
         while True:
             with self._lock:
                 flight = self._flights.get(key)
@@ -188,12 +220,9 @@ class ArtifactStore:
     def _source(self, fetch: _Fetch) -> Source:
         if isinstance(fetch.request.location, FileLocation):
             return FileSource(fetch.request, fetch.allowed, self._limits, fetch.watch)
-        from inservice.artifacts.s3 import S3Source  # botocore is slow to import
-
-        with self._lock:
-            if self._s3 is None:
-                self._s3 = self._make_s3()
-        return S3Source(self._s3, fetch.request, self._limits, fetch.watch, fetch.progress)
+        return self._places.source(
+            fetch.request, fetch.rights, self._limits, fetch.watch, fetch.progress
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +231,7 @@ class _Fetch:
 
     request: Request
     pin: str
+    rights: Rights
     watch: Watch
     progress: Progress | None
     allowed: Allowed  # where a file may be

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from inservice import linux
 from inservice.artifacts.errors import StoreFull
 from inservice.artifacts.limits import Limits, Watch
 from inservice.artifacts.paths import Outline, Parts
@@ -77,6 +78,9 @@ class TreeWriter:
     def add_file(self, parts: Parts, content: Iterable[bytes]) -> None:
         """Write one new file. Raises as `add_directory` does, and what `content` raises."""
         self._outline.add_file(parts)
+        self._write(parts, content)
+
+    def _write(self, parts: Parts, content: Iterable[bytes]) -> None:
         with disk_errors():
             directory = self._enter(parts[:-1])
             descriptor = os.open(parts[-1], _NEW_FILE_FLAGS, 0o600, dir_fd=directory)
@@ -93,6 +97,31 @@ class TreeWriter:
         finally:
             os.close(descriptor)
         self._entries.append(Entry("/".join(parts), size, digest.hexdigest()))
+
+    def add_shared(
+        self, parts: Parts, source: int, size_bytes: int, content: Iterable[bytes]
+    ) -> None:
+        """Make a file that is there, open as `source`, one of the tree without moving its bytes;
+        where they cannot be shared, write `content`, which is what is in it. Raises as `add_file`
+        does.
+
+        A clone is another file. A link is the same one under another name, which is as safe: it has
+        to be ours and is made read-only, and whoever a tree is given to either is another user than
+        we are or sees it mounted read-only. Who is neither has all our rights, and reaches the
+        original as well.
+        """
+        self._outline.add_file(parts)
+        with disk_errors():
+            whole = os.fstat(source).st_size == size_bytes
+            shared = whole and _share(source, parts[-1], self._enter(parts[:-1]))
+        if not shared:
+            self._write(parts, content)
+            return
+        digest = hashlib.sha256()
+        for piece in content:
+            self._watch.check()
+            digest.update(piece)
+        self._entries.append(Entry("/".join(parts), size_bytes, digest.hexdigest()))
 
     def finish(self) -> tuple[Entry, ...]:
         """Take away every permission to write; the entries in the order of their paths."""
@@ -157,22 +186,30 @@ def seal_of(root: Path) -> Seal:
     )
 
 
+READINGS_MAX = 3
+"""How often a tree is read before it counts as changed. Of a file that is linked the time of change
+moves whenever another of its names comes or goes, which is no change of what is in it."""
+
+
 def verified(root: Path, entries: Iterable[Entry]) -> Seal | None:
     """The seal of a tree that holds what is recorded, all of it byte for byte and nothing else, and
-    that nobody may write to. None if it does not, or if it was changed while it was read."""
+    that nobody may write to. None if it does not, or if it is changed whenever it is read."""
+    files = {entry.path: entry for entry in entries if not entry.path.endswith("/")}
+    recorded = {entry.path: stat.S_IFDIR | DIRECTORY_MODE for entry in entries}
+    recorded |= dict.fromkeys(files, stat.S_IFREG | FILE_MODE)
+    recorded[""] = stat.S_IFDIR | DIRECTORY_MODE
     try:
-        seal = seal_of(root)
-        files = {entry.path: entry for entry in entries if not entry.path.endswith("/")}
-        recorded = {entry.path: stat.S_IFDIR | DIRECTORY_MODE for entry in entries}
-        recorded |= dict.fromkeys(files, stat.S_IFREG | FILE_MODE)
-        recorded[""] = stat.S_IFDIR | DIRECTORY_MODE
-        if {name: mode for name, mode, *_ in seal} != recorded:
-            return None
-        if any(_sha256(root / name) != entry.sha256 for name, entry in files.items()):
-            return None
-        return seal if seal_of(root) == seal else None
+        for _ in range(READINGS_MAX):
+            seal = seal_of(root)
+            if {name: mode for name, mode, *_ in seal} != recorded:
+                return None
+            if any(_sha256(root / name) != entry.sha256 for name, entry in files.items()):
+                return None
+            if seal_of(root) == seal:
+                return seal
     except OSError:
-        return None
+        pass
+    return None
 
 
 def _sha256(path: Path) -> str:
@@ -191,6 +228,30 @@ def remove_tree(root: Path) -> None:
             (Path(directory) / name).unlink(missing_ok=True)
     for directory, _, _ in os.walk(root, topdown=False):
         Path(directory).rmdir()
+
+
+def _share(source: int, name: str, directory: int) -> bool:
+    """Whether the open file could be cloned, or else linked, to a new name in a directory."""
+    descriptor = os.open(name, _NEW_FILE_FLAGS, 0o600, dir_fd=directory)
+    try:
+        linux.clone(source, descriptor)
+        os.fchmod(descriptor, FILE_MODE)
+    except OSError:
+        os.unlink(name, dir_fd=directory)
+    else:
+        return True
+    finally:
+        os.close(descriptor)
+    status = os.fstat(source)
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+        return False
+    try:
+        if stat.S_IMODE(status.st_mode) != FILE_MODE:
+            os.fchmod(source, FILE_MODE)
+        linux.link_open(source, name, directory)
+    except OSError:  # another file system, one without links, or too many; or its names are gone
+        return False
+    return True
 
 
 def _write_all(descriptor: int, piece: bytes) -> None:

@@ -11,7 +11,7 @@ from inservice.artifacts.errors import StorageFailed, UnsafeMember, shown
 from inservice.artifacts.gunzip import PIECE_BYTES, ByteReader, Gunzip
 from inservice.artifacts.limits import Limits, Watch
 from inservice.artifacts.paths import parts_of_key, parts_of_member
-from inservice.artifacts.sources import Listing, Source
+from inservice.artifacts.sources import InPlace, Listing, Source
 from inservice.artifacts.tar import Kind, Member, TarReader
 from inservice.artifacts.tree import Entry, TreeWriter
 
@@ -33,7 +33,7 @@ class Unpacked:
 def unpack(
     source: Source, listing: Listing, target: Path, *, gzip: bool, limits: Limits, watch: Watch
 ) -> Unpacked:
-    """Fill the new directory `target` while the source is read; packed bytes are never on disk.
+    """Fill the new directory `target` while the source is read; packed bytes are never written.
 
     Raises every ArtifactError but those of looking up.
     """
@@ -47,7 +47,11 @@ def unpack(
             for item in listing.objects:
                 parts = parts_of_key(item.relative, item.name)
                 with source.open(item) as opened:
-                    tree.add_file(parts, _exactly(waited.on(opened), item.size_bytes))
+                    content = _exactly(waited.on(opened), item.size_bytes)
+                    if isinstance(opened, InPlace):
+                        tree.add_shared(parts, opened.descriptor, item.size_bytes, content)
+                    else:
+                        tree.add_file(parts, content)
         entries = tree.finish()
     return Unpacked(entries, waited.seconds, time.monotonic() - began - waited.seconds)
 

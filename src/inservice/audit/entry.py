@@ -43,7 +43,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     action: str
     """IAM's name for it: `sagemaker:CreateEndpoint`."""
     resources: tuple[str, ...]
-    """ARNs of all that it touches; `*` where it has none."""
+    """ARNs of all that it touches, `*` where it has none; of access keys their ids, which are no
+    secrets."""
     region: str
     outcome: str
     """`OK`, the error's code, or `Unknown`."""

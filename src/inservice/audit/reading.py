@@ -1,4 +1,4 @@
-"""What is in an audit trail, oldest first, also while control writes it."""
+"""What is in an audit trail, oldest first, also while it is written to."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from inservice.audit.files import numbered
 
 SERIES: Final = ("changes", "denials")
 
+STORAGE: Final = "storage"
+"""The directory, in that of a trail, of what the storage process tells."""
+
 
 class Reader:
     """Reads a trail from its beginning, and then what was added."""
 
     def __init__(self, directory: Path, since: float = 0.0) -> None:
         """`since`, in epoch seconds: files to which nothing was added later are passed over."""
-        self._series = [_Series(directory, name, since) for name in SERIES]
+        places = (directory, directory / STORAGE)
+        self._series = [_Series(place, name, since) for place in places for name in SERIES]
 
     @property
     def unreadable(self) -> int:

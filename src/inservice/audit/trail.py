@@ -13,16 +13,16 @@ because who may do nothing here must not fill the disk with it.
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
 import msgspec
-import structlog
 
 from inservice.audit.begun import Begun
 from inservice.audit.entry import Entry, entry_in, line_of
@@ -42,7 +42,8 @@ day, of which a few files are kept."""
 DENIALS_AT_ONCE: Final = 100
 """Written down of a burst, after a while without any."""
 
-_log = structlog.get_logger(__name__)
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,9 @@ class Trail:
     ) -> None:
         """`kept` files each of changes and of denials. Changes are written within `room` where
         there is no other. Raises OSError."""
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        missing = [each for each in (directory, *directory.parents) if not each.exists()]
+        for each in reversed(missing):  # `parents` would let anybody look into the one above
+            each.mkdir(mode=0o700, exist_ok=True)
         self._changes = Lines(directory, CHANGES, kept=kept, room=room, file_bytes=file_bytes)
         self._denials = Lines(directory, DENIALS, kept=kept, file_bytes=file_bytes)
         with room():
@@ -97,15 +100,17 @@ class Trail:
             )
         return Change(entry, slot)
 
-    def end(self, change: Change, outcome: str) -> None:
-        """Write how it came out. It is durable when this returns; where the trail has no room, in
-        its slot."""
-        line = line_of(msgspec.structs.replace(change.entry, outcome=outcome))
+    def end(self, change: Change, outcome: str, made: Iterable[str] = ()) -> None:
+        """Write how it came out, and which things it `made` whose names were not known before. It
+        is durable when this returns; where the trail has no room, in its slot."""
+        entry = change.entry
+        resources = (*entry.resources, *made)
+        line = line_of(msgspec.structs.replace(entry, outcome=outcome, resources=resources))
         try:
             self._changes.append(line)
             self._begun.empty(change.slot)
         except OSError as error:
-            _log.error("the audit trail cannot be written", why=str(error))
+            _log.error("the audit trail cannot be written: %s", error)
             with self._lock:
                 self._owed[change.slot] = line
             try:
@@ -124,7 +129,7 @@ class Trail:
         try:
             self._denials.append(line_of(msgspec.structs.replace(entry, unwritten_before=more)))
         except OSError as error:
-            _log.error("a denial is not in the audit trail", why=str(error))
+            _log.error("a denial is not in the audit trail: %s", error)
             with self._lock:
                 self._unwritten += 1 + more
 

@@ -48,6 +48,8 @@ _CONTENT_TYPE = b"text/xml"
 
 # XML 1.0 has no way to write these, escaped or not.
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+# What cannot stay as it is. Most texts have none of it, and are looked through once.
+_SPECIAL = re.compile("[&<>\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def action_of(form: bytes) -> tuple[str, str]:
@@ -354,6 +356,8 @@ _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
 
 def xml_text(value: str) -> str:
     """Text as it stands between tags; what XML cannot write at all becomes U+FFFD."""
+    if _SPECIAL.search(value) is None:
+        return value
     return _UNWRITABLE.sub("\ufffd", value.translate(_ESCAPES))
 
 

@@ -36,8 +36,10 @@ class Member:
 
     name: str  # as the model spells it; empty for elements, keys and values
     shape_name: str
-    location: str | None = None  # rest-json: uri, header, querystring, headers, statusCode
-    location_name: str | None = None  # its name there
+    location: str | None = None  # REST: uri, header, querystring, headers, statusCode
+    location_name: str | None = None  # its name there, or in XML
+    flattened: bool = False  # in XML: the elements of the list stand where it would
+    attribute: bool = False  # in XML: of the element around it
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,9 @@ class Shape:
     code: str | None  # of an error, where it differs from the name
     status: int | None  # HTTP status of an error, where the model gives one
     sender_fault: bool
+    flattened: bool  # as of a member, wherever the shape is used
+    timestamp_format: str | None  # iso8601 or rfc822, where it is not what the protocol uses
+    namespace: tuple[str, str] | None  # in XML: a prefix, and what it stands for
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,7 @@ class Operation:
     method: str
     request_uri: str
     status: int
+    deprecated: bool  # another operation is asked for in the same way
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -228,16 +234,25 @@ def _operation(name: str, document: Mapping[str, Any]) -> Operation:
         method=http.get("method", "POST"),
         request_uri=http.get("requestUri", "/"),
         status=http.get("responseCode", 200),
+        deprecated=document.get("deprecated", False),
     )
 
 
 def _member(document: Mapping[str, Any], name: str = "") -> Member:
-    return Member(name, document["shape"], document.get("location"), document.get("locationName"))
+    return Member(
+        name=name,
+        shape_name=document["shape"],
+        location=document.get("location"),
+        location_name=document.get("locationName"),
+        flattened=document.get("flattened", False),
+        attribute=document.get("xmlAttribute", False),
+    )
 
 
 def _shape(name: str, document: Mapping[str, Any]) -> Shape:
     element = document.get("member") or document.get("value")
     error = document.get("error", {})
+    space = document.get("xmlNamespace")
     return Shape(
         name=name,
         type=document["type"],
@@ -255,4 +270,7 @@ def _shape(name: str, document: Mapping[str, Any]) -> Shape:
         code=error.get("code"),
         status=error.get("httpStatusCode"),
         sender_fault=error.get("senderFault", not document.get("fault", False)),
+        flattened=document.get("flattened", False),
+        timestamp_format=document.get("timestampFormat"),
+        namespace=(space["prefix"], space["uri"]) if space and "prefix" in space else None,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 from inservice.ids import EndpointKey
@@ -22,8 +22,9 @@ class Publishing(Protocol):
         cannot be written down, and then nothing has been published."""
         ...
 
-    def publish_keys(self, keys: Sequence[KeyRoute]) -> None:
-        """Make these the access keys that workers accept. Raises OSError, as above."""
+    def publish_keys(self, keys: Mapping[str, KeyRoute | None]) -> None:
+        """Make this what these permanent access keys are; None for one that is no more. Raises
+        OSError, as above."""
         ...
 
     def publish_grants(

@@ -45,6 +45,7 @@ from inservice.channel.messages import (
     said_in,
     whole_line,
 )
+from inservice.channel.storage_counts import StorageCounts
 from inservice.channel.tables import VERSION_MAX, Delta
 from inservice.routing.table import RoutingTable
 
@@ -108,6 +109,13 @@ class Denied:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """What the storage process has counted."""
+
+    counts: StorageCounts
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """For the log."""
 
@@ -115,7 +123,7 @@ class Note:
     pid: int | None = None
 
 
-Event = Send | Encode | Outbid | News | Greeted | HangUp | Counted | Denied | Note
+Event = Send | Encode | Outbid | News | Greeted | HangUp | Counted | Denied | Stored | Note
 
 Alive = Collection[int] | None
 """The pids of the workers that live; None when nobody says, and whoever calls is one of them."""
@@ -135,8 +143,10 @@ class _Peer:
     version: int = -1  # the newest table it has acknowledged
     sent: int = -1  # the newest that was sent to it
     newest: int = -1  # that it can have: the newest it was ever sent here or brought along
+    routes: bool = True  # else it follows, and nobody waits for it or believes it
     asked: bool = False  # to tell its table, and has not yet
     waits: bool = False  # for the whole table, which is being encoded
+    follows: bool = True  # deltas: it knows all that can be in one
 
 
 class ControlEnd:
@@ -162,10 +172,14 @@ class ControlEnd:
 
     def acknowledged(self, alive: Alive) -> int:
         """The newest version that every live worker serves from; -1 if one has said nothing."""
-        pids = self._workers if alive is None else alive
+        pids = self._routing() if alive is None else alive
         return min(
             (self._workers[pid].version if pid in self._workers else -1 for pid in pids), default=-1
         )
+
+    def _routing(self) -> list[int]:
+        """The pids of those who have called and send requests to instances."""
+        return [pid for pid, peer in self._workers.items() if peer.routes]
 
     # ── connections ─────────────────────────────────────────────────────────────────────────────
     def connected(self, number: int, caller: int) -> None:
@@ -214,6 +228,8 @@ class ControlEnd:
                     events.append(Counted(number, message))
                 case Denials(rows):
                     events.append(Denied(rows))
+                case StorageCounts():
+                    events.append(Stored(message))
         return events
 
     def kept(self, number: int, seq: int) -> list[Event]:
@@ -225,8 +241,9 @@ class ControlEnd:
             raise Garbled("it has said before who it is")
         if peer.caller not in (0, hello.pid):
             raise Garbled(f"it is process {peer.caller}, and says {hello.pid}")
-        peer.pid, peer.lines.limit = hello.pid, LINE_BYTES_MAX
+        peer.pid, peer.lines.limit, peer.routes = hello.pid, LINE_BYTES_MAX, hello.routes
         peer.version = peer.sent = peer.newest = hello.version
+        peer.follows = hello.speaks >= SPEAKS
         older = self._workers.get(peer.pid)
         self._workers[peer.pid] = peer
         events: list[Event] = [
@@ -242,7 +259,7 @@ class ControlEnd:
             )
         if not self.recovering:
             return [*events, *self.looked(alive), *self._bring_up(peer), News()]
-        if hello.version > self.table.version:
+        if hello.version > self.table.version and peer.routes:
             peer.asked = True
             events.append(Send(peer.number, encode(Tell())))
         return events
@@ -265,7 +282,11 @@ class ControlEnd:
         return events
 
     def _living(self, alive: Alive) -> list[_Peer]:
-        return [peer for pid, peer in self._workers.items() if alive is None or pid in alive]
+        return [
+            peer
+            for pid, peer in self._workers.items()
+            if peer.routes and (alive is None or pid in alive)
+        ]
 
     # ── what is sent ────────────────────────────────────────────────────────────────────────────
     def published(self, delta: Delta, encoded: bytes, table: RoutingTable) -> list[Event]:
@@ -274,7 +295,7 @@ class ControlEnd:
         line = delta_line(encoded)
         events: list[Event] = []
         for peer in self._workers.values():
-            if peer.sent == delta.after and not peer.waits:
+            if peer.sent == delta.after and peer.follows and not peer.waits:
                 peer.sent = peer.newest = delta.version
                 events.append(Send(peer.number, line))
             else:
@@ -285,7 +306,7 @@ class ControlEnd:
         """What it has not got: the deltas since, or the whole table."""
         if self.recovering or peer.waits or peer.sent >= self.table.version:
             return []
-        lines = self._sequel(peer.sent)
+        lines = self._sequel(peer.sent) if peer.follows else None
         if not lines:
             return self._bring_up_whole(peer)
         peer.sent = peer.newest = self.table.version
@@ -326,7 +347,7 @@ class ControlEnd:
 
     def have_told(self, alive: Alive) -> bool:
         """Whether every live worker has called, and told what it was asked."""
-        pids = list(self._workers) if alive is None else alive
+        pids = self._routing() if alive is None else alive
         return all(pid in self._workers and not self._workers[pid].asked for pid in pids)
 
     def recovered(self, alive: Alive) -> list[Event]:

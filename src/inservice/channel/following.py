@@ -63,9 +63,12 @@ class Channel:
         counted: Counted,
         refusing: Refusing,
         clock: Clock,
+        *,
+        routes: bool = True,
     ) -> None:
+        """`routes`: see `WorkerEnd`."""
         self._path = path
-        self._end = WorkerEnd(serving, os.getpid(), index)
+        self._end = WorkerEnd(serving, os.getpid(), index, routes=routes)
         self._counted = counted
         self._refusing = refusing
         self._clock = clock

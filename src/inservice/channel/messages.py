@@ -1,8 +1,12 @@
 """Every message between control and a gateway worker, and how it is written: one line of JSON.
 
-    worker → control   {"hello": {"pid", "index", "version", "speaks"}} · {"ack": n} · {"missed": n}
-                       {"told": table} · {"metrics": {"seq": n, "rows": […]}}
-                       {"denials": {"rows": […]}}
+The storage process follows the channel too, for who may do what. It routes nothing, and says so:
+nobody waits for its acknowledgements, and it is never asked for a table.
+
+    worker → control   {"hello": {"pid", "index", "version", "speaks", "routes"}}
+                       {"ack": n} · {"missed": n} · {"told": table}
+                       {"metrics": {"seq": n, "rows": […]}} · {"denials": {"rows": […]}}
+                       {"storage": counts}
     control → worker   {"welcome": {"speaks": n}} · {"table": table} · {"change": delta}
                        {"tell": true} · {"metrics_ack": n}
 
@@ -25,6 +29,7 @@ import msgspec
 
 from inservice.channel.counts import InvocationRow
 from inservice.channel.denials import DenialRow
+from inservice.channel.storage_counts import StorageCounts
 from inservice.channel.tables import (
     Delta,
     Version,
@@ -34,8 +39,11 @@ from inservice.channel.tables import (
 )
 from inservice.routing.table import RoutingTable
 
-SPEAKS = 3
-"""The version of this language. 1 had no `welcome` and did not say which it was, 2 no `denials`."""
+SPEAKS = 4
+"""The version of this language. 1 had no `welcome` and did not say which it was, 2 no `denials`, 3
+nobody who routes nothing, and told all permanent keys at once. To a worker of an older one whole
+tables are sent: a delta of which it passed something over would leave it with a key that was taken
+away."""
 
 LINE_BYTES_MAX = 256 * 1024 * 1024
 """The longest message: a table of a hundred thousand instances is 20 MB."""
@@ -66,6 +74,8 @@ class Hello(msgspec.Struct, frozen=True):
     """Of the table that it serves by."""
     index: int = 0
     speaks: int = 1
+    routes: bool = True
+    """Requests are sent to instances by what it is told."""
 
 
 class Acknowledged(msgspec.Struct, frozen=True):
@@ -99,7 +109,7 @@ class Denials(msgspec.Struct, frozen=True):
     rows: list[DenialRow]
 
 
-Said = Hello | Acknowledged | Missed | Told | Counts | Denials | Unfamiliar
+Said = Hello | Acknowledged | Missed | Told | Counts | Denials | StorageCounts | Unfamiliar
 """What a worker may say."""
 
 
@@ -143,6 +153,7 @@ _HELLOS = msgspec.json.Decoder(Hello)
 _VERSIONS = msgspec.json.Decoder(Version)
 _COUNTS = msgspec.json.Decoder(Counts)
 _DENIALS = msgspec.json.Decoder(Denials)
+_STORAGE = msgspec.json.Decoder(StorageCounts)
 _WELCOMES = msgspec.json.Decoder(Welcome)
 _SEQS = msgspec.json.Decoder(Seq)
 _ENCODER = msgspec.json.Encoder()
@@ -164,6 +175,8 @@ def encode(message: Said | Asked) -> bytes:
             return _line("metrics", message)
         case Denials():
             return _line("denials", message)
+        case StorageCounts():
+            return _line("storage", message)
         case Welcome():
             return _line("welcome", message)
         case Whole(table):
@@ -217,6 +230,8 @@ def _said(kind: str, raw: msgspec.Raw) -> Said:
             return _COUNTS.decode(raw)
         case "denials":
             return _DENIALS.decode(raw)
+        case "storage":
+            return _STORAGE.decode(raw)
     return Unfamiliar(kind)
 
 

@@ -33,10 +33,12 @@ from inservice.channel.control import (
     Note,
     Outbid,
     Send,
+    Stored,
 )
 from inservice.channel.counts import InvocationRow
 from inservice.channel.denials import DenialRow
 from inservice.channel.messages import Garbled
+from inservice.channel.storage_counts import StorageCounts
 from inservice.channel.table_file import TableFile
 from inservice.channel.tables import Delta, encode_table, table_after
 from inservice.clock import Clock
@@ -128,6 +130,8 @@ class Gateways:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._folding = False
+        self.storage: StorageCounts | None = None
+        """What the storage process counted, as it told last."""
 
     @property
     def table(self) -> RoutingTable:
@@ -169,9 +173,11 @@ class Gateways:
             Delta(self.table.version, self._end.next_version(), endpoint=key, route=route)
         )
 
-    def publish_keys(self, keys: Sequence[KeyRoute]) -> None:
-        """Make these the access keys that workers accept. Raises OSError, as above."""
-        self._publish(Delta(self.table.version, self._end.next_version(), keys=tuple(keys)))
+    def publish_keys(self, keys: Mapping[str, KeyRoute | None]) -> None:
+        """Make this what these permanent access keys are; None for one that is no more. Raises
+        OSError, as above."""
+        version = self._end.next_version()
+        self._publish(Delta(self.table.version, version, key_changes=dict(keys)))
 
     def publish_sessions(self, sessions: Mapping[str, SessionRoute | None]) -> None:
         """Make this what these temporary keys are; None for one that is no more. Raises OSError,
@@ -239,6 +245,8 @@ class Gateways:
                     self._begin(self._encode(table))
                 case Outbid(table):
                     self._write_down(table)
+                case Stored(counts):
+                    self.storage = counts
                 case Note(words, pid):
                     log.warning(words, pid=pid)
 

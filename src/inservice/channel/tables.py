@@ -1,11 +1,10 @@
 """The routing table as bytes: whole, or as the delta from one version to the next.
 
 A table is one line of JSON, which is also the content of `routes.json`; a delta is one too, and a
-line of `routes.journal`. A delta says all that is known of one endpoint from now on, or renews the
-access keys, or says which temporary keys there are from now on or no more, what some principals
-hold, or which tags some endpoints have. So any row of deltas comes to the same as the table that
-they lead to. Access keys are in both, so the
-files are 0600.
+line of `routes.journal`. A delta says all that is known of one endpoint from now on, or which keys,
+permanent and temporary, there are from now on or no more, what some principals hold, or which tags
+some endpoints have. So any row of deltas comes to the same as the table that they lead to, and
+each is as long as what it changes. Access keys are in both, so the files are 0600.
 """
 
 from __future__ import annotations
@@ -46,13 +45,16 @@ class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
     route: EndpointRoute | None = None
     """What is said of the endpoint from now on; None: nothing."""
     keys: tuple[KeyRoute, ...] | None = None
-    """Every access key there is from now on."""
+    """Every permanent access key there is from now on. It stands in journals of older versions:
+    what is published now says it by `key_changes`."""
     authorities: dict[str, str | None] = {}
     """What these principals hold from now on, by ARN; None: nothing."""
     tags: dict[str, dict[str, str]] = {}
     """Which tags these endpoints have from now on, by ARN."""
     sessions: dict[str, SessionRoute | None] = {}
     """What these temporary keys are from now on, by id; None: nothing."""
+    key_changes: dict[str, KeyRoute | None] = {}
+    """What these permanent keys are from now on, by id; None: nothing."""
 
 
 _DECODER = msgspec.json.Decoder(_Document)
@@ -128,6 +130,9 @@ def table_after(table: RoutingTable, deltas: Sequence[Delta]) -> RoutingTable:
             sessions = {key_id: key for key_id, key in known.items() if key is not None}
         if delta.keys is not None:
             keys = {key.id: key for key in delta.keys}
+        if delta.key_changes:
+            changed = {**keys, **delta.key_changes}
+            keys = {key_id: key for key_id, key in changed.items() if key is not None}
         if delta.endpoint is None:
             continue
         if delta.route is not None:

@@ -6,6 +6,9 @@ serves by. If it does not, the worker says so, changes nothing, and gets the who
 which version it serves by only once it does.
 
 Nothing of this belongs to one connection, so a worker that is cut off goes on from where it was.
+
+Who routes nothing has nothing to fear from an older table, and much from one that is not control's:
+a key that is no more. It begins each connection as if it had no table, and takes the one it gets.
 """
 
 from __future__ import annotations
@@ -59,15 +62,18 @@ class Heard:
 class WorkerEnd:
     """What a worker makes of what control says."""
 
-    def __init__(self, serving: Serving, pid: int, index: int) -> None:
+    def __init__(self, serving: Serving, pid: int, index: int, *, routes: bool = True) -> None:
+        """`routes` says whether requests are sent to instances by what is heard."""
         self._serving = serving
         self._pid = pid
         self._index = index
+        self._routes = routes
         self._noted: set[str] = set()
 
     def greeting(self) -> bytes:
         """The first line on a connection."""
-        return encode(Hello(self._pid, self._serving.table.version, self._index, SPEAKS))
+        version = self._serving.table.version if self._routes else -1
+        return encode(Hello(self._pid, version, self._index, SPEAKS, self._routes))
 
     def hear(self, line: bytes) -> Heard:
         """Take what a line says. Raises Garbled for what is no message."""
@@ -77,7 +83,7 @@ class WorkerEnd:
                 case Delta():
                     heard.answer += self._follow(message)
                 case Whole(table):
-                    if table.version > self._serving.table.version:
+                    if table.version > self._serving.table.version or not self._routes:
                         self._serving.serve(table)
                     # Also when it is older: what control needs to know is what we serve by.
                     heard.answer += self._version_served()
@@ -87,7 +93,8 @@ class WorkerEnd:
                 case CountsKept(seq):
                     heard.kept = seq
                 case Tell():
-                    heard.answer += encode(Told(self._serving.table))
+                    if self._routes:
+                        heard.answer += encode(Told(self._serving.table))
                 case Welcome(speaks):
                     if speaks != SPEAKS:
                         self._note(

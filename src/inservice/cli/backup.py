@@ -45,4 +45,9 @@ def run(argv: list[str]) -> int:
         f"{target}: {size:,} bytes. It has the key that opens the secrets in it: keep it as "
         "safe as a password.\n"
     )
+    if settings.storage_dir.is_dir():
+        sys.stdout.write(
+            f"The objects of S3 are not in it: they are in {settings.storage_dir}, and `aws s3 "
+            "sync` copies buckets while the server runs.\n"
+        )
     return 0

@@ -7,9 +7,13 @@ import os
 import sys
 from dataclasses import replace
 
-from inservice.cli import exports, server
+from inservice.cli import credentials, exports, server
 from inservice.cli.addresses import url_from_elsewhere
+from inservice.cli.connection import explained
+from inservice.cli.credentials import add_identity_options
+from inservice.cli.role_keys import role_keys
 from inservice.cli.server import Running
+from inservice.config import Settings
 
 REWRITTEN_SECONDS = 5.0
 """A server writes its files anew within a second of losing them; a busy host may take longer."""
@@ -31,13 +35,18 @@ def run(argv: list[str]) -> int:
             else f"the server of {settings.data_dir} does not say where it is; "
             f"its log is {settings.log_dir / 'server.log'}"
         )
-    url = url_from_elsewhere(running.url, running.host, options.host)
-    running = replace(running, url=url)
     if options.profile is not None:
-        return _write_profile(options.profile, running)
-    sys.stdout.write(exports.FORMS[options.output](exports.variables(running, os.environ)))
-    _tell_what_is_overruled(options.output)
+        return explained(lambda chosen: _write_profile(chosen, settings, running), options)
+    told = _as_told(running, options)
+    wanted = exports.variables(told, os.environ, s3_endpoint_url=options.s3_endpoint_url)
+    sys.stdout.write(exports.FORMS[options.output](wanted))
+    _tell_what_is_overruled(options.output, wanted)
     return 0
+
+
+def _as_told(running: Running, options: argparse.Namespace) -> Running:
+    """The server by the address that is told to others."""
+    return replace(running, url=url_from_elsewhere(running.url, running.host, options.host))
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
@@ -58,24 +67,43 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "talk to this server",
     )
     parser.add_argument(
+        "--s3-endpoint-url",
+        metavar="URL",
+        help="leave S3 to another store, which has to take this server's key "
+        "(default: S3 is this server's as well)",
+    )
+    parser.add_argument(
         "--host",
         metavar="NAME",
         help="the name or address by which others reach this host "
         "(default: where the server listens; its own address if that is everywhere)",
     )
-    return parser.parse_args(argv)
+    add_identity_options(parser)
+    options = parser.parse_args(argv)
+    if (options.root or options.role) and options.profile is None:
+        parser.error("--root and --role say as whom the programs of a --profile are")
+    if options.s3_endpoint_url is not None:
+        if options.profile is not None:
+            parser.error("--s3-endpoint-url does not go with --profile, which has one address")
+        if not options.s3_endpoint_url.startswith(("http://", "https://")):
+            parser.error(f"{options.s3_endpoint_url!r} is not an http or https URL")
+    return options
 
 
-def _write_profile(name: str, running: Running) -> int:
+def _write_profile(options: argparse.Namespace, settings: Settings, running: Running) -> int:
     from inservice.cli import profiles
 
-    files = profiles.Files.of(os.environ)
+    name, files = options.profile, profiles.Files.of(os.environ)
     try:
-        profiles.write(name, running, files)
+        if not options.root:  # whoever will ask for them hears now if there are none
+            role_keys(settings.data_dir, running, options.role)
+        process = credentials.command(settings.data_dir, options.role, root=options.root)
+        profiles.write(name, _as_told(running, options), files, process=process)
     except (profiles.ProfileRefused, OSError) as refused:
         return _refuse(str(refused))
+    who = "root" if options.root else options.role or "the default execution role"
     sys.stdout.write(
-        f"Profile {name} leads to {running.url}: {files.config}, {files.credentials}\n"
+        f"Profile {name} leads to {_as_told(running, options).url} as {who}: {files.config}\n"
         f"Choose it with AWS_PROFILE={name}, aws --profile {name}, or "
         f'boto3.Session(profile_name="{name}").\n'
     )
@@ -95,9 +123,13 @@ def _write_profile(name: str, running: Running) -> int:
     return 0
 
 
-def _tell_what_is_overruled(form: str) -> None:
+def _tell_what_is_overruled(form: str, wanted: exports.Variables) -> None:
     """What a shell has set on purpose is not taken away without a word."""
-    own = sorted(name for name in os.environ if name.startswith(exports.OWN_ADDRESS))
+    own = sorted(
+        name
+        for name in os.environ
+        if name.startswith(exports.OWN_ADDRESS) and wanted.get(name) is None
+    )
     if own and form == "shell":
         sys.stderr.write(
             f"inservice env: unsets {', '.join(own)}, where requests would go that are signed "

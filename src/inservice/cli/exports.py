@@ -1,11 +1,13 @@
 """The variables that point AWS's SDKs at a server, and the forms in which they are told.
 
-Variables hold one key for all of AWS's services, so the address must be one for all as well: a
-client of a service that is not here is answered NotImplemented by us. Were only the services that
-are here pointed at us, its requests would go to AWS with the id of our root key in them. For the
-same reason whatever would lead some requests elsewhere has to go: an address of one service's own
-(it wins over the common one), and the switch that has all of them ignored. Who needs both, us and a
-real S3, takes a profile (`profiles.py`): then only programs that choose it talk to us.
+Variables hold one key for all of AWS's services, so the address must be one for all as well, S3
+included: a client of a service that is not here is answered NotImplemented by us. Were only the
+services that are here pointed at us, its requests would go to AWS with the id of our root key in
+them. For the same reason whatever would lead some requests elsewhere has to go: an address of one
+service's own (it wins over the common one), and the switch that has all of them ignored. Another
+store of objects stays for who names it again, in so many words (`--s3-endpoint-url`), since that
+store has to take our key; who has another key for it takes a profile (`profiles.py`): then only
+programs that choose it talk to us.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ Variables = Mapping[str, str | None]
 OWN_ADDRESS: Final = "AWS_ENDPOINT_URL_"
 """How the variables begin that give one service an address of its own."""
 
+OF_S3: Final = f"{OWN_ADDRESS}S3"
+
 _NOT_SET: Final = (
     "AWS_SESSION_TOKEN",  # of the caller's real session: it would be sent along, and refused
     "AWS_SECURITY_TOKEN",  # its older name
@@ -40,9 +44,13 @@ _FLAGS: Final = tuple(name for name in _NOT_SET if "_IGNORE_" in name or "_USE_"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@%+,=\[\]-]*")
 
 
-def variables(target: Target, environment: Mapping[str, str]) -> Variables:
-    """What a shell with this environment needs to talk to a server, and to nobody else."""
+def variables(
+    target: Target, environment: Mapping[str, str], *, s3_endpoint_url: str | None = None
+) -> Variables:
+    """What a shell with this environment needs to talk to a server, and to nobody else but a store
+    of objects that was named."""
     own_addresses = sorted(name for name in environment if name.startswith(OWN_ADDRESS))
+    named = {} if s3_endpoint_url is None else {OF_S3: s3_endpoint_url}
     return {
         "AWS_ENDPOINT_URL": target.url,
         "AWS_ACCESS_KEY_ID": target.access_key_id,
@@ -51,6 +59,7 @@ def variables(target: Target, environment: Mapping[str, str]) -> Variables:
         "AWS_DEFAULT_REGION": target.region,
         "AWS_REGION": target.region,
         **dict.fromkeys((*_NOT_SET, *own_addresses)),
+        **named,
     }
 
 

@@ -46,6 +46,9 @@ COMMANDS: Final[dict[str, Command]] = {
     "restore": Command("inservice.cli.restore", "Make a data directory of a backup."),
     "recover": Command("inservice.cli.recover", "What to do where the records are refused."),
     "env": Command("inservice.cli.env", "Print what points boto3 and aws at it."),
+    "exec": Command("inservice.cli.exec", "Run a program that reaches it, and never AWS."),
+    "credentials": Command("inservice.cli.credentials", "Print keys for a credential_process."),
+    "doctor": Command("inservice.cli.doctor", "See what a client here would reach, and as whom."),
     "demo": Command("inservice.cli.demo", "Train a model, deploy it, invoke it, clean up."),
     "endpoint": Command("inservice.cli.endpoint", "Create, update, watch and invoke endpoints."),
     "config": Command("inservice.cli.config", "Create, list, show and delete endpoint configs."),
@@ -69,6 +72,8 @@ SERVICES: Final[dict[str, str]] = {
     "application-autoscaling": "Scalable targets and policies; InService has none yet.",
     "iam": "Users, groups, roles and policies.",
     "sts": "Who am I.",
+    "ecr": "Repositories of images; InService has none.",
+    "resourcegroupstaggingapi": "Resources by their tags.",
 }
 """The AWS services whose operations are commands, as `aws <service> <operation>` has them."""
 

@@ -17,7 +17,8 @@ MARKS: Final = ("inservice.db", "secrets.key")
 OURS: Final = (
     *("inservice.db", "metrics.db", "secrets.key", "credentials.json", "metrics.token"),
     *("endpoint.json", "deployment-webhook.json", "records.mark", "metrics.mark"),
-    *("lock", "reserve", "artifacts", "audit", "logs", "run"),
+    *("lock", "reserve", "artifacts", "audit", "logs", "run", "storage"),
+    *("exec-ca.pem", "role-sessions.json"),
 )
 """What a server makes; what belongs to a file, or becomes it, has its name and an ending."""
 
@@ -40,7 +41,8 @@ def is_agreed(settings: Settings, *, asking: bool) -> bool:
     if not sys.stdin.isatty():
         return _refuse("nobody can be asked here; --yes goes on without asking")
     sys.stderr.write(
-        f"All models, configs, endpoints, metrics, logs and keys in {data_dir} will be gone.\n"
+        f"All models, configs, endpoints, objects, metrics, logs and keys in {data_dir} will be "
+        "gone.\n"
         "Remove them? [y/N] "
     )
     sys.stderr.flush()
@@ -78,7 +80,7 @@ def is_ours(name: str) -> bool:
     """Whether a server has made what has this name in its data directory."""
     if name in OURS:
         return True
-    endings = (".db", ".json", ".token", ".mark", ".key", "reserve")
+    endings = (".db", ".json", ".token", ".mark", ".key", ".pem", "reserve")
     beside = [own for own in OURS if own.endswith(endings)]
     return name.startswith("lost-") or any(name.startswith((f"{o}-", f"{o}.")) for o in beside)
 

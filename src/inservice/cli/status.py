@@ -85,6 +85,7 @@ def look(running: Running) -> dict[str, Any]:
             "level": seen.get("ModelIsolation", {}).get("Level"),
             "reason": seen.get("ModelIsolation", {}).get("Reason") or None,
         },
+        "storage": _storage(seen.get("Storage")),
         "set_aside": [
             {
                 "record": each["Record"],
@@ -93,6 +94,19 @@ def look(running: Running) -> dict[str, Any]:
             }
             for each in seen["SetAside"]
         ],
+    }
+
+
+def _storage(seen: Mapping[str, int] | None) -> dict[str, int | None] | None:
+    """What objects there are; None of a server that keeps none."""
+    if seen is None:
+        return None
+    return {
+        "buckets": seen["BucketCount"],
+        "objects": seen["ObjectCount"],
+        "bytes": seen["Bytes"],
+        "uploads": seen["UploadCount"],
+        "quota_bytes": seen.get("QuotaBytes"),
     }
 
 
@@ -119,6 +133,8 @@ def _lines(picture: dict[str, Any]) -> list[str]:
     ]
     if picture["model_isolation"]["level"]:
         lines += ["", _isolation(**picture["model_isolation"])]
+    if picture["storage"]:
+        lines += ["", _held(picture["storage"])]
     if picture["set_aside"]:
         lines += ["", "SET ASIDE, because it cannot be read (docs/howto/recover.md)"]
         lines += [f"  {each['record']}: {each['why']}" for each in picture["set_aside"]]
@@ -142,6 +158,15 @@ def _lines(picture: dict[str, Any]) -> list[str]:
             if i["endpoint"] == endpoint["name"]
         ]
     return lines
+
+
+def _held(picture: Mapping[str, int | None]) -> str:
+    """What objects there are, in a sentence."""
+    quota = f" of {picture['quota_bytes']:,}" if picture["quota_bytes"] else ""
+    uploads = f", {picture['uploads']:,} uploads under way" if picture["uploads"] else ""
+    return "S3: {buckets:,} buckets, {objects:,} objects, {bytes:,} bytes{}{}.".format(
+        quota, uploads, **picture
+    )
 
 
 def _isolation(level: str, reason: str | None) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Target:
     region: str
     access_key_id: str
     secret_access_key: str
+    session_token: str | None = field(default=None, kw_only=True)  # of temporary keys
 
 
 def data_directory(given: str | None, environment: Mapping[str, str]) -> Path:

@@ -35,7 +35,9 @@ def run(argv: list[str]) -> int:
             workers=options.workers,
             account_id=options.account_id,
             region=options.region,
+            storage=options.storage,
             insecure_http=options.insecure_http or None,
+            strict=options.strict or None,
         )
     except BadSetting as bad:
         return _refuse(str(bad))
@@ -56,6 +58,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, help="gateway processes (default 2)")
     parser.add_argument("--account-id", help="12 digits (default 000000000000)")
     parser.add_argument("--region", help="of `inservice env` and the CLI (default us-east-1)")
+    parser.add_argument(
+        "--storage",
+        choices=(config.ON, config.OFF),
+        help="whether S3 is answered here too (default on); off: another store keeps the objects",
+    )
     parser.add_argument("--detach", action="store_true", help="return when the server answers")
     parser.add_argument(
         "--wait-ready",
@@ -73,6 +80,12 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--insecure-http",
         action="store_true",
         help="allow a --host that is not loopback although requests then travel unencrypted",
+    )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse fields that are about AWS's machines and have no effect here, instead of "
+        "keeping and warning of them",
     )
     return parser.parse_args(argv)
 

@@ -2,9 +2,9 @@
 
 They are asked for with every request, so they are in memory (see `kit.following`). Only those are
 known that may sign: not one that is switched off, nor one whose user or role is gone, as when the
-record of it was damaged and set aside. Long-term keys are few, and read and told together; sessions
-are many and pass, and each is read and told by itself. One that has ended is known for a while, so
-that who signs with it is told so (see `upkeep.tidying`).
+record of it was damaged and set aside. Each is read and told by itself, so that a change costs the
+same however many there are. A session that has ended is known for a while, so that who signs with
+it is told so (see `upkeep.tidying`).
 
 When a key was last used is written down as well, once a minute: nobody who signs a request waits
 for that, and a server that is stopped may forget the last minute's. Of a session it is written down
@@ -16,15 +16,16 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import TypeVar
 
 import structlog
 
 from inservice.controller.kit.following import Following
 from inservice.controller.kit.tables import Tables
 from inservice.errors import AwsError
-from inservice.identity.principal import AccessKey, KeyUse
+from inservice.identity.principal import AccessKey, KeyUse, Principal
 from inservice.routing.table import KeyRoute, SessionRoute
 from inservice.store.base import Reading, Store, Transaction
 from inservice.store.collections.access_keys import ACCESS_KEYS
@@ -35,18 +36,23 @@ from inservice.threads import Threads
 USES_SECONDS = 60.0
 """Between two writings of when keys were used. AWS's own record is late by more than that."""
 
+_Route = TypeVar("_Route", bound=KeyRoute)
+
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class _Changed:
-    """What is to be told, beside the long-term keys."""
+    """What is to be told."""
 
-    sessions: frozenset[str] = frozenset()  # ids
+    keys: frozenset[str] = frozenset()  # ids of permanent ones
+    sessions: frozenset[str] = frozenset()  # and of temporary ones
     whole: bool = False  # all there are, and that there are no others
 
     def and_also(self, later: _Changed) -> _Changed:
-        return _Changed(self.sessions | later.sessions, self.whole or later.whole)
+        return _Changed(
+            self.keys | later.keys, self.sessions | later.sessions, self.whole or later.whole
+        )
 
 
 class Keys:
@@ -56,7 +62,7 @@ class Keys:
         self._store = store
         self._tables = tables
         self._reading = threading.Lock()  # readings are in the threads that committed
-        self._known: Mapping[str, AccessKey] = {}
+        self._known: dict[str, AccessKey] = {}
         self._sessions: dict[str, AccessKey] = {}
         self._due = _Changed()
         self._uses: dict[str, tuple[AccessKey, KeyUse]] = {}  # not written down yet
@@ -95,24 +101,25 @@ class Keys:
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
     def _all(self) -> _Changed:
         with self._reading, self._store.reading() as records:
-            self._read_keys(records)
-            alive = records.roles.ids()
+            alive = records.roles.ids() | records.users.ids()
+            self._known = {
+                key.id: key
+                for key in records.access_keys.all()
+                if key.is_active and (not key.principal.id or key.principal.id in alive)
+            }
             every = records.sessions.all()
-            self._sessions = {key.id: key for key in every if key.principal.id in alive}
+            self._sessions = {key.id: key for key in every if _stands(key, alive)}
             return _Changed(whole=True)
 
-    def _of_keys(self, _: Collection[str]) -> _Changed:
+    def _of_keys(self, ids: Collection[str]) -> _Changed:
         with self._reading, self._store.reading() as records:
-            self._read_keys(records)
-            return _Changed()
-
-    def _read_keys(self, records: Reading) -> None:
-        alive = records.users.ids() | records.roles.ids()
-        self._known = {
-            key.id: key
-            for key in records.access_keys.all()
-            if key.is_active and (not key.principal.id or key.principal.id in alive)
-        }
+            for key_id in ids:
+                key = records.access_keys.find(key_id)
+                if key is not None and key.is_active and _has_owner(records, key.principal):
+                    self._known[key_id] = key
+                else:
+                    self._known.pop(key_id, None)
+            return _Changed(keys=frozenset(ids))
 
     def _of_sessions(self, ids: Collection[str]) -> _Changed:
         """The sessions of a role that is deleted go with it, and are told of like any other."""
@@ -130,15 +137,15 @@ class Keys:
         self._due = self._due.and_also(changed)
 
     def _tell(self) -> None:
-        due, known, sessions = self._due, self._known, dict(self._sessions)
-        self._tables.publish_keys({key.id: _route_of(key) for key in known.values()})
+        due = self._due
         if due.whole:
+            known, sessions = dict(self._known), dict(self._sessions)
+            self._tables.renew_keys({key.id: _route_of(key) for key in known.values()})
             self._tables.renew_sessions({key.id: _session_route(key) for key in sessions.values()})
-        elif due.sessions:
-            found = ((key_id, sessions.get(key_id)) for key_id in due.sessions)
-            self._tables.publish_sessions(
-                {key_id: None if key is None else _session_route(key) for key_id, key in found}
-            )
+        if not due.whole and due.keys:
+            self._tables.publish_keys(_told(due.keys, self._known, _route_of))
+        if not due.whole and due.sessions:
+            self._tables.publish_sessions(_told(due.sessions, self._sessions, _session_route))
         self._due = _Changed()
 
     # ── when they were used ─────────────────────────────────────────────────────────────────────
@@ -164,6 +171,26 @@ class Keys:
                 if key.session is None:
                     tx.access_keys.used(key.id, use)
             _write_uses_of_roles(tx, [(key, use) for key, use in uses.values() if key.session])
+
+
+def _told(
+    ids: Collection[str], known: Mapping[str, AccessKey], route_of: Callable[[AccessKey], _Route]
+) -> dict[str, _Route | None]:
+    """What is told of some keys: of one that is not known, that there is none."""
+    found = ((key_id, known.get(key_id)) for key_id in ids)
+    return {key_id: None if key is None else route_of(key) for key_id, key in found}
+
+
+def _has_owner(records: Reading, owner: Principal) -> bool:
+    """Whether whose key it is still is there; root always is."""
+    named = owner.account, owner.id
+    return not owner.id or bool(records.users.by_id(*named) or records.roles.by_id(*named))
+
+
+def _stands(key: AccessKey, alive: Collection[str]) -> bool:
+    """Whether whose session it is still is there."""
+    session = key.session
+    return session is not None and (session.is_of_root or session.owner in alive)
 
 
 def _write_uses_of_roles(tx: Transaction, uses: Collection[tuple[AccessKey, KeyUse]]) -> None:

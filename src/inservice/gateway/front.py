@@ -26,6 +26,7 @@ from inservice.transport.connection import BODY, Connection
 from inservice.transport.framing import BLANK_LINE
 from inservice.transport.listening import Server
 from inservice.transport.messages import Refusal, Request
+from inservice.transport.messages import error_body as refused_body
 
 _log = logging.getLogger(__name__)
 
@@ -96,6 +97,10 @@ class Exchange:
         """How an error is told in this API's form."""
         return error_body(error)
 
+    def refusal_body(self, refusal: Refusal) -> bytes:
+        """And how one of the transport's, for a request whose body kept no pace, say."""
+        return refused_body(refusal.code, refusal.message)
+
 
 class GatewayConnection(Connection):
     """Each of its requests is answered by an exchange of the first plane that claims it."""
@@ -165,6 +170,11 @@ class GatewayConnection(Connection):
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.give_up()
+
+    def refusal_body(self, refusal: Refusal) -> bytes:
+        """In the form of the API that was asked, where that is known."""
+        exchange = self._exchange
+        return super().refusal_body(refusal) if exchange is None else exchange.refusal_body(refusal)
 
     def refusing(self) -> bool:
         """Nobody is waiting any more either; there may be half an answer that they have got."""

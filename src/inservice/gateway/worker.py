@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import ctypes
 import gc
 import logging
 import os
@@ -19,10 +18,8 @@ import signal
 import socket
 from collections.abc import Set
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 import uvloop
 
 from inservice.channel.following import Channel
@@ -30,6 +27,7 @@ from inservice.clock import Clock, SystemClock
 from inservice.gateway.answers import RequestIds
 from inservice.gateway.balance import health
 from inservice.gateway.balance.instances import Instances
+from inservice.gateway.carried import Places
 from inservice.gateway.control import ControlPlane
 from inservice.gateway.front import GatewayConnection, Plane
 from inservice.gateway.routes import Routes
@@ -37,7 +35,10 @@ from inservice.gateway.runtime.plane import RuntimePlane
 from inservice.gateway.runtime.sessions import Sessions
 from inservice.gateway.runtime.shared import Gateway
 from inservice.gateway.runtime.taps.counting import Counting
+from inservice.gateway.storage import PLACES, SignedForStorage, UnsignedForStorage
 from inservice.gateway.unsigned import Readiness, UnsignedPlane
+from inservice.linux import keep_memory
+from inservice.log_lines import write_lines
 from inservice.threads import Threads
 from inservice.transport.census import Census
 from inservice.transport.client import Client
@@ -54,8 +55,6 @@ TIDY_SECONDS = 600.0
 LAST_COUNTS_SECONDS = 2.0
 """How long a drained worker waits for control to take its last counts."""
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
-
 _log = logging.getLogger(__name__)
 
 
@@ -63,56 +62,16 @@ def main(argv: list[str] | None = None) -> int:
     """Run a worker until SIGTERM. Returns its exit code."""
     options = _options(argv)
     heartbeat = Heartbeat(options.heartbeat_fd, options.log_fd)
-    _log_as_control_does(options.index, heartbeat)
+    write_lines(f"gateway-{options.index}", watched=heartbeat.watched_by_a_person())
     # Requests make no cycles of objects. A full collection walks all imported modules, 15 ms in
     # which nothing is answered; frozen, they are not walked.
-    _keep_memory()
+    keep_memory(64 * MIB)
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     with contextlib.suppress(KeyboardInterrupt):
         uvloop.run(_run(options, heartbeat))
     return 0
-
-
-class _Json(logging.Formatter):
-    """Lines as control's structlog writes them, without importing it."""
-
-    def __init__(self, index: int) -> None:
-        super().__init__()
-        self._process = f"gateway-{index}"
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "event": record.getMessage(),
-            "process": self._process,
-            "level": record.levelname.lower(),
-            "timestamp": datetime.fromtimestamp(record.created, UTC).strftime("%FT%T.%fZ"),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line).decode()
-
-
-def _log_as_control_does(index: int, heartbeat: Heartbeat) -> None:
-    """JSON, one object a line; words where a person is watching, and only of what is wrong."""
-    watched = heartbeat.watched_by_a_person()
-    stream = logging.StreamHandler()
-    words = logging.Formatter(f"gateway-{index} %(message)s")
-    stream.setFormatter(words if watched else _Json(index))
-    logging.basicConfig(level=logging.WARNING if watched else logging.INFO, handlers=[stream])
-
-
-def _keep_memory() -> None:
-    """Let glibc keep what large bodies have used, rather than return it after each of them.
-
-    By default every buffer over 128 KiB is mapped, faulted in page by page, and unmapped again:
-    490 page faults for a body of 1 MB, 7 % of its CPU. Other C libraries have no mallopt.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_THRESHOLD, 32 * MIB)
-        libc.mallopt(_M_TRIM_THRESHOLD, 64 * MIB)
 
 
 def _options(argv: list[str] | None) -> argparse.Namespace:
@@ -126,6 +85,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--routes", type=Path, required=True)
     parser.add_argument("--channel", type=Path, required=True)
     parser.add_argument("--control", type=Path, required=True)
+    parser.add_argument("--storage", type=Path, help="of a server that keeps objects")
     parser.add_argument("--body-bytes-max", type=int, default=Limits().body_bytes)
     parser.add_argument("--drain-seconds", type=float, default=30.0)
     return parser.parse_args(argv)
@@ -139,9 +99,11 @@ async def _run(options: argparse.Namespace, heartbeat: Heartbeat) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # its supervisor blocked it
     clock, counting, client, instances = SystemClock(), Counting(), Client(), Instances()
 
+    behind = [f"unix:{path}" for path in (options.control, options.storage) if path is not None]
+
     def forget_absent(ids: Set[str], addresses: Set[str]) -> None:
         """Let go of what belongs to instances that are not in the table any more."""
-        client.retain({f"unix:{options.control}", *addresses})
+        client.retain({*behind, *addresses})
         instances.retain(ids)
 
     routes = Routes(options.routes, forget_absent)
@@ -149,15 +111,19 @@ async def _run(options: argparse.Namespace, heartbeat: Heartbeat) -> None:
     sessions = Sessions(options.routes.with_name("sessions"))
     ids = RequestIds()
     gateway = Gateway(routes, client, clock, sessions, ids, tap=counting, instances=instances)
-    # In the order in which they are asked: whose request cannot wait comes first.
-    planes: tuple[Plane, ...] = (
+    planes: list[Plane] = [
         RuntimePlane(gateway, options.body_bytes_max),
         UnsignedPlane(Readiness(routes, client, instances), ids),
         ControlPlane(client.pool(f"unix:{options.control}"), ids),
-    )
+    ]
+    if options.storage is not None:
+        storage, places = client.pool(f"unix:{options.storage}"), Places(PLACES)
+        planes.insert(0, SignedForStorage(storage, places, ids))
+        planes.insert(-1, UnsignedForStorage(storage, places, ids))
+    served = tuple(planes)
     server = Server(replace(Limits(), body_bytes=options.body_bytes_max, connections_max=_room()))
     server.share(
-        lambda: GatewayConnection(server, planes),
+        lambda: GatewayConnection(server, served),
         [socket.socket(fileno=fd) for fd in options.listen_fd],
         None if options.census_fd is None else Census(options.census_fd, options.index),
     )

@@ -43,7 +43,7 @@ class ProductionVariant:
 
     name: str
     model_name: str
-    instance_type: str | None  # kept and described; an instance here has no type
+    instance_type: str | None  # described; an instance here has no type
     initial_instance_count: int  # at least 1
     initial_weight: Fraction  # not negative; exactly the decimal number that was sent
     routing_strategy: RoutingStrategy
@@ -96,6 +96,7 @@ class EndpointConfig:
         _check_serverless(document["ProductionVariants"])
         _check_metrics(document)
         refuse_unsupported("CreateEndpointConfigInput", document)
+        _check_capture(document)
         _check_instances(document["ProductionVariants"])
         variants = tuple(map(ProductionVariant.from_document, document["ProductionVariants"]))
         _check_together(variants)
@@ -146,6 +147,16 @@ def _check_metrics(document: Document) -> None:
         raise ValidationException(
             f"MetricPublishFrequencyInSeconds must be one of "
             f"{', '.join(map(str, _PUBLISH_FREQUENCIES_SECONDS))}, not {seconds}."
+        )
+
+
+def _check_capture(document: Document) -> None:
+    """AWS captures unless it is told not to, so only who says so asks for nothing."""
+    capture = document.get("DataCaptureConfig")
+    if capture is not None and capture.get("EnableCapture") is None:
+        raise NotImplementedYet(
+            "'DataCaptureConfig' without 'EnableCapture'",
+            "invocations are not captured, and on AWS they would be",
         )
 
 

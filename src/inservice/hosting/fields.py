@@ -3,16 +3,23 @@
 Each shape of AWS's model has a row for each of its members, and each row has a standing:
 
 - HONOURED: it does what it does on AWS. `accepts` narrows that to certain values.
-- ECHOED: it is about AWS's machines and means nothing on one's own; it is kept and described.
-- REFUSED: it asks for something that InService cannot do yet. The call fails and names the field.
+- KEPT: it is about AWS's machines and has no effect on one's own. It is kept, described as AWS
+  describes it, and whoever sent it is warned; a server that is strict refuses it.
+- REFUSED: it would change what a model does, or what is seen of it, and is not built. The call
+  fails and names the field.
+
+So a stack that was written for AWS runs here unless a field of it would have to do something; and
+nobody has to find out by themselves that a field did nothing.
 
 A member without a row is refused as well, so a field that AWS adds tomorrow is never swallowed. The
-tests hold the table against botocore's model, and the reference page is generated from it.
+tests walk from the requests through AWS's model, as far as anything is taken, and hold the table
+against what they find; the reference page is generated from it. Warnings follow from a record's
+document and are kept nowhere: what is said of a record of long ago is what is true of it today.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -24,7 +31,7 @@ class Standing(StrEnum):
     """What happens to a field."""
 
     HONOURED = "honoured"
-    ECHOED = "echoed"
+    KEPT = "kept"
     REFUSED = "refused"
 
 
@@ -33,21 +40,39 @@ class Field:
     """One member of a shape."""
 
     standing: Standing
-    says: str = ""  # why it is echoed or refused, or what of it is honoured
+    says: str = ""  # why it is kept or refused, or what of it is honoured
     accepts: tuple[object, ...] = ()  # the only values that are; empty: all that AWS's model allows
-    shape: str = ""  # the shape of the value, or of its elements, when that has rows of its own
+    shape: str = ""  # the shape of the value, or of its elements, when that is a structure
+    idle: tuple[object, ...] = ()
+    """Of one that is kept: values that ask for nothing, and are no reason to warn. A structure is
+    one if it says what one of these says."""
+
+    def asks_nothing(self, value: object) -> bool:
+        """Whether this value wants what is here anyway."""
+        if isinstance(value, Mapping):
+            saying = (each for each in self.idle if isinstance(each, Mapping))
+            return any(each.items() <= value.items() for each in saying)
+        return value in self.idle
 
 
 _HONOURED = Field(Standing.HONOURED)
+_PART = Field(Standing.KEPT, "with what it is in")
 _CONTAINER = Field(Standing.HONOURED, shape="ContainerDefinition")
-_ROLE = Field(Standing.ECHOED, "models run with the rights of this server; no role is assumed")
+_TAGS = Field(Standing.HONOURED, shape="Tag")
+_ROLE = Field(
+    Standing.HONOURED,
+    "one that exists here is what model data is read and code runs as; of one that does not, "
+    "see `INSERVICE_EXECUTION_ROLES`",
+)
 _SINGLE_CONTAINER = Field(
     Standing.HONOURED, "exactly one container; no pipelines", shape="ContainerDefinition"
 )
+_DEPLOYMENT = Field(Standing.HONOURED, shape="DeploymentConfig")
+_CAPACITY = Field(Standing.HONOURED, shape="CapacitySize")
 
 
-def _echoed(says: str) -> Field:
-    return Field(Standing.ECHOED, says)
+def _kept(says: str, *idle: object, shape: str = "") -> Field:
+    return Field(Standing.KEPT, says, idle=idle, shape=shape)
 
 
 def _refused(says: str) -> Field:
@@ -58,24 +83,38 @@ def _only(*values: object, says: str) -> Field:
     return Field(Standing.HONOURED, says, accepts=values)
 
 
-SHAPES: Mapping[str, Mapping[str, Field]] = {
+def _honoured(*members: str) -> dict[str, Field]:
+    return dict.fromkeys(members, _HONOURED)
+
+
+def _parts(*members: str) -> dict[str, Field]:
+    """The members of a structure that is kept as a whole, and warned about as one."""
+    return dict.fromkeys(members, _PART)
+
+
+_MODEL: Mapping[str, Mapping[str, Field]] = {
     "CreateModelInput": {
         "ModelName": _HONOURED,
         "PrimaryContainer": _CONTAINER,
         "Containers": _SINGLE_CONTAINER,
         "InferenceExecutionConfig": Field(Standing.HONOURED, shape="InferenceExecutionConfig"),
         "ExecutionRoleArn": _ROLE,
-        "Tags": _HONOURED,
-        "VpcConfig": _refused("there are no VPCs to attach a model to"),
+        "Tags": _TAGS,
+        "VpcConfig": _kept("there are no VPCs to attach a model to", shape="VpcConfig"),
         "EnableNetworkIsolation": _HONOURED,
     },
+    "VpcConfig": _parts("SecurityGroupIds", "Subnets"),
     "InferenceExecutionConfig": {
         "Mode": _only("Serial", says="one container has nothing to be called beside"),
     },
     "ContainerDefinition": {
         "ContainerHostname": _HONOURED,
         "Image": _HONOURED,
-        "ImageConfig": Field(Standing.ECHOED, shape="ImageConfig"),
+        "ImageConfig": _kept(
+            "an image is found by this host, wherever its registry is",
+            {"RepositoryAccessMode": "Platform"},
+            shape="ImageConfig",
+        ),
         "Mode": _only("SingleModel", says="multi-model endpoints do not run here"),
         "ModelDataUrl": _HONOURED,
         "ModelDataSource": Field(Standing.HONOURED, shape="ModelDataSource"),
@@ -87,11 +126,12 @@ SHAPES: Mapping[str, Mapping[str, Field]] = {
         "ContainerMetricsConfig": _refused("metrics of containers are not scraped"),
     },
     "ImageConfig": {
-        "RepositoryAccessMode": Field(
-            Standing.ECHOED, "there are no VPCs with registries in them", accepts=("Platform",)
+        "RepositoryAccessMode": _PART,
+        "RepositoryAuthConfig": Field(
+            Standing.KEPT, "with what it is in", shape="RepositoryAuthConfig"
         ),
-        "RepositoryAuthConfig": _refused("it belongs to registries in a VPC"),
     },
+    "RepositoryAuthConfig": _parts("RepositoryCredentialsProviderArn"),
     "ModelDataSource": {
         "S3DataSource": Field(Standing.HONOURED, shape="S3ModelDataSource"),
     },
@@ -99,52 +139,96 @@ SHAPES: Mapping[str, Mapping[str, Field]] = {
         "S3Uri": _HONOURED,
         "S3DataType": _HONOURED,
         "CompressionType": _HONOURED,
-        "ModelAccessConfig": _echoed("accepting a license is between you and its owner"),
+        "ModelAccessConfig": Field(
+            Standing.HONOURED,
+            "accepting a license is between you and its owner",
+            shape="ModelAccessConfig",
+        ),
         "HubAccessConfig": _refused("there is no JumpStart hub"),
         "ManifestS3Uri": _refused("artifacts are fetched by object or by prefix"),
         "ETag": _refused("an artifact is not pinned to a version of its object"),
         "ManifestEtag": _refused("artifacts are fetched by object or by prefix"),
     },
+    "ModelAccessConfig": _honoured("AcceptEula"),
+    "Tag": _honoured("Key", "Value"),
+}
+
+_ENDPOINT_CONFIG: Mapping[str, Mapping[str, Field]] = {
     "CreateEndpointConfigInput": {
         "EndpointConfigName": _HONOURED,
         "ProductionVariants": Field(Standing.HONOURED, shape="ProductionVariant"),
-        "DataCaptureConfig": _refused("invocations are not captured"),
-        "Tags": _HONOURED,
-        "KmsKeyId": _refused("there is no KMS; encrypt the disk of the data directory"),
+        "DataCaptureConfig": Field(Standing.HONOURED, shape="DataCaptureConfig"),
+        "Tags": _TAGS,
+        "KmsKeyId": _kept("there is no KMS; encrypt the disk of the data directory"),
         "AsyncInferenceConfig": _refused("asynchronous inference does not run here"),
         "ExplainerConfig": _refused("there is no explainer"),
         "ShadowProductionVariants": _refused("shadow variants do not run here"),
         "ExecutionRoleArn": _ROLE,
-        "VpcConfig": _refused("there are no VPCs to attach an endpoint to"),
+        "VpcConfig": _kept("there are no VPCs to attach an endpoint to", shape="VpcConfig"),
         "EnableNetworkIsolation": _only(
             False, says="isolation is set on the model; here it is for inference components"
         ),
-        "MetricsConfig": _echoed("every metric is kept at one-second resolution as it is"),
-        "CrossRegionTrafficConfig": _refused("there are no inference routers"),
+        "MetricsConfig": Field(Standing.HONOURED, shape="MetricsConfig"),
+        "CrossRegionTrafficConfig": _kept(
+            "there are no inference routers to send anything from another region",
+            shape="CrossRegionTrafficConfig",
+        ),
     },
     "ProductionVariant": {
         "VariantName": _HONOURED,
         "ModelName": _HONOURED,
         "InitialInstanceCount": _HONOURED,
-        "InstanceType": _echoed("an instance is a process or container on your own hosts"),
-        "InstancePools": _refused("there are no instance types to choose between"),
-        "VariantInstanceProvisionTimeoutInSeconds": _echoed("no capacity is waited for"),
+        "InstanceType": Field(
+            Standing.HONOURED,
+            "described, and judged by IAM; an instance is a process on your hosts",
+        ),
+        "InstancePools": _kept(
+            "there are no instance types to choose between", shape="InstancePool"
+        ),
+        "VariantInstanceProvisionTimeoutInSeconds": _kept("no capacity is waited for"),
         "InitialVariantWeight": _HONOURED,
-        "AcceleratorType": _refused("Elastic Inference is gone from AWS as well"),
-        "CoreDumpConfig": _refused("core dumps are not collected"),
+        "AcceleratorType": _kept("Elastic Inference is gone from AWS as well"),
+        "CoreDumpConfig": _kept(
+            "core dumps are not collected", shape="ProductionVariantCoreDumpConfig"
+        ),
         "ServerlessConfig": _refused("serverless inference does not run here"),
-        "VolumeSizeInGB": _echoed("instances use the disk of their host"),
+        "VolumeSizeInGB": _kept("instances use the disk of their host"),
         "ModelDataDownloadTimeoutInSeconds": _HONOURED,
         "ContainerStartupHealthCheckTimeoutInSeconds": _HONOURED,
-        "EnableSSMAccess": Field(
-            Standing.ECHOED, "there is no Systems Manager to log in with", accepts=(False,)
+        "EnableSSMAccess": _kept("there is no Systems Manager to log in with", False),
+        "ManagedInstanceScaling": _kept(
+            "the number of instances stays what you say",
+            {"Status": "DISABLED"},
+            shape="ProductionVariantManagedInstanceScaling",
         ),
-        "ManagedInstanceScaling": _refused("it belongs to inference components"),
         "RoutingConfig": Field(Standing.HONOURED, shape="ProductionVariantRoutingConfig"),
-        "InferenceAmiVersion": _echoed("your hosts keep the system they have"),
-        "CapacityReservationConfig": _refused("there is no capacity to reserve"),
-        "AcceleratorPartitionLayouts": _refused("accelerators are not partitioned"),
+        "InferenceAmiVersion": _kept("your hosts keep the system they have"),
+        "CapacityReservationConfig": _kept(
+            "there is no capacity to reserve", shape="ProductionVariantCapacityReservationConfig"
+        ),
+        "AcceleratorPartitionLayouts": _kept(
+            "accelerators are as your hosts partition them", shape="AcceleratorPartitionLayout"
+        ),
     },
+    "InstancePool": {
+        "InstanceType": _PART,
+        "Priority": _PART,
+        "ModelNameOverride": _refused("a variant has one model"),
+    },
+    "ProductionVariantCoreDumpConfig": _parts("DestinationS3Uri", "KmsKeyId"),
+    "ProductionVariantManagedInstanceScaling": {
+        **_parts("Status", "MinInstanceCount", "MaxInstanceCount"),
+        "ScaleInPolicy": Field(
+            Standing.KEPT, shape="ProductionVariantManagedInstanceScalingScaleInPolicy"
+        ),
+    },
+    "ProductionVariantManagedInstanceScalingScaleInPolicy": _parts(
+        "Strategy", "MaximumStepSize", "CooldownInMinutes"
+    ),
+    "ProductionVariantCapacityReservationConfig": _parts(
+        "CapacityReservationPreference", "MlReservationArn"
+    ),
+    "AcceleratorPartitionLayout": _parts("AcceleratorPartitionTypes"),
     "ProductionVariantRoutingConfig": {
         "RoutingStrategy": _only(
             "RANDOM",
@@ -153,23 +237,43 @@ SHAPES: Mapping[str, Mapping[str, Field]] = {
         ),
         "PrefixAwareRoutingConfig": _refused("the gateway does not read prompts"),
     },
+    "DataCaptureConfig": {
+        "EnableCapture": _only(False, says="invocations are not captured; absent means they are"),
+        **_honoured("InitialSamplingPercentage", "DestinationS3Uri", "KmsKeyId"),
+        "CaptureOptions": Field(Standing.HONOURED, shape="CaptureOption"),
+        "CaptureContentTypeHeader": Field(Standing.HONOURED, shape="CaptureContentTypeHeader"),
+    },
+    "CaptureOption": _honoured("CaptureMode"),
+    "CaptureContentTypeHeader": _honoured("CsvContentTypes", "JsonContentTypes"),
+    "MetricsConfig": {
+        "EnableEnhancedMetrics": _kept("metrics have the dimensions that they always have", False),
+        "EnableDetailedObservability": _kept(
+            "containers and accelerators are measured as they always are", False
+        ),
+        "MetricPublishFrequencyInSeconds": Field(
+            Standing.HONOURED, "every metric is kept by the second anyway"
+        ),
+    },
+    "CrossRegionTrafficConfig": _parts(
+        "MaxInvocationsPerSecondPerInstance", "MaxCrossRegionPercentPerEndpoint"
+    ),
+}
+
+_ENDPOINT: Mapping[str, Mapping[str, Field]] = {
     "CreateEndpointInput": {
-        "EndpointName": _HONOURED,
-        "EndpointConfigName": _HONOURED,
-        "DeploymentConfig": _HONOURED,
-        "Tags": _HONOURED,
+        **_honoured("EndpointName", "EndpointConfigName"),
+        "DeploymentConfig": _DEPLOYMENT,
+        "Tags": _TAGS,
     },
     "UpdateEndpointInput": {
-        "EndpointName": _HONOURED,
-        "EndpointConfigName": _HONOURED,
-        "RetainAllVariantProperties": _HONOURED,
+        **_honoured("EndpointName", "EndpointConfigName", "RetainAllVariantProperties"),
         "ExcludeRetainedVariantProperties": Field(Standing.HONOURED, shape="VariantProperty"),
-        "DeploymentConfig": _HONOURED,
+        "DeploymentConfig": _DEPLOYMENT,
         "RetainDeploymentConfig": _HONOURED,
     },
     "VariantProperty": {
-        "VariantPropertyType": _only(
-            "DesiredInstanceCount", "DesiredWeight", says="invocations are not captured"
+        "VariantPropertyType": Field(
+            Standing.HONOURED, "`DataCaptureConfig` is the new config's in any case"
         ),
     },
     "UpdateEndpointWeightsAndCapacitiesInput": {
@@ -177,12 +281,34 @@ SHAPES: Mapping[str, Mapping[str, Field]] = {
         "DesiredWeightsAndCapacities": Field(Standing.HONOURED, shape="DesiredWeightAndCapacity"),
     },
     "DesiredWeightAndCapacity": {
-        "VariantName": _HONOURED,
-        "DesiredWeight": _HONOURED,
-        "DesiredInstanceCount": _HONOURED,
+        **_honoured("VariantName", "DesiredWeight", "DesiredInstanceCount"),
         "ServerlessUpdateConfig": _refused("serverless inference does not run here"),
     },
+    "DeploymentConfig": {
+        "BlueGreenUpdatePolicy": Field(Standing.HONOURED, shape="BlueGreenUpdatePolicy"),
+        "RollingUpdatePolicy": Field(Standing.HONOURED, shape="RollingUpdatePolicy"),
+        "AutoRollbackConfiguration": Field(Standing.HONOURED, shape="AutoRollbackConfig"),
+    },
+    "BlueGreenUpdatePolicy": {
+        "TrafficRoutingConfiguration": Field(Standing.HONOURED, shape="TrafficRoutingConfig"),
+        **_honoured("TerminationWaitInSeconds", "MaximumExecutionTimeoutInSeconds"),
+    },
+    "TrafficRoutingConfig": {
+        **_honoured("Type", "WaitIntervalInSeconds"),
+        "CanarySize": _CAPACITY,
+        "LinearStepSize": _CAPACITY,
+    },
+    "CapacitySize": _honoured("Type", "Value"),
+    "RollingUpdatePolicy": {
+        "MaximumBatchSize": _CAPACITY,
+        **_honoured("WaitIntervalInSeconds", "MaximumExecutionTimeoutInSeconds"),
+        "RollbackMaximumBatchSize": _CAPACITY,
+    },
+    "AutoRollbackConfig": {"Alarms": Field(Standing.HONOURED, shape="Alarm")},
+    "Alarm": _honoured("AlarmName"),
 }
+
+SHAPES: Mapping[str, Mapping[str, Field]] = {**_MODEL, **_ENDPOINT_CONFIG, **_ENDPOINT}
 
 
 def refuse_unsupported(shape: str, document: Mapping[str, Any], path: str = "") -> None:
@@ -207,3 +333,38 @@ def refuse_unsupported(shape: str, document: Mapping[str, Any], path: str = "") 
                 refuse_unsupported(field.shape, element, f"{where}[{index}].")
         elif field.shape:
             refuse_unsupported(field.shape, value, f"{where}.")
+
+
+def without_effect(shape: str, document: Mapping[str, Any]) -> Mapping[str, str]:
+    """The members of a document that are kept and do nothing, and why: each once, in however many
+    variants it is. What is refused is not looked for. It is asked for each DescribeEndpoint."""
+    return dict(_kept_in(shape, document, ""))
+
+
+def _kept_in(shape: str, document: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    rows = _LEADING[shape]
+    for member, value in document.items():
+        field = rows.get(member)
+        if field is None or value is None or value == []:
+            continue
+        if field.standing is Standing.KEPT:
+            if not field.asks_nothing(value):
+                yield f"{path}{member}", field.says
+            continue
+        for element in value if isinstance(value, list) else (value,):
+            yield from _kept_in(field.shape, element, f"{path}{member}.")
+
+
+def _leads(field: Field) -> bool:
+    """Whether something is kept here, or within."""
+    if field.standing is Standing.KEPT:
+        return True
+    within = SHAPES.get(field.shape, {}).values()
+    return field.standing is Standing.HONOURED and any(map(_leads, within))
+
+
+_LEADING: Mapping[str, Mapping[str, Field]] = {
+    shape: {member: field for member, field in rows.items() if _leads(field)}
+    for shape, rows in SHAPES.items()
+}
+"""Of each table, the rows that a warning is found by: most requests have few of them."""

@@ -1,9 +1,10 @@
 """Accounts beside the server's own: who shares the server, each with resources of their own.
 
 The words are those of AWS Organizations. The *management account* is the server's own, which its
-settings name; it is always there and has no record. A *member account* is made by its root, and is
-closed by it. The id of a closed one is never given again: metrics and the logs of instances outlive
-an account for as long as they are kept, and would show the next one of that id whose it was before.
+settings name; it is always there, and its record says only that its default execution role was
+made. A *member account* is made by its root, and is closed by it. The id of a closed one is never
+given again: metrics and the logs of instances outlive an account for as long as they are kept, and
+would show the next one of that id whose it was before.
 """
 
 from __future__ import annotations

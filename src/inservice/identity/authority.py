@@ -129,16 +129,29 @@ class Authority:
         return hash((self.principal, self.identity, self.boundary, self.session))
 
 
+_EVERYTHING: Final = AttachedPolicy(
+    parse_policy(
+        '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}',
+        PolicyKind.IDENTITY,
+    ),
+    "root",
+)
+"""What root holds, for who is not root and has what root passed on."""
+
+
 def in_session(
     session: Session, held: Authority | None, passed: Mapping[str, AttachedPolicy]
 ) -> Authority:
-    """What a session holds: what its role does, within the policies that it was begun with.
+    """What a session holds: what its role or its user does, within the policies that it was begun
+    with.
 
-    `held` is the role's, None if that is gone; `passed` has the managed session policies by ARN,
-    as they are now. A session that has lost its role or one of them holds nothing: what is gone
+    `held` is theirs, None if they are gone; `passed` has the managed session policies by ARN,
+    as they are now. A session that has lost its holder or one of them holds nothing: what is gone
     may have been what kept it from something. Raises MalformedPolicyDocument.
     """
-    stands = held is not None and held.principal.id == session.principal.id
+    if session.is_of_root:
+        held = Authority(Principal(session.principal.account, session.holder), [_EVERYTHING])
+    stands = held is not None and held.principal.id == session.owner
     if held is None or not stands or not passed.keys() >= set(session.policy_arns):
         return Authority(session.principal)
     policies: list[AttachedPolicy] | None = None
@@ -151,6 +164,7 @@ def in_session(
     credentials: dict[str, ContextValue] = {
         "aws:tokenissuetime": issued.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "aws:multifactorauthpresent": "false",
+        **session.keys,
     }
     if session.source_identity:
         credentials["aws:sourceidentity"] = session.source_identity

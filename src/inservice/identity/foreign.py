@@ -4,10 +4,9 @@ Such a request is verified only to be told, by whoever may know, that its servic
 of it is acted on. So where `sigv4` refuses what it need not allow, this follows what AWS's services
 take: parameters that repeat, headers that were left unsigned, bodies whose digest is not signed.
 
-S3 is a dialect: its path is encoded once, and never tidied up; the digest that is signed is the
-value of `x-amz-content-sha256`, which may be `UNSIGNED-PAYLOAD` or one of the `STREAMING-…` marks
-of a body that comes in signed chunks. A presigned request leaves it out and means the former.
-Clients that are old, or told to, sign for it with Signature Version 2, which nobody else takes.
+What is signed for S3 is a dialect of its own, for which see `sigv4.s3`, and refused in S3's own
+words. Clients that are old, or told to, sign for it with Signature Version 2, which nobody else
+takes.
 
 No I/O and no clock. Instants are seconds since the epoch.
 """
@@ -26,21 +25,20 @@ from inservice.errors import (
     IncompleteSignature,
     InvalidSignature,
     MissingAuthenticationToken,
-    OutdatedSignature,
     UnrecognizedClient,
 )
 from inservice.identity.sigv4.canonical import (
     Headers,
-    canonical_key_path,
     canonical_path,
     canonical_query,
+    joined_fields,
     query_pairs,
 )
 from inservice.identity.sigv4.claims import EXPIRES_SECONDS_MAX, SKEW_SECONDS
+from inservice.identity.sigv4.s3 import s3_claim, s3_query_pairs
 from inservice.identity.sigv4.signing import SigningKey, same_token, signature, signing_hashes
 from inservice.identity.sigv4.stated import ALGORITHM, epoch
-
-UNSIGNED: Final = b"UNSIGNED-PAYLOAD"
+from inservice.s3_errors import XAmzContentSHA256Mismatch
 
 _AUTHORIZATION: Final = re.compile(
     rb"AWS4-HMAC-SHA256 +Credential=([^\s,=]{1,256}), *SignedHeaders=([^\s,=]{1,4096}), *"
@@ -49,6 +47,7 @@ _AUTHORIZATION: Final = re.compile(
 _CREDENTIAL: Final = re.compile(
     rb"([A-Za-z0-9_]{1,128})/([0-9]{8})/([a-z0-9-]{1,64})/([A-Za-z0-9._-]{1,64})/aws4_request"
 )
+_SHA256_HEX: Final = re.compile(rb"[0-9a-fA-F]{64}")
 _MARK: Final = re.compile(rb"UNSIGNED-PAYLOAD|STREAMING-[A-Z0-9-]{1,64}")
 _VERSION_2: Final = re.compile(rb"AWS [^\s:]{1,128}:\S{1,128}")
 _MISMATCH: Final = (
@@ -100,11 +99,11 @@ def verify(
     """The key that a request was signed with, for whatever service its scope names.
 
     Raises MissingAuthenticationToken, IncompleteSignature, InvalidSignature, UnrecognizedClient,
-    ExpiredToken or OutdatedSignature.
+    ExpiredToken; of a request to S3 what `s3_claim` does, and XAmzContentSHA256Mismatch.
     """
-    if _is_version_2(request.headers, request.query):
-        raise OutdatedSignature
-    fields = _joined(request.headers)
+    if stated_service(request.headers, request.query) == "s3":
+        return _verify_s3(request, keys, now)
+    fields = joined_fields(request.headers)
     pairs = query_pairs(request.query)
     stated = _stated(fields, pairs)
     match = _CREDENTIAL.fullmatch(stated.credential)
@@ -124,11 +123,11 @@ def verify(
     canonical = b"\n".join(
         (
             request.method.encode(),
-            canonical_key_path(request.path) if service == "s3" else canonical_path(request.path),
+            canonical_path(request.path),
             canonical_query(pairs),
             b"".join(b"%b:%b\n" % (name, fields[name]) for name in names),
             stated.signed,
-            _payload(request, fields, service, presigned=stated.expires is not None),
+            _payload(request, fields),
         )
     )
     scope = stated.credential.partition(b"/")[2]
@@ -139,6 +138,23 @@ def verify(
     if key.expires_at is not None and key.expires_at <= now:
         raise ExpiredToken
     return key
+
+
+def _verify_s3(
+    request: ForeignRequest, keys: Callable[[str], SigningKey | None], now: float
+) -> SigningKey:
+    """S3's head is verified without its body, which is then only looked at if its digest is told:
+    chunks are of no interest to who refuses them all."""
+    pairs, fields = s3_query_pairs(request.query), joined_fields(request.headers)
+    claim = s3_claim(request.method, request.path, pairs, fields, keys=keys, now=now)
+    if claim is None:  # a URL that names the service and nothing else
+        raise MissingAuthenticationToken
+    digest = sha256(request.body).hexdigest()
+    if _SHA256_HEX.fullmatch(claim.payload) and claim.payload.lower() != digest.encode():
+        raise XAmzContentSHA256Mismatch(
+            ClientComputedContentSHA256=claim.payload.decode(), S3ComputedContentSHA256=digest
+        )
+    return claim.key
 
 
 def _is_version_2(headers: Headers, query: bytes) -> bool:
@@ -190,22 +206,9 @@ def _check_time(stated: _Stated, date: str, now: float) -> None:
 # ── canonical forms ──────────────────────────────────────────────────────────────────────────────
 
 
-def _joined(headers: Headers) -> dict[bytes, bytes]:
-    """Values by name, blanks in them single; those of one name joined by commas, as signed."""
-    fields: dict[bytes, bytes] = {}
-    for name, raw in headers:
-        value = b" ".join(raw.split())
-        fields[name] = fields[name] + b"," + value if name in fields else value
-    return fields
-
-
-def _payload(
-    request: ForeignRequest, fields: Mapping[bytes, bytes], service: str, *, presigned: bool
-) -> bytes:
+def _payload(request: ForeignRequest, fields: Mapping[bytes, bytes]) -> bytes:
     """What is signed for the body. Raises InvalidSignature for a digest that is not the body's."""
     stated = fields.get(b"x-amz-content-sha256")
-    if stated is None and presigned and service == "s3":
-        return UNSIGNED
     if stated is not None and _MARK.fullmatch(stated):
         return stated
     digest = sha256(request.body).hexdigest().encode()

@@ -206,11 +206,26 @@ class Session:
     tags: Mapping[str, str] = field(default_factory=dict)
     transitive: tuple[str, ...] = ()  # keys of `tags` that a session begun by this one has as well
     source_identity: str = ""
+    issuer_arn: str = ""  # of no role: who asked for it, a user or root
+    issuer_id: str = ""  # the id of that user
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Condition keys beside those of every session, in small letters: what an identity provider
+    said."""
 
     @property
     def holder(self) -> str:
-        """ARN of whom its policies are: of its role, with the path."""
-        return self.principal.role_arn
+        """ARN of whom its policies are: of its role, with the path, or of who asked for it."""
+        return self.issuer_arn or self.principal.role_arn
+
+    @property
+    def owner(self) -> str:
+        """The id of whoever that is; root has none."""
+        return self.issuer_id if self.issuer_arn else self.principal.id
+
+    @property
+    def is_of_root(self) -> bool:
+        """Whether root asked for it."""
+        return self.holder == f"arn:aws:iam::{self.principal.account}:root"
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON can have it."""
@@ -224,11 +239,14 @@ class Session:
             "tags": dict(self.tags),
             "transitive": list(self.transitive),
             "source_identity": self.source_identity,
+            "issuer": [self.issuer_arn, self.issuer_id],
+            "keys": dict(self.keys),
         }
 
     @staticmethod
     def from_plain(plain: Mapping[str, Any]) -> Session:
-        """What `to_plain` made."""
+        """What `to_plain` made, perhaps that of an older version."""
+        issuer_arn, issuer_id = plain.get("issuer", ("", ""))
         return Session(
             principal=Principal(*plain["principal"]),
             issued_at=plain["issued_at"],
@@ -238,6 +256,9 @@ class Session:
             tags=plain["tags"],
             transitive=tuple(plain["transitive"]),
             source_identity=plain["source_identity"],
+            issuer_arn=issuer_arn,
+            issuer_id=issuer_id,
+            keys=plain.get("keys", {}),
         )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
+from inservice.hosting.model import ArtifactSource, Model
 from inservice.instance_logs.base import LogGroups
 from inservice.telemetry.base import Metrics
 
@@ -35,6 +37,26 @@ class InstanceSeen:
     last_line: str = ""  # what it printed last, while it is not well; or the one before it
 
 
+@dataclass(frozen=True, slots=True)
+class StorageSeen:
+    """What the storage process holds, as it told last."""
+
+    buckets: int
+    objects: int
+    bytes: int  # of objects and parts
+    uploads: int  # in parts, under way
+    quota_bytes: int  # 0: what the volume has
+
+
+class DataSeen(Enum):
+    """What is seen of a model's data when the model is made."""
+
+    ELSEWHERE = "elsewhere"  # in no bucket of this server: nobody was asked
+    THERE = "there"
+    MISSING = "missing"
+    FORBIDDEN = "forbidden"  # to the model's role; or that it is missing is
+
+
 class Live(Protocol):
     """The server as it runs."""
 
@@ -54,6 +76,16 @@ class Live(Protocol):
         ...
 
     @property
+    def is_strict(self) -> bool:
+        """Whether a field that would have no effect here is refused."""
+        ...
+
+    def data_seen(self, model: Model, source: ArtifactSource) -> DataSeen:
+        """Whether model data can be read as the model's execution role. It may block. Raises
+        ServiceUnavailable."""
+        ...
+
+    @property
     def own_account(self) -> str:
         """The id of the account that this server is of: its root is who runs the server."""
         ...
@@ -64,6 +96,10 @@ class Live(Protocol):
 
     def instances_seen(self) -> Sequence[InstanceSeen]:
         """Every instance on this host."""
+        ...
+
+    def storage(self) -> StorageSeen | None:
+        """What objects there are; None of a server that keeps none, or has not heard yet."""
         ...
 
     def metrics_set_aside(self) -> Sequence[Path]:

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from inservice.identity.authority import AttachedPolicy
 from inservice.identity.policies.variables import ContextValue
 from inservice.identity.principal import Session
+from inservice.identity.sts.web_identity import Believed
 from inservice.operations.live import Live
 from inservice.store.base import Store
 from inservice.values import Document as Document  # with `Call`, what operations speak in
@@ -41,6 +42,9 @@ class Call:
     live: Live
     user_id: str = ""  # of the caller: aws:userid, where it is known
     session: Session | None = None  # the caller's, of who signed with a temporary key
+    warnings: list[str] = field(default_factory=list)
+    """What the operation has to say beside its answer: told in a header, so each is one line."""
+    proof: Believed | None = None  # of who shows an identity token: what it says
 
     def __post_init__(self) -> None:
         # A time that a client reads and sends back as a filter must meet the record it came from.
@@ -79,7 +83,7 @@ class Operation:
     @property
     def action(self) -> str:
         """IAM's name for it: "sagemaker:CreateModel"."""
-        return f"{self.service}:{self.name}"
+        return f"{_PREFIXES.get(self.service, self.service)}:{self.name}"
 
     @property
     def adds(self) -> bool:
@@ -101,9 +105,15 @@ class Operation:
         return self.function(call, **arguments) or {}
 
 
+_PREFIXES = {"resourcegroupstaggingapi": "tag"}
+"""By botocore's name of a service, what IAM calls it, where that is another one."""
+
+_READS_BY_GET = r"Get(?!(Session|Federation)Token$)[A-Z]"
+
 _NEEDS_NO_ROOM = re.compile(
-    r"(Describe|Get|List|Filter|Plan|Simulate|Decode)[A-Z]"
-    r"|(Delete|Untag|Detach|Remove)[A-Z]"
+    r"(Describe|List|Filter|Plan|Simulate|Decode)[A-Z]|"
+    + _READS_BY_GET
+    + r"|(Delete|Untag|Detach|Remove)[A-Z]"
     r"|(Abort|Pause|Rotate)[A-Z]|UpdateAccessKey$"
 )
 """Reads; what makes room; what holds a rollout up or turns it back; and what takes the place of a
@@ -111,9 +121,7 @@ secret that got out, or switches it off. An operation of any other
 name is one that adds, so a new verb is refused on a full disk until somebody thought about it."""
 
 _READS = re.compile(
-    r"(Describe|List|Filter|Plan|Simulate)[A-Z]"
-    r"|Get(?!(Session|Federation)Token$)[A-Z]"
-    r"|DecodeAuthorizationMessage$"
+    r"(Describe|List|Filter|Plan|Simulate)[A-Z]|" + _READS_BY_GET + r"|DecodeAuthorizationMessage$"
 )
 """What changes nothing, and gives nobody a key. An operation of any other name is audited, so a new
 verb is until somebody thought about it."""

@@ -72,6 +72,17 @@ RUNNABLE = (
 )
 
 
+_installed: set[str] = set()
+
+
+def _is_installed(package: str) -> bool:
+    """Whether it can be imported here. One that was found is not looked for again, with each
+    launch; one that was not may have been installed since."""
+    if package not in _installed and importlib.util.find_spec(package) is not None:
+        _installed.add(package)
+    return package in _installed
+
+
 def image_for(uri: str) -> Image:
     """The image that stands in for `uri`.
 
@@ -81,7 +92,7 @@ def image_for(uri: str) -> Image:
     found = next((image for image in IMAGES if image.pattern.fullmatch(uri)), None)
     if found is None:
         raise ImageNotRunnable(f"The image '{uri}' cannot run here: {RUNNABLE}.")
-    missing = [name for name in found.requires if importlib.util.find_spec(name) is None]
+    missing = [name for name in found.requires if not _is_installed(name)]
     if missing:
         raise ImageNotRunnable(
             f"The image '{uri}' needs {', '.join(missing)}, not installed beside InService: "

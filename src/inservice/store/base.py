@@ -30,6 +30,10 @@ from inservice.store.collections.endpoint_configs import (
 from inservice.store.collections.endpoints import EndpointsReading, EndpointsWriting
 from inservice.store.collections.groups import GroupsReading, GroupsWriting
 from inservice.store.collections.models import ModelsReading, ModelsWriting
+from inservice.store.collections.oidc_providers import (
+    OidcProvidersReading,
+    OidcProvidersWriting,
+)
 from inservice.store.collections.policies import PoliciesReading, PoliciesWriting
 from inservice.store.collections.roles import RolesReading, RolesWriting
 from inservice.store.collections.sessions import SessionsReading, SessionsWriting
@@ -37,7 +41,7 @@ from inservice.store.collections.set_aside import SetAsideReading
 from inservice.store.collections.tags import TagsReading, TagsWriting
 from inservice.store.collections.users import UsersReading, UsersWriting
 from inservice.store.feed import CALLER, Feed
-from inservice.store.lease import Holding
+from inservice.store.lease import Holding as Holding  # what a Store is opened with
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Reading:
     endpoints: EndpointsReading
     groups: GroupsReading
     models: ModelsReading
+    oidc_providers: OidcProvidersReading
     policies: PoliciesReading
     roles: RolesReading
     sessions: SessionsReading
@@ -75,6 +80,7 @@ class Transaction(Reading):
     endpoints: EndpointsWriting
     groups: GroupsWriting
     models: ModelsWriting
+    oidc_providers: OidcProvidersWriting
     policies: PoliciesWriting
     roles: RolesWriting
     sessions: SessionsWriting

@@ -12,9 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Table, bindparam, delete, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from inservice.errors import UnrecognizedClient
 from inservice.hosting.arn import ResourceArn, already_exists, could_not_find, name_key
-from inservice.store.collections.accounts import accounts
 from inservice.store.collections.set_aside import forget_set_aside
 from inservice.store.collections.tags import forget_tags
 from inservice.store.feed import Topic
@@ -90,15 +88,11 @@ def definition(
 def add_named(
     access: WritableAccess, table: Table, topic: Topic[NamedKey], arn: ResourceArn, **columns: Any
 ) -> None:
-    """Keep a new record. Raises AWS's already-exists, and UnrecognizedClient where the account was
-    closed since the request was let in: what runs must have somebody who can delete it.
+    """Keep a new record. Raises AWS's already-exists.
 
     There is one writer, so a name that is free when asked for is free when taken.
     """
     key = arn.account, arn.region, arn.name
-    closed = accounts.c.id == arn.account, accounts.c.closed_at.is_not(None)
-    if access.sql().execute(select(accounts.c.id).where(*closed)).first() is not None:
-        raise UnrecognizedClient
     taken = access.sql().execute(select(table.c.name).where(*is_named(table, key))).scalar()
     if taken is not None:
         raise already_exists(ResourceArn(arn.kind, arn.account, arn.region, taken))

@@ -126,6 +126,13 @@ class Children:
         """Every process."""
         return [life for _, life in self._named()]
 
+    def lives_of(self, name: str) -> list[Life]:
+        """Those of one program, also one that is coming up or leaving."""
+        child = self.by_name.get(name)
+        serving = [] if child is None else [child.life, child.successor]
+        leaving = [life for each, life in self.leaving if each == name]
+        return [*(life for life in serving if life is not None), *leaving]
+
     def _named(self) -> list[tuple[str, Life]]:
         serving = [(name, c.life) for name, c in self.by_name.items() if c.life]
         coming = [(f"{n}-starting", c.successor) for n, c in self.by_name.items() if c.successor]

@@ -71,6 +71,7 @@ class Handover(msgspec.Struct):
     leaving: list[LifeKept]
     asking: OrderKept  # who asked for this; gets its answer from the newer code
     waiting: list[OrderKept]
+    storage: int = -1  # of a server that keeps objects
 
     def sockets(self) -> Sockets:
         """What is listened on."""
@@ -79,6 +80,7 @@ class Handover(msgspec.Struct):
             socket.socket(fileno=self.control),
             socket.socket(fileno=self.orders_socket),
             self.census,
+            None if self.storage < 0 else socket.socket(fileno=self.storage),
         )
 
     def descriptors(self) -> list[int]:
@@ -87,7 +89,8 @@ class Handover(msgspec.Struct):
             one for life in (*self.lives, *self.leaving) for one in (life.heartbeat, life.words)
         ]
         clients = [order.client for order in (self.asking, *self.waiting)]
-        listened = [self.lock, self.public, self.control, self.orders_socket, self.census]
+        sockets = [self.public, self.control, self.orders_socket, self.storage]
+        listened = [self.lock, *sockets, self.census]
         return [one for one in (*listened, *kept, *clients) if one >= 0]
 
     def read_settings(self) -> Settings:
@@ -135,7 +138,8 @@ def attempt(document: int) -> None:
     settings = handover.read_settings()
     # Only numbers: the sockets themselves are the supervisor's, and not open here.
     with socket.socket() as stand_in:
-        for program in programs(settings, Sockets(stand_in, stand_in, stand_in, handover.census)):
+        all_of_them = Sockets(stand_in, stand_in, stand_in, handover.census, stand_in)
+        for program in programs(settings, all_of_them):
             importlib.import_module(program.module)
 
 

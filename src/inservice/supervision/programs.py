@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
-from inservice.config import Settings
+from inservice.config import OFF, Settings
 
 CONTROL = "control"
+STORAGE = "storage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +27,34 @@ class Program:
 
 @dataclass
 class Sockets:
-    """What is listened on. The supervisor owns it and never accepts on the first two itself."""
+    """What is listened on. The supervisor owns it, and accepts itself on none but `orders`."""
 
     public: socket.socket
     control: socket.socket
     orders: socket.socket
     census: int  # how many clients each worker has, see transport.census
+    storage: socket.socket | None = None  # of a server that keeps objects
 
     def descriptors(self) -> list[int]:
         """All of them."""
-        return [self.public.fileno(), self.control.fileno(), self.orders.fileno(), self.census]
+        return [*(listening.fileno() for listening in self._listening()), self.census]
 
     def close(self) -> None:
         """Listen no more."""
-        for listening in (self.public, self.control, self.orders):
+        for listening in self._listening():
             listening.close()
+
+    def _listening(self) -> list[socket.socket]:
+        behind = [] if self.storage is None else [self.storage]
+        return [self.public, self.control, self.orders, *behind]
 
 
 def programs(settings: Settings, sockets: Sockets) -> list[Program]:
     """All programs, in the order in which they are started and replaced."""
+    storage = [] if sockets.storage is None else [_storage(sockets.storage)]
     return [
         _control(sockets),
+        *storage,
         *(_gateway(settings, sockets, index) for index in range(settings.workers)),
     ]
 
@@ -63,8 +71,21 @@ def _control(sockets: Sockets) -> Program:
     )
 
 
+def _storage(listening: socket.socket) -> Program:
+    listen = listening.fileno()
+    return Program(
+        name=STORAGE,
+        module="inservice.storage.__main__",
+        arguments=(f"--listen-fd={listen}",),
+        handed_down=(listen,),
+        beats=True,
+        side_by_side=False,  # one process alone may have the objects open
+    )
+
+
 def _gateway(settings: Settings, sockets: Sockets, index: int) -> Program:
     listen, run_dir = sockets.public.fileno(), settings.run_dir
+    behind = () if settings.storage == OFF else (f"--storage={run_dir / 'storage.sock'}",)
     return Program(
         name=f"gateway-{index}",
         module="inservice.gateway.worker",
@@ -77,6 +98,7 @@ def _gateway(settings: Settings, sockets: Sockets, index: int) -> Program:
             f"--control={run_dir / 'control.sock'}",
             f"--body-bytes-max={settings.body_bytes_max}",
             f"--drain-seconds={settings.drain_seconds}",
+            *behind,
         ),
         handed_down=(listen, sockets.census),
         beats=True,

@@ -23,10 +23,11 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import FrameType
 
 from inservice import config
-from inservice.config import Settings
+from inservice.config import OFF, Settings
 from inservice.reserve import OPENING_BYTES, Reserve
 from inservice.supervision import grace
 from inservice.supervision import handover as handing
@@ -48,7 +49,7 @@ from inservice.supervision.files import (
 from inservice.supervision.handover import Handover, kept_life, kept_order
 from inservice.supervision.orders import Order, Orders
 from inservice.supervision.process import begin
-from inservice.supervision.programs import Sockets, programs, stop_instances, trial
+from inservice.supervision.programs import STORAGE, Sockets, programs, stop_instances, trial
 from inservice.supervision.replacing import LAST_WORDS_SECONDS, GivenUp, Replacing, Stopped
 from inservice.transport.census import make_census
 
@@ -113,7 +114,10 @@ class Supervisor:
         self._oversee(sockets, [])
 
     def _adopt(self, handover: Handover) -> None:
-        self._oversee(handover.sockets(), [order.revived() for order in handover.waiting])
+        sockets = handover.sockets()
+        if sockets.storage is None:  # older code kept no objects
+            sockets.storage = self._listen_for_storage()
+        self._oversee(sockets, [order.revived() for order in handover.waiting])
         assert self._children is not None
         for kept in handover.lives:
             self._children.by_name[kept.name].life = life = kept.revived()
@@ -143,13 +147,15 @@ class Supervisor:
         public.bind((settings.host, settings.port))
         public.listen(BACKLOG)
         self.settings = replace(settings, port=public.getsockname()[1])
-        path = settings.run_dir / "control.sock"
-        path.unlink(missing_ok=True)
-        control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        control.bind(str(path))
-        control.listen(BACKLOG)
+        control = _listen_at(settings.run_dir / "control.sock")
         orders = asking.listen(settings.run_dir / "supervisor.sock")
-        return Sockets(public, control, orders, make_census(settings.workers))
+        storage = self._listen_for_storage()
+        return Sockets(public, control, orders, make_census(settings.workers), storage)
+
+    def _listen_for_storage(self) -> socket.socket | None:
+        if self.settings.storage == OFF:
+            return None
+        return _listen_at(self.settings.run_dir / "storage.sock")
 
     # ── the loop ────────────────────────────────────────────────────────────────────────────────
     def _catch_signals(self) -> None:
@@ -213,20 +219,32 @@ class Supervisor:
 
     def _replace_workers(self, order: Order | None) -> str:
         assert self._children is not None
-        workers = [c for c in self._children.by_name.values() if not is_control(c)]
-        self._replace_each(workers, order)
-        return f"Replaced {len(workers)} gateway workers."
+        others = [c for c in self._children.by_name.values() if not is_control(c)]
+        gateways = [child for child in others if child.program.slot >= 0]
+        behind = [child for child in others if child.program.slot < 0]
+        # Gateways first: where a version does not serve nothing else is touched.
+        self._replace_each(gateways, order)
+        if behind:
+            self._refuse_without_room("storage stays", "the objects")
+        self._replace_each(behind, order)
+        storage = ", and the storage process" if behind else ""
+        return f"Replaced {len(gateways)} gateway workers{storage}."
 
-    def _replace_everybody(self, order: Order) -> str:
-        """Control first: it brings the records up to date, while the old workers serve on."""
+    def _refuse_without_room(self, who_stays: str, what: str) -> None:
+        """One that let go of what it has open could not open it again either. Raises GivenUp."""
         assert self._children is not None
         with self._children.reserve.giving():
             fits = self._children.reserve.fits(OPENING_BYTES)
         if not fits:
             raise GivenUp(
-                f"control stays: on the volume of {self.settings.data_dir} there is no room for a "
-                "new one to open the records"
+                f"{who_stays}: on the volume of {self.settings.data_dir} there is no room for a "
+                f"new one to open {what}"
             )
+
+    def _replace_everybody(self, order: Order) -> str:
+        """Control first: it brings the records up to date, while the old workers serve on."""
+        assert self._children is not None
+        self._refuse_without_room("control stays", "the records")
         self._replace_each(list(self._children.by_name.values()), order)
         return "Restarted everything but the instances, which served on."
 
@@ -253,6 +271,7 @@ class Supervisor:
             leaving=[],
             asking=kept_order(order),
             waiting=[],
+            storage=-1 if self._sockets.storage is None else self._sockets.storage.fileno(),
         )
         self._try_out(handover)
         # Only now: whatever happened to the children meanwhile is in it.
@@ -297,16 +316,20 @@ class Supervisor:
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────
     def _stop_all(self, *, instances_too: bool) -> None:
-        """Gateways first, so that nothing new arrives; control last: it stops the instances."""
+        """Gateways first, so that nothing new arrives, and what they carry is answered; then the
+        storage; control last: it stops the instances."""
         children = self._children
         if children is not None:
             control = next(c for c in children.by_name.values() if is_control(c))
-            workers = [life.process for life in children.lives() if life is not control.life]
             by = grace.grant(self.settings)
-            for process in workers:
-                process.send(signal.SIGTERM)
-            for process in workers:
-                process.end(max(0.0, by - time.monotonic()) + LAST_WORDS_SECONDS)
+            storage = children.lives_of(STORAGE)
+            gateways = [life for life in children.lives() if life not in storage]
+            for lives in (gateways, storage):
+                stopping = [life.process for life in lives if life is not control.life]
+                for process in stopping:
+                    process.send(signal.SIGTERM)
+                for process in stopping:
+                    process.end(max(0.0, by - time.monotonic()) + LAST_WORDS_SECONDS)
             if instances_too:
                 self._stop_control(control)
             for life in children.lives():
@@ -326,6 +349,15 @@ class Supervisor:
             life = begin(stop_instances(), self.settings.settings_file)
             life.process.end(patience)
             life.forget()
+
+
+def _listen_at(path: Path) -> socket.socket:
+    """On a UNIX socket that takes the place of one that a killed server left."""
+    path.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(str(path))
+    listening.listen(BACKLOG)
+    return listening
 
 
 def _answer(order: Order | None, said: str, code: int) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from inservice.channel.storage_counts import StorageCounts
 from inservice.cloudwatch.alarms.history import HistoryItem
 from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.cloudwatch.metrics.metric import Metric
@@ -46,6 +47,14 @@ class Sample:
     at: float
     seen: Aggregate
     high_resolution: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What an instance was seen to use, and how long it took to become ready."""
+
+    variant: VariantKey
+    values: Mapping[str, float]  # by the name of the metric, in its unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +227,7 @@ class Scrape:
     workers: frozenset[int] = frozenset()  # process ids of the gateway workers that live
     at: float = 0.0  # epoch seconds
     set_aside: int = 0  # records that could not be read
+    storage: StorageCounts | None = None  # of a server that keeps objects, once it has told
 
 
 Render = Callable[[Scrape], bytes]
@@ -269,13 +279,13 @@ class Metrics(Protocol):
         """Count samples, durably. Raises BadValue when they are more metrics than there may be."""
         ...
 
-    def note(self, samples: Sequence[Sample], now: float) -> None:
-        """Count samples that are durable with the next fold only: gauges, which come again."""
-        ...
-
     def note_idle(self, variants: Sequence[VariantKey], now: float, *, finely: bool = True) -> None:
         """Say zero for variants that are in service, in this second or, unless `finely`, in this
-        minute. Where there were invocations it leaves no trace."""
+        minute. Where there were invocations it leaves no trace. Durable with the next fold only."""
+        ...
+
+    def note_use(self, uses: Sequence[Use], now: float) -> None:
+        """Count what instances use, durably with the next fold only: it comes again."""
         ...
 
     def fold(self) -> None:
@@ -333,14 +343,14 @@ class Happened(Protocol):
 class HostUse(Protocol):
     """Measures what instances use of this host, again and again."""
 
-    def measure(self, instances: Sequence[RunningInstance], now: float) -> Sequence[Sample]:
-        """Samples of every one of these instances that is still there."""
+    def measure(self, instances: Sequence[RunningInstance], now: float) -> Sequence[Use]:
+        """What every one of these instances uses that is still there."""
         ...
 
     def retain(self, instances: Sequence[RunningInstance]) -> None:
         """Forget what is known of others than these."""
         ...
 
-    def is_new(self, instance: RunningInstance) -> bool:
-        """Whether it became ready and nobody was told how long that took."""
+    def newly_ready(self, instances: Sequence[RunningInstance]) -> Sequence[Use]:
+        """How long those took to become ready of which nobody was told, once."""
         ...

@@ -32,7 +32,7 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.elements import ColumnElement, Tuple
 
 from inservice.cloudwatch.alarms.history import (
     ALARM_TYPES,
@@ -55,13 +55,20 @@ from inservice.telemetry.base import (
     MetricsDamaged,
     StepCount,
 )
-from inservice.telemetry.storage import CHUNK_BUCKETS, DEPLOYMENTS_KEPT, ChunkKey, Fold, SeriesRow
+from inservice.telemetry.storage import (
+    CHUNK_BUCKETS,
+    DEPLOYMENTS_KEPT,
+    SHEET_SECONDS,
+    ChunkKey,
+    Fold,
+    SeriesRow,
+)
 
 ROWS_AT_ONCE = 500
 """Of a fold, for one statement. What the rows of hundreds of endpoints take on their way to the
 database, all at once, is never given back to the system."""
 
-KEYS_AT_ONCE = 250
+KEYS_AT_ONCE = 256
 """Of a SELECT by key: three parameters each, and SQLite before 3.32 takes 999."""
 
 MARK_SECONDS = 86_400
@@ -198,21 +205,27 @@ class MetricsDatabase:
         ]
         chunks = [
             {"series": id_, "seconds": seconds, "start": start, "body": body}
-            for (id_, seconds, start), body in fold.chunks.items()
+            for (id_, seconds, start), body in (*fold.chunks.items(), *fold.sheets.items())
         ]
         with self._begin() as connection:
             self._replace(connection, tables.series, series)
             self._replace(connection, tables.chunks, chunks)
+            for some in _at_once(fold.sheets_over):
+                connection.execute(delete(tables.chunks).where(_key().in_(some)))
             connection.execute(delete(tables.journal).where(tables.journal.c.id <= fold.through))
+
+    def sheets(self) -> Mapping[ChunkKey, bytes]:
+        """See `MetricStorage`."""
+        table = tables.chunks
+        rows = self._read(select(table).where(table.c.seconds == SHEET_SECONDS), table)
+        return {(row.series, row.seconds, row.start): bytes(row.body) for row in rows}
 
     def chunks(self, keys: Iterable[ChunkKey]) -> Mapping[ChunkKey, bytes]:
         """See `MetricStorage`."""
-        columns = tables.chunks.c
-        key = tuple_(columns.series, columns.seconds, columns.start)
-        wanted, found = list(keys), {}
-        for at in range(0, len(wanted), KEYS_AT_ONCE):
-            some = select(tables.chunks).where(key.in_(wanted[at : at + KEYS_AT_ONCE]))
-            for row in self._read(some, tables.chunks):
+        found = {}
+        for some in _at_once(list(keys)):
+            wanted = select(tables.chunks).where(_key().in_(some))
+            for row in self._read(wanted, tables.chunks):
                 found[row.series, row.seconds, row.start] = bytes(row.body)
         return found
 
@@ -225,7 +238,8 @@ class MetricsDatabase:
                 connection.execute(
                     delete(tables.chunks).where(chunks.seconds == seconds, chunks.start < before)
                 )
-            left = select(chunks.series).where(chunks.series == series.id).exists()
+            is_chunk = chunks.seconds != SHEET_SECONDS
+            left = select(chunks.series).where(chunks.series == series.id, is_chunk).exists()
             empty = list(connection.execute(select(series.id).where(~left)).scalars())
             connection.execute(delete(tables.series).where(series.id.in_(empty)))
             marks, history = tables.marks.c, tables.alarm_history.c
@@ -393,6 +407,21 @@ def _history_frame(query: HistoryQuery) -> Select[Any]:
         place = tuple_(columns.at, columns.id)
         frame = frame.where(place < query.after if query.newest_first else place > query.after)
     return frame.order_by(*_history_order(query))
+
+
+def _key() -> Tuple:
+    """Of a chunk."""
+    columns = tables.chunks.c
+    return tuple_(columns.series, columns.seconds, columns.start)
+
+
+def _at_once(keys: Sequence[ChunkKey]) -> Iterator[Sequence[ChunkKey]]:
+    """The last key is repeated up to a power of two: of each number there would be a statement of
+    its own, and a hundred such are kept, some tens of kilobytes each."""
+    for at in range(0, len(keys), KEYS_AT_ONCE):
+        some = keys[at : at + KEYS_AT_ONCE]
+        whole = 1 << (len(some) - 1).bit_length()
+        yield [*some, *[some[-1]] * (whole - len(some))]
 
 
 def _step_count(row: Row[Any]) -> StepCount:

@@ -1,32 +1,25 @@
 """Series of buckets: one second, one minute, five minutes and one hour, each summed on arrival.
 
 A sample is added to its bucket in every tier at once, so a minute is never computed from seconds
-that may have expired. Chunks are loaded when they are first touched. One that is over and that
-nobody has read is let go of once it is saved: of hundreds of endpoints that are measured, few are
-looked at. The others are let go of, the least recently used first, when all of them together cost
-more than `cost_max`; those with unsaved changes stay. Which series exist is always in memory, and
-that is what is limited: by number and by bytes of their names.
+that may have expired. Chunks are loaded when they are first touched. One that nobody reads is let
+go of once it is saved and has not been added to for two minutes: of hundreds of endpoints that are
+measured, few are looked at. The others are let go of, the least recently used first, when all of
+them together cost more than `cost_max`; those with unsaved changes stay.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
-from inservice.cloudwatch.alarms.errors import BadValue
 from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.cloudwatch.metrics.metric import TIERS, Metric
 from inservice.telemetry.base import Sample
-from inservice.telemetry.storage import CHUNK_BUCKETS, ChunkKey, Fold, MetricStorage, SeriesRow
-
-SERIES_MAX = 10_000
-"""Series of one account and region that PutMetricData may make. Each costs about 1 kB for ever."""
-
-NAME_BYTES_MAX = 16 * 1024 * 1024
-"""Of all their names and dimensions together; a metric may have 30 dimensions of 1,279 bytes."""
+from inservice.telemetry.series import SeriesList
+from inservice.telemetry.storage import CHUNK_BUCKETS, ChunkKey, Fold, MetricStorage
 
 COST_MAX = 96 * 1024 * 1024
 CHUNK_COST = 500
@@ -36,11 +29,10 @@ ZERO_COST = 50
 """Bytes, about: measured with tracemalloc on CPython 3.11."""
 
 LET_GO_SECONDS = 60.0
-"""Between looks for chunks that are over: a minute's worth of seconds is one."""
+"""Between looks for chunks that can go: a minute's worth of seconds is one."""
 
-LAST_AT_SECONDS = 300.0
-"""How far the newest sample of a series may be ahead of what is stored about it. It says whether a
-metric was active within three hours; writing it with every fold would be a third of all rows."""
+LOOKS_KEPT = 2
+"""For which a chunk stays that nobody adds to: what comes once a minute finds it there."""
 
 _ZERO = Aggregate.zero()
 """Each bucket in which nothing was counted. Most buckets of most endpoints are; it is never merged
@@ -50,27 +42,12 @@ _DECODE = msgspec.msgpack.Decoder(dict[int, list])  # type: ignore[type-arg]
 
 
 @dataclass(slots=True)
-class Series:
-    """One metric in one unit."""
-
-    id: int
-    metric: Metric
-    unit: str
-    high_resolution: bool
-    last_at: float
-    stored_at: float  # `last_at` as it is stored
-
-    def row(self) -> SeriesRow:
-        """As it is stored."""
-        return SeriesRow(self.id, self.metric, self.unit, self.high_resolution, self.last_at)
-
-
-@dataclass(slots=True)
 class _Chunk:
     buckets: dict[int, Aggregate] = field(default_factory=dict)  # by number within the chunk
     cost: int = CHUNK_COST  # also of an empty one: reading where nothing is must not pile up
     dirty: bool = False
     is_read: bool = False  # somebody has asked for what is in it, and may again
+    looks: int = 0  # since it was added to
 
     def add(self, number: int, seen: Aggregate) -> int:
         """Count in one bucket; gives the growth of `cost`. Of a bucket that there is, a zero more
@@ -103,73 +80,38 @@ class Datapoints:
         self._now = 0.0  # when something was added last
         self._let_go_at = 0.0
         self._chunks: OrderedDict[ChunkKey, _Chunk] = OrderedDict()
-        self._series: dict[Metric, dict[str, Series]] = {}
-        self._changed: dict[int, Series] = {}
-        self._unstored: set[int] = set()  # series that no fold contains: nothing to look for
-        self._sizes: dict[tuple[str, str], tuple[int, int]] = {}  # owner → series, bytes of names
-        self._next_id = 1
-        for row in storage.series():
-            last = row.last_at
-            self._enlist(Series(row.id, row.metric, row.unit, row.high_resolution, last, last))
-            self._next_id = max(self._next_id, row.id + 1)
+        self._passing: set[ChunkKey] = set()  # loaded for what will not come again soon
+        self.series = SeriesList(storage.series())
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
-    def check_room(self, samples: Iterable[Sample]) -> None:
-        """Raises BadValue when the samples would make more series than an account may have."""
-        fresh: dict[tuple[str, str], dict[tuple[Metric, str], int]] = {}
-        for sample in samples:
-            if sample.unit not in self._series.get(sample.metric, {}):
-                owner = (sample.metric.account, sample.metric.region)
-                names = fresh.setdefault(owner, {})
-                names[sample.metric, sample.unit] = _name_bytes(sample.metric)
-        for owner, names in fresh.items():
-            count, size = self._sizes.get(owner, (0, 0))
-            if count + len(names) > SERIES_MAX or size + sum(names.values()) > NAME_BYTES_MAX:
-                raise BadValue(
-                    f"This account has {count} metrics in this region; it may have {SERIES_MAX} "
-                    f"with names and dimensions of {NAME_BYTES_MAX} bytes in all."
-                )
-
-    def add(self, samples: Sequence[Sample], now: float) -> None:
+    def add(self, samples: Sequence[Sample], now: float, *, passing: bool = False) -> None:
         """Count samples, each in every tier that still keeps its time.
 
-        The chunks of all of them are loaded with one question, not with one for each.
+        The chunks of all of them are loaded with one question, not with one for each. Those that
+        are loaded for `passing` samples are let go of once they are saved.
         """
         places: list[tuple[ChunkKey, int, Aggregate]] = []
         self._now = max(self._now, now)
         for sample in samples:
-            series = self._series_of(sample)
+            series = self.series.seen(sample)
             for seconds, kept_seconds in TIERS.items():
                 if sample.at < now - kept_seconds or (seconds == 1 and not sample.high_resolution):
                     continue
                 at, span = int(sample.at), seconds * CHUNK_BUCKETS
-                key = (series.id, seconds, at - at % span)
+                key = (series, seconds, at - at % span)
                 places.append((key, at % span // seconds, sample.seen))
+        if passing:
+            self._passing.update(key for key, _, _ in places if key not in self._chunks)
         loaded = self._load([key for key, _, _ in places])
         for chunk, (_, number, seen) in zip(loaded, places, strict=True):
+            chunk.looks = 0
             self._cost += chunk.add(number, seen)
-
-    def _series_of(self, sample: Sample) -> Series:
-        series = self._series.get(sample.metric, {}).get(sample.unit)
-        if series is None:
-            series = Series(
-                self._next_id, sample.metric, sample.unit, False, sample.at, float("-inf")
-            )
-            self._next_id += 1
-            self._unstored.add(series.id)
-            self._enlist(series)
-        series.last_at = max(series.last_at, sample.at)
-        finer = sample.high_resolution and not series.high_resolution
-        series.high_resolution |= finer
-        if finer or series.last_at - series.stored_at >= LAST_AT_SECONDS:
-            self._changed[series.id] = series
-        return series
 
     def fold(self, through: int) -> Fold:
         """All unsaved changes. Call `folded` once they are written."""
         dirty = {key: chunk for key, chunk in self._chunks.items() if chunk.dirty}
         return Fold(
-            series=[series.row() for series in self._changed.values()],
+            series=self.series.changed(),
             chunks={key: _encode(chunk) for key, chunk in dirty.items()},
             through=through,
         )
@@ -178,10 +120,12 @@ class Datapoints:
         """What `fold` gave is safe. Nothing may have been added in between."""
         for key in fold.chunks:
             self._chunks[key].dirty = False
-        for series in self._changed.values():
-            series.stored_at = series.last_at
-        self._changed.clear()
-        self._unstored.clear()
+        self.series.stored()
+        for key in self._passing:
+            chunk = self._chunks.get(key)
+            if chunk is not None and not (chunk.dirty or chunk.is_read):
+                self._drop(key)
+        self._passing.clear()
         if self._now >= self._let_go_at + LET_GO_SECONDS:
             self._let_go_at = self._now
             self._let_go()
@@ -193,26 +137,11 @@ class Datapoints:
 
     def forget(self, series_ids: Sequence[int], now: float) -> None:
         """Drop series that have nothing left, and chunks past their retention."""
-        gone = set(series_ids) - self._changed.keys()
-        for series in [s for units in self._series.values() for s in units.values()]:
-            if series.id in gone:
-                del self._series[series.metric][series.unit]
-                self._count(series.metric, -1)
-        self._series = {metric: units for metric, units in self._series.items() if units}
+        gone = self.series.forget(series_ids)
         for key in [k for k in self._chunks if k[0] in gone or _is_over(k, now)]:
-            self._cost -= self._chunks.pop(key).cost
+            self._drop(key)
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
-    def all_series(self, account: str, region: str) -> Iterator[Series]:
-        """Every series of an account in a region."""
-        for metric, units in self._series.items():
-            if metric.account == account and metric.region == region:
-                yield from units.values()
-
-    def units(self, metric: Metric) -> Sequence[str]:
-        """The units in which there are values of the metric."""
-        return tuple(self._series.get(metric, ()))
-
     def read(
         self, metric: Metric, unit: str | None, start: int, end: int, period: int
     ) -> dict[int, Aggregate]:
@@ -221,19 +150,13 @@ class Datapoints:
         Periods begin at `start` and at every `period` seconds after it; the last one ends at or
         before `end`. Without a unit, values of every unit are counted together, as on AWS.
         """
-        seconds = _tier(start, period)
+        seconds = tier(start, period)
         found: dict[int, Aggregate] = {}
-        for series in self._series.get(metric, {}).values():
+        for series in self.series.of(metric):
             if unit not in (None, series.unit) or (seconds == 1 and not series.high_resolution):
                 continue
             for at, bucket in self._buckets(series.id, seconds, start, end):
-                slot = at - (at - start) % period
-                if slot + period > end:
-                    continue
-                if slot in found:
-                    found[slot].merge(bucket)
-                else:
-                    found[slot] = bucket.copy()
+                put_in(found, bucket, at, start=start, end=end, period=period)
         return found
 
     def _buckets(
@@ -253,7 +176,7 @@ class Datapoints:
     def _load(self, keys: Sequence[ChunkKey]) -> list[_Chunk]:
         absent = {key for key in keys if key not in self._chunks}
         if absent:
-            wanted = [key for key in absent if key[0] not in self._unstored]
+            wanted = [key for key in absent if not self.series.is_unstored(key[0])]
             stored = self._storage.chunks(wanted) if wanted else {}
             for key in absent:
                 chunk = self._chunks[key] = _decode(stored.get(key))
@@ -266,14 +189,15 @@ class Datapoints:
         return found
 
     def _let_go(self) -> None:
-        """What is over, saved, and was never asked for."""
-        over = [
-            key
-            for key, chunk in self._chunks.items()
-            if not (chunk.dirty or chunk.is_read) and _ends_at(key) <= self._now
-        ]
-        for key in over:
-            self._cost -= self._chunks.pop(key).cost
+        """What is saved, was never asked for, and is over or was not added to lately."""
+        for key, chunk in list(self._chunks.items()):
+            chunk.looks += 1
+            is_idle = chunk.looks > LOOKS_KEPT or _ends_at(key) <= self._now
+            if is_idle and not (chunk.dirty or chunk.is_read):
+                self._drop(key)
+
+    def _drop(self, key: ChunkKey) -> None:
+        self._cost -= self._chunks.pop(key).cost
 
     def _shrink(self, spare: int = 0) -> None:
         if self._cost <= self._cost_max:
@@ -283,21 +207,26 @@ class Datapoints:
             if self._cost <= self._cost_max * 0.9:
                 break
             if not self._chunks[key].dirty:
-                self._cost -= self._chunks.pop(key).cost
-
-    def _enlist(self, series: Series) -> None:
-        self._series.setdefault(series.metric, {})[series.unit] = series
-        self._count(series.metric, +1)
-
-    def _count(self, metric: Metric, change: int) -> None:
-        owner = (metric.account, metric.region)
-        count, size = self._sizes.get(owner, (0, 0))
-        self._sizes[owner] = (count + change, size + change * _name_bytes(metric))
+                self._drop(key)
 
 
-def _tier(start: int, period: int) -> int:
+def tier(start: int, period: int) -> int:
     """The coarsest buckets that fit the periods exactly; the coarser, the longer they are kept."""
     return max(s for s in TIERS if period % s == 0 and start % s == 0)
+
+
+def put_in(
+    found: dict[int, Aggregate], seen: Aggregate, at: int, *, start: int, end: int, period: int
+) -> None:
+    """Count what was seen in the bucket that begins at `at`, in the period that it is in, if that
+    is a whole one before `end`."""
+    slot = at - (at - start) % period
+    if at < start or slot + period > end:
+        return
+    if slot in found:
+        found[slot].merge(seen)
+    else:
+        found[slot] = seen.copy()
 
 
 def _encode(chunk: _Chunk) -> bytes:
@@ -317,11 +246,6 @@ def _decode(blob: bytes | None) -> _Chunk:
     zeros = ZERO_COST * (len(buckets) - len(held))
     cost = CHUNK_COST + zeros + AGGREGATE_COST * len(held) + BIN_COST * bins
     return _Chunk(buckets, cost)
-
-
-def _name_bytes(metric: Metric) -> int:
-    names = sum(len(name) + len(value) for name, value in metric.dimensions)
-    return len(metric.namespace) + len(metric.name) + names
 
 
 def _is_over(key: ChunkKey, now: float) -> bool:

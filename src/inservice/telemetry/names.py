@@ -118,3 +118,19 @@ class VariantKey:
             Metric(self.account, self.region, namespace, name, variant),
             Metric(self.account, self.region, namespace, name, config),
         )
+
+
+def whose(metric: Metric) -> tuple[str, str, str, str] | None:
+    """(account, region, endpoint, variant) of a metric that is published here, with or without the
+    name of a config among its dimensions; None of any other."""
+    published = METRICS.get(metric.name)
+    if published is None or published.namespace != metric.namespace:
+        return None
+    match metric.dimensions:
+        case (("EndpointName", endpoint), ("VariantName", variant)) | (
+            ("EndpointConfigName", _),
+            ("EndpointName", endpoint),
+            ("VariantName", variant),
+        ):
+            return metric.account, metric.region, endpoint, variant
+    return None

@@ -25,6 +25,7 @@ from inservice.reserve import is_full
 from inservice.seals import broken_seals, sealed, seals_of
 from inservice.telemetry import tables
 from inservice.telemetry.base import MetricsDamaged, MetricsRefused
+from inservice.telemetry.storage import SHEET_SECONDS
 
 CHECKED_BYTES_MAX = 64 * 1024 * 1024
 """A file of this size is read through in a tenth of a second; a start should not take longer."""
@@ -79,8 +80,10 @@ def make_ready(engine: Engine, path: Path | None) -> None:
             if not found:
                 made = definitions(connection)
                 connection.execute(update(tables.schema).values(definitions=made))
-            for table in _READ_AT_A_START:
-                for row in connection.execute(select(table)).mappings():
+            sheets = select(tables.chunks).where(tables.chunks.c.seconds == SHEET_SECONDS)
+            read = [(table, select(table)) for table in _READ_AT_A_START]
+            for table, rows in (*read, (tables.chunks, sheets)):
+                for row in connection.execute(rows).mappings():
                     if broken_seals(table, row):
                         raise MetricsDamaged(f"a row of {table.name} is not what was written")
     except DatabaseError as error:

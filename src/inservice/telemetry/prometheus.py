@@ -18,6 +18,7 @@ from inservice.telemetry.base import FleetLabels, Render, Scrape
 from inservice.telemetry.happenings import Happenings
 from inservice.telemetry.histograms import REQUEST_SECONDS, sum_by_rank
 from inservice.telemetry.page import Page
+from inservice.telemetry.storage_page import write_storage
 from inservice.telemetry.under_way import UnderWay
 
 FLEETS_MAX = 2_000
@@ -222,6 +223,8 @@ def rendering(totals: Totals, happenings: Happenings, page: Page | None = None) 
         totals.write(page, scrape.at, scrape.workers)
         happenings.write(page)
         _write_gauges(page, scrape)
+        if scrape.storage is not None:
+            write_storage(page, scrape.storage)
         return page.finish()
 
     return render

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -18,12 +19,13 @@ from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.cloudwatch.metrics.metric import Metric
 from inservice.errors import ServiceUnavailable
 from inservice.telemetry.alarm_history import AlarmHistory
-from inservice.telemetry.base import Sample, StepCount
-from inservice.telemetry.datapoints import Datapoints
-from inservice.telemetry.names import METRICS, ZEROES, VariantKey
+from inservice.telemetry.base import Sample, StepCount, Use
+from inservice.telemetry.datapoints import Datapoints, put_in, tier
+from inservice.telemetry.names import VariantKey
 from inservice.telemetry.prometheus import Totals
 from inservice.telemetry.recent import RecentTraffic
 from inservice.telemetry.rows import samples_of, step_counts_of
+from inservice.telemetry.sheets import Sheets
 from inservice.telemetry.storage import MetricStorage
 
 AHEAD_SECONDS_MAX = 2 * 3_600
@@ -69,6 +71,8 @@ class Recorder:
         self._lock = threading.RLock()
         self._storage = storage
         self._datapoints = Datapoints(storage)
+        self._sheets = Sheets(storage.sheets())
+        self._noted_at = now
         self._marks = dict(storage.marks())
         self._through = 0
         for number, entry in storage.unfolded():
@@ -106,28 +110,25 @@ class Recorder:
     def put(self, samples: Sequence[Sample], now: float) -> None:
         """Count samples, durably. Raises BadValue when they are more metrics than there may be."""
         with self._lock:
-            self._datapoints.check_room(samples)
+            self._datapoints.series.check_room(samples)
             entry = _Samples(list(samples))
             self._through = self._storage.journal(_ENCODER.encode(entry), now=now)
             self._apply(entry, now)
 
-    def note(self, samples: Sequence[Sample], now: float) -> None:
-        """Count samples that are durable with the next fold only: gauges, which come again."""
-        with self._lock:
-            self._apply(_Samples(list(samples)), now)
-
     def note_idle(self, variants: Sequence[VariantKey], now: float, *, finely: bool = True) -> None:
         """Say zero for variants that are in service, in this second or, unless `finely`, in this
-        minute. Where there were invocations it leaves no trace."""
-        self.note(
-            [
-                Sample(metric, METRICS[name].unit, now, Aggregate.zero(), finely)
-                for variant in variants
-                for name in ZEROES
-                for metric in variant.metrics(name)
-            ],
-            now,
-        )
+        minute. Where there were invocations it leaves no trace. Durable with the next fold only."""
+        with self._lock:
+            self._noted_at = now
+            for variant in variants:
+                self._sheets.idle(variant, now, finely=finely)
+
+    def note_use(self, uses: Sequence[Use], now: float) -> None:
+        """Count what instances use, durably with the next fold only: it comes again."""
+        with self._lock:
+            self._noted_at = now
+            for use in uses:
+                self._sheets.used(use, now)
 
     def _apply(self, entry: _Rows | _Samples, now: float) -> None:
         if isinstance(entry, _Rows):
@@ -142,10 +143,17 @@ class Recorder:
     def fold(self) -> None:
         """Write what changed and empty the journal."""
         with self._lock:
-            fold = self._datapoints.fold(self._through)
-            if fold.chunks or fold.series:
+            settled = self._sheets.settle(self._noted_at)
+            self._datapoints.add(settled, self._noted_at, passing=True)
+            fold = replace(
+                self._datapoints.fold(self._through),
+                sheets=self._sheets.unwritten(),
+                sheets_over=self._sheets.over(),
+            )
+            if fold.chunks or fold.series or fold.sheets or fold.sheets_over:
                 self._storage.fold(fold)
                 self._datapoints.folded(fold)
+                self._sheets.folded()
 
     def expire(self, now: float) -> None:
         """Forget what is past its retention."""
@@ -173,14 +181,21 @@ class Recorder:
     def read(
         self, metric: Metric, unit: str | None, start: int, end: int, period: int
     ) -> dict[int, Aggregate]:
-        """See `Datapoints.read`."""
+        """See `Datapoints.read`; with what is on sheets, as if it were in the buckets by now."""
+        seconds = tier(start, period)
         with self._lock:
-            return self._datapoints.read(metric, unit, start, end, period)
+            found = self._datapoints.read(metric, unit, start, end, period)
+            for sample in self._sheets.of(metric):
+                if unit in (None, sample.unit) and (seconds > 1 or sample.high_resolution):
+                    at = int(sample.at) // seconds * seconds
+                    put_in(found, sample.seen, at, start=start, end=end, period=period)
+            return found
 
     def units(self, metric: Metric) -> Sequence[str]:
         """The units in which there are values of the metric."""
         with self._lock:
-            return self._datapoints.units(metric)
+            known = [one.unit for one in self._datapoints.series.of(metric)]
+            return tuple(dict.fromkeys([*known, *(one.unit for one in self._sheets.of(metric))]))
 
     def step_counts(self, generation: str, number: int) -> Sequence[StepCount]:
         """What was counted of one deployment; nothing of one that nobody invoked or that is long
@@ -197,5 +212,7 @@ class Recorder:
         """Every metric of an account in a region that has a value from `since` or later, once for
         each of its units."""
         with self._lock:
-            series = self._datapoints.all_series(account, region)
-            return [one.metric for one in series if one.last_at >= since]
+            series = self._datapoints.series.all(account, region)
+            active = ((one.metric, one.unit) for one in series if one.last_at >= since)
+            noted = self._sheets.heard_of(account, region, since)
+            return [metric for metric, _ in dict.fromkeys((*active, *noted))]

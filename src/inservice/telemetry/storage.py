@@ -6,12 +6,15 @@ entries that changed them are removed, in one transaction. After a crash the chu
 the last fold and the entries after it are still there, so applying them once more gives exactly
 what was. A gateway worker's entry carries its sequence number, kept in the same transaction, so
 what a worker sends twice is counted once.
+
+What is noted of every variant once a minute is neither journalled nor, at first, in chunks: see
+`sheets`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from inservice.cloudwatch.alarms.history import HistoryItem
@@ -25,6 +28,10 @@ an hour's graph."""
 
 ChunkKey = tuple[int, int, int]
 """(series id, seconds of a bucket, first second)."""
+
+SHEET_SECONDS = 0
+"""Instead of the seconds of a bucket, in the key of a row of a sheet: (which sheet, this, a number
+of its own)."""
 
 
 DEPLOYMENTS_KEPT = 50
@@ -50,6 +57,8 @@ class Fold:
     series: Sequence[SeriesRow]  # new ones, and those whose `last_at` moved
     chunks: Mapping[ChunkKey, bytes]
     through: int  # the newest journal entry that is contained in the chunks
+    sheets: Mapping[ChunkKey, bytes] = field(default_factory=dict)  # rows of them, see `sheets`
+    sheets_over: Sequence[ChunkKey] = ()  # rows of which the notes are contained in the chunks
 
 
 class MetricStorage(Protocol):
@@ -96,7 +105,12 @@ class MetricStorage(Protocol):
         ...
 
     def fold(self, fold: Fold) -> None:
-        """Write the chunks and remove the entries up to `through`."""
+        """Write the chunks, and remove the entries up to `through`; write rows of sheets, and
+        remove those that are over."""
+        ...
+
+    def sheets(self) -> Mapping[ChunkKey, bytes]:
+        """The rows of sheets that there are."""
         ...
 
     def chunks(self, keys: Iterable[ChunkKey]) -> Mapping[ChunkKey, bytes]:

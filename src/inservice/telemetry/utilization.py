@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from inservice.cloudwatch.metrics.aggregates import Aggregate
-from inservice.telemetry.base import RunningInstance, Sample
+from inservice.telemetry.base import RunningInstance, Use
 from inservice.telemetry.gpus import Gpus, used_by
-from inservice.telemetry.names import METRICS, VariantKey
+from inservice.telemetry.names import VariantKey
 from inservice.telemetry.processes import Process, Processes
 
 _MEMORY_BYTES = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -56,13 +55,13 @@ class Utilization:
         self._started_at = started_at
         self._told: set[tuple[int, float]] = set()  # whose setup time was told
 
-    def measure(self, instances: Sequence[RunningInstance], now: float) -> list[Sample]:
-        """Samples of every one of these instances that is still there."""
+    def measure(self, instances: Sequence[RunningInstance], now: float) -> list[Use]:
+        """What every one of these instances uses that is still there."""
         usage = shutil.disk_usage(self._disk)
         disk_percent = 100 * usage.used / usage.total
         gpus = self._gpus.look() if self._gpus is not None else ()
         family = self._processes.look()
-        samples: list[Sample] = []
+        uses: list[Use] = []
         for instance in instances:
             if processes := family.of(instance.pid):
                 used = self._use_of(processes, now)
@@ -73,12 +72,18 @@ class Utilization:
                 }
                 if used.cpu_percent is not None:
                     values["CPUUtilization"] = used.cpu_percent
-                setup_seconds = self._setup_seconds(instance)
-                if setup_seconds is not None:
-                    values["ModelSetupTime"] = 1e6 * setup_seconds
-                    self._on_ready(instance.variant, setup_seconds)
-                samples += _samples(instance.variant, values, now)
-        return samples
+                uses.append(Use(instance.variant, values))
+        return uses
+
+    def newly_ready(self, instances: Sequence[RunningInstance]) -> list[Use]:
+        """How long those took to become ready of which nobody was told, once."""
+        uses: list[Use] = []
+        for instance in instances:
+            setup_seconds = self._setup_seconds(instance)
+            if setup_seconds is not None:
+                uses.append(Use(instance.variant, {"ModelSetupTime": 1e6 * setup_seconds}))
+                self._on_ready(instance.variant, setup_seconds)
+        return uses
 
     def retain(self, instances: Sequence[RunningInstance]) -> None:
         """Forget what is known of others than these."""
@@ -86,19 +91,14 @@ class Utilization:
         self._before = {key: spent for key, spent in self._before.items() if key[0] in pids}
         self._told &= {(instance.pid, instance.started_at) for instance in instances}
 
-    def is_new(self, instance: RunningInstance) -> bool:
-        """Whether it is ready and its setup time was not told. Of what was ready before this
-        process began, an earlier one has told."""
-        key = (instance.pid, instance.started_at)
-        ready_at = instance.ready_at
-        return ready_at is not None and ready_at >= self._started_at and key not in self._told
-
     def _setup_seconds(self, instance: RunningInstance) -> float | None:
-        """From launch to readiness, once."""
-        if instance.ready_at is None or not self.is_new(instance):
+        """From launch to readiness, once. Of what was ready before this process began, an earlier
+        one has told."""
+        key, ready_at = (instance.pid, instance.started_at), instance.ready_at
+        if ready_at is None or ready_at < self._started_at or key in self._told:
             return None
-        self._told.add((instance.pid, instance.started_at))
-        return max(0.0, instance.ready_at - instance.started_at)
+        self._told.add(key)
+        return max(0.0, ready_at - instance.started_at)
 
     def _use_of(self, processes: Sequence[Process], now: float) -> _Used:
         """What an instance uses: the first of these, and its descendants."""
@@ -114,9 +114,3 @@ class Utilization:
             cpu_percent = min(max(0.0, percent), 100.0 * (os.cpu_count() or 1))
         memory_percent = 100 * memory_bytes / _MEMORY_BYTES
         return _Used(cpu_percent, memory_percent, frozenset(one.pid for one in processes))
-
-
-def _samples(variant: VariantKey, values: dict[str, float], now: float) -> Iterator[Sample]:
-    for name, value in values.items():
-        for metric in variant.metrics(name):
-            yield Sample(metric, METRICS[name].unit, now, Aggregate.of(value))

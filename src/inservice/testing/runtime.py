@@ -9,7 +9,6 @@ Held to the same contract suite as the runtimes that run things (tests/contracts
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import math
 from collections import deque
@@ -17,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from inservice.clock import Clock
+from inservice.clock import Clock, Due
 from inservice.runtimes.base import (
     Assets,
     Handle,
@@ -59,7 +58,7 @@ class _Instance:
     handle: Handle
     script: Script
     born_at: float  # by the steady clock, where the handle has the wall's
-    end: asyncio.Event = field(default_factory=asyncio.Event)  # it is dead, or forgotten
+    end: Due = field(default_factory=Due)  # it is dead, or forgotten
     asked: bool = False  # to end
     kill_at: float = math.inf  # when it ends, once it was asked to
     ailing: str | None = None

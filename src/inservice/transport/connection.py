@@ -124,6 +124,10 @@ class Connection(Peer):
         its answer has begun, so that nothing else can be said any more."""
         return True
 
+    def refusal_body(self, refusal: Refusal) -> bytes:
+        """How a refusal is told: as JSON, or as XML."""
+        return error_body(refusal.code, refusal.message)
+
     def may_write(self) -> None:
         """The client has taken enough of what was written to go on."""
 
@@ -188,6 +192,7 @@ class Connection(Peer):
     def refuse(self, refusal: Refusal) -> None:
         """Answer with an error of the transport, and close: nothing after it can be trusted."""
         opening = b"" if self.request is None else self.opening()
+        body = self.refusal_body(refusal)
         asked_for_head = self.request is not None and self.request.method == "HEAD"
         self.server.refused += 1
         if self.request is not None and not self.refusing():
@@ -195,9 +200,9 @@ class Connection(Peer):
             return
         self.state, self.request = LINGERING, None
         self._buffer, self._at = b"", 0
-        body = error_body(refusal.code, refusal.message)
+        kind = b"application/xml" if body.startswith(b"<") else b"application/json"
         headers = (
-            (b"content-type", b"application/json"),
+            (b"content-type", kind),
             (b"x-amzn-errortype", refusal.code.encode()),
             (b"content-length", b"%d" % len(body)),
         )

@@ -31,9 +31,10 @@ class Heartbeat:
         """Whether the log, once it is written to, is a terminal."""
         return os.isatty(self.log) if self.log is not None else sys.stderr.isatty()
 
-    def prepared(self) -> None:
-        """Say that all is imported."""
-        self._say(PREPARED)
+    def prepared(self) -> bool:
+        """Say that all is imported, and that what this process needs is waited for. False when
+        nobody listens any more."""
+        return self._say(PREPARED)
 
     def up(self) -> None:
         """Say that this process serves, and write to the server's log from now on."""

@@ -8,6 +8,7 @@ name is taken off first. Nobody else reaches control's socket but who runs the s
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import Any, Final
 
 from inservice.transport.messages import Request
@@ -35,6 +36,7 @@ def address_of(peer: Any) -> str | None:
     return _plain(peer[0].partition("%")[0]) if isinstance(peer, tuple) else None
 
 
+@lru_cache(maxsize=1024)
 def _plain(text: str) -> str | None:
     try:
         address = ipaddress.ip_address(text)

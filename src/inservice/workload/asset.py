@@ -9,7 +9,7 @@ same pin gives those or fails.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from inservice.hosting.model import ArtifactSource
 
@@ -26,3 +26,6 @@ class Asset:
     or_directory: bool = False
     """The URI may name a directory instead of the archive that `source` calls it: only the host
     that fetches it can see which."""
+    region: str = ""  # of the model
+    model: str = field(default="", compare=False)  # its ARN, which the role may trust alone
+    role: str | None = None  # ARN of its execution role, with whose rights it is fetched

@@ -25,26 +25,36 @@ def workload_of(model: Model, fleet: str) -> Workload:
     behind a URI may have changed between them, and then each keeps what it began with."""
     pins = pins_of(fleet)
     return Workload(
-        containers=tuple(
-            _container(definition, pins, model.account) for definition in model.containers
-        ),
+        containers=tuple(_container(definition, pins, model) for definition in model.containers),
         network_isolation=model.network_isolation,
     )
 
 
-def _container(definition: ContainerDefinition, pins: tuple[str, str], account: str) -> Container:
+def _container(definition: ContainerDefinition, pins: tuple[str, str], model: Model) -> Container:
     model_pin, code_pin = pins
     artifact = definition.artifact
     return Container(
         name=definition.hostname or PRIMARY,
         image=definition.image,
         environment=definition.environment,
-        model=None if artifact is None else Asset(artifact, model_pin, account),
-        code=_code(definition.environment, code_pin, account),
+        model=None if artifact is None else _asset(artifact, model_pin, model),
+        code=_code(definition.environment, code_pin, model),
     )
 
 
-def _code(environment: Mapping[str, str], pin: str, account: str) -> Asset | None:
+def _asset(source: ArtifactSource, pin: str, model: Model, *, or_directory: bool = False) -> Asset:
+    return Asset(
+        source,
+        pin,
+        model.account,
+        or_directory=or_directory,
+        region=model.region,
+        model=model.arn,
+        role=model.document.get("ExecutionRoleArn"),
+    )
+
+
+def _code(environment: Mapping[str, str], pin: str, model: Model) -> Asset | None:
     """The code, if it is in a place of its own: an archive, or a directory of the host, which is
     kept like an archive, so that a fleet's instances all run the same code. A plain path is the
     model process's to read, with what rights it has."""
@@ -52,4 +62,4 @@ def _code(environment: Mapping[str, str], pin: str, account: str) -> Asset | Non
     if not place.startswith(("s3://", "file://")):
         return None
     archive = ArtifactSource(place, S3DataType.S3_OBJECT, CompressionType.GZIP)
-    return Asset(archive, pin, account, or_directory=place.startswith("file://"))
+    return _asset(archive, pin, model, or_directory=place.startswith("file://"))

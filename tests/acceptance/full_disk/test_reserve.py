@@ -62,7 +62,10 @@ def test_without_a_reserve_control_is_not_replaced_and_stays(
     assert child(server, "inservice.app.__main__").pid == control
     assert models(server) == expected
     assert server.invoke("ep")["model"] == "full"
-    assert run_cli("reload", data_dir=server.data_dir).returncode == 0
+    done = run_cli("reload", data_dir=server.data_dir)  # of the gateways, and no more
+    assert (done.returncode, "storage stays" in done.stderr) == (1, True)
+    assert server.client("s3").list_buckets()["Buckets"] == []
+    assert server.invoke("ep")["model"] == "full"
 
 
 def test_a_log_that_goes_on_growing_takes_next_to_nothing_of_the_reserve(

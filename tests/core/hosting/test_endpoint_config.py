@@ -68,10 +68,20 @@ def test_what_means_nothing_here_is_kept_as_it_was() -> None:
         "EnableSSMAccess": False,
         "InferenceAmiVersion": "al2-ami-sagemaker-inference-gpu-2",
         "VariantInstanceProvisionTimeoutInSeconds": 300,
+        "ManagedInstanceScaling": {"Status": "ENABLED", "MinInstanceCount": 0},
+        "CoreDumpConfig": {"DestinationS3Uri": "s3://b/k"},
+        "InstancePools": [{"InstanceType": "ml.m5.large", "Priority": 1}],
+    }
+    members_of_the_config = {
+        "KmsKeyId": "k",
+        "VpcConfig": {"Subnets": ["s"], "SecurityGroupIds": ["g"]},
+        "CrossRegionTrafficConfig": {"MaxInvocationsPerSecondPerInstance": 1},
+        "DataCaptureConfig": {"EnableCapture": False, "DestinationS3Uri": "s3://b/k"},
     }
     metrics = {"EnableEnhancedMetrics": True, "MetricPublishFrequencyInSeconds": 10}
-    config = made(variant(**members), MetricsConfig=metrics)
+    config = made(variant(**members), MetricsConfig=metrics, **members_of_the_config)
     assert members.items() <= config.document["ProductionVariants"][0].items()
+    assert members_of_the_config.items() <= config.document.items()
     assert config.document["MetricsConfig"] == metrics
 
 
@@ -79,10 +89,7 @@ def test_what_means_nothing_here_is_kept_as_it_was() -> None:
     ("members", "says"),
     [
         ({"ServerlessConfig": {"MemorySizeInMB": 1024}}, "together with InitialInstanceCount"),
-        ({"EnableSSMAccess": True}, "the value 'True' at 'ProductionVariants[0].EnableSSMAccess'"),
-        ({"ManagedInstanceScaling": {"Status": "ENABLED"}}, "ManagedInstanceScaling'"),
-        ({"CoreDumpConfig": {"DestinationS3Uri": "s3://b/k"}}, "CoreDumpConfig'"),
-        ({"InstancePools": [{"Priority": 1}]}, "InstancePools'"),
+        ({"InstancePools": [{"Priority": 1, "ModelNameOverride": "m"}]}, "ModelNameOverride'"),
         ({"RoutingConfig": {"RoutingStrategy": "PREFIX_AWARE"}}, "the value 'PREFIX_AWARE'"),
         ({"InitialVariantWeight": 0.0}, "above zero"),
         ({"InitialVariantWeight": -1.0}, "zero or more, not -1.0"),
@@ -109,13 +116,11 @@ def test_members_that_only_other_kinds_of_variants_leave_out(member: str) -> Non
     "members",
     [
         {"DataCaptureConfig": {"EnableCapture": True}},
+        {"DataCaptureConfig": {"DestinationS3Uri": "s3://b/k"}},
         {"AsyncInferenceConfig": {"OutputConfig": {}}},
         {"ExplainerConfig": {"ClarifyExplainerConfig": {}}},
         {"ShadowProductionVariants": [{"VariantName": "S"}]},
-        {"KmsKeyId": "k"},
-        {"VpcConfig": {"Subnets": ["s"]}},
         {"EnableNetworkIsolation": True},
-        {"CrossRegionTrafficConfig": {"MaxInvocationsPerSecondPerInstance": 1}},
     ],
 )
 def test_configs_that_ask_for_what_does_not_run_here(members: dict[str, Any]) -> None:

@@ -87,10 +87,6 @@ def test_files_under_a_prefix() -> None:
             "the value 'MultiModel' at 'PrimaryContainer.Mode'",
         ),
         (
-            {"PrimaryContainer": {"Image": IMAGE}, "VpcConfig": {"Subnets": ["s"]}},
-            "'VpcConfig'",
-        ),
-        (
             {
                 "Containers": [{"Image": IMAGE}],
                 "InferenceExecutionConfig": {"Mode": "Direct"},

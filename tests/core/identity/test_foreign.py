@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inservice.errors import (
-    AuthenticationError,
+    AwsError,
     ExpiredToken,
     IncompleteSignature,
     InvalidSignature,
@@ -29,6 +29,11 @@ from inservice.errors import (
     UnrecognizedClient,
 )
 from inservice.identity.foreign import ForeignRequest, stated_service, verify
+from inservice.s3_errors import (
+    InvalidArgument,
+    SignatureDoesNotMatch,
+    XAmzContentSHA256Mismatch,
+)
 
 HOST = "127.0.0.1:7420"
 
@@ -84,16 +89,14 @@ def signed(
     )
 
 
-def refused(
-    request: ForeignRequest, kind: type[AuthenticationError], at: float | None = None
-) -> None:
+def refused(request: ForeignRequest, kind: type[AwsError], at: float | None = None) -> None:
     with pytest.raises(kind):
         verify(request, keys=KEYS.get, now=at or now())
 
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\t"), max_size=12)
 PATHS = st.lists(TEXT, max_size=4).map(lambda parts: "/" + quote("/".join(parts), safe="/~"))
-QUERIES = st.lists(st.tuples(TEXT, TEXT), max_size=4).map(
+QUERIES = st.lists(st.tuples(TEXT, TEXT), max_size=4, unique_by=lambda pair: pair[0]).map(
     lambda pairs: "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in pairs if k)
 )
 AUTHS = [
@@ -116,13 +119,15 @@ def test_what_botocore_signs_is_verified_and_nothing_else(
     request = signed(auth, service, method=method, path=path, query=query, body=body)
     assert stated_service(request.headers, request.query) == service
     assert verify(request, keys=KEYS.get, now=now()) == KEY
-    refused(replace(request, method="DELETE"), InvalidSignature)
-    refused(replace(request, path=request.path + b"x"), InvalidSignature)
-    refused(replace(request, query=request.query + b"&x=1"), InvalidSignature)
+    mismatch = SignatureDoesNotMatch if service == "s3" else InvalidSignature
+    refused(replace(request, method="DELETE"), mismatch)
+    refused(replace(request, path=request.path + b"x"), mismatch)
+    refused(replace(request, query=request.query + b"&zz=1"), mismatch)
     host = [(b"host", b"elsewhere"), *request.headers[1:]]
-    refused(replace(request, headers=host), InvalidSignature)
+    refused(replace(request, headers=host), mismatch)
     if auth is not S3SigV4QueryAuth:  # which leaves the body unsigned
-        refused(replace(request, body=body + b"x"), InvalidSignature)
+        other = XAmzContentSHA256Mismatch if service == "s3" else InvalidSignature
+        refused(replace(request, body=body + b"x"), other)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +146,7 @@ def test_bodies_that_s3_signs_in_other_ways(mark: str, monkeypatch: pytest.Monke
     assert dict(request.headers)[b"x-amz-content-sha256"] == mark.encode()
     assert verify(request, keys=KEYS.get, now=now()) == KEY
     other = [(n, b"UNSIGNED-X" if n == b"x-amz-content-sha256" else v) for n, v in request.headers]
-    refused(replace(request, headers=other), InvalidSignature)
+    refused(replace(request, headers=other), InvalidArgument)
 
 
 def test_a_parameter_that_repeats_and_blanks_in_headers() -> None:
@@ -176,6 +181,8 @@ def test_version_2_is_told_apart_and_is_s3_s_alone() -> None:
     for headers, query in ((header, b""), (header[:1], presigned)):
         assert stated_service(headers, query) == "s3"
         refused(ForeignRequest("GET", b"/b/k", query, headers, b""), OutdatedSignature)
+    bare = ForeignRequest("GET", b"/b", b"X-Amz-Credential=A/20260101/r/s3/aws4_request", [], b"")
+    refused(bare, MissingAuthenticationToken)
     for query in (b"", presigned + b"&Action=DescribeAlarms&SignatureVersion=2", b"Signature=c2ln"):
         assert stated_service(header[:1], query) is None
         refused(ForeignRequest("GET", b"/", query, header[:1], b""), MissingAuthenticationToken)

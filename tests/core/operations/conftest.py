@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from inservice.operations import registry
-from inservice.operations.live import InstanceSeen, Live, ProcessSeen
+from inservice.operations.live import DataSeen, InstanceSeen, Live, ProcessSeen
 from inservice.store.base import Store
 from inservice.store.drivers.database import open_store
 from tests.stores import lay_out, new_store
@@ -24,6 +24,7 @@ class NothingRuns:
     """A server that is only records: whoever asks it for metrics or logs fails."""
 
     started_at = 0.0
+    is_strict = False
     takes_unknown_roles = True
     own_account = ACCOUNT
 
@@ -32,6 +33,9 @@ class NothingRuns:
 
     def served(self) -> tuple[str, ...]:
         return ()
+
+    def data_seen(self, *_: object) -> DataSeen:
+        return DataSeen.ELSEWHERE
 
     def instances_seen(self) -> tuple[InstanceSeen, ...]:
         return ()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from inservice.errors import AccessDeniedException, UnrecognizedClient, ValidationException
+from inservice.errors import AccessDeniedException, ValidationException
 from inservice.identity.iam.errors import DeleteConflict
 from inservice.identity.principal import Account
 from inservice.operations.iam.made import new_key
@@ -173,18 +173,6 @@ def test_the_server_s_own_account_stays(perform: Perform) -> None:
     with pytest.raises(ValidationException, match="server is of cannot be deleted"):
         perform("DeleteAccount", AccountId=ACCOUNT)
     assert [each["AccountId"] for each in listed(perform)] == [ACCOUNT]
-
-
-def test_a_request_that_was_let_in_makes_nothing_in_an_account_that_is_closed(
-    perform: Perform, store: Store
-) -> None:
-    """It would run, and nobody could delete it."""
-    perform("CreateAccount", AccountId=OTHER)
-    perform("DeleteAccount", AccountId=OTHER)
-    with pytest.raises(UnrecognizedClient):
-        make_model(perform, OTHER)
-    with store.reading() as records:
-        assert records.accounts.left_in(OTHER) == {}
 
 
 def test_root_of_another_account_gets_a_new_key(perform: Perform, store: Store) -> None:

@@ -113,7 +113,9 @@ GO_ON_WHEN_FULL = {
     *("DeleteUserPermissionsBoundary", "DeleteRolePermissionsBoundary", "DeleteLoginProfile"),
     *("DetachUserPolicy", "DetachGroupPolicy", "DetachRolePolicy", "RemoveUserFromGroup"),
     *("UntagUser", "UntagRole", "UntagPolicy", "DeleteAccessKey", "UpdateAccessKey"),
-    *("GetAccessKeyInfo", "DecodeAuthorizationMessage"),
+    *("GetAccessKeyInfo", "DecodeAuthorizationMessage", "GetAuthorizationToken", "GetResources"),
+    *("GetOpenIDConnectProvider", "DeleteOpenIDConnectProvider", "UntagOpenIDConnectProvider"),
+    "RemoveClientIDFromOpenIDConnectProvider",
 }
 
 

@@ -19,8 +19,8 @@ ALARM = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm"
 GROUP = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/runs-models"
 
-OPEN_TO_ALL = {("sts", "GetCallerIdentity")}
-"""AWS says so: it needs no permission, and none can be denied."""
+OPEN_TO_ALL = {("sts", "GetCallerIdentity"), ("sts", "GetSessionToken")}
+"""AWS says so: they need no permission, and none can be denied."""
 
 
 def questions(
@@ -172,7 +172,12 @@ def test_an_endpoint_config_is_judged_by_what_is_in_it(store: Store) -> None:
     variants = [
         {"VariantName": "a", "ModelName": "m", "InstanceType": "ml.m5.large"},
         {"VariantName": "b", "ModelName": "n", "InstanceType": "ml.g5.xlarge"},
-        {"VariantName": "c", "ModelName": "m", "InstanceType": "ml.m5.large"},
+        {
+            "VariantName": "c",
+            "ModelName": "m",
+            "InstanceType": "ml.m5.large",
+            "InstancePools": [{"InstanceType": "ml.p5.48xlarge", "Priority": 1}],
+        },
     ]
     first, second, passing = questions(
         store,
@@ -186,7 +191,7 @@ def test_an_endpoint_config_is_judged_by_what_is_in_it(store: Store) -> None:
         EnableNetworkIsolation=True,
     )
     shared = {
-        "sagemaker:instancetypes": ("ml.m5.large", "ml.g5.xlarge"),
+        "sagemaker:instancetypes": ("ml.m5.large", "ml.g5.xlarge", "ml.p5.48xlarge"),
         "sagemaker:volumekmskeyarn": "key",
         "sagemaker:volumekmskey": "key",
         "sagemaker:vpcsubnets": ("s-1", "s-2"),

@@ -30,6 +30,7 @@ from inservice.cli.aws.failures import NotConfigured
 from inservice.cli.aws.globals import BINARY_FORMATS, Globals
 from inservice.cli.aws.loading import FastLoader
 from inservice.cli.aws.pager import DEFAULT_PAGER
+from inservice.cli.aws.warned import say_warnings
 from inservice.cli.main import SERVICES
 from inservice.cli.target import Target, find_target
 
@@ -192,12 +193,14 @@ class Session:
             endpoint_url=options.endpoint_url,
             profile=options.profile,
         )
-        return self._botocore.create_client(
+        client = self._botocore.create_client(
             service,
             verify=options.verify,
             config=config,
             **_where(target, options),
         )
+        client.meta.events.register("after-call", say_warnings)
+        return client
 
     def stubbed_client(self, service: str) -> BaseClient:
         """A client that validates parameters and is never asked to send anything."""

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from inservice.cli.aws.warned import warnings_of
 from inservice.cli.connection import client, parser_of
 from inservice.cli.endpoint.drawing import aligned
-from inservice.cli.printing import console
+from inservice.cli.printing import console, write_warnings
 from inservice.cli.times import shown
 
 
@@ -25,11 +26,13 @@ def parser(prog: str) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Print the endpoint config."""
     config = client(options).describe_endpoint_config(EndpointConfigName=options.name)
+    warnings = warnings_of(config)
     config.pop("ResponseMetadata", None)
     if options.output == "json":
         sys.stdout.write(json.dumps(config, indent=4, ensure_ascii=False, default=str) + "\n")
     else:
         _write(config)
+    write_warnings(warnings, stderr=options.output == "json")
     return 0
 
 

@@ -13,12 +13,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.markup import escape
 
+from inservice.cli.aws.warned import warnings_of
 from inservice.cli.connection import client, own_client, parser_of
 from inservice.cli.durations import spelled
 from inservice.cli.endpoint.following import fleet_line
 from inservice.cli.endpoint.progress import doing, style_of
 from inservice.cli.endpoint.verdicts import headline
-from inservice.cli.printing import console
+from inservice.cli.printing import console, write_warnings
 from inservice.cli.times import epoch_of, shown
 
 
@@ -38,13 +39,15 @@ def parser(prog: str) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Print the endpoint."""
     endpoint = client(options).describe_endpoint(EndpointName=options.name)
+    warnings = warnings_of(endpoint)
     endpoint.pop("ResponseMetadata", None)
     deployment = _deployment(options)
     if options.output == "json":
         whole = {**endpoint, **({"Deployment": deployment} if deployment else {})}
         sys.stdout.write(json.dumps(whole, indent=4, ensure_ascii=False, default=str) + "\n")
-        return 0
-    _write(endpoint, deployment)
+    else:
+        _write(endpoint, deployment)
+    write_warnings(warnings, stderr=options.output == "json")
     return 0
 
 

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from inservice.cli.aws.warned import warnings_of
 from inservice.cli.connection import client, parser_of
-from inservice.cli.printing import console
+from inservice.cli.printing import console, write_warnings
 from inservice.cli.times import shown
 
 
@@ -24,11 +25,13 @@ def parser(prog: str) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Print the model."""
     model = client(options).describe_model(ModelName=options.name)
+    warnings = warnings_of(model)
     model.pop("ResponseMetadata", None)
     if options.output == "json":
         sys.stdout.write(json.dumps(model, indent=4, ensure_ascii=False, default=str) + "\n")
     else:
         _write(model)
+    write_warnings(warnings, stderr=options.output == "json")
     return 0
 
 

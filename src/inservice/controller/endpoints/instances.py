@@ -27,7 +27,7 @@ UNSEEN_SECONDS = 1.0
 log = structlog.get_logger()
 
 
-@dataclass
+@dataclass(slots=True, eq=False)
 class Watched:
     """One instance and its latest sight."""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from inservice.clock import Clock
+from inservice.clock import Clock, Due
 from inservice.controller.endpoints import shortages
 from inservice.controller.endpoints.instances import Instances
 from inservice.hosting.endpoint import Endpoint
@@ -37,7 +37,7 @@ log = structlog.get_logger()
 class _Launch:
     ordinals: set[int]
     patient: bool  # what passes is waited for, be it another's trouble
-    unwanted: asyncio.Event = field(default_factory=asyncio.Event)
+    unwanted: Due = field(default_factory=Due)
     short_of: str | None = None  # what the host lacks, while the launch waits for that
     task: asyncio.Task[None] | None = None
     begun: bool = False  # a task that is cancelled before is never run, not even to its end

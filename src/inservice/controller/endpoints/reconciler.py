@@ -26,7 +26,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from inservice.clock import Clock
+from inservice.clock import Clock, Due
 from inservice.cloudwatch.alarms.record import trips
 from inservice.controller.endpoints.act import Actor
 from inservice.controller.endpoints.observe import Observer
@@ -64,11 +64,11 @@ CrashPoint = Callable[[str], None]
 """Called with the name of a place where a crash must do no harm; kills the process when told to."""
 
 
-@dataclass
+@dataclass(slots=True, eq=False)
 class _Turns:
     """The task that takes an endpoint's turns, and what wakes it."""
 
-    due: asyncio.Event = field(default_factory=asyncio.Event)
+    due: Due = field(default_factory=Due)
     task: asyncio.Task[None] | None = None
     generation: str = ""  # the incarnation that was seen last
     saved_at: float = float("-inf")  # by the clock: when anything was last remembered

@@ -3,31 +3,27 @@
 A receiver may hang, trickle, answer garbage or for ever, or have a name that no server resolves.
 None of that costs anybody else anything: an exchange is a task in the event loop, not a thread; one
 deadline is over all of it, from the look-up of the name to the status of the answer; and a receiver
-has only a few of the connections there may be. Look-ups, which no deadline can end, have threads
-that nobody else waits for.
+has only a few of the connections there may be.
 
-The address that was judged is the one that is connected to. Redirects, proxies and cookies are not
-followed: a body goes to the host that the URL names, or nowhere.
+The address that was judged is the one that is connected to (`dialing`). Redirects, proxies and
+cookies are not followed: a body goes to the host that the URL names, or nowhere.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Final
 
 import httptools
 
 from inservice import __version__
 from inservice.clock import Clock
+from inservice.controller.kit.dialing import Dialer, NotAllowed, Resolver, looked_up
 from inservice.controller.kit.receivers import BadReceiver, Networks, Receiver, receiver_of
-from inservice.threads import Hazards, Threads
 
 ATTEMPTS: Final = 5
 FIRST_PAUSE_SECONDS: Final = 1.0
@@ -52,22 +48,9 @@ AT_ONCE_EACH: Final = 4
 """Of them with one receiver: it takes 64 receivers that hang to keep another one waiting, and that
 for ten seconds."""
 
-LOOKUPS_AT_ONCE: Final = 32
-TRUST_SECONDS: Final = 300.0
-"""How long the host's certificates are remembered: reading them takes 30 ms."""
-
 _RETRIED = frozenset({408, 425, 429})
 """Of 4xx those that may be otherwise in a moment. Everything else a receiver says about the
 request, and a redirect, it would say again."""
-
-Resolver = Callable[[str, int], Sequence[str]]
-"""(name or address, port) → addresses, best first. Blocks; raises OSError."""
-
-
-def looked_up(host: str, port: int) -> Sequence[str]:
-    """As the host's resolver has it; IPv6 addresses with their zone."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 class _Refused(Exception):
@@ -91,11 +74,7 @@ class Poster:
 
     def __init__(self, clock: Clock, networks: Networks, look_up: Resolver = looked_up) -> None:
         self._clock = clock
-        self._networks = networks
-        self._look_up = look_up
-        self._lookups = Hazards("lookup", LOOKUPS_AT_ONCE)
-        self._disk = Threads("certificates")
-        self._asked: dict[tuple[str, int], asyncio.Future[Sequence[str]]] = {}
+        self._dialer = Dialer(clock, networks, look_up)
         self._room = asyncio.Semaphore(AT_ONCE)
         self._slots: dict[tuple[str, int], _Slots] = {}
 
@@ -155,16 +134,10 @@ class Poster:
         raise _Failed(what)
 
     async def _exchange(self, receiver: Receiver, request: bytes, deadline: asyncio.Timeout) -> int:
-        addresses = await self._allowed(receiver)
-        trust = await self._trusted() if receiver.tls else None
-        connection = await _connected(addresses, receiver.port)
         try:
-            reader, writer = await asyncio.open_connection(
-                sock=connection, ssl=trust, server_hostname=receiver.host if trust else None
-            )
-        except BaseException:
-            connection.close()
-            raise
+            reader, writer = await self._dialer.connect(receiver, EXCHANGE_SECONDS)
+        except NotAllowed as refused:
+            raise _Refused(str(refused)) from None
         try:
             writer.write(request)
             await writer.drain()
@@ -175,74 +148,6 @@ class Poster:
             return answer.status or 0
         finally:
             writer.transport.abort()
-
-    async def _allowed(self, receiver: Receiver) -> Sequence[str]:
-        """The addresses of a receiver that may be connected to."""
-        found = await self._addresses(receiver.host, receiver.port)
-        allowed = [address for address in found if self._networks.allow(address)]
-        if found and not allowed:
-            raise _Refused(f"the address {found[0]} is not allowed by INSERVICE_WEBHOOK_ALLOW")
-        return allowed
-
-    async def _trusted(self) -> ssl.SSLContext:
-        return await self._disk.run(_trust, int(self._clock.now() // TRUST_SECONDS))
-
-    async def _addresses(self, host: str, port: int) -> Sequence[str]:
-        """Look a name up, once for all who ask at the same time."""
-        with contextlib.suppress(ValueError):
-            return [str(ip_address(host))]
-        asked = self._asked.get((host, port))
-        if asked is None or asked.get_loop() is not asyncio.get_running_loop():
-            call = functools.partial(self._look_up, host, port)
-            asked = self._asked[host, port] = asyncio.ensure_future(self._lookups.run(call))
-            asked.add_done_callback(lambda done: self._answered(host, port, done))
-        return await asyncio.shield(asked)
-
-    def _answered(self, host: str, port: int, asked: asyncio.Future[Sequence[str]]) -> None:
-        if self._asked.get((host, port)) is asked:
-            del self._asked[host, port]
-        if not asked.cancelled():
-            asked.exception()  # who asked may have left: it is nobody's surprise
-
-
-async def _connected(addresses: Iterable[str], port: int) -> socket.socket:
-    """A connection to the first address that takes one."""
-    left = list(addresses)
-    error: OSError = OSError("the name of the receiver has no address")
-    share = EXCHANGE_SECONDS / max(2, len(left))
-    for address in left:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        place = _place(address, port)
-        connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        try:
-            connection.setblocking(False)
-            async with asyncio.timeout(share):
-                await asyncio.get_running_loop().sock_connect(connection, place)
-        except TimeoutError:
-            connection.close()
-            error = OSError(f"{address} took no connection in {share:.0f} s")
-        except OSError as problem:
-            connection.close()
-            error = problem
-        except BaseException:
-            connection.close()
-            raise
-        else:
-            return connection
-    raise error
-
-
-def _place(address: str, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
-    bare, _, zone = address.partition("%")
-    if not zone:
-        return (address, port)
-    return (bare, port, 0, int(zone) if zone.isdecimal() else socket.if_nametoindex(zone))
-
-
-@functools.lru_cache(maxsize=1)
-def _trust(_period: int) -> ssl.SSLContext:
-    """Whom this host trusts. Read again from time to time: an administrator adds to it."""
-    return ssl.create_default_context()
 
 
 def _request(

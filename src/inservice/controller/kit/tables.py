@@ -68,10 +68,17 @@ class Tables:
         self._unsettled.difference_update(agreed)
         return agreed
 
-    def publish_keys(self, keys: Mapping[str, KeyRoute]) -> None:
-        """Make these the access keys that gateways accept."""
-        if dict(self.gateways.table.keys) != dict(keys):
-            self.gateways.publish_keys(tuple(keys.values()))
+    def publish_keys(self, keys: Mapping[str, KeyRoute | None]) -> None:
+        """Make this what these permanent keys are, None for one that is no more."""
+        table = self.gateways.table
+        changed = {each: key for each, key in keys.items() if table.keys.get(each) != key}
+        if changed:
+            self.gateways.publish_keys(changed)
+
+    def renew_keys(self, keys: Mapping[str, KeyRoute]) -> None:
+        """Make these all permanent keys that gateways accept."""
+        none: dict[str, KeyRoute | None] = dict.fromkeys(self.gateways.table.keys)
+        self.publish_keys({**none, **keys})
 
     def publish_sessions(self, sessions: Mapping[str, SessionRoute | None]) -> None:
         """Make this what these temporary keys are, None for one that is no more."""

@@ -82,8 +82,8 @@ class Measuring:
         due = fine | (self._noted - noted)
         self._metrics.note_idle(list(fine), now)
         self._metrics.note_idle(list(due - fine), now, finely=False)
-        measured = [one for one in instances if one.variant in due or self._host_use.is_new(one)]
-        if measured:
+        self._metrics.note_use(self._host_use.newly_ready(instances), now)
+        if measured := [one for one in instances if one.variant in due]:
             self._host_use.retain(instances)
-            self._metrics.note(self._host_use.measure(measured, now), now)
+            self._metrics.note_use(self._host_use.measure(measured, now), now)
         self._metrics.fold()

@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from inservice import disk
+from inservice.channel.storage_counts import StorageCounts
 from inservice.clock import Clock
 from inservice.cloudwatch.alarms.alarm import StateValue
 from inservice.deployment.state import fleets_of
@@ -44,8 +45,10 @@ class Scraping:
         table: Callable[[], RoutingTable],
         instances: InstanceStates,
         workers: Callable[[], Collection[int]],
+        storage: Callable[[], StorageCounts | None] = lambda: None,
     ) -> None:
-        """`workers` tells the process ids of the gateway workers that live, or of more."""
+        """`workers` tells the process ids of the gateway workers that live, or of more; `storage`
+        what the storage process has counted, if there is one."""
         self._store = store
         self._render = render
         self._clock = clock
@@ -53,6 +56,7 @@ class Scraping:
         self._table = table
         self._instances = instances
         self._workers = workers
+        self._storage = storage
         self._assembled: tuple[float, bytes] | None = None  # when, and what
 
     def page(self) -> bytes:
@@ -77,6 +81,7 @@ class Scraping:
             workers=frozenset(self._workers()),
             set_aside=self._set_aside(),
             at=now,
+            storage=self._storage(),
         )
         return self._render(scrape)
 

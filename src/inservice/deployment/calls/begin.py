@@ -354,11 +354,6 @@ def _excluded(properties: Sequence[Mapping[str, str]]) -> frozenset[str]:
             f"ExcludeRetainedVariantProperties: VariantPropertyType must be one of "
             f"{', '.join(_RETAINABLE)}, not {unknown[0]}."
         )
-    if "DataCaptureConfig" in excluded:
-        raise NotImplementedYet(
-            "the value 'DataCaptureConfig' at 'ExcludeRetainedVariantProperties'",
-            "invocations are not captured",
-        )
     return excluded
 
 

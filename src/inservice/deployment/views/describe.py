@@ -18,6 +18,7 @@ from inservice.deployment.facts import Facts
 from inservice.deployment.plan import Doing
 from inservice.deployment.state import Deployment, Kind, Phase
 from inservice.hosting.endpoint import Endpoint
+from inservice.hosting.endpoint_config import ProductionVariant
 from inservice.hosting.fleet import Fleet
 
 STATUS_MESSAGE_LENGTH_MAX = 1024
@@ -30,7 +31,7 @@ WAITING_SHOWN_MAX = 3
 def describe(endpoint: Endpoint, deployment: Deployment, facts: Facts) -> dict[str, Any]:
     """DescribeEndpointOutput's members, in AWS's case; times are epoch seconds.
 
-    What no endpoint config can ask for here (data capture, async, …) is absent.
+    What no endpoint config can ask for here (async, …) is absent.
     """
     shown: dict[str, Any] = {
         "EndpointName": endpoint.name,
@@ -52,8 +53,12 @@ def describe(endpoint: Endpoint, deployment: Deployment, facts: Facts) -> dict[s
             "ProductionVariants": [_pending(fleet, deployment, facts) for fleet in deployment.new],
             "StartTime": deployment.started_at,
         }
-    if "MetricsConfig" in endpoint.config.document:
-        shown["MetricsConfig"] = endpoint.config.document["MetricsConfig"]
+    document = endpoint.config.document
+    for member in ("MetricsConfig", "CrossRegionTrafficConfig"):
+        if member in document:
+            shown[member] = document[member]
+    if "DataCaptureConfig" in document:
+        shown["DataCaptureConfig"] = _capture(document)
     return shown
 
 
@@ -87,7 +92,7 @@ def _serving_variant(
         "DesiredWeight": _weight(desired),
         "CurrentInstanceCount": sum(len(facts.of(fleet.id).ready) for fleet in fleets),
         "DesiredInstanceCount": sum(fleet.size for fleet in desired),
-        **_routing(fleets[0]),
+        **_echoed(fleets[0].variant, _SERVING),
     }
     statuses = list(_serving_statuses(fleets, desired, deployment, facts))
     return {**summary, "VariantStatus": statuses} if statuses else summary
@@ -102,10 +107,8 @@ def _pending(fleet: Fleet, deployment: Deployment, facts: Facts) -> dict[str, An
         "DesiredWeight": float(fleet.weight),
         "CurrentInstanceCount": _active(fleet, deployment, deployment.shares),
         "DesiredInstanceCount": fleet.size,
-        **_routing(fleet),
+        **_echoed(fleet.variant, _PENDING),
     }
-    if fleet.variant.instance_type is not None:
-        summary["InstanceType"] = fleet.variant.instance_type
     status = _pending_status(fleet, deployment, facts)
     return {**summary, "VariantStatus": [status]} if status else summary
 
@@ -135,9 +138,35 @@ def _images(fleets: Iterable[Fleet]) -> list[dict[str, Any]]:
     return [{"SpecifiedImage": image} for image in images]
 
 
-def _routing(fleet: Fleet) -> dict[str, Any]:
-    given = fleet.variant.document.get("RoutingConfig")
-    return {"RoutingConfig": given} if given else {}
+_SERVING = (
+    *("ManagedInstanceScaling", "RoutingConfig", "CapacityReservationConfig"),
+    "AcceleratorPartitionLayouts",
+)
+_PENDING = (
+    *("InstanceType", "AcceleratorType", "ManagedInstanceScaling", "RoutingConfig"),
+    "AcceleratorPartitionLayouts",
+)
+"""Members of ProductionVariant that AWS says back in the summary of one that serves, and of one
+that is on its way. What they would count there (instances of a reservation, of a pool) nobody
+counts here, and is not made up."""
+
+
+def _echoed(variant: ProductionVariant, members: Iterable[str]) -> dict[str, Any]:
+    """What the variant says of these."""
+    given = variant.document
+    return {member: given[member] for member in members if given.get(member) not in (None, [], {})}
+
+
+def _capture(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a config that says that nothing is captured; no other can be made."""
+    capture = document["DataCaptureConfig"]
+    return {
+        "EnableCapture": capture["EnableCapture"],
+        "CaptureStatus": "Stopped",
+        "CurrentSamplingPercentage": capture["InitialSamplingPercentage"],
+        "DestinationS3Uri": capture["DestinationS3Uri"],
+        "KmsKeyId": capture.get("KmsKeyId", ""),
+    }
 
 
 # ── VariantStatus ──────────────────────────────────────────────────────────────────────────────

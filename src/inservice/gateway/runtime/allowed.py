@@ -5,21 +5,21 @@ caller holds. A worker that was told nothing about a principal refuses it, also 
 gone. A decision is kept until the table says something else about anybody; one that rests on what
 differs from request to request (the time, the client's address) is made for each.
 
-What a session holds is its role's, within what it was begun with: two sessions of one role may hold
-different things. So a decision is kept by the key that signed, and not by whom it stands for.
+Two sessions of one role may hold different things (`identity.holders`). So a decision is kept by
+the key that signed, and not by whom it stands for.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Final
 
 from inservice.clock import Clock
 from inservice.gateway.runtime.requests import Target
-from inservice.identity.authority import AttachedPolicy, Authority, in_session
+from inservice.identity.authority import Authority
 from inservice.identity.decide import Decision, Outcome, Question, decide
-from inservice.identity.principal import Principal, Session
+from inservice.identity.holders import Holders, mentioned
+from inservice.identity.principal import Principal
 from inservice.identity.request_context import request_context, tag_context
 from inservice.partitions import partition_of
 from inservice.routing.table import KeyRoute, RoutingTable, SessionRoute
@@ -47,8 +47,7 @@ class Allowed:
 
     def __init__(self, kept_max: int = KEPT_MAX) -> None:
         self._kept_max = kept_max
-        self._holders: dict[str, tuple[str, Authority]] = {}  # by ARN: as told, compiled
-        self._passed: dict[str, tuple[str, AttachedPolicy]] = {}  # session policies, the same
+        self._holders = Holders()
         self._of_keys: dict[str, tuple[Authority, bool]] = {}  # by id: what is held, and lasting
         self._kept: dict[tuple[str, str, str, str], str | None] = {}
         self._table: RoutingTable | None = None
@@ -88,7 +87,7 @@ class Allowed:
             context |= tag_context("sagemaker", table.tags.get(arn, {}))
             if (model := request.header(b"x-amzn-sagemaker-target-model")) is not None:
                 context["sagemaker:targetmodel"] = model.decode("utf-8", "replace")
-            why, lasting = self._decide(table, key, Question(target.action, arn, context))
+            why, lasting = self._decide(principal, key, Question(target.action, arn, context))
         if lasting:
             if len(self._kept) >= self._kept_max:
                 self._kept.clear()
@@ -103,19 +102,17 @@ class Allowed:
         ):
             self._kept.clear()
             self._of_keys.clear()
-            told = table.authorities
-            holders, passed = self._holders.items(), self._passed.items()
-            self._holders = {arn: each for arn, each in holders if told.get(arn) == each[0]}
-            self._passed = {arn: each for arn, each in passed if told.get(arn) == each[0]}
+        self._holders.follow(table.authorities)
 
     def _decide(
-        self, table: RoutingTable, key: KeyRoute, question: Question
+        self, principal: Principal, key: KeyRoute, question: Question
     ) -> tuple[str | None, bool]:
         """The same, and whether it lasts."""
         known = self._of_keys.get(key.id)
         if known is None:
-            authority = self._authority(table, key)
-            known = authority, all(each.startswith(_SAME) for each in _mentioned(authority))
+            terms = key.session if isinstance(key, SessionRoute) else None
+            authority = self._holders.authority(principal, terms)
+            known = authority, all(each.startswith(_SAME) for each in mentioned(authority))
             if len(self._of_keys) >= self._kept_max:
                 self._of_keys.clear()
             self._of_keys[key.id] = known
@@ -125,44 +122,6 @@ class Allowed:
             plain = Question(INVOKE, question.resource, question.context)
             decision = _streaming(decision, decide(authority, plain))
         return (None if decision.allowed else decision.message(key.principal)), lasting
-
-    def _authority(self, table: RoutingTable, key: KeyRoute) -> Authority:
-        """What who signs with a key holds."""
-        if not isinstance(key, SessionRoute):
-            held = self._held(table, key.principal)
-            return Authority(Principal(key.account, key.principal)) if held is None else held
-        session = Session.from_plain(json.loads(key.session))
-        passed = {}
-        for arn in session.policy_arns:
-            if (policy := self._policy(table, arn)) is not None:
-                passed[arn] = policy
-        return in_session(session, self._held(table, session.holder), passed)
-
-    def _held(self, table: RoutingTable, arn: str) -> Authority | None:
-        """What a user or a role holds, as far as it was told."""
-        text = table.authorities.get(arn)
-        if text is None:
-            return None
-        if arn not in self._holders:
-            self._holders[arn] = text, Authority.from_plain(json.loads(text))
-        return self._holders[arn][1]
-
-    def _policy(self, table: RoutingTable, arn: str) -> AttachedPolicy | None:
-        """A managed policy that a session was begun with, as it is now."""
-        text = table.authorities.get(arn)
-        if text is None:
-            return None
-        if arn not in self._passed:
-            self._passed[arn] = text, AttachedPolicy.from_plain(json.loads(text))
-        return self._passed[arn][1]
-
-
-def _mentioned(authority: Authority) -> set[str]:
-    """Every condition key and variable in what somebody holds."""
-    held = [*authority.identity, *(authority.session or ())]
-    if authority.boundary is not None:
-        held.append(authority.boundary)
-    return {key.lower() for each in held for key in each.policy.context_keys}
 
 
 def _streaming(named: Decision, plain: Decision) -> Decision:

@@ -22,6 +22,20 @@ _ARN = re.compile(
 )
 
 
+_PROVIDER = re.compile(r"arn:aws:iam::([0-9]{12}):oidc-provider/([!-~]+)")
+
+
+def provider_arn(account: str, name: str) -> str:
+    """The ARN of an OIDC provider, as it is kept."""
+    return f"arn:aws:iam::{account}:oidc-provider/{name}"
+
+
+def provider_in(arn: str) -> tuple[str, str] | None:
+    """(account, name) of an OIDC provider's ARN as it is kept; None for what is none."""
+    found = _PROVIDER.fullmatch(arn)
+    return None if found is None else (found[1], found[2])
+
+
 def entity_arn(account: str, kind: str, path: str, name: str) -> str:
     """The ARN of a user, group, role or policy, as it is kept."""
     return f"arn:aws:iam::{account}:{kind}{path}{name}"

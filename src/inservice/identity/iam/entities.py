@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from inservice.identity.iam.arns import entity_arn
+from inservice.identity.iam.arns import entity_arn, provider_arn
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,3 +141,27 @@ class CustomerPolicy:
 def by_name(policies: tuple[InlinePolicy, ...], name: str) -> InlinePolicy | None:
     """The inline policy of this name, whatever its case."""
     return next((each for each in policies if each.name.lower() == name.lower()), None)
+
+
+@dataclass(frozen=True, slots=True)
+class OidcProvider:
+    """Whose tokens the account takes for its roles: an issuer, and for which audiences."""
+
+    account: str
+    name: str  # its URL without `https://`, as trust policies name it
+    url: str  # as its tokens have it in `iss`
+    created_at: float  # epoch seconds
+    client_ids: tuple[str, ...] = ()
+    thumbprints: tuple[str, ...] = ()  # kept and told; whom TLS trusts is the host's to say
+    tags: Mapping[str, str] = field(default_factory=dict)
+    path: str = "/"  # it has none: records of this kind have one
+
+    @property
+    def id(self) -> str:
+        """What never changes of it is its name."""
+        return self.name
+
+    @property
+    def arn(self) -> str:
+        """Its ARN."""
+        return provider_arn(self.account, self.name)

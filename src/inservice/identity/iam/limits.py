@@ -16,6 +16,9 @@ KEYS_PER_USER_MAX = 2
 ATTACHED_MAX = 10  # managed policies of one user, group or role
 VERSIONS_MAX = 5  # of one managed policy
 TAGS_MAX = 50
+OIDC_PROVIDERS_MAX = 100
+CLIENT_IDS_MAX = 100  # of one OIDC provider
+THUMBPRINTS_MAX = 5  # of one OIDC provider
 
 
 def with_tags(

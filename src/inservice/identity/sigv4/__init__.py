@@ -4,12 +4,14 @@ claims     a request in, whose it is out: the two moves, and all that has to hol
 stated     what a request says of its own signature, in a header or in the query
 canonical  what of a request is signed: path, query and headers in their one form
 signing    the key that is derived from a secret, and what it makes of a string
+s3         S3's dialect: the head verified at once, the signatures of chunks that follow
+s3_stated  what a request to S3 says of its own signature, and S3's words for saying it wrongly
 
 A signature is checked in two moves, because the data plane knows the head of a request before its
 body: `claim` reads the head and refuses whatever the body cannot mend, `Claim.verify` takes the
 digest of the body and compares. `verify` is both in one.
 
-Everything that is not expressly allowed is refused:
+Everything that is not expressly allowed is refused, but by `s3`, which has S3's rules:
 
 - exactly one form, header or query; never a mixture of the two, never a second one of either;
 - the scope is <date>/<region>/<service>/aws4_request with the date of X-Amz-Date and a service of

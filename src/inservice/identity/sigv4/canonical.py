@@ -30,6 +30,7 @@ _HeaderForm = tuple[bytes, Callable[[Mapping[bytes, bytes]], object]]
 """The canonical headers with a hole for each value, and what picks these values."""
 
 # Canonical as it stands.
+_PLAIN_KEY_PATH: Final = re.compile(rb"[A-Za-z0-9/_.~-]*")
 _PLAIN_PATH: Final = re.compile(rb"(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+|/")
 
 # botocore and the other SDKs never sign it: tracing rewrites it on the way, and we never read it.
@@ -56,9 +57,21 @@ def canonical_query(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
     return "&".join(f"{name}={value}" for name, value in encoded).encode()
 
 
+def joined_fields(headers: Headers) -> dict[bytes, bytes]:
+    """Values by name, blanks in them single; those of one name joined by commas, as signed."""
+    fields: dict[bytes, bytes] = {}
+    for name, raw in headers:
+        value = b" ".join(raw.split())
+        fields[name] = fields[name] + b"," + value if name in fields else value
+    return fields
+
+
 def canonical_key_path(path: bytes) -> bytes:
-    """S3's: a key may have empty and dotted segments, and means them."""
-    return quote_from_bytes(unquote_to_bytes(path), safe="/-_.~").encode()
+    """S3's: a key may have empty and dotted segments, and means them. A `+` is a blank to S3, in
+    a path too, and so it is here: one signature must not stand for two keys."""
+    if _PLAIN_KEY_PATH.fullmatch(path):
+        return path
+    return quote_from_bytes(unquote_to_bytes(path.replace(b"+", b" ")), safe="/-_.~").encode()
 
 
 @lru_cache(maxsize=KEPT)

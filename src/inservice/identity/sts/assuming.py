@@ -39,7 +39,7 @@ length fits, and so do fifty ordinary tags."""
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What AssumeRole was asked, beside the role."""
+    """What AssumeRole was asked, beside the role; or GetFederationToken, beside the user."""
 
     session_name: str
     seconds: int | None = None
@@ -48,6 +48,7 @@ class Asked:
     tags: Sequence[tuple[str, str]] = field(default_factory=tuple)
     transitive: tuple[str, ...] = ()  # keys
     source_identity: str = ""
+    keys: Mapping[str, str] = field(default_factory=dict)  # condition keys of an identity token
 
 
 def begun(role: Role, asked: Asked, caller: Session | None, now: float) -> Session:
@@ -57,19 +58,7 @@ def begun(role: Role, asked: Asked, caller: Session | None, now: float) -> Sessi
     and AccessDeniedException for another source identity.
     """
     seconds = _seconds(role, asked, caller)
-    if asked.policy is not None:
-        parse_policy(asked.policy, PolicyKind.SESSION)
-    if len(asked.policy_arns) > POLICY_ARNS_MAX:
-        raise ValidationError(
-            "1 validation error detected: Value at 'policyArns' failed to satisfy constraint: "
-            f"Member must have length less than or equal to {POLICY_ARNS_MAX}"
-        )
-    if len(asked.policy or "") + sum(map(len, asked.policy_arns)) > SESSION_SIZE_MAX:
-        raise ValidationError(
-            "1 validation error detected: Value at 'policy' failed to satisfy constraint: "
-            f"Member must have length less than or equal to {SESSION_SIZE_MAX}"
-        )
-    tags, transitive = _tags(asked, caller)
+    tags, transitive = checked_tags(asked, caller)
     session = Session(
         principal=role_session(role.account, role.name, asked.session_name, role.path, role.id),
         issued_at=float(int(now)),
@@ -79,10 +68,29 @@ def begun(role: Role, asked: Asked, caller: Session | None, now: float) -> Sessi
         tags=tags,
         transitive=transitive,
         source_identity=_source_identity(asked, caller),
+        keys=asked.keys,
     )
+    refuse_large(session)
+    return session
+
+
+def refuse_large(session: Session) -> None:
+    """What a session is passed has to be policies, and to fit. Raises MalformedPolicyDocument,
+    ValidationError and PackedPolicyTooLarge."""
+    if session.policy is not None:
+        parse_policy(session.policy, PolicyKind.SESSION)
+    if len(session.policy_arns) > POLICY_ARNS_MAX:
+        raise ValidationError(
+            "1 validation error detected: Value at 'policyArns' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {POLICY_ARNS_MAX}"
+        )
+    if len(session.policy or "") + sum(map(len, session.policy_arns)) > SESSION_SIZE_MAX:
+        raise ValidationError(
+            "1 validation error detected: Value at 'policy' failed to satisfy constraint: "
+            f"Member must have length less than or equal to {SESSION_SIZE_MAX}"
+        )
     if (percent := packed_percent(session)) > 100:
         raise PackedPolicyTooLarge(percent)
-    return session
 
 
 def inherited(caller: Session | None) -> Mapping[str, str]:
@@ -115,8 +123,9 @@ def _seconds(role: Role, asked: Asked, caller: Session | None) -> int:
     return seconds
 
 
-def _tags(asked: Asked, caller: Session | None) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    """The tags of the session and the keys of those that are transitive."""
+def checked_tags(asked: Asked, caller: Session | None) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """The tags of the session and the keys of those that are transitive. Raises
+    InvalidParameterValue."""
     given = {key.lower(): key for key, _ in asked.tags}
     if len(given) != len(asked.tags):
         raise InvalidParameterValue(

@@ -28,3 +28,34 @@ class InvalidAuthorizationMessage(SenderError):
     """A message that no denial of ours had."""
 
     code = "InvalidAuthorizationMessageException"
+
+
+class InvalidIdentityToken(SenderError):
+    """No token, or not one that is for us."""
+
+    code = "InvalidIdentityToken"
+
+
+class ExpiredIdentityToken(SenderError):
+    """The token has ended. Its name on the wire is that of an expired session's."""
+
+    code = "ExpiredTokenException"
+
+    def __init__(self, now: float, ended: float) -> None:
+        super().__init__(
+            f"Token expired: current date/time {now:.0f} must be before the expiration date/time "
+            f"{ended:.0f}"
+        )
+
+
+class IdpRejectedClaim(SenderError):
+    """The provider says that it does not count."""
+
+    code = "IDPRejectedClaim"
+    status = 403
+
+
+class IdpCommunicationError(SenderError):
+    """The provider cannot be asked which keys it signs with. SDKs try again."""
+
+    code = "IDPCommunicationError"

@@ -59,7 +59,7 @@ def list_access_keys(
     return {"AccessKeyMetadata": [_line(key) for key in shown], **more}
 
 
-@operation("iam", "UpdateAccessKey", on=(touches.user,))
+@operation("iam", "UpdateAccessKey", on=(touches.user,), told=(touches.named_key,))
 def update_access_key(
     call: Call, *, access_key_id: str, status: StatusTypeType, user_name: str | None = None
 ) -> None:
@@ -71,7 +71,7 @@ def update_access_key(
         tx.access_keys.add(replace(key, is_active=status == "Active"))
 
 
-@operation("iam", "DeleteAccessKey", on=(touches.user,))
+@operation("iam", "DeleteAccessKey", on=(touches.user,), told=(touches.named_key,))
 def delete_access_key(call: Call, *, access_key_id: str, user_name: str | None = None) -> None:
     """Forget a key."""
     with call.store.transaction() as tx:

@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
 INSTANCE_PROFILES_MAX = 1_000
 VERSIONS_IN_USE_MAX = 10_000
+SERVER_CERTIFICATES_MAX = 20
+SIGNING_CERTIFICATES_MAX = 2
 """What AWS tells of an account that has raised nothing."""
 
 
@@ -83,6 +85,10 @@ def get_account_summary(call: Call) -> Document:
             "AttachedPoliciesPerRoleQuota": ATTACHED_MAX,
             "AccountAccessKeysPresent": len(records.access_keys.of(call.account, "")),
             "InstanceProfilesQuota": INSTANCE_PROFILES_MAX,
+            "ServerCertificatesQuota": SERVER_CERTIFICATES_MAX,
+            "SigningCertificatesPerUserQuota": SIGNING_CERTIFICATES_MAX,
+            "GlobalEndpointTokenVersion": 1,
+            "Providers": records.oidc_providers.count(call.account),
         }
     absent = (
         "AccountMFAEnabled",
@@ -91,7 +97,6 @@ def get_account_summary(call: Call) -> Document:
         "InstanceProfiles",
         "MFADevices",
         "MFADevicesInUse",
-        "Providers",
         "ServerCertificates",
     )
     return {"SummaryMap": {**summary, **dict.fromkeys(absent, 0)}}

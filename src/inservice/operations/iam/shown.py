@@ -28,6 +28,7 @@ from inservice.identity.iam.trust import text_as_bound
 from inservice.operations.registry import Call, Document
 from inservice.partitions import partition_of
 from inservice.store.base import Reading
+from inservice.values import tags_told
 
 AWS_POLICIES_MADE = datetime(2015, 2, 6, tzinfo=UTC).timestamp()
 """When the policies of AWS's own are said to have been made, for clients that read a date: about
@@ -42,11 +43,6 @@ def arn_of(call: Call, arn: str) -> str:
 def encoded(document: str) -> str:
     """A policy's document as answers hold it."""
     return quote(document, safe="")
-
-
-def tags_of(tags: Mapping[str, str]) -> list[Document]:
-    """Tags as the API lists them."""
-    return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 def user_line(call: Call, user: User) -> dict[str, Any]:
@@ -160,7 +156,7 @@ def policy_whole(call: Call, policy: AnyPolicy, attached: int, boundaries: int) 
     """A managed policy that was asked for."""
     line = policy_line(call, policy, attached, boundaries)
     described = {"Description": policy.description} if policy.description else {}
-    tags = tags_of(policy.tags) if isinstance(policy, CustomerPolicy) else []
+    tags = tags_told(policy.tags) if isinstance(policy, CustomerPolicy) else []
     return {**line, **described, "Tags": tags}
 
 
@@ -212,4 +208,4 @@ def _boundary(call: Call, arn: str | None) -> Document:
 
 
 def _tags(tags: Mapping[str, str]) -> Document:
-    return {"Tags": tags_of(tags)} if tags else {}
+    return {"Tags": tags_told(tags)} if tags else {}

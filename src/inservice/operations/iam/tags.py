@@ -78,7 +78,7 @@ def list_user_tags(
     """The tags of a user."""
     with call.store.reading() as records:
         user = user_named(records, call, user_name)
-    return _page(call, user.id, user.tags, marker, max_items)
+    return tags_page(call, user.id, user.tags, marker, max_items)
 
 
 @operation("iam", "ListRoleTags", on=(touches.role,))
@@ -88,7 +88,7 @@ def list_role_tags(
     """The tags of a role."""
     with call.store.reading() as records:
         role = role_named(records, call, role_name)
-    return _page(call, role.id, role.tags, marker, max_items)
+    return tags_page(call, role.id, role.tags, marker, max_items)
 
 
 @operation("iam", "ListPolicyTags", on=(touches.policy,))
@@ -99,14 +99,17 @@ def list_policy_tags(
     with call.store.reading() as records:
         policy = known_policy(records, call, policy_arn)
     tags = policy.tags if isinstance(policy, CustomerPolicy) else {}
-    return _page(call, policy.arn, tags, marker, max_items)
+    return tags_page(call, policy.arn, tags, marker, max_items)
 
 
-def _page(
+def tags_page(
     call: Call, of: str, tags: Mapping[str, str], marker: str | None, max_items: int
 ) -> Document:
-    """A Marker has room for 320 characters and a key may have more than that as text, so a page
-    ends at a number here."""
+    """A page of tags of what is named `of`.
+
+    A Marker has room for 320 characters and a key may have more than that as text, so a page
+    ends at a number here.
+    """
     pages = Pages.of(call, ("ListTags", of), marker, max_items)
     keys = sorted(tags)
     shown, more = pages.numbers(len(keys))

@@ -10,7 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from inservice.identity.iam.arns import entity_arn, taken_apart, told
+from inservice.identity.iam.arns import (
+    entity_arn,
+    kept,
+    provider_arn,
+    provider_in,
+    taken_apart,
+    told,
+)
 from inservice.identity.iam.entities import CustomerPolicy, Entity, Group
 from inservice.identity.iam.held import boundary_of
 from inservice.operations.registry import Call, Document, Part, Touch
@@ -143,12 +150,38 @@ def new_policy(call: Call, members: Document) -> Iterable[Touch]:
         yield Touch(arn, "iam:TagPolicy", tags=lambda: given)
 
 
+def provider(call: Call, members: Document) -> Iterable[Touch]:
+    """The OIDC provider that is named."""
+    arn = members["OpenIDConnectProviderArn"]
+    own = kept(arn, partition_of(call.region))
+    named = provider_in(own) if own is not None else None
+    with call.store.reading() as records:
+        found = records.oidc_providers.named(call.account, named[1]) if named else None
+    tags = found.tags if found is not None and found.arn == own else {}
+    yield Touch(arn, tags=lambda: tags)
+
+
+def new_provider(call: Call, members: Document) -> Iterable[Touch]:
+    """The OIDC provider that is made, with tags if the request has some."""
+    own = provider_arn(call.account, members["Url"].partition("://")[2])
+    arn = told(own, partition_of(call.region))
+    given = tags_given(members)
+    yield Touch(arn, tags=lambda: given)
+    if given:
+        yield Touch(arn, "iam:TagOpenIDConnectProvider", tags=lambda: given)
+
+
 def owner_of_key(call: Call, members: Document) -> Iterable[Touch]:
     """The user whose access key it is."""
     with call.store.reading() as records:
         key = records.access_keys.find(members["AccessKeyId"])
     known = key is not None and key.principal.account == call.account
     yield Touch(told(key.principal.arn, partition_of(call.region)) if key and known else ANY)
+
+
+def named_key(call: Call, members: Document) -> Iterable[Touch]:  # noqa: ARG001 - a part's shape
+    """The access key that is named, by its id: keys have no ARN."""
+    yield Touch(members["AccessKeyId"])
 
 
 def source(call: Call, members: Document) -> Iterable[Touch]:  # noqa: ARG001 - a part's shape

@@ -11,6 +11,7 @@ from inservice.identity.iam.entities import User
 from inservice.identity.iam.errors import DeleteConflict, EntityAlreadyExists, LimitExceeded
 from inservice.identity.iam.limits import USERS_MAX, with_tags
 from inservice.identity.principal import Account, Principal
+from inservice.identity.sts.issuing import renamed as renamed_session
 from inservice.operations.iam import touches
 from inservice.operations.iam.found import attachable, caller_s_user_name, user_named
 from inservice.operations.iam.made import new_id
@@ -83,7 +84,7 @@ def list_users(
 def update_user(
     call: Call, *, user_name: str, new_path: str | None = None, new_user_name: str | None = None
 ) -> None:
-    """Give a user another name or path. The keys go with the user."""
+    """Give a user another name or path. Keys and sessions go with the user."""
     with call.store.transaction() as tx:
         user = user_named(tx, call, user_name)
         if new_user_name is not None and new_user_name.lower() != user.name.lower():
@@ -95,6 +96,10 @@ def update_user(
         for key in tx.access_keys.of(user.account, user.id):
             owner = Principal(user.account, renamed.arn, user.id)
             tx.access_keys.add(replace(key, principal=owner))
+        for key in tx.sessions.of(user.account, user.id):
+            if key.session is not None:
+                session = renamed_session(key.session, renamed.arn)
+                tx.sessions.add(replace(key, principal=session.principal, session=session))
 
 
 @operation("iam", "DeleteUser", on=(touches.user,))
@@ -112,6 +117,7 @@ def delete_user(call: Call, *, user_name: str) -> None:
         if tx.access_keys.of(user.account, user.id):
             raise DeleteConflict("Cannot delete entity, must delete access keys first.")
         tx.users.delete(user)
+        tx.sessions.end(user.account, user.id)
 
 
 def _refuse_taken(tx: Transaction, call: Call, name: str) -> None:

@@ -1,5 +1,19 @@
 """InService's own operations: deployments by hand, accounts, keys, the server."""
 
-from inservice.operations.own import access_keys, accounts, deployment_reports, deployments, server
+from inservice.operations.own import (
+    access_keys,
+    accounts,
+    deployment_reports,
+    deployments,
+    role_sessions,
+    server,
+)
 
-__all__ = ["access_keys", "accounts", "deployment_reports", "deployments", "server"]
+__all__ = [
+    "access_keys",
+    "accounts",
+    "deployment_reports",
+    "deployments",
+    "role_sessions",
+    "server",
+]

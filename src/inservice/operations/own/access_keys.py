@@ -13,14 +13,16 @@ from dataclasses import replace
 from inservice.errors import AccessDeniedException, ValidationException
 from inservice.identity.principal import AccessKey, Account, Principal
 from inservice.operations.iam.made import new_key
+from inservice.operations.iam.touches import named_key
 from inservice.operations.own import touches
+from inservice.operations.own.default_role import make_default_role
 from inservice.operations.own.operator import only_operator, open_account
 from inservice.operations.registry import Call, Document, operation
 from inservice.store.base import Reading, Store
 from inservice.store.errors import StoreDamaged
 
 
-@operation("inservice", "RotateRootAccessKey", on=(touches.root,))
+@operation("inservice", "RotateRootAccessKey", on=(touches.root,), told=(named_key,))
 def rotate_root_access_key(
     call: Call, *, access_key_id: str, account_id: str | None = None
 ) -> Document:
@@ -41,6 +43,7 @@ def rotate_root_access_key(
         new = new_key(root, call.now)
         tx.access_keys.delete(old.id)
         tx.access_keys.add(new)
+        tx.sessions.end(root.account, root.id)  # whoever had the old key may have begun some
     return {"AccessKeyId": new.id, "SecretAccessKey": new.secret}
 
 
@@ -66,6 +69,7 @@ def ensure_root_key(store: Store, account_id: str) -> AccessKey:
             if (member := transaction.accounts.find(account_id)) and not member.is_open:
                 # The settings name an account that was closed here: it is in use again.
                 transaction.accounts.save(replace(member, closed_at=None))
+                make_default_role(transaction, account_id, time.time())
             key = new_key(root, time.time())
             transaction.access_keys.add(key)
     return key

@@ -2,7 +2,8 @@
 
 They are for root of the server's own account, which AWS Organizations calls the management account.
 No policy gives them to anybody else, and no other account learns who there is. Every noun of the
-store says whose it is, so an account needs nothing made for it but its record and its root's key.
+store says whose it is, so an account needs nothing made for it but its record, its root's key and
+its default execution role.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from inservice.identity.principal import Account
 from inservice.operations.iam.made import new_key
 from inservice.operations.own import touches
 from inservice.operations.own.access_keys import root_key
+from inservice.operations.own.default_role import make_default_role, take_default_role
 from inservice.operations.own.operator import only_operator, open_account, open_accounts
 from inservice.operations.registry import Call, Document, operation
 from inservice.store.base import Reading
@@ -41,6 +43,7 @@ def create_account(
         tx.accounts.save(MemberAccount(made, name, call.now))
         key = new_key(Account(made).root, call.now)
         tx.access_keys.add(key)
+        make_default_role(tx, made, call.now)
     return {
         "AccountId": made,
         "AccountName": name,
@@ -66,13 +69,14 @@ def list_accounts(call: Call) -> Document:
 
 @operation("inservice", "DeleteAccount", on=(touches.root,))
 def delete_account(call: Call, *, account_id: str) -> None:
-    """Close an account in which nothing is left. Its keys are refused from then on, and no other
-    account will ever have its id."""
+    """Close an account in which nothing is left but its default role. Its keys are refused from
+    then on, and no other account will ever have its id."""
     only_operator(call)
     if account_id == call.account:
         raise ValidationException("The account that this server is of cannot be deleted.")
     with call.store.transaction() as tx:
         account = open_account(tx, account_id)
+        take_default_role(tx, account_id)  # it came with the account and goes with it
         if left := tx.accounts.left_in(account_id):
             raise DeleteConflict(
                 f"Cannot delete entity, must delete its {_counted(left)} first. "
@@ -81,6 +85,7 @@ def delete_account(call: Call, *, account_id: str) -> None:
         for key in tx.access_keys.all():
             if key.principal.account == account_id:
                 tx.access_keys.delete(key.id)
+        tx.sessions.end_all(account_id)
         tx.accounts.save(replace(account, closed_at=call.now))
 
 

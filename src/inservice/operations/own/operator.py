@@ -22,7 +22,7 @@ def only_operator(call: Call) -> None:
 
 
 def open_accounts(records: Reading) -> Mapping[str, MemberAccount]:
-    """The accounts that are in use, by id, but for the server's own if it was never another's.
+    """The accounts that are in use, by id.
 
     One whose record was damaged and set aside is told by the key of its root, with its id for a
     name; so is one that this server was of, under other settings.

@@ -9,6 +9,7 @@ from pathlib import Path
 import inservice
 from inservice.hosting.endpoint import Endpoint, EndpointStatus
 from inservice.ids import generation_of, variant_of
+from inservice.operations.live import StorageSeen
 from inservice.operations.registry import Call, Document, operation
 from inservice.operations.touches import anything
 from inservice.store.base import Reading
@@ -80,12 +81,14 @@ def _instances(
 def _of_the_server(call: Call, aside: Iterable[SetAside]) -> Document:
     """What is of nobody's endpoints: for whoever runs the server."""
     level, why = call.live.isolation()
+    storage = call.live.storage()
     return {
         "Processes": [
             {"Name": process.name, "Pid": process.pid, "StartedAt": process.started_at}
             for process in call.live.processes()
         ],
         **({"ModelIsolation": {"Level": level, "Reason": why}} if level else {}),
+        **({"Storage": _storage(storage)} if storage else {}),
         "SetAside": [
             *(
                 {"Record": f"{each.table} {each.name}", "Why": each.why, "SetAsideAt": each.at}
@@ -100,6 +103,16 @@ def _of_the_server(call: Call, aside: Iterable[SetAside]) -> Document:
                 for path in call.live.metrics_set_aside()
             ),
         ],
+    }
+
+
+def _storage(seen: StorageSeen) -> Document:
+    return {
+        "BucketCount": seen.buckets,
+        "ObjectCount": seen.objects,
+        "Bytes": seen.bytes,
+        "UploadCount": seen.uploads,
+        **({"QuotaBytes": seen.quota_bytes} if seen.quota_bytes else {}),
     }
 
 

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from inservice.identity.principal import Account
+from inservice.operations.iam import touches as iam
+from inservice.operations.own import default_role
 from inservice.operations.registry import Call, Document, Touch
 
 
 def root(call: Call, members: Document) -> Iterable[Touch]:  # noqa: ARG001 - a part's shape
     """The account's root itself."""
     yield Touch(Account(call.account).root.arn)
+
+
+def role_or_default(call: Call, members: Document) -> Iterable[Touch]:
+    """The role of `RoleName`; the default execution role where none is named."""
+    return iam.role(call, {"RoleName": default_role.NAME, **members})

@@ -1,5 +1,5 @@
-"""SageMaker's operations: models, endpoint configs, endpoints, tags."""
+"""SageMaker's operations: models, endpoint configs, endpoints, tags; and what is not there."""
 
-from inservice.operations.sagemaker import endpoint_configs, endpoints, models, tags
+from inservice.operations.sagemaker import absent, endpoint_configs, endpoints, models, tags
 
-__all__ = ["endpoint_configs", "endpoints", "models", "tags"]
+__all__ = ["absent", "endpoint_configs", "endpoints", "models", "tags"]

@@ -11,6 +11,7 @@ from inservice.hosting.tags import with_tags
 from inservice.operations.registry import Call, Document, given, operation
 from inservice.operations.sagemaker import touches
 from inservice.operations.sagemaker.execution_roles import check_execution_role
+from inservice.operations.sagemaker.kept import kept_of_config, sentences, warn
 from inservice.operations.sagemaker.listing import PAGE_SIZE, Listing
 from inservice.operations.touches import anything
 
@@ -64,6 +65,7 @@ def create_endpoint_config(
     )
     account, region = call.account, call.region
     config = EndpointConfig.from_document(document, account=account, region=region, now=call.now)
+    warn(call, kept_of_config(document))
     arn = ResourceArn(ResourceKind.ENDPOINT_CONFIG, account, region, endpoint_config_name)
     with call.store.transaction() as tx:
         check_execution_role(tx, call, execution_role_arn, arn)
@@ -79,6 +81,7 @@ def describe_endpoint_config(call: Call, *, endpoint_config_name: str) -> Docume
     """An endpoint config as it was created, without its tags."""
     with call.store.reading() as records:
         config = records.endpoint_configs.get(call.account, call.region, endpoint_config_name)
+    call.warnings.extend(sentences(kept_of_config(config.document)))
     return {
         **config.document,
         "EndpointConfigArn": config.arn,

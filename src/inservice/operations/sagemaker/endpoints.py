@@ -28,9 +28,16 @@ from inservice.hosting.tags import with_tags
 from inservice.operations.registry import Call, Document, operation
 from inservice.operations.sagemaker import touches
 from inservice.operations.sagemaker.execution_roles import with_roles_told
+from inservice.operations.sagemaker.kept import (
+    Kept,
+    kept_of_endpoint,
+    sentences,
+    with_kept_told,
+)
 from inservice.operations.sagemaker.listing import PAGE_SIZE, Listing
 from inservice.operations.touches import anything
 from inservice.store.base import Reading
+from inservice.store.collections.endpoints import EndpointRecord
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.literals import (
@@ -69,7 +76,8 @@ def create_endpoint(
             alarms=tx.alarms.states(call.account, call.region, alarm_names(deployment_config)),
             now=call.now,
         )
-        tx.endpoints.add(with_roles_told(decision, tx, call, config, models))
+        decision = with_roles_told(decision, tx, call, config, models)
+        tx.endpoints.add(with_kept_told(decision, call, config, models))
         tx.tags.set(arn, with_tags({}, tags))
     return {"EndpointArn": str(arn)}
 
@@ -79,6 +87,7 @@ def describe_endpoint(call: Call, *, endpoint_name: str) -> Document:
     """An endpoint as it is: what serves, what is on its way, and how far it has got."""
     with call.store.reading() as records:
         record = records.endpoints.get(call.account, call.region, endpoint_name)
+    call.warnings.extend(sentences(_kept_of(record)))
     return describe(record.endpoint, record.deployment, record.facts)
 
 
@@ -141,8 +150,6 @@ def update_endpoint(
 
     AWS also wants the record of the present config to exist; here its snapshot does.
     """
-    for excluded in exclude_retained_variant_properties:
-        refuse_unsupported("VariantProperty", excluded, "ExcludeRetainedVariantProperties.")
     with call.store.transaction() as tx:
         record = tx.endpoints.get(call.account, call.region, endpoint_name)
         config = tx.endpoint_configs.get(call.account, call.region, endpoint_config_name)
@@ -162,7 +169,8 @@ def update_endpoint(
             alarms=tx.alarms.states(call.account, call.region, alarm_names(policy)),
             now=call.now,
         )
-        tx.endpoints.save(record, with_roles_told(decision, tx, call, config, models))
+        decision = with_roles_told(decision, tx, call, config, models)
+        tx.endpoints.save(record, with_kept_told(decision, call, config, models))
     return {"EndpointArn": record.endpoint.arn}
 
 
@@ -192,6 +200,14 @@ def delete_endpoint(call: Call, *, endpoint_name: str) -> None:
         record = tx.endpoints.get(call.account, call.region, endpoint_name)
         decision = begin_delete(record.endpoint, record.deployment, now=call.now)
         tx.endpoints.save(record, decision)
+
+
+def _kept_of(record: EndpointRecord) -> Kept:
+    """Of what it serves, and of what is on its way."""
+    endpoint, deployment = record.endpoint, record.deployment
+    configs = (each for each in (endpoint.config, deployment.config) if each is not None)
+    fleets = (*endpoint.fleets, *deployment.new)
+    return kept_of_endpoint(configs, (fleet.model for fleet in fleets if fleet.model is not None))
 
 
 def _models(call: Call, records: Reading, config: EndpointConfig) -> Mapping[str, Model]:

@@ -11,7 +11,9 @@ from inservice.hosting.tags import with_tags
 from inservice.operations.registry import Call, Document, given, operation
 from inservice.operations.sagemaker import touches
 from inservice.operations.sagemaker.execution_roles import check_execution_role
+from inservice.operations.sagemaker.kept import kept_of_model, sentences, warn
 from inservice.operations.sagemaker.listing import PAGE_SIZE, Listing
+from inservice.operations.sagemaker.model_data import check_model_data
 from inservice.operations.touches import anything
 
 if TYPE_CHECKING:
@@ -37,7 +39,8 @@ def create_model(
     vpc_config: VpcConfigTypeDef | None = None,
     enable_network_isolation: bool | None = None,
 ) -> Document:
-    """Record what serves and what it loads. Nothing is fetched before an endpoint needs it."""
+    """Record what serves and what it loads. Nothing is fetched before an endpoint needs it; data in
+    a bucket of this server has to be there, and to be readable for the execution role."""
     document = given(
         ModelName=model_name,
         PrimaryContainer=primary_container,
@@ -48,7 +51,11 @@ def create_model(
         EnableNetworkIsolation=enable_network_isolation,
     )
     model = Model.from_document(document, account=call.account, region=call.region, now=call.now)
+    warn(call, kept_of_model(document))
     arn = ResourceArn(ResourceKind.MODEL, call.account, call.region, model_name)
+    with call.store.reading() as records:
+        check_execution_role(records, call, execution_role_arn, arn)
+    check_model_data(call, model)  # looks into the storage, so not while others wait to write
     with call.store.transaction() as tx:
         check_execution_role(tx, call, execution_role_arn, arn)
         tx.models.add(model)
@@ -61,6 +68,7 @@ def describe_model(call: Call, *, model_name: str) -> Document:
     """A model as it was created, without its tags."""
     with call.store.reading() as records:
         model = records.models.get(call.account, call.region, model_name)
+    call.warnings.extend(sentences(kept_of_model(model.document)))
     return {**model.document, "ModelArn": model.arn, "CreationTime": model.created_at}
 
 

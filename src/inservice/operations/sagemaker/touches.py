@@ -90,7 +90,8 @@ def _config_keys(call: Call, members: Document) -> Iterable[_Keys]:
         *(members.get("ShadowProductionVariants") or ()),
     )
     shared = _network(members)
-    if types := texts(one.get("InstanceType") for one in variants):
+    pools = (pool for one in variants for pool in one.get("InstancePools") or ())
+    if types := texts(one.get("InstanceType") for one in (*variants, *pools)):
         shared["sagemaker:instancetypes"] = types
     if accelerators := texts(one.get("AcceleratorType") for one in variants):
         shared["sagemaker:acceleratortypes"] = accelerators

@@ -14,12 +14,12 @@ import contextlib
 import logging
 import os
 import signal
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import msgspec
 
+from inservice.clock import Due
 from inservice.runtimes.base import LaunchFailed
 from inservice.runtimes.process import code, records
 from inservice.runtimes.process.protocol import Follow, News, Pulse, Reply
@@ -52,7 +52,7 @@ class Following:
         self._path = path
         self._revive = revive
         self._pulses: dict[str, Pulse] = {}
-        self._listeners: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._listeners: dict[str, tuple[Due, ...]] = {}
         self.is_told = False
         """Whether everything was told that the fork server knew when this began."""
         self._task: asyncio.Task[None] | None = None
@@ -84,16 +84,17 @@ class Following:
             del self._pulses[record.instance_id]
 
     @contextlib.contextmanager
-    def listening(self, instance_id: str) -> Iterator[asyncio.Event]:
+    def listening(self, instance_id: str) -> Iterator[Due]:
         """An event that is set whenever something is told of this instance, or everything anew."""
-        event = asyncio.Event()
-        self._listeners[instance_id].add(event)
+        event = Due()
+        self._listeners[instance_id] = (*self._listeners.get(instance_id, ()), event)
         try:
             yield event
         finally:
-            listeners = self._listeners[instance_id]
-            listeners.discard(event)
-            if not listeners:
+            listeners = tuple(one for one in self._listeners[instance_id] if one is not event)
+            if listeners:
+                self._listeners[instance_id] = listeners
+            else:
                 del self._listeners[instance_id]
 
     # ── the connection ───────────────────────────────────────────────────────────────────────

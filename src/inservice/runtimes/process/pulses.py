@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from inservice.runtimes.base import Probe
-from inservice.runtimes.ping import Answer, Ping
 from inservice.runtimes.process import records
+from inservice.runtimes.process.ping import Answer, Ping
 from inservice.runtimes.process.protocol import News, Pulse
 from inservice.runtimes.process.records import Places, Ready, Record
 from inservice.runtimes.process.watch import Timer, Watch

@@ -27,6 +27,7 @@ from pathlib import Path
 
 import msgspec
 
+from inservice.clock import Due
 from inservice.instance_logs import writer
 from inservice.linux import boot_id
 from inservice.runtimes.base import (
@@ -422,7 +423,7 @@ class ProcessRuntime:
 
 
 @contextlib.asynccontextmanager
-async def _end_of(record: Record, told: asyncio.Event) -> AsyncIterator[Callable[[], bool]]:
+async def _end_of(record: Record, told: Due) -> AsyncIterator[Callable[[], bool]]:
     """Whether its process has ended; `told` is set when it does."""
     pidfd = records.open_process(record)
     if pidfd is None:

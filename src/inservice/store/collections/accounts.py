@@ -1,4 +1,5 @@
-"""Accounts: those that were made here. The server's own is in its settings and has no record."""
+"""Accounts: those that were made here, and the server's own, which its settings name, from the
+moment in which its default execution role was made."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ accounts = table(
     seal_column("seal", "name", "created_at", "closed_at"),
 )
 
-_GOES_ALONG: Final = frozenset({"access_keys", "deployment_events", "log_streams", "log_batches"})
+_GOES_ALONG: Final = frozenset(
+    {"access_keys", "sts_sessions", "deployment_events", "log_streams", "log_batches"}
+)
 """Tables whose rows go with others: keys with whose they are, the rest with what they are of."""
 
 

@@ -29,7 +29,7 @@ sessions = table(
     "sts_sessions",
     Column("id", NameText, primary_key=True),
     Column("account", Account, nullable=False),
-    Column("owner", NameText, nullable=False),  # id of the role
+    Column("owner", NameText, nullable=False),  # id of the role, or of the user; root has none
     Column("expires_at", Double, nullable=False),
     Column("secret", LargeBinary, nullable=False),  # encrypted
     Column("token", LargeBinary, nullable=False),  # encrypted
@@ -51,8 +51,12 @@ class SessionsReading(Protocol):
         """One session; None if there is none."""
         ...
 
+    def of(self, account: str, owner: str) -> Sequence[AccessKey]:
+        """Those of the role or user with this id; of no id, root's."""
+        ...
+
     def count(self, account: str, now: float, owner: str | None = None) -> int:
-        """How many have not ended, of an account or of the role with this id."""
+        """How many have not ended, of an account or of the role or user with this id."""
         ...
 
 
@@ -60,7 +64,7 @@ class SessionsWriting(SessionsReading, Protocol):
     """What can be written."""
 
     def add(self, key: AccessKey) -> None:
-        """Keep a session. Its id must be new."""
+        """Keep a session, in place of any with that id."""
         ...
 
     def expire(self, before: float) -> None:
@@ -68,7 +72,11 @@ class SessionsWriting(SessionsReading, Protocol):
         ...
 
     def end(self, account: str, owner: str) -> None:
-        """Forget all sessions of the role with this id."""
+        """Forget all sessions of the role or user with this id; of no id, root's."""
+        ...
+
+    def end_all(self, account: str) -> None:
+        """Forget all sessions of an account."""
         ...
 
 
@@ -86,6 +94,10 @@ class SessionRows:
         """See `SessionsReading`."""
         found = self._found(sessions.c.id == key_id)
         return found[0] if found else None
+
+    def of(self, account: str, owner: str) -> Sequence[AccessKey]:
+        """See `SessionsReading`."""
+        return self._found(sessions.c.account == account, sessions.c.owner == owner)
 
     def count(self, account: str, now: float, owner: str | None = None) -> int:
         """See `SessionsReading`."""
@@ -125,10 +137,11 @@ class WritableSessionRows(SessionRows):
         if session is None or token is None:
             raise ValueError(f"{key.id} is no temporary key")
         secrets = self._writing.secrets
+        self._writing.sql().execute(delete(sessions).where(sessions.c.id == key.id))
         row = {
             "id": key.id,
             "account": key.principal.account,
-            "owner": key.principal.id,
+            "owner": session.owner,
             "expires_at": session.expires_at,
             "secret": secrets.seal(key.secret, key.id),
             "token": secrets.seal(token, key.id),
@@ -144,6 +157,10 @@ class WritableSessionRows(SessionRows):
     def end(self, account: str, owner: str) -> None:
         """See `SessionsWriting`."""
         self._forget(sessions.c.account == account, sessions.c.owner == owner)
+
+    def end_all(self, account: str) -> None:
+        """See `SessionsWriting`."""
+        self._forget(sessions.c.account == account)
 
     def _forget(self, *which: ColumnElement[bool]) -> None:
         gone = delete(sessions).where(*which).returning(sessions.c.id)

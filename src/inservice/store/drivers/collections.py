@@ -15,6 +15,10 @@ from inservice.store.collections.endpoint_configs import (
 from inservice.store.collections.endpoints import EndpointRows, WritableEndpointRows
 from inservice.store.collections.groups import GroupRows, WritableGroupRows
 from inservice.store.collections.models import ModelRows, WritableModelRows
+from inservice.store.collections.oidc_providers import (
+    OidcProviderRows,
+    WritableOidcProviderRows,
+)
 from inservice.store.collections.policies import PolicyRows, WritablePolicyRows
 from inservice.store.collections.roles import RoleRows, WritableRoleRows
 from inservice.store.collections.sessions import SessionRows, WritableSessionRows
@@ -36,6 +40,7 @@ def reading_over(access: Access) -> Reading:
         endpoints=EndpointRows(access),
         groups=GroupRows(access),
         models=ModelRows(access),
+        oidc_providers=OidcProviderRows(access),
         policies=PolicyRows(access),
         roles=RoleRows(access),
         sessions=SessionRows(access),
@@ -57,6 +62,7 @@ def transaction_over(access: WritableAccess) -> Transaction:
         endpoints=WritableEndpointRows(access),
         groups=WritableGroupRows(access),
         models=WritableModelRows(access),
+        oidc_providers=WritableOidcProviderRows(access),
         policies=WritablePolicyRows(access),
         roles=WritableRoleRows(access),
         sessions=WritableSessionRows(access),

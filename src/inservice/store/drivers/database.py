@@ -29,6 +29,7 @@ from inservice.errors import InsufficientStorage, ServiceUnavailable
 from inservice.reserve import Room, is_full
 from inservice.store.base import Reading, Transaction
 from inservice.store.collections.access_keys import access_keys
+from inservice.store.collections.endpoints import ENDPOINT_PACKING, endpoints
 from inservice.store.drivers.collections import reading_over, transaction_over
 from inservice.store.drivers.directory import DataDirectory
 from inservice.store.drivers.inspection import inspect_rows
@@ -79,7 +80,7 @@ class Database:
         self._driver = driver
         self._mark = directory.mark
         self._writer_lock = threading.Lock()
-        self._cache = Cache()
+        self._cache = Cache({endpoints.name: ENDPOINT_PACKING})
         self._closed = False
         self.feed = Feed()
         # A writer that had to connect anew had no lock for a while, in which another server may

@@ -16,7 +16,7 @@ from inservice.store.lease import identity
 if TYPE_CHECKING:
     from alembic.config import Config
 
-REVISION = "0007"
+REVISION = "0008"
 """The migration that this code expects. A test holds it against the newest file."""
 
 TABLES = Path(__file__).with_name("tables.sql")

@@ -27,7 +27,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0007');
+INSERT INTO "alembic_version" VALUES('0008');
 CREATE TABLE dashboards (
 	account VARCHAR(12) NOT NULL, 
 	partition TEXT NOT NULL, 
@@ -72,6 +72,15 @@ CREATE TABLE endpoints (
 	PRIMARY KEY (account, region, name_key)
 );
 CREATE TABLE iam_groups (
+	account VARCHAR(12) NOT NULL, 
+	name_key TEXT NOT NULL, 
+	id TEXT NOT NULL, 
+	path TEXT NOT NULL, 
+	body TEXT NOT NULL, 
+	seal VARCHAR(16) DEFAULT '' NOT NULL, 
+	PRIMARY KEY (account, name_key)
+);
+CREATE TABLE iam_oidc_providers (
 	account VARCHAR(12) NOT NULL, 
 	name_key TEXT NOT NULL, 
 	id TEXT NOT NULL, 
@@ -186,3 +195,4 @@ CREATE UNIQUE INDEX iam_groups_by_id ON iam_groups (account, id);
 CREATE UNIQUE INDEX iam_roles_by_id ON iam_roles (account, id);
 CREATE UNIQUE INDEX iam_policies_by_id ON iam_policies (account, id);
 CREATE INDEX sts_sessions_by_owner ON sts_sessions (account, owner, expires_at);
+CREATE UNIQUE INDEX iam_oidc_providers_by_id ON iam_oidc_providers (account, id);

@@ -18,7 +18,7 @@ import pytest
 
 from inservice.telemetry.base import RunningInstance
 from inservice.telemetry.gpus import GpuSeen, NvidiaGpus, find_gpus, used_by
-from inservice.telemetry.names import INSTANCES_NAMESPACE, VariantKey
+from inservice.telemetry.names import INSTANCES_NAMESPACE, METRICS, VariantKey
 from inservice.telemetry.utilization import Utilization
 
 A_AND_ITS_CHILD = (10, 11)
@@ -85,28 +85,25 @@ def test_a_variant_has_what_its_processes_use(
     green = VariantKey("000000000000", "us-east-1", "e", "green", "c")
     gpus = FixedGpus([GpuSeen({parent: 10.0, child: 30.0}, {child: 60.0}), GpuSeen({}, {})])
     utilization = Utilization(tmp_path, 0.0, gpus=gpus)
-    samples = utilization.measure(
+    uses = utilization.measure(
         [RunningInstance(blue, parent, 0.0, None), RunningInstance(green, os.getppid(), 0.0, None)],
         100.0,
     )
-    told = [sample for sample in samples if sample.metric.name.startswith("GPU")]
-    assert {sample.metric.namespace for sample in told} == {INSTANCES_NAMESPACE}
-    assert {sample.unit for sample in told} == {"Percent"}
-    blues = {s.metric: s.seen.total for s in told if ("VariantName", "blue") in s.metric.dimensions}
-    for name, percent in (("GPUUtilization", 40.0), ("GPUMemoryUtilization", 60.0)):
-        assert {metric: blues.get(metric) for metric in blue.metrics(name)} == dict.fromkeys(
-            blue.metrics(name), percent
-        )
-    assert len(blues) == 4, "two metrics, each in both dimension sets"
+    of = {use.variant: use.values for use in uses}
+    assert of.keys() == {blue, green}
+    assert of[blue]["GPUUtilization"] == 40.0
+    assert of[blue]["GPUMemoryUtilization"] == 60.0
+    assert METRICS["GPUUtilization"].namespace == INSTANCES_NAMESPACE
+    assert METRICS["GPUMemoryUtilization"].unit == "Percent"
 
 
 def test_without_gpus_nothing_is_said_of_them(tmp_path: Path) -> None:
     variant = VariantKey("000000000000", "us-east-1", "e", "v", "c")
-    samples = Utilization(tmp_path, 0.0).measure(
+    uses = Utilization(tmp_path, 0.0).measure(
         [RunningInstance(variant, os.getpid(), 0.0, None)], 100.0
     )
-    assert samples
-    assert not [sample for sample in samples if sample.metric.name.startswith("GPU")]
+    assert len(uses) == 1
+    assert not [name for name in uses[0].values if name.startswith("GPU")]
 
 
 # ── NVIDIA's module ─────────────────────────────────────────────────────────────────────────────

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+import botocore.session
 import pytest
 
 from tests.core.operations.conftest import ACCOUNT, Perform
 from tests.core.operations.iam.conftest import READ_ONLY, Refused, decoded, document, trust
 
 P = f"arn:aws:iam::{ACCOUNT}:policy/P"
+
+
+def test_the_summary_has_every_figure_that_aws_has(perform: Perform) -> None:
+    iam = botocore.session.Session().get_service_model("iam")
+    figures = cast(Any, iam.shape_for("summaryMapType")).key.enum
+    assert set(perform("GetAccountSummary")["SummaryMap"]) == set(figures)
 
 
 def populate(perform: Perform, several: int = 3) -> None:

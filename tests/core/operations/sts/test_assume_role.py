@@ -10,7 +10,7 @@ import pytest
 
 from inservice.identity.principal import AccessKey
 from inservice.identity.unique_ids import account_of
-from inservice.operations.sts import assume_role
+from inservice.operations.sts import given as giving
 from tests.core.operations.conftest import ACCOUNT
 from tests.core.operations.sts.conftest import ROOT, Place, allows, policy, trusts
 
@@ -310,8 +310,8 @@ def test_managed_session_policies_are_kept_by_their_names(place: Place) -> None:
 def test_there_may_be_so_many_sessions_and_those_that_ended_do_not_count(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assume_role, "SESSIONS_PER_ROLE_MAX", 3)
-    monkeypatch.setattr(assume_role, "SESSIONS_MAX", 4)
+    monkeypatch.setattr(giving, "SESSIONS_PER_HOLDER_MAX", 3)
+    monkeypatch.setattr(giving, "SESSIONS_MAX", 4)
     ana = place.user("ana")
     one, two = place.role("one", trusts(ANA)), place.role("two", trusts(ANA))
     for _ in range(3):

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 from alembic import op
 
-from inservice.seals import SEAL_CHARACTERS, sealed
+from inservice.seal import SEAL_CHARACTERS
+from inservice.seals import sealed
 
 revision = "0003"
 down_revision = "0002"

@@ -8,7 +8,8 @@ import time
 import sqlalchemy as sa
 from alembic import op
 
-from inservice.seals import SEAL_CHARACTERS, sealed
+from inservice.seal import SEAL_CHARACTERS
+from inservice.seals import sealed
 
 revision = "0005"
 down_revision = "0004"

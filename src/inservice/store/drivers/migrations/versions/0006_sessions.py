@@ -6,7 +6,7 @@ Revision: 0006
 import sqlalchemy as sa
 from alembic import op
 
-from inservice.seals import SEAL_CHARACTERS
+from inservice.seal import SEAL_CHARACTERS
 
 revision = "0006"
 down_revision = "0005"

@@ -1,0 +1,1 @@
+"""The S3 of this server beside MiniStack's and SeaweedFS's."""
