@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import signal
+from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,6 +19,7 @@ from tests.by_module import (  # noqa: F401  # hooks
     pytest_addoption,
     pytest_pycollect_makemodule,
     pytest_runtest_protocol,
+    taken_out,
 )
 from tests.depth import examples
 
@@ -100,8 +102,12 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
+    """In the order of `FIRST`. Modules that nobody has read stay, whatever tests are asked for."""
+    unread = taken_out(items)
+    yield
+    items += unread
     rank = {name: position for position, name in enumerate(FIRST)}
     items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
 
