@@ -44,7 +44,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 def taken_out(items: list[pytest.Item]) -> list[pytest.Item]:
     """Take out what stands for modules: `-m` and `-k` ask of tests, and these are not read yet."""
-    unread = [item for item in items if isinstance(item, _Whole)]
+    unread: list[pytest.Item] = [item for item in items if isinstance(item, _Whole)]
     items[:] = [item for item in items if not isinstance(item, _Whole)]
     return unread
 
