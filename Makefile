@@ -20,7 +20,7 @@ test: $(VENV)/.tests
 # What takes long beside it: every page of the docs as it stands, twice, and restarts under load;
 # then the properties with all their examples, of which `make test` draws a third (tests/depth.py).
 test-all: test
-	$(PYTEST) -m long
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -q -m long
 	TESTS_DEEP=1 $(PYTEST) -m "not long" $$(grep -rl 'from hypothesis' tests --include='test_*.py')
 
 # The suite beside processes that take the machine's time, again and again; prints what failed when.
