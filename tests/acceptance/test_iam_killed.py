@@ -137,10 +137,19 @@ class Sequence:
         return self.chance.choice(calls)
 
 
+def forget_default_role(iam: Any) -> None:
+    """The model begins with nothing; no start of control makes it again."""
+    named = {"RoleName": "AmazonSageMaker-ExecutionRole"}
+    iam.detach_role_policy(**named, PolicyArn="arn:aws:iam::aws:policy/AmazonSageMakerFullAccess")
+    iam.delete_role_policy(**named, PolicyName="AmazonSageMaker-ExecutionPolicy")
+    iam.delete_role(**named)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_was_acknowledged_outlives_every_kill(tmp_path: Path, seed: int) -> None:
     server = Server.start(tmp_path / "data")
+    forget_default_role(server.client("iam"))
     chance, over = random.Random(seed), threading.Event()
     calls = Sequence(server, random.Random(seed))
 
