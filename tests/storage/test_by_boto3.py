@@ -66,7 +66,9 @@ def told(answer: dict[str, Any]) -> dict[str, Any]:
 
 def test_what_terraform_reads_of_a_plain_bucket(s3: Any, bucket: str) -> None:
     ask = {"Bucket": bucket}
-    assert told(s3.head_bucket(**ask)) == {
+    head = s3.head_bucket(**ask)
+    assert head["ResponseMetadata"]["HTTPHeaders"]["content-type"] == "application/xml"
+    assert told(head) == {
         "BucketRegion": "us-east-1",
         "BucketArn": f"arn:aws:s3:::{bucket}",
         "AccessPointAlias": False,

@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import formatdate
-from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,9 +18,8 @@ from botocore.serialize import create_serializer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inservice.aws import rest_xml, service_model, xml_errors
-from inservice.aws.s3_requests import Asked, Routes
-from inservice.aws.service_model import Service
+from inservice.aws import rest_xml, xml_errors
+from inservice.aws.s3_requests import Asked
 from inservice.errors import AccessDeniedException, AwsError, InternalFailure, NotImplementedYet
 from inservice.identity.sigv4.s3 import s3_query_pairs
 from inservice.s3_errors import (
@@ -37,6 +35,7 @@ from inservice.s3_errors import (
     NotModified,
 )
 from tests.depth import examples
+from tests.wire.s3_model import routes, service
 from tests.wire.values import as_seconds, theirs
 
 OF_OTHER_HOSTS = {
@@ -63,23 +62,8 @@ few = settings(
 )
 
 
-@cache
-def model() -> service_model.Model:
-    return service_model.read("s3")
-
-
-@cache
-def routes() -> Routes:
-    return Routes(model())
-
-
-@cache
-def ours() -> Service:
-    return service_model.service_of("s3", model())
-
-
 def parser(name: str) -> rest_xml.Parser:
-    return rest_xml.Parser(ours(), ours().operations[name])
+    return rest_xml.Parser(service(), service().operations[name])
 
 
 # ── members, as S3 takes them ────────────────────────────────────────────────────────────────────
@@ -432,7 +416,7 @@ def test_we_read_what_botocore_sends(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in BUILT if name != "GetBucketLocation"])
 def test_botocore_reads_what_we_send(name: str) -> None:
     operation = theirs("s3").operation_model(name)
-    serialize = rest_xml.compile_serializer(ours(), ours().operations[name])
+    serialize = rest_xml.compile_serializer(service(), service().operations[name])
 
     @few
     @given(members_of(operation.output_shape))
@@ -443,7 +427,7 @@ def test_botocore_reads_what_we_send(name: str) -> None:
         metadata = parsed.pop("ResponseMetadata")
         assert (metadata["RequestId"], metadata["HTTPStatusCode"]) == ("rid", reply.status)
         payload = (
-            ours().shapes[operation.output_shape.name].payload if operation.output_shape else ""
+            service().shapes[operation.output_shape.name].payload if operation.output_shape else ""
         )
         told = {key: _without_empty_lists(value) for key, value in parsed.items() if key != "Body"}
         wanted = {key: _without_empty_lists(value) for key, value in members.items() if value != []}
@@ -481,7 +465,7 @@ def parsed_by_botocore(
 
 def test_where_a_bucket_is() -> None:
     """The only answer whose outermost element is a value."""
-    serialize = rest_xml.compile_serializer(ours(), ours().operations["GetBucketLocation"])
+    serialize = rest_xml.compile_serializer(service(), service().operations["GetBucketLocation"])
     root = '<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
     body = serialize({"LocationConstraint": "eu-west-1"}, "r").body.decode()
     assert body.endswith(f"\n{root}eu-west-1</LocationConstraint>")
@@ -496,7 +480,7 @@ def test_metadata_that_is_not_ascii() -> None:
         fields = {b"x-amz-meta-farbe": raw, b"x-amz-meta-": b"empty name"}
         found = put.head(Asked("PutObject", "b", "k", {}, fields))
         assert found["Metadata"] == {"farbe": "grün", "": "empty name"}
-    serialize = rest_xml.compile_serializer(ours(), ours().operations["HeadObject"])
+    serialize = rest_xml.compile_serializer(service(), service().operations["HeadObject"])
     headers = dict(serialize({"Metadata": {"farbe": "grün"}}, "r").headers)
     assert headers[b"x-amz-meta-farbe"] == b"=?UTF-8?B?Z3LDvG4=?="
 
@@ -505,7 +489,7 @@ def test_what_is_sent_as_expires_is_kept_as_it_came() -> None:
     fields = {b"expires": b"whenever"}
     found = parser("PutObject").head(Asked("PutObject", "b", "k", {}, fields))
     assert found["Expires"] == "whenever"
-    serialize = rest_xml.compile_serializer(ours(), ours().operations["GetObject"])
+    serialize = rest_xml.compile_serializer(service(), service().operations["GetObject"])
     assert (b"Expires", b"whenever") in serialize({"Expires": "whenever"}, "r").headers
 
 
@@ -536,7 +520,7 @@ def test_a_condition_that_is_no_date_does_not_count() -> None:
 
 def test_an_answer_cannot_hold_what_no_header_can() -> None:
     """A line's end would begin another header, or the body."""
-    serialize = rest_xml.compile_serializer(ours(), ours().operations["GetObject"])
+    serialize = rest_xml.compile_serializer(service(), service().operations["GetObject"])
     for output in ({"ContentType": "a\r\nb: c"}, {"Metadata": {"a": "b\nc"}}):
         with pytest.raises(ValueError, match="header"):
             serialize(output, "r")
@@ -716,7 +700,7 @@ def test_a_policy_is_kept_as_it_came() -> None:
     assert put.document(b'{"Version": "2012-10-17"}\n') == {"Policy": '{"Version": "2012-10-17"}\n'}
     with pytest.raises(MalformedXML):
         put.document(b"\xff")
-    serialize = rest_xml.compile_serializer(ours(), ours().operations["GetBucketPolicy"])
+    serialize = rest_xml.compile_serializer(service(), service().operations["GetBucketPolicy"])
     reply = serialize({"Policy": "{}"}, "r")
     assert (reply.body, dict(reply.headers)[b"Content-Type"]) == (b"{}", b"application/json")
 

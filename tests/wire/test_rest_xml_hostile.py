@@ -10,28 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inservice.aws import rest_xml, service_model
-from inservice.aws.s3_requests import Routes
-from inservice.aws.service_model import Service
+from inservice.aws import rest_xml
 from inservice.errors import AwsError
 from inservice.identity.sigv4.s3 import s3_query_pairs
 from inservice.s3_errors import MalformedXML
 from tests.depth import examples
-
-
-@cache
-def model() -> service_model.Model:
-    return service_model.read("s3")
-
-
-@cache
-def routes() -> Routes:
-    return Routes(model())
-
-
-@cache
-def service() -> Service:
-    return service_model.service_of("s3", model())
+from tests.wire.s3_model import routes, service
 
 
 @cache

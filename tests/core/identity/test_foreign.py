@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +18,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.core.identity.signers import HOST, KEY, KEYS, TEMPORARY, Key
 
 from inservice.errors import (
     AwsError,
@@ -34,20 +35,6 @@ from inservice.s3_errors import (
     SignatureDoesNotMatch,
     XAmzContentSHA256Mismatch,
 )
-
-HOST = "127.0.0.1:7420"
-
-
-@dataclass(frozen=True)
-class Key:
-    secret: str = "secret/of+the=key"
-    session_token: str | None = None
-    expires_at: float | None = None
-
-
-KEY = Key()
-TEMPORARY = Key(session_token="a/token+with==signs")
-KEYS = {"AKIA": KEY, "ASIA": TEMPORARY, "OVER": replace(KEY, expires_at=1.0)}
 
 
 def now() -> float:

@@ -17,6 +17,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.core.identity.signers import HOST, KEY, KEYS, Key
 from tests.depth import examples
 
 from inservice.errors import AwsError, NotImplementedYet, OutdatedSignature
@@ -35,23 +36,6 @@ from inservice.s3_errors import (
     RequestTimeTooSkewed,
     SignatureDoesNotMatch,
 )
-
-HOST = "127.0.0.1:7420"
-
-
-@dataclass(frozen=True)
-class Key:
-    secret: str = "secret/of+the=key"
-    session_token: str | None = None
-    expires_at: float | None = None
-
-
-KEY = Key()
-KEYS = {
-    "AKIA": KEY,
-    "ASIA": Key(session_token="a/token+with==signs"),
-    "OVER": Key(expires_at=1.0),
-}
 
 
 @dataclass(frozen=True)

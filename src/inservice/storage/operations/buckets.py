@@ -82,7 +82,8 @@ def head_bucket(call: Call) -> Answer:
             "BucketRegion": bucket.region,
             "BucketArn": arn_of(call, bucket.name),
             "AccessPointAlias": False,
-        }
+        },
+        headers=(("content-type", "application/xml"),),  # of the body that HEAD does not have
     )
 
 
