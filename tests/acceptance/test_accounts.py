@@ -182,6 +182,11 @@ def test_an_account_is_deleted_when_it_is_empty(running: Server, other: Server) 
     client.delete_endpoint_config(EndpointConfigName="c")
     client.delete_model(ModelName="m")
     wait_until(lambda: client.list_endpoints()["Endpoints"] == [])
+    other.client("s3").create_bucket(Bucket="of-team-a")
+    done = run_here("account", "delete", "team-a", data_dir=running.data_dir)
+    assert done.returncode == 1
+    assert "must delete its buckets (1) first" in done.stderr
+    other.client("s3").delete_bucket(Bucket="of-team-a")
     done = run_here("account", "delete", "team-a", data_dir=running.data_dir)
     assert done.returncode == 0, done.stderr
     assert refusal(client.list_endpoints)[0] == "UnrecognizedClientException"

@@ -269,6 +269,8 @@ def test_a_bucket_is_in_the_audit_trail_and_storage_in_the_metrics(
             text: str = answer.read().decode()
         return text
 
+    # What is held and asked is told once a second; other tests have asked for the same.
+    wait_until(lambda: server.status()["storage"]["buckets"])
     wait_until(
         lambda: 'inservice_storage_requests_total{code_class="2xx",operation="PutObject"}' in page()
     )

@@ -11,6 +11,7 @@ import msgspec
 from inservice.artifacts.errors import ArtifactError, ArtifactForbidden, ArtifactMissing
 from inservice.artifacts.sources import Rights
 from inservice.artifacts.store import ArtifactStore
+from inservice.blobs.disk.beside import BlobsBeside
 from inservice.channel.publishing import Gateways
 from inservice.config import ANY_ROLE, Settings
 from inservice.controller.endpoints import explain
@@ -103,6 +104,10 @@ class LiveServer:
         if told is None:
             return None
         return StorageSeen(told.buckets, told.objects, told.bytes, told.uploads, told.quota_bytes)
+
+    def buckets_of(self, account_id: str) -> int:
+        """As the storage's records have it."""
+        return len(BlobsBeside(self.settings.storage_dir).buckets(account_id))
 
     def metrics_set_aside(self) -> Sequence[Path]:
         """On SQLite; PostgreSQL looks after its own."""

@@ -102,6 +102,11 @@ class Live(Protocol):
         """What objects there are; None of a server that keeps none, or has not heard yet."""
         ...
 
+    def buckets_of(self, account_id: str) -> int:
+        """How many an account has, also where they are not served now. It may block. Raises
+        ServiceUnavailable."""
+        ...
+
     def metrics_set_aside(self) -> Sequence[Path]:
         """Files of metrics that were damaged, as long as nobody removes them."""
         ...

@@ -34,6 +34,10 @@ class NothingRuns:
     def served(self) -> tuple[str, ...]:
         return ()
 
+    def buckets_of(self, account_id: str) -> int:
+        """None: there is no storage."""
+        return 0
+
     def data_seen(self, *_: object) -> DataSeen:
         return DataSeen.ELSEWHERE
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -57,6 +57,10 @@ class BlobsBeside(DiskBuckets, DiskObjects, DiskUploads):
         if not self._records.are_there:
             raise NoSuchBucket(BucketName=name)
         return super().bucket(name)
+
+    def buckets(self, account: str, prefix: str = "", after: str = "") -> Sequence[Bucket]:
+        """See `Buckets`. Where nothing was ever kept there are none."""
+        return super().buckets(account, prefix, after) if self._records.are_there else ()
 
     def incoming(self, bucket: str) -> Incoming:  # noqa: ARG002 - of `Objects`
         """Raises ServiceUnavailable."""

@@ -74,10 +74,12 @@ def delete_account(call: Call, *, account_id: str) -> None:
     only_operator(call)
     if account_id == call.account:
         raise ValidationException("The account that this server is of cannot be deleted.")
+    buckets = call.live.buckets_of(account_id)  # of the storage's records, before ours are held
     with call.store.transaction() as tx:
         account = open_account(tx, account_id)
         take_default_role(tx, account_id)  # it came with the account and goes with it
-        if left := tx.accounts.left_in(account_id):
+        left = {**tx.accounts.left_in(account_id), **({"buckets": buckets} if buckets else {})}
+        if left:
             raise DeleteConflict(
                 f"Cannot delete entity, must delete its {_counted(left)} first. "
                 f"Account {account_id} still has them."
