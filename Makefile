@@ -19,6 +19,7 @@ test: $(VENV)/.tests
 
 # What takes long beside it: every page of the docs as it stands, twice, and restarts under load;
 # then the properties with all their examples, of which `make test` draws a third (tests/depth.py).
+# There are few long ones, in few files: to import all files once more costs them nothing.
 test-all: test
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -q -m long
 	TESTS_DEEP=1 $(PYTEST) -m "not long" $$(grep -rl 'from hypothesis' tests --include='test_*.py')
