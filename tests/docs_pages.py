@@ -37,6 +37,7 @@ from inservice.errors import AwsError, ValidationError
 from inservice.gateway.runtime.requests import FIELDS, model_request, read_target
 from inservice.hosting.fields import SHAPES, Field, Standing
 from inservice.operations import registry
+from inservice.placement.host import Host
 from inservice.telemetry.base import Scrape
 from inservice.telemetry.happenings import Happenings
 from inservice.telemetry.names import METRICS, ZEROES
@@ -476,7 +477,9 @@ def _span(seconds: int) -> str:
 
 
 def _families() -> Iterator[tuple[str, str, str]]:
-    scrape = Scrape(endpoints=(), fleets=(), alarms=(), storage=StorageCounts())
+    scrape = Scrape(
+        endpoints=(), fleets=(), alarms=(), storage=StorageCounts(), capacity=(Host(1, 1), ())
+    )
     empty = rendering(Totals(), Happenings())(scrape).decode()
     for family in text_string_to_metric_families(empty):
         suffix = "_total" if family.type == "counter" else ""

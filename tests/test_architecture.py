@@ -24,6 +24,7 @@ CORE = (
     "values",
     "hosting",
     "workload",
+    "placement",
     "deployment",
     "routing",
     "cloudwatch",
@@ -42,7 +43,7 @@ ARTIFACTS = ("artifacts.base", "artifacts.errors")
 COUNTS = ("channel.counts", "channel.storage_counts")
 SEAM_BASES = (
     *(*STORE, *TELEMETRY, *LOGS, *ARTIFACTS, "runtimes.base", "blobs.base"),
-    *("channel.base", "channel.storage_counts", "clock"),
+    *("channel.base", "channel.storage_counts", "clock", "images.base"),
 )
 """What others see of the seams: what can be asked of each and the values that say it, without what
 answers."""
@@ -76,10 +77,21 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "hosting": ("errors", "partitions", "ids", "values"),
     "deployment": ("errors", "ids", "values", "hosting", "routing"),
     "workload": ("ids", "contract", "hosting"),
+    "placement": ("hosting",),
     "objects": ("errors", "s3_errors", "checksums"),
     # seams
     "store": (*CORE, "seal", "seals", "mark", "reserve", "disk", "engines"),
-    "runtimes": (*CORE, "contract", "clock", "threads", "linux", "instance_logs", "disk"),
+    "images": (*CORE, "contract", "clock", "threads", "linux", "disk", "runtimes.base"),
+    "runtimes": (
+        *CORE,
+        "images.base",
+        "contract",
+        "clock",
+        "threads",
+        "linux",
+        "instance_logs",
+        "disk",
+    ),
     "artifacts": (*CORE, "contract", "disk", "linux", "blobs.base"),
     "channel": ("errors", "ids", "routing", "clock", "threads", "linux", "reserve", "disk"),
     "telemetry": (*CORE, "seals", "mark", "reserve", "engines", "linux", *COUNTS),
@@ -89,7 +101,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "blobs": ("errors", "s3_errors", "checksums", "objects", "seal", "mark", "reserve", "disk"),
     # the wire, and what AWS can ask
     "aws": ("errors", "s3_errors"),
-    "operations": (*CORE, *STORE, *TELEMETRY, *LOGS),
+    "operations": (*CORE, *STORE, *TELEMETRY, *LOGS, "images.base"),
     # processes
     "api": (
         *CORE,
@@ -134,7 +146,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "modelserver": ("transport", "contract"),
     "cli": (
         *("config", "reserve", "supervision", "artifacts", "audit", "demo", "disk", "threads"),
-        *("store.backup", "store.errors", "store.recovery"),
+        *("images.base", "images.resolve"),  # what an image is, by its name alone
+        *("store.backup", "store.errors", "store.recovery", "runtimes.logins"),
     ),
     "demo": (),
     "supervision": ("config", "reserve", "disk", "transport.census", "transport.heartbeat"),
@@ -277,7 +290,19 @@ def test_no_module_imports_itself_over_others() -> None:
 
 DRIVERS: Mapping[str, tuple[str, ...]] = {
     "store.drivers": ("store.backup", "store.recovery"),  # which work where no server runs
+    "runtimes.placed": (),
+    "runtimes.claims": ("runtimes.placed",),
+    "runtimes.standing": (
+        "runtimes.claims",
+        "runtimes.process",
+        "runtimes.oci",
+    ),  # both ends of a launch
     "runtimes.process": (),
+    "runtimes.oci": (),
+    "images.host": (),
+    "images.resolve": ("images", "cli.model.lint"),  # which asks no server
+    "images.added": ("images",),
+    "images.environments": (),
     "artifacts.store": (),
     "artifacts.s3_client": ("artifacts.s3", "artifacts.places"),
     "artifacts.s3": ("artifacts.places",),
@@ -286,7 +311,10 @@ DRIVERS: Mapping[str, tuple[str, ...]] = {
     "artifacts.places": ("artifacts.store",),
     "artifacts.roles": ("artifacts.s3_client",),
     "instance_logs.groups": (),
-    "instance_logs.writer": ("runtimes.process",),  # the instances' end, beside the one that reads
+    "instance_logs.writer": (
+        "runtimes.process",
+        "runtimes.oci",
+    ),  # the instances' end, beside the one that reads
     "telemetry.database": (),
     "telemetry.opening": ("telemetry.database",),
     "telemetry.recorder": (),
@@ -465,12 +493,17 @@ def test_nobody_waits_in_the_threads_that_everybody_shares(path: Path) -> None:
 
 
 NAMES_FRAMEWORKS = {
+    "images.environments.built": "whose containers take code/lib for a requirements.txt",
     "contract": "which files are whose models",
     "modelserver.frameworks.select": "which plugs there are",
-    "runtimes.images": "which images are whose, and what they import",
+    "modelserver.devices": "where whose tensors live",
+    "modelserver.frameworks.huggingface": "its models are PyTorch's, beside weights of others",
+    "images": "which images are whose, and what stands in for them",
     "runtimes.process.files": "the variables that native libraries read",
     "controller.endpoints.hints": "what their errors mean",
+    "cli.doctor.versions": "which clients are known not to work, by their versions",
     "cli.model.create": "the image that is meant where none is said",
+    "artifacts.families": "says what AWS's container of each makes of an artifact",
     "demo": "trains a model of one",
     "cli.demo": "says so",
 }
@@ -504,7 +537,7 @@ def test_only_its_plug_knows_a_framework(path: Path) -> None:
     named = [
         word
         for plug, its in MODEL_FILES.items()
-        if here != f"modelserver.frameworks.{plug}"
+        if not within(here, f"modelserver.frameworks.{plug}")
         for word in (plug, its.framework, its.loader.partition(".")[0])
         if word in text
     ]
@@ -512,7 +545,8 @@ def test_only_its_plug_knows_a_framework(path: Path) -> None:
 
 
 def test_each_framework_has_a_plug() -> None:
-    plugs = {path.stem for path in (SOURCE / "modelserver" / "frameworks").glob("*.py")}
+    room = SOURCE / "modelserver" / "frameworks"
+    plugs = {path.stem for path in (*room.glob("*.py"), *room.glob("[!_]*/"))}
     assert plugs - {"__init__", "base", "select"} == set(MODEL_FILES)
 
 

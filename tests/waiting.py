@@ -21,12 +21,12 @@ def pause_after(waited: float) -> float:
     return min(0.01 + waited / 20, 0.2)
 
 
-def wait_until(question: Callable[[], Any]) -> Any:
+def wait_until(question: Callable[[], Any], patience_seconds: float = PATIENCE_SECONDS) -> Any:
     """Ask until the answer is true; the answer, or an AssertionError when the time is up."""
     began = time.monotonic()
     while not (answer := question()):
         waited = time.monotonic() - began
-        assert waited < PATIENCE_SECONDS, "it did not come true in time"
+        assert waited < patience_seconds, "it did not come true in time"
         time.sleep(pause_after(waited))
     return answer
 

@@ -27,8 +27,22 @@ emulator and InService can run side by side."""
 ANY_ROLE, EXISTING_ROLES = "any", "existing"
 """Which execution roles are accepted."""
 
+INSTALL, REFUSE = "install", "refuse"
+"""What becomes of a requirements.txt that a model brings."""
+
 ON, OFF = "on", "off"
 """Of what a server may do without."""
+
+SOFT, ENFORCED = "soft", "enforced"
+"""Beside off: how far instance types mean what they mean on AWS."""
+
+EXCLUSIVE, SHARED = "exclusive", "shared"
+"""Who sees GPUs."""
+MODEL_TMP_BYTES_MIN = 1024 * 1024
+"""A /tmp in which nothing could be made would be a broken host to most programs."""
+
+RUNTIMES = ("auto", "process", "oci")
+"""What runs models, as `runtimes.select` has it."""
 
 LONGEST_SOCKET_NAME = "instances/0123456789abcdef0123.sock"
 """As `runtimes.process.records` names the socket of an instance."""
@@ -61,11 +75,17 @@ class Settings:
     oidc_jwks: str = ""  # "issuer=/file,issuer=/file": JWKS of identity providers not to be asked
     deployment_webhook: str = ""  # URL that is posted the outcome of each deployment
     model_user: str = ""  # whom models run as: a name, uid or uid:gid; empty: as nobody else
+    model_tmp_bytes_max: int = 1024**3  # of the /tmp that each instance has to itself, in memory
     member_file_roots: str = ""  # "/dir:/dir": where other accounts' file:// may be; empty: none
     storage: str = ON  # whether S3 is answered here: on, or off
     storage_bytes_max: int = 0  # of objects, all accounts' together; 0: what the volume has
     s3_profile: str = ""  # of the AWS files, for artifacts alone; empty: as boto3 finds it
     execution_roles: str = "any"  # that models may name: any, or only those that are existing here
+    limits: str = "off"  # what instance types are: off (counted), soft (warned of), enforced
+    gpus: str = "exclusive"  # an instance sees those of its type alone; or all are shared by all
+    runtime: str = "auto"  # what runs models: auto (by image), process, or oci (AWS's images, too)
+    requirements: str = INSTALL  # of a model's requirements.txt: install it, or refuse the model
+    image_build_timeout: float = 1800.0  # seconds that an environment may take to be built
     strict: bool = False  # refuse what would be kept without effect, as VpcConfig; else warn of it
     crash_at: str = ""  # "point:n": die at the n-th pass of a named crash point (tests)
 
@@ -96,6 +116,11 @@ class Settings:
     def log_dir(self) -> Path:
         """Where the server's own log and the instances' logs are."""
         return self.data_dir / "logs"
+
+    @property
+    def containers_dir(self) -> Path:
+        """Where what is known of container images and registries is."""
+        return self.data_dir / "containers"
 
     @property
     def audit_dir(self) -> Path:
@@ -191,12 +216,30 @@ def _checked(settings: Settings) -> Settings:
         raise BadSetting(f"log bytes {settings.log_bytes_max} is below 0")
     if settings.storage not in (ON, OFF):
         raise BadSetting(f"storage {settings.storage!r} is neither {ON!r} nor {OFF!r}")
+    if settings.model_tmp_bytes_max < MODEL_TMP_BYTES_MIN:
+        raise BadSetting(
+            f"model tmp bytes {settings.model_tmp_bytes_max} is below {MODEL_TMP_BYTES_MIN}"
+        )
     if settings.storage_bytes_max < 0:
         raise BadSetting(f"storage bytes {settings.storage_bytes_max} is below 0")
     if settings.execution_roles not in (ANY_ROLE, EXISTING_ROLES):
         raise BadSetting(
             f"execution roles {settings.execution_roles!r} is neither {ANY_ROLE!r} nor "
             f"{EXISTING_ROLES!r}"
+        )
+    if settings.limits not in (OFF, SOFT, ENFORCED):
+        raise BadSetting(f"limits {settings.limits!r} is none of {OFF!r}, {SOFT!r}, {ENFORCED!r}")
+    if settings.gpus not in (EXCLUSIVE, SHARED):
+        raise BadSetting(f"gpus {settings.gpus!r} is neither {EXCLUSIVE!r} nor {SHARED!r}")
+    if settings.runtime not in RUNTIMES:
+        raise BadSetting(f"runtime {settings.runtime!r} is none of {', '.join(RUNTIMES)}")
+    if settings.requirements not in (INSTALL, REFUSE):
+        raise BadSetting(
+            f"requirements {settings.requirements!r} is neither {INSTALL!r} nor {REFUSE!r}"
+        )
+    if not settings.image_build_timeout > 0:
+        raise BadSetting(
+            f"image build timeout {settings.image_build_timeout:g} is not above 0 seconds"
         )
     if settings.backups_kept < 0:
         raise BadSetting(f"backups kept {settings.backups_kept} is below 0")

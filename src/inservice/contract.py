@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 MODEL_DIR = "/opt/ml/model"
-"""Where a SageMaker container finds its artifact. User code that names it in a variable means the
-directory that the artifact is in here."""
+"""Where a SageMaker container finds its artifact, and an instance here wherever it can have a view
+of its own. Where it cannot, a variable that names it means the directory that the artifact is
+in."""
 
 CODE_DIRECTORY = "code"
 """Where in the artifact the code is, unless SAGEMAKER_SUBMIT_DIRECTORY says something else."""
@@ -64,6 +65,7 @@ class ModelFiles:
     loader: str  # the function of it that opens them
     names: tuple[str, ...]  # these mean it, the first before the next
     suffixes: tuple[str, ...]  # these may
+    package: str  # what the classes of its models are in
 
 
 MODEL_FILES: Mapping[str, ModelFiles] = MappingProxyType(
@@ -73,6 +75,66 @@ MODEL_FILES: Mapping[str, ModelFiles] = MappingProxyType(
             loader="joblib.load",
             names=("model.joblib", "model.pkl", "model.pickle"),
             suffixes=(".joblib", ".pkl", ".pickle"),
+            package="sklearn",
+        ),
+        "pytorch": ModelFiles(
+            framework="PyTorch",
+            loader="torch.jit.load",
+            names=("model.pt",),
+            suffixes=(".pt", ".pth"),
+            package="torch",
+        ),
+        "huggingface": ModelFiles(
+            framework="Hugging Face Transformers",
+            loader="transformers.pipeline",
+            names=(
+                *("model.safetensors", "model.safetensors.index.json"),
+                *("pytorch_model.bin", "pytorch_model.bin.index.json"),
+            ),
+            suffixes=(),
+            package="transformers",
+        ),
+        "tensorflow": ModelFiles(
+            framework="TensorFlow",
+            loader="tensorflow.saved_model.load",
+            names=("saved_model.pb",),
+            suffixes=(),
+            package="tensorflow",
+        ),
+        "gguf": ModelFiles(
+            framework="llama.cpp",
+            loader="xllamacpp.Server",
+            names=("model.gguf",),
+            suffixes=(".gguf",),
+            package="xllamacpp",
+        ),
+        "xgboost": ModelFiles(
+            framework="XGBoost",
+            loader="xgboost.Booster.load_model",
+            names=("xgboost-model", "model.ubj", "model.bst"),
+            suffixes=(".ubj", ".bst", ".xgb"),
+            package="xgboost",
+        ),
+        "lightgbm": ModelFiles(
+            framework="LightGBM",
+            loader="lightgbm.Booster",
+            names=("lightgbm_model.txt", "model.lgb"),
+            suffixes=(".lgb", ".lightgbm"),
+            package="lightgbm",
+        ),
+        "onnx": ModelFiles(
+            framework="ONNX Runtime",
+            loader="onnxruntime.InferenceSession",
+            names=("model.onnx",),
+            suffixes=(".onnx", ".ort"),
+            package="onnxruntime",
+        ),
+        "mlflow": ModelFiles(
+            framework="MLflow",
+            loader="mlflow.pyfunc.load_model",
+            names=("MLmodel",),
+            suffixes=(),
+            package="mlflow",
         ),
     }
 )
@@ -83,20 +145,24 @@ MODEL_NAMES = tuple(name for files in MODEL_FILES.values() for name in files.nam
 """Every name that means a model by itself."""
 
 
-def model_files(artifact: Iterable[str]) -> Sequence[tuple[str, str]]:
-    """What could be the model, of the files at the top of an artifact: each with its framework.
+def model_files(
+    artifact: Iterable[str], frameworks: Mapping[str, ModelFiles] | None = None
+) -> Sequence[tuple[str, str]]:
+    """What could be the model, of the files at the top of an artifact: each with its framework, of
+    these or of all.
 
     One: that is it, since it has a name that means it, or no other could be. None, or several
     between which nothing decides: nothing is loaded.
     """
     files = sorted(file for file in artifact if not is_litter(file))
-    for framework, its in MODEL_FILES.items():
+    known = MODEL_FILES if frameworks is None else frameworks
+    for framework, its in known.items():
         if named := [name for name in its.names if name in files]:
             return [(framework, named[0])]
     return [
         (framework, file)
         for file in files
-        if (framework := next((f for f, i in MODEL_FILES.items() if file.endswith(i.suffixes)), ""))
+        if (framework := next((f for f, i in known.items() if file.endswith(i.suffixes)), ""))
     ]
 
 

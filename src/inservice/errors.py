@@ -63,6 +63,12 @@ class ValidationError(SenderError):
     code = "ValidationError"
 
 
+class InvalidParameterValue(SenderError):
+    """EC2's word for the same."""
+
+    code = "InvalidParameterValue"
+
+
 class InvalidParameterException(SenderError):
     """The word for the same of CloudWatch Logs, ECR and the Resource Groups Tagging API."""
 

@@ -7,6 +7,7 @@ import fcntl
 import functools
 import os
 import re
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +16,31 @@ UNIX_PATH_BYTES_MAX = 107
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 _FICLONE = 0x40049409
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
+_IN_MODIFY, _IN_MOVED_TO, _IN_CREATE = 0x2, 0x80, 0x100
+_EVENT = struct.Struct("iIII")  # struct inotify_event, whose name follows it
+
+
+def die_with_parent(number: int) -> None:
+    """Have the kernel send us this signal when the thread that started us ends. It forgets that
+    when we change our user."""
+    _prctl(_PR_SET_PDEATHSIG, number)
+
+
+def sync_file_system(path: Path) -> None:
+    """Have all that was written to the file system of a path survive the loss of power: a thousand
+    files at the price of one. Raises OSError."""
+    import ctypes  # here, since few who import this module need it
+
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
+    finally:
+        os.close(descriptor)
 
 
 def become_subreaper() -> None:
@@ -69,11 +93,59 @@ def link_open(source: int, name: str, directory: int) -> None:
     os.link(f"/proc/self/fd/{source}", name, dst_dir_fd=directory, follow_symlinks=True)
 
 
-def _prctl(option: int) -> None:
+def enter_namespace(descriptor: int) -> None:
+    """Have the calling thread be in a namespace from now on, by a descriptor of it. Raises OSError.
+
+    One of users takes in whole processes only, which have one thread.
+    """
     import ctypes  # here, since few who import this module need it
 
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, 1, 0, 0, 0) != 0:
+    if libc.setns(descriptor, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+class Changes:
+    """Which files of a directory are written to, told through a descriptor that can be waited for
+    (inotify). Raises OSError where this user may watch no more."""
+
+    def __init__(self, directory: Path) -> None:
+        import ctypes  # here, since few who import this module need it
+
+        libc = ctypes.CDLL(None, use_errno=True)
+        self.fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        written = _IN_MODIFY | _IN_MOVED_TO | _IN_CREATE
+        if self.fd < 0 or libc.inotify_add_watch(self.fd, os.fsencode(directory), written) < 0:
+            number = ctypes.get_errno()
+            self.close()
+            raise OSError(number, os.strerror(number), str(directory))
+
+    def take(self) -> set[str]:
+        """The names of what was written to since. Empty if too much was: then anything may be."""
+        names: set[str] = set()
+        with contextlib.suppress(BlockingIOError):
+            events = os.read(self.fd, 64 * 1024)
+            while events:
+                (length,) = struct.unpack_from("I", events, _EVENT.size - 4)
+                name = events[_EVENT.size : _EVENT.size + length].rstrip(b"\0")
+                if not name:
+                    return set()
+                names.add(os.fsdecode(name))
+                events = events[_EVENT.size + length :]
+        return names
+
+    def close(self) -> None:
+        """Watch no more."""
+        if self.fd >= 0:
+            os.close(self.fd)
+
+
+def _prctl(option: int, value: int = 1) -> None:
+    import ctypes  # here, since few who import this module need it
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
@@ -104,3 +176,9 @@ def process_stat(pid: int) -> list[bytes] | None:
         return None
     # The command is in parentheses and may hold any byte, so count from the last closing one.
     return stat[stat.rindex(b")") + 2 :].split()
+
+
+def start_ticks(pid: int) -> int | None:
+    """When the process started, in clock ticks since boot; None if it is not there or a zombie."""
+    stat = process_stat(pid)
+    return None if stat is None or stat[STATE] in (b"Z", b"X") else int(stat[START_TICKS])

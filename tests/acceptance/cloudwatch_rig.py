@@ -30,8 +30,17 @@ from inservice.controller.kit.receivers import Networks
 from inservice.identity.authority import Authority
 from inservice.identity.principal import AccessKey, Account
 from inservice.instance_logs.groups import FileGroups
-from inservice.operations.live import DataSeen, InstanceSeen, Live, ProcessSeen
+from inservice.operations.live import (
+    CapacitySeen,
+    DataSeen,
+    EngineSeen,
+    InstanceSeen,
+    Live,
+    ProcessSeen,
+)
 from inservice.operations.sts.provider_keys import NO_KEYS
+from inservice.placement.host import Host
+from inservice.placement.place import Rules
 from inservice.store.base import Store
 from inservice.store.drivers.database import open_store
 from inservice.telemetry.database import open_metrics
@@ -71,6 +80,18 @@ class Rig:
     def buckets_of(self, account_id: str) -> int:
         """None: there is no storage."""
         return 0
+
+    def bucket_tags(self, account_id: str, region: str) -> dict[str, dict[str, str]]:
+        """None: there is no storage."""
+        return {}
+
+    placement_rules = Rules()
+
+    def engine(self) -> EngineSeen:
+        return EngineSeen("Podman", "5.0", "/run/podman/podman.sock")
+
+    def capacity(self) -> CapacitySeen:
+        return CapacitySeen(Host(2, 8 * 2**30), (), self.placement_rules)
 
     def data_seen(self, *_: object) -> DataSeen:
         return DataSeen.ELSEWHERE

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from inservice.cli import down, ours
 from inservice.cli.main import main
 from inservice.config import Settings
+from tests.meeting import meeting_place
 from tests.waiting import PATIENCE_SECONDS, wait_until
 
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
@@ -80,11 +80,10 @@ def transform_fn(model, data, content_type, accept):
 
 @contextlib.contextmanager
 def leave_to_answer() -> Iterator[Path]:
-    """The file that a HELD model waits for, where every user can see it. Who still waits at the end
-    waits no longer."""
-    with tempfile.TemporaryDirectory(prefix="held-") as name:
-        Path(name).chmod(0o777)  # the model is another user
-        leave = Path(name) / "answer"
+    """The file that a HELD model waits for, where both see it. Who still waits at the end waits no
+    longer."""
+    with meeting_place() as place:
+        leave = place / "answer"
         try:
             yield leave
         finally:

@@ -32,6 +32,7 @@ def program() -> str:
     return found
 
 
+@pytest.mark.long
 def test_the_whole_life_of_an_endpoint(
     server: Server, echo: Callable[[str], str], program: str, tmp_path: Path
 ) -> None:

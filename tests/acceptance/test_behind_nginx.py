@@ -12,7 +12,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from botocore.exceptions import ClientError
 
 from tests.acceptance.server import Server, archive, variant
 from tests.docs_blocks import blocks
+from tests.meeting import meeting_place
 from tests.waiting import wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "behind-a-proxy.md"
@@ -47,7 +47,7 @@ def model_fn(model_dir):
 def parts(place):
     for number in range(3):
         yield f"part {number};"
-        while not (place / f"had-{number}").exists():
+        while place.exists() and not (place / f"had-{number}").exists():
             time.sleep(0.01)
 def transform_fn(model, data, content_type, accept):
     if content_type == "application/x-fail":
@@ -146,15 +146,14 @@ def test_a_body_beyond_the_limit_is_refused_with_413(proxied: Proxied) -> None:
 
 
 def test_a_stream_comes_part_by_part(proxied: Proxied) -> None:
-    place = Path(tempfile.mkdtemp(prefix="is-"))
-    place.chmod(0o755)  # for the model, who is another user
-    answer = proxied.client("sagemaker-runtime").invoke_endpoint_with_response_stream(
-        EndpointName="behind", Body=str(place).encode(), ContentType="application/x-parts"
-    )
-    had = []
-    for event in answer["Body"]:
-        had.append(event["PayloadPart"]["Bytes"].decode())
-        (place / f"had-{len(had) - 1}").touch()  # and only then the model goes on
+    had: list[str] = []
+    with meeting_place() as place:
+        answer = proxied.client("sagemaker-runtime").invoke_endpoint_with_response_stream(
+            EndpointName="behind", Body=str(place).encode(), ContentType="application/x-parts"
+        )
+        for event in answer["Body"]:
+            had.append(event["PayloadPart"]["Bytes"].decode())
+            (place / f"had-{len(had) - 1}").touch()  # and only then the model goes on
     assert had == ["part 0;", "part 1;", "part 2;"]
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from inservice.instance_logs.places import quoted
 from inservice.operations.logs.groups import RETENTIONS
-from inservice.runtimes.process.records import quoted
 from tests import rival
 from tests.acceptance.cloudwatch_rig import ACCOUNT, KEY, REGION, Rig, cloudwatch
 from tests.acceptance.server import Server

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from inservice.runtimes.process.records import quoted
+from inservice.instance_logs.places import quoted
 from tests.acceptance.cloudwatch_rig import ACCOUNT, REGION, Rig, cloudwatch
 
 GROUP = "/aws/sagemaker/Endpoints/demo"

@@ -121,7 +121,7 @@ def test_a_model_that_raises_is_a_model_error(server: Server, echo: Echo) -> Non
             "raise RuntimeError('broken on import')",
             "RuntimeError: broken on import (code/inference.py, line 1). It exited",
         ),
-        ("import no_such_package", "Install the package no_such_package"),
+        ("import no_such_package", "Name the package no_such_package in code/requirements.txt"),
         ("import os\ndef model_fn(d): os._exit(7)", "exited with code 7"),
         ("import os\ndef model_fn(d): os.kill(os.getpid(), 9)", "SIGKILL"),
     ],
@@ -263,13 +263,13 @@ def test_an_image_that_nothing_here_can_run_says_what_can(server: Server, echo: 
     name = unique("image")
     server.client("sagemaker").create_model(
         ModelName=name,
-        PrimaryContainer={"Image": "example.com/my/own:1", "ModelDataUrl": echo("image")},
+        PrimaryContainer={"Image": "not//an/image:1", "ModelDataUrl": echo("image")},
     )
     server.create_config(name, variant(name))
     server.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=name)
     described = server.settled(name)
     assert described["EndpointStatus"] == "Failed"
-    assert "example.com/my/own:1" in described["FailureReason"]
+    assert "The image 'not//an/image:1' cannot run here" in described["FailureReason"]
     assert "scikit-learn" in described["FailureReason"]
 
 

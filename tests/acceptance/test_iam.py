@@ -250,6 +250,7 @@ def test_a_renamed_user_keeps_the_key(running: Server) -> None:
 
 
 # ── the AWS CLI ─────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.long
 @pytest.mark.skipif(not rival.AWS.exists(), reason="Debian's package awscli is not installed")
 def test_the_aws_cli(running: Server, tmp_path: Path) -> None:
     def aws(*words: str, code: int = 0) -> Any:

@@ -54,9 +54,11 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def test_status_says_as_whom_models_run(attacked: Server) -> None:
-    assert attacked.status()["model_isolation"] == {"level": "OwnUser", "reason": None}
+    expected = {"level": "OwnUser", "reason": None, "unplaced": None}
+    assert attacked.status()["model_isolation"] == expected
     shown = run_here("status", data_dir=attacked.data_dir).stdout
     assert "Each instance runs as a user of its own and sees none of the server's files." in shown
+    assert "Each finds its artifact in /opt/ml/model." in shown
     attacked.kill_control()  # the next one has launched nothing itself
     wait_until(lambda: attacked.status()["model_isolation"]["level"] == "OwnUser")
 

@@ -64,7 +64,6 @@ CALLS: list[tuple[str, str, dict[str, Any]]] = [
     ("elbv2", "describe_load_balancers", {}),
     ("cloudformation", "describe_stacks", {}),
     ("autoscaling", "describe_auto_scaling_groups", {}),
-    ("ec2", "describe_vpcs", {}),
     # REST with JSON
     ("lambda", "invoke", {"FunctionName": "f", "Payload": b"{}"}),
     ("eks", "untag_resource", {"resourceArn": "arn:aws:eks:a/b", "tagKeys": ["b", "a", "b"]}),

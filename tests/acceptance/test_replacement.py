@@ -14,7 +14,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ import inservice
 from inservice.store.drivers.schema import REVISION
 from tests.acceptance.clients import Crowd
 from tests.acceptance.server import Server, archive, run_cli, variant
+from tests.meeting import meeting_place
 from tests.waiting import wait_until
 
 Echo = Callable[[str], str]
@@ -216,14 +216,14 @@ def test_a_reload_returns_when_the_old_workers_are_gone(
     url = archive(tmp_path / "sleeper.tar.gz", {"code/inference.py": SLEEPER})
     name = installed.serve(url)
     before = installed.told()
-    place = Path(tempfile.mkdtemp(prefix="is-"))
-    place.chmod(0o777)  # for the model, who is another user
-    asleep, answers = place / "asleep", []
-    client = threading.Thread(
-        target=lambda: answers.append(installed.server.invoke(name, str(asleep)))
-    )
-    client.start()
-    wait_until(asleep.exists)
+    answers: list[object] = []
+    with meeting_place() as place:
+        asleep = place / "asleep"
+        client = threading.Thread(
+            target=lambda: answers.append(installed.server.invoke(name, str(asleep)))
+        )
+        client.start()
+        wait_until(asleep.exists)
     command = installed.begin("reload")
     named = wait_until(lambda: any("leaving" in one for one in installed.told()))
     assert named, "a worker that still has a request counts as one that serves"

@@ -212,6 +212,7 @@ def listed(client: Any) -> list[str] | None:
         return None
 
 
+@pytest.mark.long
 def test_the_command_line_of_aws(server: Server, tmp_path: Path) -> None:
     if not Path("/usr/bin/aws").exists():
         pytest.skip("Debian's awscli is not installed")

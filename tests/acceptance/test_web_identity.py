@@ -143,6 +143,7 @@ def test_code_that_has_nothing_but_a_token_file_runs_unmodified(
     ]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("aws") is None, reason="the AWS CLI is Debian's package awscli")
 def test_the_aws_cli_registers_a_provider_and_shows_a_token(
     world: Federated, tmp_path: Path

@@ -44,7 +44,7 @@ colours (none with `NO_COLOR`), the live picture, and the next step, `→ inserv
 ## InService's own commands
 """
 
-NOUNS = ("endpoint", "config", "model", "account", "user", "policy", "key")
+NOUNS = ("endpoint", "config", "model", "image", "account", "user", "policy", "key")
 """Commands that have verbs."""
 
 EXIT_CODES = """\
@@ -59,7 +59,7 @@ Of InService's own commands:
 | 2 | the command line is wrong; nothing was asked |
 | 3 | with `--wait`, `wait` and `watch`: the deployment was rolled back |
 | 4 | still going on when `--timeout` was over |
-| 5 | the endpoint is `Failed` |
+| 5 | the endpoint is `Failed`; of `image build`, the build failed |
 | 6 | the rollback failed: `UpdateRollbackFailed` |
 | 130 | interrupted; what was begun on the server goes on |
 

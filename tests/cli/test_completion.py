@@ -64,7 +64,7 @@ def offered(line: str) -> list[str]:
         ("endpoint show ", ["a", "b"]),
         ("endpoint create ", []),
         ("endpoint create e --wa", ["--wait"]),
-        ("model ", ["list", "show", "create", "delete", "lint"]),
+        ("model ", ["list", "show", "create", "delete", "init", "run", "lint"]),
         ("config d", ["delete"]),
         ("config create c --mod", ["--model"]),
         ("model create m --no", ["--no-lint"]),

@@ -25,10 +25,11 @@ from inservice.store.drivers.directory import MARK
 from inservice.store.listing import ListQuery
 from tests.cli.conftest import Run
 from tests.contracts.store_records import ACCOUNT, REGION, model
+from tests.depth import examples
 from tests.stores import lay_out, left_by
 
 ROOT = Path(__file__).parents[2]
-KILLS = 24
+KILLS = examples(24)
 
 
 def process(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -99,6 +100,16 @@ def test_a_backup_restores_the_records_and_the_key(data_dir: Path, tmp_path: Pat
     assert names(tmp_path / "again") == names(data_dir)
     with opened(data_dir) as one, opened(tmp_path / "again") as other:
         assert ensure_root_key(one, ACCOUNT) == ensure_root_key(other, ACCOUNT)
+
+
+def test_the_images_that_were_added_are_in_a_backup(
+    data_dir: Path, tmp_path: Path, inservice: Run
+) -> None:
+    (data_dir / "images.json").write_text('{"images": []}')
+    assert inservice("backup", tmp_path / "b.gz", "--data-dir", data_dir).code == 0
+    assert inservice("restore", tmp_path / "b.gz", "--data-dir", tmp_path / "again").code == 0
+    assert (tmp_path / "again" / "images.json").read_text() == '{"images": []}'
+    assert oct((tmp_path / "again" / "images.json").stat().st_mode)[-3:] == "600"
 
 
 def test_a_backup_is_of_one_moment_while_mutations_go_on(

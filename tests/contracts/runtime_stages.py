@@ -18,7 +18,17 @@ from urllib.parse import unquote
 
 from inservice.clock import Due
 from inservice.hosting.model import ArtifactSource, CompressionType, S3DataType
-from inservice.runtimes.base import AssetUnavailable, Handle, LaunchSpec, Sight, WatchedRuntime
+from inservice.images.base import Images
+from inservice.images.resolve import Catalogue
+from inservice.runtimes.base import (
+    AssetUnavailable,
+    Environments,
+    Handle,
+    LaunchSpec,
+    Sight,
+    WatchedRuntime,
+)
+from inservice.runtimes.process.protocol import TMP_BYTES
 from inservice.runtimes.process.runtime import ProcessRuntime
 from inservice.testing.runtime import FakeHost, FakeRuntime, Script
 from inservice.workload.asset import Asset
@@ -123,7 +133,9 @@ def changed(spec: LaunchSpec, **changes: Any) -> LaunchSpec:
 class Stage(Protocol):
     """A runtime and the world it runs instances in."""
 
-    runtime: WatchedRuntime
+    @property
+    def runtime(self) -> WatchedRuntime: ...
+
     assets: Shelves
 
     def spec(self, behaviour: str = "good") -> LaunchSpec:
@@ -160,11 +172,14 @@ async def until(
 class ProcessStage:
     """Real processes."""
 
-    def __init__(self, root: Path, user: str = "") -> None:
+    def __init__(self, root: Path, user: str = "", tmp_bytes: int = TMP_BYTES) -> None:
         self.root = root
         self.user = user
+        self.tmp_bytes = tmp_bytes
         self.run_dir = root / "run"
         self.log_dir = root / "log"
+        self.environments: Environments | None = None
+        self.images: Images = Catalogue()
         self._hidden: list[Path] = []
         self._numbers = itertools.count()
         self.again()
@@ -207,6 +222,9 @@ class ProcessStage:
         self.runtime = ProcessRuntime(
             self.run_dir,
             self.log_dir,
+            images=self.images,
+            environments=self.environments,
+            tmp_bytes=self.tmp_bytes,
             assets=self.assets,
             user=self.user,
             hidden=self._hidden,
@@ -227,10 +245,10 @@ class ProcessStage:
 
 
 @contextmanager
-def process_stage(user: str = "") -> Iterator[ProcessStage]:
+def process_stage(user: str = "", tmp_bytes: int = TMP_BYTES) -> Iterator[ProcessStage]:
     """A run directory of its own, short enough for sockets, and nothing left of it after."""
     root = Path(tempfile.mkdtemp(prefix="is-"))
-    stage = ProcessStage(root, user)
+    stage = ProcessStage(root, user, tmp_bytes)
     try:
         yield stage
     finally:

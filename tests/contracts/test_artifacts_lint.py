@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from inservice.artifacts import program
-from inservice.artifacts.lint import Report, Severity, lint
+from inservice.artifacts.families import Severity
+from inservice.artifacts.lint import Report, lint
 from inservice.modelserver import program as modelserver_program
 from inservice.modelserver.frameworks.base import NoModel
-from inservice.modelserver.frameworks.select import load
+from inservice.modelserver.frameworks.select import by_files
+from inservice.modelserver.program import Program
+from inservice.modelserver.settings import settings_from
 from tests.contracts import archives
 from tests.contracts.archives import member, model_archive, packed
 
@@ -33,6 +36,11 @@ def of_directory(path: Path, files: Mapping[str, bytes]) -> Report:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
     return lint(path / "model")
+
+
+def _loaded(artifact: Path) -> object:
+    """What the model server makes of an artifact without code."""
+    return by_files(Program({}), settings_from({}, str(artifact))).load()
 
 
 @pytest.mark.parametrize(
@@ -69,7 +77,7 @@ def test_a_good_artifact(tmp_path: Path, files: dict[str, bytes], loader: str) -
         ({"readme.txt": b"x"}, "Nothing would load this"),
         ({"model/model.joblib": b"x"}, 'Everything is inside "model/"'),
         ({"inference.py": GOOD}, "beside code/"),
-        ({"model.onnx": b"x"}, "looks like ONNX"),
+        ({"model.h5": b"x"}, "looks like Keras"),
         ({"a.pkl": b"x", "b.pkl": b"x"}, "Which of a.pkl, b.pkl is the model?"),
         ({"model.joblib": b""}, "It is empty"),
         ({"code/inference.py": b"def model_fn(d)"}, "not Python in line 1"),
@@ -97,7 +105,6 @@ def test_what_is_worth_knowing(tmp_path: Path) -> None:
     report = of_archive(tmp_path, model_archive(files))
     assert report.deployable
     assert [(f.severity.value, f.where) for f in report.findings] == [
-        ("warning", "code/requirements.txt"),
         ("note", "._model.joblib"),
         ("note", ".git/HEAD"),
     ]
@@ -120,11 +127,11 @@ def test_what_systems_leave_behind_is_never_a_model(tmp_path: Path) -> None:
         assert report.deployable
         assert report.loader == "scikit-learn: joblib.load of best.pkl"
     joblib.dump(DummyClassifier().fit([[0.0]], [1]), tmp_path / "model/best.pkl")
-    assert isinstance(load(tmp_path / "model"), DummyClassifier)
+    assert isinstance(_loaded(tmp_path / "model"), DummyClassifier)
     (tmp_path / "model/best.pkl").unlink()
     assert "Nothing would load this" in lint(tmp_path / "model").findings[0].says
     with pytest.raises(NoModel, match=r"none of model\.joblib") as nothing:
-        load(tmp_path / "model")
+        _loaded(tmp_path / "model")
     assert "._" not in str(nothing.value)
 
 

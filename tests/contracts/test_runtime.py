@@ -1,4 +1,4 @@
-"""The contract of runtimes, held against every driver. Not here yet: OCI and Ray."""
+"""The contract of runtimes, held against every driver. Not here yet: Ray."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from inservice.runtimes.base import (
 )
 from inservice.runtimes.process.runtime import ProcessRuntime
 from inservice.testing.runtime import FakeRuntime
+from tests.contracts.oci_stage import OciStage, oci_stage
 from tests.contracts.runtime_stages import (
     PATIENCE_SECONDS,
     FakeStage,
@@ -44,7 +45,14 @@ def processes() -> Iterator[ProcessStage]:
         yield stage
 
 
-STAGES = ("fake", "process")
+@pytest.fixture(scope="module")
+def containers() -> Iterator[OciStage]:
+    with oci_stage() as stage:
+        yield stage
+
+
+STAGES = {"fake": "", "process": "processes", "oci": "containers"}
+"""Driver → the fixture that has it."""
 
 
 def test_every_driver_is_held_to_the_contract() -> None:
@@ -52,9 +60,10 @@ def test_every_driver_is_held_to_the_contract() -> None:
     assert {"fake", *drivers} == set(STAGES)
 
 
-@pytest.fixture(params=STAGES)
+@pytest.fixture(params=["fake", "process", pytest.param("oci", marks=pytest.mark.long)])
 def stage(request: pytest.FixtureRequest) -> Stage:
-    made: Any = FakeStage() if request.param == "fake" else request.getfixturevalue("processes")
+    name = STAGES[request.param]
+    made: Any = request.getfixturevalue(name) if name else FakeStage()
     return cast(Stage, made)
 
 
@@ -103,7 +112,7 @@ def test_its_age_is_known(stage: Stage) -> None:
         assert (await stage.runtime.look(handle)).age_seconds >= older.age_seconds
         stage.kill(handle)
         gone = await until(stage, handle, lambda s: s.state is GONE)
-        assert gone.age_seconds >= young.age_seconds
+        assert gone.age_seconds >= older.age_seconds
         await stage.runtime.retire(handle, 5)
 
     run(test)
@@ -462,7 +471,7 @@ def test_a_runtime_without_assets_launches_what_has_none(processes: ProcessStage
         spec = processes.spec()
         bare: tuple[Any, ...] = (
             FakeRuntime(FakeStage().host),
-            ProcessRuntime(processes.run_dir, processes.log_dir),
+            ProcessRuntime(processes.run_dir, processes.log_dir, images=processes.images),
         )
         for runtime in bare:
             with pytest.raises(AssetUnavailable, match=re.escape(str(files_of(spec)))):

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from inservice.runtimes import memory
 from inservice.runtimes.base import InstanceState, Sight
-from inservice.runtimes.process import memory, records
-from inservice.runtimes.process.memory import OomKills
+from inservice.runtimes.memory import OomKills
+from inservice.runtimes.process import records
 from tests.contracts.runtime_stages import ProcessStage, process_stage, until
 from tests.waiting import wait_until
 

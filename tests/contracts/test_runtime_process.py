@@ -26,8 +26,7 @@ import pytest
 
 from inservice.instance_logs import writer
 from inservice.instance_logs.lines import FILES
-from inservice.runtimes.base import Handle, ImageNotRunnable, InstanceState, LaunchFailed
-from inservice.runtimes.images import image_for
+from inservice.runtimes.base import Handle, InstanceState, LaunchFailed
 from inservice.runtimes.process import protocol, records
 from inservice.runtimes.process.records import Places
 from inservice.runtimes.process.runtime import ProcessRuntime
@@ -313,7 +312,9 @@ def test_nothing_stays_where_the_run_directory_was_deleted(alone: ProcessStage) 
 def test_many_at_once_from_nothing(alone: ProcessStage) -> None:
     async def test() -> None:
         specs = [alone.spec() for _ in range(8)]
-        other = ProcessRuntime(alone.run_dir, alone.log_dir, assets=alone.assets)
+        other = ProcessRuntime(
+            alone.run_dir, alone.log_dir, images=alone.images, assets=alone.assets
+        )
         launches = [r.launch(spec) for spec in specs for r in (alone.runtime, other)]
         handles = await asyncio.gather(*launches)
         assert len({handle.pid for handle in handles}) == len(specs)
@@ -385,30 +386,24 @@ def test_memory_that_ends_is_told(stage: ProcessStage) -> None:
     run(test)
 
 
-def test_what_a_model_puts_in_the_place_of_its_files_is_removed() -> None:
-    """Of a model that may: one that runs as the user of its server, by that user's own wish."""
+def test_what_a_model_puts_in_the_place_of_its_files_is_removed(stage: ProcessStage) -> None:
+    """Of a model that may, as on a host that grants no namespace; elsewhere, whoever else may."""
 
-    async def test(stage: ProcessStage) -> None:
-        code = """
-            import os, shutil
-            for end in (".sock", ".out"):
-                shutil.rmtree(os.getcwd() + end, ignore_errors=True)
-                if os.path.exists(os.getcwd() + end):
-                    os.unlink(os.getcwd() + end)
-                os.makedirs(os.getcwd() + end + "/a")
-            os._exit(5)
-        """
-        handle = await stage.runtime.launch(stage.spec(code=code))
-        sight = await until(stage, handle, lambda s: s.state is GONE)
-        assert sight.exit_code == 5
-        await stage.runtime.retire(handle, 5)
+    async def test() -> None:
+        handle = await stage.runtime.launch(stage.spec())
+        await ready(stage, handle)
         places = records.Places(stage.run_dir)
         scratch = places.scratch(handle.instance_id)
+        for path in (places.socket(handle.instance_id), places.output(handle.instance_id)):
+            path.unlink()
+            (path / "a").mkdir(parents=True)
+        stage.kill(handle)
+        await until(stage, handle, lambda s: s.state is GONE)
+        await stage.runtime.retire(handle, 5)
         assert not list(places.instances.glob(f"{scratch.name}*"))
         assert handle not in await stage.runtime.handles()
 
-    with process_stage(user=str(os.getuid())) as stage:
-        run(lambda: test(stage))
+    run(test)
 
 
 def test_a_zygote_that_cannot_import_is_not_needed(stage: ProcessStage) -> None:
@@ -420,7 +415,7 @@ def test_a_zygote_that_cannot_import_is_not_needed(stage: ProcessStage) -> None:
         launch = protocol.Launch(
             instance_id=spec.instance_id,
             entry="inservice.modelserver.main:run",
-            preimports=("a_module_that_nobody_has",),
+            python=protocol.Python(preimports=("a_module_that_nobody_has",)),
             log_path=str(stage.runtime.log_path(spec)),
             model_dir=str(files_of(spec)),
             environment={},
@@ -487,38 +482,6 @@ def test_a_host_without_descriptors_is_short_of_something_and_can_do_it_later(
         await ready(alone, await alone.runtime.launch(alone.spec()))
 
     run(test)
-
-
-@pytest.mark.parametrize(
-    "image",
-    [
-        "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3",
-        "246618743249.dkr.ecr.us-west-2.amazonaws.com/sagemaker-scikit-learn:0.23-1-cpu-py3",
-        "450853457545.dkr.ecr.cn-north-1.amazonaws.com.cn/sagemaker-scikit-learn:1.0-1-cpu-py3",
-        "683313688378.dkr.ecr-fips.us-east-1.amazonaws.com/sagemaker-scikit-learn@sha256:00ff",
-        "sklearn",
-        "inservice/python",
-    ],
-)
-def test_images_that_this_runtime_stands_in_for(image: str) -> None:
-    assert image_for(image).name in ("scikit-learn", "python")
-
-
-@pytest.mark.parametrize(
-    "image",
-    [
-        "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1",
-        "evil.example/683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1",
-        "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1\n",
-        "-v /:/h",
-        "",
-    ],
-)
-def test_other_images_are_refused_with_what_can_run(image: str) -> None:
-    with pytest.raises(
-        ImageNotRunnable, match=r"sagemaker-scikit-learn:<tag>.*'sklearn'.*'python'"
-    ):
-        image_for(image)
 
 
 # ── output ────────────────────────────────────────────────────────────────────────────────────────
@@ -649,7 +612,8 @@ def test_a_model_sees_its_own_environment_and_nothing_of_controls(
         assert environment["MY_SETTING"] == "a\nb"
         assert environment["PATH"] == "/mine"
         assert environment["AWS_REGION"] == "us-east-1"
-        assert environment["SM_MODEL_DIR"] == str(files_of(spec))
+        here = str(files_of(spec)) if alone.runtime.unplaced else "/opt/ml/model"
+        assert environment["SM_MODEL_DIR"] == here
         assert environment["HOME"] == environment["TMPDIR"] == seen["cwd"]
         assert seen["cwd"].startswith(str(alone.run_dir / "instances"))
         assert ("/only/mine" in seen["path"]) == fresh
@@ -677,6 +641,25 @@ def test_what_only_a_new_interpreter_obeys_is_obeyed(stage: ProcessStage) -> Non
             [sys.executable, "-c", "print(hash('x'))"], env={"PYTHONHASHSEED": "7"}
         )
         assert seen == int(expected)
+        await stage.runtime.retire(handle, 5)
+
+    run(test)
+
+
+def test_how_long_one_lived_does_not_depend_on_what_the_clock_is_set_to(
+    stage: ProcessStage,
+) -> None:
+    async def test() -> None:
+        handle = await stage.runtime.launch(stage.spec())
+        await ready(stage, handle)
+        path = Places(stage.run_dir).record(handle.instance_id)
+        record = records.read(path, records.Record)
+        assert record is not None
+        records.write(path, replace(record, started_at=record.started_at + 3600.0))
+        living = await stage.runtime.look(handle)
+        stage.kill(handle)
+        gone = await until(stage, handle, lambda s: s.state is GONE)
+        assert gone.age_seconds >= living.age_seconds > 0.0
         await stage.runtime.retire(handle, 5)
 
     run(test)

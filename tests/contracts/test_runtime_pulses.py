@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import inservice
 from inservice.runtimes.base import InstanceState
 from inservice.runtimes.process import code, following, ping, pulses, records
 from inservice.runtimes.process.following import Following
@@ -320,6 +321,25 @@ async def _of_other_code(stage: ProcessStage, monkeypatch: pytest.MonkeyPatch) -
     await newer.close()
     for one in (handle, other):
         await newer.retire(one, 5)
+
+
+def test_which_code_it_is_does_not_hang_on_what_was_compiled_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever imports a module first compiles it, and may keep the result to themselves."""
+    package = tmp_path / "inservice"
+    (package / "inner").mkdir(parents=True)
+    for path in (package / "__init__.py", package / "inner" / "a.py"):
+        path.touch()
+    monkeypatch.setattr(inservice, "__file__", str(package / "__init__.py"))
+    before = code.identity.__wrapped__()
+    compiled = package / "inner" / "__pycache__"
+    compiled.mkdir()
+    (compiled / "a.so").touch()
+    compiled.chmod(0)  # which binds whoever is not root
+    assert code.identity.__wrapped__() == before
+    (package / "inner" / "b.py").touch()
+    assert code.identity.__wrapped__() != before
 
 
 def test_an_answer_without_a_pulse_is_one_of_the_version_before() -> None:

@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from inservice.linux import boot_id
 from inservice.runtimes.base import Handle, InstanceState
 from inservice.runtimes.process import records, remains
 from tests.contracts.runtime_stages import PATIENCE_SECONDS, ProcessStage, process_stage, until
+from tests.meeting import SEEN_BY_BOTH
 
 STARTING, READY, _, GONE = InstanceState
 
@@ -143,8 +146,10 @@ class Daemons:
     """What one instance started, known by a lock that all of it holds."""
 
     def __init__(self, stage: ProcessStage, shape: str, ending: str = "") -> None:
-        self.lock = stage.root / f"lock.{time.monotonic_ns()}"
-        self.lock.touch()
+        number, name = tempfile.mkstemp(prefix="is-lock-", dir=SEEN_BY_BOTH)
+        os.close(number)
+        self.lock = Path(name)
+        weakref.finalize(self, os.unlink, name)
         self.lock.chmod(0o666)  # the model may be another user than we are
         stage.root.chmod(0o711)
         code = f"LOCK, SHAPE = {str(self.lock)!r}, None\n{DAEMON}".replace(

@@ -90,7 +90,10 @@ def test_what_one_endpoint_is_decided_from_does_not_grow_with_the_others() -> No
 
         instances.of_fleet = counted  # type: ignore[method-assign]
         launches = SimpleNamespace(
-            under_way=lambda _: (), waits_for=lambda _: None, failure=lambda *_, **__: None
+            under_way=lambda _: (),
+            note=lambda _: None,
+            phase=lambda _: None,
+            failure=lambda *_, **__: None,
         )
         tables = SimpleNamespace(
             routed=lambda _: {},

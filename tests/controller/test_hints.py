@@ -50,12 +50,12 @@ BROKEN: dict[str, tuple[str, str | None, str]] = {
     "ModuleNotFoundError": (
         "import a_module_that_nobody_has.part\n",
         HERE.format(1),
-        "Install the package a_module_that_nobody_has beside InService",
+        "Name the package a_module_that_nobody_has in code/requirements.txt",
     ),
     "a package of another name": (
         "raise ModuleNotFoundError(\"No module named 'cv2'\")\n",
         HERE.format(1),
-        "Install the package opencv-python-headless",
+        "Name the package opencv-python-headless",
     ),
     "ImportError": ("from json import nothing\n", HERE.format(1), "version of that package"),
     "undefined symbol": (
@@ -83,7 +83,7 @@ BROKEN: dict[str, tuple[str, str | None, str]] = {
         "Pack that file into the archive",
     ),
     "/opt/ml/model": (
-        model_fn("return open('/opt/ml/model/weights.bin')"),
+        model_fn("raise FileNotFoundError('There is no /opt/ml/model here')"),  # as on some hosts
         IN_MODEL_FN.format(2),
         "it is not /opt/ml/model",
     ),

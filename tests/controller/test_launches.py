@@ -72,7 +72,7 @@ def _s3(url: str) -> Callable[[], Any]:
     return storage
 
 
-def _endpoint(number: int, *, artifact: bool = True, **own: str) -> tuple[Endpoint, Fleet]:
+def endpoint_of(number: int, *, artifact: bool = True, **own: str) -> tuple[Endpoint, Fleet]:
     container: dict[str, Any] = {"Image": "python", "Environment": own}
     if artifact:
         container["ModelDataUrl"] = f"s3://bucket/{number}.tar.gz"
@@ -120,7 +120,7 @@ async def _fetch_from_silence(tmp_path: Path, silent_store: str) -> None:
     before = set(threading.enumerate())
     artifacts = ArtifactStore(tmp_path / "artifacts", s3=_s3(silent_store))
     launches = _launches(artifacts, lambda fleet: None)
-    begun = [_endpoint(number) for number in range(SLOW_FETCHES)]
+    begun = [endpoint_of(number) for number in range(SLOW_FETCHES)]
     for endpoint, fleet in begun:
         launches.begin(endpoint, fleet, [0])
     async with asyncio.timeout(10):
@@ -152,7 +152,7 @@ async def _fail_unforeseen(tmp_path: Path) -> None:
         changed.set()
 
     launches = _launches(artifacts, on_change)
-    endpoint, fleet = _endpoint(1)
+    endpoint, fleet = endpoint_of(1)
     launches.begin(endpoint, fleet, [0])
     async with asyncio.timeout(10):
         await changed.wait()
@@ -202,7 +202,7 @@ def test_what_is_not_wanted_any_more_is_not_launched_and_what_was_started_is_kno
         instances = Instances(runtime, SystemClock(), lambda fleet: None)
         changed = asyncio.Event()
         launches = Launches(instances, SystemClock(), lambda fleet: changed.set())
-        endpoint, fleet = _endpoint(1, artifact=False)
+        endpoint, fleet = endpoint_of(1, artifact=False)
         launches.begin(endpoint, fleet, [0, 1])
         async with asyncio.timeout(10):
             if when != "at once":
@@ -256,7 +256,7 @@ def test_a_download_that_nobody_wants_any_more_ends() -> None:
     async def test() -> None:
         store: Any = Transferring()
         launches = _launches(store, lambda fleet: None)
-        endpoint, fleet = _endpoint(1)
+        endpoint, fleet = endpoint_of(1)
         launches.begin(endpoint, fleet, [0])
         async with asyncio.timeout(20):
             assert await asyncio.to_thread(store.begun.wait, 15)
@@ -287,7 +287,7 @@ def test_a_shortage_of_the_host_is_waited_for_and_fails_nothing(number: int) -> 
         host = FakeHost(clock)
         instances = Instances(FakeRuntime(host), SystemClock(), lambda fleet: None)
         launches = Launches(instances, clock, lambda fleet: told.set())
-        endpoint, fleet = _endpoint(1, artifact=False)
+        endpoint, fleet = endpoint_of(1, artifact=False)
         host.refuses_to_launch = "it could not start"
         host.refuses_because = OSError(number, os.strerror(number))
         launches.begin(endpoint, fleet, [0, 1])
@@ -323,7 +323,7 @@ def test_each_instance_gets_what_is_its_own() -> None:
             lambda fleet: told.set(),
             lambda endpoint, fleet, instance: {"TOKEN": f"{endpoint.name} {instance}"},
         )
-        endpoint, fleet = _endpoint(1, artifact=False)
+        endpoint, fleet = endpoint_of(1, artifact=False)
         launches.begin(endpoint, fleet, [0, 1])
         async with asyncio.timeout(10):
             await told.wait()
@@ -341,7 +341,7 @@ def test_a_launch_that_waits_is_given_up_at_once() -> None:
         host = FakeHost(SystemClock())
         instances = Instances(FakeRuntime(host), SystemClock(), lambda fleet: None)
         launches = Launches(instances, Never(), lambda fleet: told.set())
-        endpoint, fleet = _endpoint(1, artifact=False)
+        endpoint, fleet = endpoint_of(1, artifact=False)
         host.refuses_to_launch, host.refuses_because = "no", OSError(errno.EMFILE, "files")
         launches.begin(endpoint, fleet, [0])
         async with asyncio.timeout(10):
@@ -369,7 +369,7 @@ def test_a_launch_that_fails_does_not_forget_how_the_last_one_ended() -> None:
         host, changed = FakeHost(SystemClock()), asyncio.Event()
         instances = Instances(FakeRuntime(host), SystemClock(), lambda fleet: changed.set())
         launches = Launches(instances, Never(), lambda fleet: changed.set())
-        endpoint, fleet = _endpoint(1, artifact=False)
+        endpoint, fleet = endpoint_of(1, artifact=False)
         launches.begin(endpoint, fleet, [0])
         async with asyncio.timeout(10):
             while not host.alive():
@@ -471,7 +471,7 @@ def test_on_the_way_back_a_storage_that_is_away_is_waited_for_and_that_is_said(
     async def test() -> None:
         storage, changed = Storage(AWAY), asyncio.Event()
         launches = _launches(cast(Any, storage), lambda fleet: changed.set())
-        endpoint, fleet = _endpoint(1)
+        endpoint, fleet = endpoint_of(1)
         launches.begin(endpoint, fleet, [0], patient=True)
         async with asyncio.timeout(10):
             await changed.wait()
@@ -506,7 +506,7 @@ def test_what_failed_before_fails_a_way_back_only_if_it_stays(
     async def test() -> None:
         storage = Storage(fails)
         launches = _launches(cast(Any, storage), lambda fleet: None)
-        endpoint, fleet = _endpoint(1)
+        endpoint, fleet = endpoint_of(1)
         launches.begin(endpoint, fleet, [0])
         async with asyncio.timeout(10):
             while launches.under_way(fleet.id):

@@ -13,8 +13,11 @@ import pytest
 import inservice.operations  # noqa: F401 - fills the registry
 from inservice.clock import SystemClock
 from inservice.hosting.endpoint import EndpointStatus
+from inservice.runtimes.base import InstanceState
 from inservice.testing.runtime import FakeHost, Script
 from tests.controller.rig import Controller, FakeWorker
+
+GONE = InstanceState.GONE
 
 
 def test_control_stops_though_something_wakes_an_endpoint_at_that_very_moment(
@@ -70,6 +73,71 @@ def test_an_endpoint_that_is_made_again_while_its_deletion_is_being_saved_is_see
         await until(lambda: is_in_service(control))
         control.call("DeleteEndpoint", EndpointName="ep")
         await until(lambda: len(host.alive()) == 1 and host.alive() != first)
+        await control.die()
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+    asyncio.run(test())
+
+
+def test_an_endpoint_that_rests_has_no_task_and_is_seen_to_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By whatever wakes it, and by the net below the wake-ups."""
+    monkeypatch.setattr("inservice.controller.endpoints.reconciler.IDLE_SECONDS", 0.1)
+
+    async def test() -> None:
+        host = FakeHost(SystemClock())
+        working = asyncio.create_task(FakeWorker(tmp_path, host).work())
+        control = await Controller.born(tmp_path, host, lambda _: None)
+        create(control)
+        await until(lambda: is_in_service(control) and turning() == 0)
+        (first,) = host.alive()
+        host.die(first)
+        await until(lambda: len(host.alive()) == 1 and turning() == 0)
+        turns = 0
+        facts = control.reconciler._observer.facts
+
+        def counted(*asked: Any) -> Any:
+            nonlocal turns
+            turns += 1
+            return facts(*asked)
+
+        monkeypatch.setattr(control.reconciler._observer, "facts", counted)
+        await until(lambda: turns >= 4)
+        control.call("DeleteEndpoint", EndpointName="ep")
+        await until(lambda: control.record("ep") is None and not host.alive())
+        await until(lambda: turning() == 0 and not names("_wake_the_rested"))
+        await control.die()
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+    def names(coroutine: str) -> list[str]:
+        tasks = [str(task.get_coro()) for task in asyncio.all_tasks()]
+        return [name for name in tasks if f"Reconciler.{coroutine} " in name]
+
+    def turning() -> int:
+        return len(names("_take_turns"))
+
+    asyncio.run(test())
+
+
+def test_what_ends_while_control_stops_is_not_started_again(tmp_path: Path) -> None:
+    """The end of an instance wakes its endpoint, which rested, and nobody decides any more."""
+
+    async def test() -> None:
+        host = FakeHost(SystemClock())
+        working = asyncio.create_task(FakeWorker(tmp_path, host).work())
+        control = await Controller.born(tmp_path, host, lambda _: None)
+        create(control)
+        await until(lambda: is_in_service(control) and bool(control.reconciler._resting))
+        await control.reconciler.close()
+        before = asyncio.all_tasks()
+        for instance in host.alive():
+            host.die(instance)
+        await until(lambda: all(each.sight.state is GONE for each in control.instances.all()))
+        control.reconciler.wake(("000000000000", "us-east-1", "ep"))
+        assert asyncio.all_tasks() <= before
         await control.die()
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)

@@ -58,6 +58,7 @@ def test_what_runs_keeps_its_files_though_no_record_names_its_fleet(tmp_path: Pa
         file_roots=[tmp_path],
     )
     recorder = Recorder(open_metrics(url), NOW)
+    told: list[set[str]] = []
     tidying = Tidying(
         store,
         artifacts,
@@ -66,6 +67,7 @@ def test_what_runs_keeps_its_files_though_no_record_names_its_fleet(tmp_path: Pa
         log_dir=tmp_path / "logs",
         running=list,
         short=str,
+        fleets_left=lambda fleets: told.append(set(fleets)),
     )
     places = {}
     for fleet in ("g1-1-v", "g2-1-v"):
@@ -77,6 +79,7 @@ def test_what_runs_keeps_its_files_though_no_record_names_its_fleet(tmp_path: Pa
     tidying.turn(NOW, [running])
     assert (places["g1-1-v"] / "name.txt").read_text() == "g1-1-v"
     assert not places["g2-1-v"].exists()
+    assert told == [{"g1-1-v"}], "and the image that it runs"
     recorder.close()
     store.close()
 
@@ -94,6 +97,7 @@ def test_sessions_are_forgotten_some_time_after_their_end(tmp_path: Path) -> Non
         log_dir=tmp_path / "logs",
         running=list,
         short=str,
+        fleets_left=lambda _: None,
     )
     with store.transaction() as tx:
         tx.sessions.add(session("ASIALIVE", ends=NOW + 1))

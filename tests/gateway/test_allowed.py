@@ -13,6 +13,7 @@ import pytest
 from inservice.clock import SystemClock
 from inservice.gateway.runtime.allowed import Allowed
 from inservice.gateway.runtime.requests import read_target
+from inservice.identity import managed
 from inservice.identity.authority import AttachedPolicy, Authority
 from inservice.identity.policies.document import parse_policy
 from inservice.identity.policies.grammar import PolicyKind
@@ -27,6 +28,7 @@ ROOT = KeyRoute("AKIAROOT", "secret", ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root")
 ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/e"
 INVOKE = "sagemaker:InvokeEndpoint"
 STREAM = "sagemaker:InvokeEndpointWithResponseStream"
+STREAM_PATH = b"/endpoints/e/invocations-response-stream"
 
 
 def statement(*actions: str, effect: str = "Allow", **more: Any) -> dict[str, Any]:
@@ -161,6 +163,52 @@ def test_a_model_that_is_asked_for_by_name() -> None:
     assert worker.refuses(known) is not None
 
 
+OTHERS = [
+    {"Action": "iam:PassRole", "Condition": {"StringEquals": {"iam:PassedToService": "x"}}},
+    {"Action": "s3:GetObject", "Resource": "arn:aws:s3:::${aws:CurrentTime}"},
+    {"NotAction": "sagemaker:*", "Condition": {"Bool": {"aws:MultiFactorAuthPresent": "true"}}},
+]
+"""Statements that ask for what differs from request to request, about anything but invocations."""
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("path", [b"/endpoints/e/invocations", STREAM_PATH])
+def test_a_decision_rests_on_no_statement_about_something_else(
+    other: dict[str, Any], path: bytes
+) -> None:
+    known = table(statement(INVOKE), {"Effect": "Deny", "Resource": "*", **other})
+    worker = Worker()
+    assert worker.refuses(known, path) is None
+    assert worker.kept == 1
+
+
+@pytest.mark.parametrize(
+    "about", [{"Action": "sagemaker:Invoke*"}, {"NotAction": "s3:*"}, {"Action": INVOKE}]
+)
+@pytest.mark.parametrize("path", [b"/endpoints/e/invocations", STREAM_PATH])
+def test_a_statement_about_invocations_is_asked_each_time(
+    about: dict[str, Any], path: bytes
+) -> None:
+    late = {"DateGreaterThan": {"aws:CurrentTime": "2026-01-01T00:00:00Z"}}
+    known = table(
+        statement(INVOKE, STREAM), {"Effect": "Deny", "Resource": "*", "Condition": late, **about}
+    )
+    worker = Worker()
+    assert worker.refuses(known, path) is None
+    worker.clock.moment += 86_400 * 365 * 2
+    assert worker.refuses(known, path) is not None
+
+
+@pytest.mark.parametrize("name", ["AmazonSageMakerFullAccess", "AdministratorAccess"])
+def test_what_aws_s_own_policies_allow_is_kept(name: str) -> None:
+    (policy,) = [each.policy for each in managed.all() if each.name == name]
+    authority = Authority(Principal(ACCOUNT, ANA, "AIDA"), [AttachedPolicy(policy, name)])
+    known = RoutingTable(1, {}, {}, {ANA: json.dumps(authority.to_plain())})
+    worker = Worker()
+    assert worker.refuses(known) is None
+    assert worker.kept == 1
+
+
 STREAMS = [
     ((STREAM,), (), True),
     ((INVOKE,), (), True),
@@ -177,8 +225,7 @@ def test_either_action_lets_a_stream_through_and_either_keeps_it(
     statements = [statement("sagemaker:ListModels")]
     statements += [statement(*allows)] if allows else []
     statements += [statement(*denies, effect="Deny")] if denies else []
-    path = b"/endpoints/e/invocations-response-stream"
-    why = Worker().refuses(table(*statements), path)
+    why = Worker().refuses(table(*statements), STREAM_PATH)
     assert (why is None) is may
     if denies:
         assert why is not None

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from inservice.modelserver import failures
+from inservice.modelserver.failures import said_by
 from inservice.modelserver.settings import BadSetting, settings_from
-from inservice.runtimes.base import InstanceState
 from tests.modelserver.conftest import Launch, Serve
 from tests.modelserver.unix_http import call
 
@@ -216,27 +217,28 @@ def test_where_the_code_is(named: str, meant: str) -> None:
     assert str(settings.code_dir) == meant
 
 
-@pytest.mark.parametrize(
-    ("code", "when"),
-    [
-        ("open('/opt/ml/model/weights.bin')", "import"),
-        ("def model_fn(model_dir):\n    return open('/opt/ml/model/weights.bin')", "load"),
-    ],
-)
-def test_the_containers_directory_in_code_is_pointed_at(
-    launch: Launch, code: str, when: str
-) -> None:
-    _, sight = launch(code)
-    assert sight.state is InstanceState.GONE
-    assert "FileNotFoundError" in sight.last_lines[-1], when
-    assert "There is no /opt/ml/model here: use the model_dir" in sight.last_lines[-1]
-
-
-def test_also_where_a_handler_meets_it(serve: Serve) -> None:
+def test_the_containers_directory_is_there_for_code_that_names_it(serve: Serve) -> None:
     code = """
+        import os
+        AT_IMPORT = open("/opt/ml/model/code/inference.py").read()
+
+        def model_fn(model_dir):
+            assert model_dir == os.environ["SM_MODEL_DIR"]
+            return os.listdir("/opt/ml/model")
+
         def transform_fn(model, body, content_type, accept):
-            return open("/opt/ml/model/labels.txt").read()
+            return f"{model} {os.listdir('/opt/ml/model')} {'AT_IMPORT' in AT_IMPORT}"
     """
-    answer = call(serve(code).address, "x")
-    assert answer.status == 500
-    assert b"There is no /opt/ml/model here" in answer.body
+    assert call(serve(code).address, "x").body == b"['code'] ['code'] True"
+
+
+def test_where_it_is_not_there_code_that_names_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = FileNotFoundError(2, "No such file or directory", "/opt/ml/model/labels.txt")
+    monkeypatch.setattr(failures, "MODEL_DIR", str(tmp_path))
+    assert "There is no" not in said_by(FileNotFoundError(2, "None", f"{tmp_path}/labels.txt"))
+    monkeypatch.undo()
+    if Path("/opt/ml/model").exists():
+        pytest.skip("this host has an /opt/ml/model itself")
+    assert "There is no /opt/ml/model here: use the model_dir" in said_by(error)

@@ -383,12 +383,12 @@ def test_the_last_line_says_why_a_model_cannot_be_loaded(
     assert last_line in sight.last_lines[-1]
 
 
-def test_requirements_that_are_not_installed_are_pointed_at(launch: Launch, tmp_path: Path) -> None:
+def test_requirements_that_lack_a_module_are_pointed_at(launch: Launch, tmp_path: Path) -> None:
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("a-module-that-nobody-has==1\n")
     code = "import a_module_that_nobody_has"
     _, sight = launch(code, files={"code/requirements.txt": requirements})
-    assert "code/requirements.txt is not installed by this runtime" in sight.last_lines[-1]
+    assert "code/requirements.txt does not name the package that has it" in sight.last_lines[-1]
 
 
 def test_program_and_submit_directory_are_honoured(serve: Serve, tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ def test_json_is_meant_when_nothing_is_said(iris: Handle, expected: list[int]) -
     ("status", "content_type", "accept", "body", "words"),
     [
         (415, "image/png", "*/*", "x", "Content type image/png is not supported"),
-        (406, "text/csv", "image/png", CSV, "Accept image/png is not supported"),
+        (406, "text/csv", "image/png", CSV, "Content type image/png is not supported"),
         (400, "application/json", "*/*", "{", "not readable as application/json"),
         (400, "application/json", "*/*", "", "not readable as application/json"),
         (400, "application/json", "*/*", '{"rows": [[1]]}', 'the one member "instances"'),

@@ -23,7 +23,8 @@ from sagemaker_inference.transformer import Transformer
 from inservice.modelserver.answers import Answer
 from inservice.modelserver.awaiting import Parts
 from inservice.modelserver.batching import Lane
-from inservice.modelserver.handlers import Call, Model
+from inservice.modelserver.calls import Call
+from inservice.modelserver.handlers import Model
 from inservice.modelserver.program import checked
 from inservice.modelserver.server import running
 from inservice.modelserver.settings import settings_from

@@ -321,7 +321,7 @@ class History:
             must(not listed, "L2 a gateway still lists a deleted endpoint")
             return
         natures = world.host.natures.values()
-        if any(n.impossible or n.exits == 1.0 or n.hangs == 1.0 for n in natures):
+        if any(n.impossible or n.unbuildable or 1.0 in (n.exits, n.hangs) for n in natures):
             return  # what is wished cannot be
         rule = "L1 there is not what is wanted, or something else"
         await self.until(self.is_as_wished, REST_SECONDS_MAX, rule)
@@ -482,6 +482,7 @@ class History:
         """Whatever the outcome was, there is a way on: out of UpdateRollbackFailed too."""
         for nature in self.world.host.natures.values():
             nature.exits, nature.hangs, nature.impossible = 0.0, 0.0, False
+            nature.unbuildable = False
         if self.deployment.phase is Phase.FAILED or self.chance.random() < 0.3:
             await self.begin(lambda: self.call("DeleteEndpoint"))
             await self.until_over()

@@ -13,9 +13,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from inservice.clock import Clock
-from inservice.runtimes.base import Assets, Handle, LaunchSpec, Sight
+from inservice.runtimes.base import (
+    Assets,
+    EnvironmentUnavailable,
+    Handle,
+    LaunchSpec,
+    Sight,
+)
 from inservice.runtimes.launching import seen_through
-from inservice.testing.runtime import FakeHost, FakeRuntime, Script
+from inservice.testing.runtime import Build, FakeHost, FakeRuntime, Script
 
 PING_SECONDS = 2.0
 """What a look takes at an instance that does not answer."""
@@ -30,6 +36,12 @@ class Nature:
     hangs: float = 0.0  # chance that a start never becomes ready
     impossible: bool = False  # the artifact is gone: nothing can be launched any more
     drain_seconds_max: float = 4.0
+    unbuildable: bool = False  # the environment that the fleet needs can never be had
+
+
+BUILDING_HISTORIES, BUILDING_CHANCE = 6, 0.35
+"""In every sixth history so many fleets need an environment that is not there yet. What befalls the
+others is what did before there were environments, and names the bugs that it named."""
 
 
 @dataclass(slots=True)
@@ -54,8 +66,10 @@ class Host(FakeHost):
         self.past: dict[str, Past] = {}
         self.deaths = 0  # that nobody ordered
         self.lost: set[str] = set()  # with their records, when the host restarted
+        self._drawn: set[str] = set()  # fleets of which it is settled if theirs can be had
         self._dead: list[tuple[float, str]] = []
         self.effects = 0  # launches, ends and forgettings
+        self.is_faulty: Callable[[], bool] = lambda: False  # whether anything goes wrong now
         self.on_start: Callable[[str], None] = lambda _: None
         self.on_ask: Callable[[str], None] = lambda _: None
 
@@ -65,6 +79,20 @@ class Host(FakeHost):
         return self.natures.setdefault(fleet.partition("-")[2], Nature())
 
     # ── what control does ──
+    def what_to_build(self, spec: LaunchSpec) -> tuple[str, Build] | None:
+        """An environment of the fleet's own; now and then it cannot be had."""
+        fleet = spec.instance_id.rpartition("/")[0]
+        chance = random.Random(f"{self.seed} build {fleet.partition('-')[2]}")
+        if self.seed % BUILDING_HISTORIES != 4 or chance.random() >= BUILDING_CHANCE:
+            return None
+        seconds = chance.choice((1.0, 20.0, 60.0, 300.0))
+        nature = self.nature(fleet)
+        if fleet not in self._drawn and self.is_faulty() and chance.random() < 0.25:
+            nature.unbuildable = True
+        self._drawn.add(fleet)
+        fails = EnvironmentUnavailable("No matching distribution.") if nature.unbuildable else None
+        return fleet, Build(seconds, fails)
+
     def start(self, spec: LaunchSpec) -> object:  # type: ignore[override]
         """A new instance by its fleet's nature."""
         self.on_start(spec.instance_id)

@@ -26,7 +26,7 @@ from inservice.controller.endpoints import (
     watchers,
 )
 from inservice.controller.kit import tables
-from inservice.deployment import actions, advance, plan, trouble
+from inservice.deployment import actions, advance, plan, trouble, waits
 from inservice.runtimes import launching
 from inservice.store import feed
 from inservice.store.collections import alarms, endpoints
@@ -252,6 +252,34 @@ CORE = (
 
 SHELL = (
     Mutant(
+        "the build for a fleet that is not wanted any more goes on",
+        launches,
+        "        if self.task is not None and self.begun:\n            self.task.cancel()\n",
+        "",
+        noticed=178,
+    ),
+    Mutant(
+        "the begin of a build is told again by each control that builds",
+        waits,
+        "    return deployment.phases.get(want.fleet)\n",
+        "    return None\n",
+        noticed=148,
+    ),
+    Mutant(
+        "a build that has begun is told with each turn",
+        waits,
+        "        if before.phases.get(fleet) != phase:\n            yield",
+        "        if True:\n            yield",
+        noticed=4,
+    ),
+    Mutant(
+        "a build counts as time that an instance has been starting",
+        observe,
+        "dict.fromkeys(self._launches.under_way(fleet), 0.0)",
+        "dict.fromkeys(self._launches.under_way(fleet), 999.0 * bool(self._launches.phase(fleet)))",
+        noticed=4,
+    ),
+    Mutant(
         "the table of a worker that has not answered is forgotten",
         observe,
         "            routed=listed,\n",
@@ -269,7 +297,7 @@ SHELL = (
         observe,
         "now - watched.started_at",
         "now - watched.handle.started_at",
-        noticed=4,
+        noticed=34,
     ),
     Mutant(
         "shares that workers do not agree on count as agreed",
@@ -424,7 +452,7 @@ SHELL = (
         instances,
         "            watched.since = self.clock.now()\n",
         "            watched.since = watched.started_at\n",
-        noticed=10,
+        noticed=13,
     ),
     Mutant(
         "what is decided is done before it is remembered",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.depth import seeds
 from tests.simulation.history import run
 from tests.simulation.noticing import HISTORIES
 
@@ -16,7 +17,7 @@ PARTS = 6
 """Enough that the workers of pytest-xdist share them evenly."""
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", seeds(PARTS))
 def test_no_history_breaks_a_rule(part: int) -> None:
     size = HISTORIES // PARTS
     for seed in range(part * size, (part + 1) * size):

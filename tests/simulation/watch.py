@@ -70,6 +70,8 @@ class Watch:
     turns: dict[str, Turn] = field(default_factory=dict)  # by generation: the one under way
     wanted_at: dict[str, float] = field(default_factory=dict)  # by fleet: when it last was
     strays_since: dict[str, float] = field(default_factory=dict)
+    told: set[tuple[str, str]] = field(default_factory=set)
+    """By deployment and fleet: the builds of which the begin was told, and not the end."""
     writes: int = 0  # transactions, of anybody
     turns_taken: int = 0
 
@@ -153,6 +155,7 @@ class Watch:
             newest is None or newest.version == version - 1,
             "S11 a save overwrote what was saved since it was decided",
         )
+        self._tell_of_builds(decision)
         if deployment.id not in self.ledgers:
             alive = len(self.world.host.alive_of(f"{endpoint.generation}-"))
             was = before.endpoint if before is not None else endpoint
@@ -176,6 +179,20 @@ class Watch:
             endpoint, deployment, version, self.world.loop.time()
         )
         self._note_wants(deployment)
+
+    def _tell_of_builds(self, decision: Decision) -> None:
+        """A history tells that a build begins, and that it is done: each once."""
+        for event in decision.events:
+            if not event.message.startswith("Fleet "):
+                continue
+            fleet = event.message.removeprefix("Fleet ").partition(":")[0]
+            key = (event.deployment, fleet)
+            if event.message.endswith(" is done."):
+                must(key in self.told, f"B3 a build of {fleet} is told to be done that never began")
+                self.told.discard(key)
+            else:
+                must(key not in self.told, f"B3 the begin of a build of {fleet} is told again")
+                self.told.add(key)
 
     def _note_wants(self, deployment: Deployment) -> None:
         for want in deployment.step.wants:
@@ -281,6 +298,9 @@ class Watch:
         for known in self.known.values():
             if known.deployment.phase in SERVING and now - known.since > REACTION_SECONDS:
                 self._served(known, now)
+        for fleet in world.host.building.values():
+            wanted = self.wanted_at.get(fleet, 0.0) >= now - REACTION_SECONDS
+            must(wanted, f"B1 a build goes on for {fleet}, which nobody wants")
         for instance_id in world.host.alive():
             if instance_id.partition("-")[0] not in self.known:
                 since = self.strays_since.setdefault(instance_id, now)

@@ -106,6 +106,7 @@ class World:
         self.lives = 0
         self.watch = Watch(self)
         self.host = Host(VirtualClock(self.machine), self.seed)
+        self.host.is_faulty = lambda: bool(self.faults.kinds)
         self.host.on_start = lambda one: self.check(self.watch.starting, one)
         self.host.on_ask = self._asked_to_end
         self.supervisor = Supervisor(self.loop, self.machine, self.place, self._table_taken)
@@ -180,6 +181,7 @@ class World:
             return
         self.say("control is killed")
         control.kill()
+        self.host.building.clear()  # who builds for a control that is gone ends
         self.processes.append(control.process)
         self.watch.turns.clear()
         self.saved.clear()

@@ -20,7 +20,10 @@ from .rig import Storage
 AWS = Path("/usr/bin/aws")
 LARGE = bytes(range(256)) * 4096 * 9  # 9 MiB: more than the command line sends at once
 
-pytestmark = pytest.mark.skipif(not AWS.exists(), reason="Debian's awscli is not installed")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not AWS.exists(), reason="Debian's awscli is not installed"),
+]
 
 
 @pytest.fixture(scope="module")

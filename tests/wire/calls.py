@@ -17,11 +17,14 @@ from inservice.api.application import Application, create_application
 from inservice.audit.trail import Trail
 from inservice.clock import SystemClock
 from inservice.identity.principal import AccessKey, Account, Principal
-from inservice.operations.live import DataSeen, Live
+from inservice.operations.live import CapacitySeen, DataSeen, EngineSeen, Live
 from inservice.operations.sts.provider_keys import NO_KEYS, ProviderKeys
+from inservice.placement.host import Host
+from inservice.placement.place import Rules
 from inservice.store.drivers.database import open_store
 from inservice.threads import Threads
 from inservice.transport.messages import Request, Response
+from tests.kept_images import FakeImages
 from tests.stores import lay_out, new_store
 
 ROOT_KEY = AccessKey("AKIAROOT", "root-secret", Account("000000000000").root)
@@ -37,6 +40,9 @@ class Quiet:
     started_at = 0.0
     own_account = "000000000000"
 
+    def __init__(self) -> None:
+        self.images = FakeImages()
+
     def processes(self) -> tuple[()]:
         return ()
 
@@ -49,6 +55,18 @@ class Quiet:
     def buckets_of(self, account_id: str) -> int:
         """None: there is no storage."""
         return 0
+
+    def bucket_tags(self, account_id: str, region: str) -> dict[str, dict[str, str]]:
+        """None: there is no storage."""
+        return {}
+
+    placement_rules = Rules()
+
+    def engine(self) -> EngineSeen:
+        return EngineSeen("Podman", "5.0", "/run/podman/podman.sock")
+
+    def capacity(self) -> CapacitySeen:
+        return CapacitySeen(Host(2, 8 * 2**30), (), self.placement_rules)
 
     def data_seen(self, *_: object) -> DataSeen:
         return DataSeen.ELSEWHERE

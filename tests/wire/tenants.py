@@ -32,7 +32,16 @@ from inservice.identity.authority import AttachedPolicy, Authority
 from inservice.identity.principal import AccessKey, Account, Principal
 from inservice.instance_logs.groups import FileGroups
 from inservice.operations import registry
-from inservice.operations.live import DataSeen, InstanceSeen, Live, StorageSeen
+from inservice.operations.live import (
+    CapacitySeen,
+    DataSeen,
+    EngineSeen,
+    InstanceSeen,
+    Live,
+    StorageSeen,
+)
+from inservice.placement.host import Host
+from inservice.placement.place import Rules
 from inservice.store.base import Store
 from inservice.store.drivers.database import open_store
 from inservice.telemetry.database import open_metrics
@@ -40,6 +49,7 @@ from inservice.telemetry.recorder import Recorder
 from inservice.threads import Threads
 from inservice.transport.messages import Request
 from tests.contracts.store_records import completed
+from tests.kept_images import FakeImages
 from tests.stores import lay_out, new_store
 
 OWN, A, B = "000000000000", "111122223333", "444455556666"
@@ -65,6 +75,7 @@ class Runs:
     started_at: float = 0.0
     seen: list[InstanceSeen] = field(default_factory=list)
     aside: tuple[Path, ...] = ()
+    images: FakeImages = field(default_factory=FakeImages)
 
     def processes(self) -> tuple[()]:
         return ()
@@ -76,14 +87,26 @@ class Runs:
         """None: there is no storage."""
         return 0
 
+    def bucket_tags(self, account_id: str, region: str) -> dict[str, dict[str, str]]:
+        """None: there is no storage."""
+        return {}
+
+    placement_rules = Rules()
+
+    def engine(self) -> EngineSeen:
+        return EngineSeen("Podman", "5.0", "/run/podman/podman.sock")
+
+    def capacity(self) -> CapacitySeen:
+        return CapacitySeen(Host(2, 8 * 2**30), (), self.placement_rules)
+
     def data_seen(self, *_: object) -> DataSeen:
         return DataSeen.ELSEWHERE
 
     def instances_seen(self) -> list[InstanceSeen]:
         return self.seen
 
-    def isolation(self) -> tuple[str, str]:
-        return "OwnUser", ""
+    def isolation(self) -> tuple[str, str, str]:
+        return "OwnUser", "", ""
 
     def storage(self) -> StorageSeen | None:
         return StorageSeen(1, 2, 3, 4, 5)
@@ -412,6 +435,7 @@ VALUES: Mapping[str, Any] = {
     "AWSServiceName": "sagemaker.application-autoscaling.amazonaws.com",
     "DesiredWeightsAndCapacities": [{"VariantName": "v", "DesiredWeight": 1.0}],
     "EntityFilter": None,
+    "Image": "python",
     "Url": "https://p.example",
     "ClientIDList": ["sts.amazonaws.com"],
     "ThumbprintList": ["b" * 40],

@@ -17,7 +17,7 @@ from inservice.identity.principal import AccessKey, Account
 from inservice.operations import registry
 from tests.wire.tenants import ROOTS, B, World, requests_of, world
 
-REFUSED = ("UnrecognizedClientException", "InvalidClientTokenId")
+REFUSED = ("UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure")
 OWN_KEY = AccessKey(ROOTS[B], "s" * 40, Account(B).root)
 
 NO_RECORD = {"cloudwatch:PutMetricData"}

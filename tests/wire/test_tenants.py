@@ -81,6 +81,9 @@ of a provider of that account's is told that it has no such provider."""
 NEVER_ANSWERED = {
     # what only root of the server's own account may do
     *("inservice:CreateAccount", "inservice:ListAccounts", "inservice:DeleteAccount"),
+    # what only the server's own account may do
+    *("inservice:AddImage", "inservice:BuildImage", "inservice:RemoveImage"),
+    "inservice:PruneImages",
     "inservice:RotateRootAccessKey",  # B's key is named by nobody here
     "inservice:BeginRoleSession",  # an administrator who is not root
     "ecr:GetAuthorizationToken",  # nobody

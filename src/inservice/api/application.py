@@ -63,7 +63,7 @@ from inservice.turns import Full, Turns
 
 SERVICES = (
     *("inservice", "sagemaker", "cloudwatch", "logs", "application-autoscaling", "iam", "sts"),
-    *("ecr", "resourcegroupstaggingapi"),
+    *("ecr", "ec2", "resourcegroupstaggingapi"),
 )
 """botocore's names of the services that control answers for."""
 
@@ -74,7 +74,7 @@ _CREDENTIAL = re.compile(rb"Credential=([^/,]+)/")
 
 _EXPENSIVE = re.compile(
     r"(cloudwatch|logs):(Get|Describe|List|Filter)|sagemaker:List|iam:(List|Simulate|GetAccount)"
-    r"|resourcegroupstaggingapi:Get"
+    r"|resourcegroupstaggingapi:Get|inservice:(ListImages|ListEnvironments|PruneImages)"
 )
 """Lists go through as many rows as there are, and reads of other services can be heavy: a thousand
 datapoints, megabytes of log. What stalls nobody else may take its time."""

@@ -9,13 +9,14 @@ from types import ModuleType
 from typing import Any
 
 from inservice.api.identify import Protocol, Target
-from inservice.aws import aws_json, aws_query, rpc_v2_cbor
+from inservice.aws import aws_json, aws_query, ec2_query, rpc_v2_cbor
 from inservice.aws.constraints import Violations, compile_check
 from inservice.aws.service_model import Service
 from inservice.aws.wire import Reply
 from inservice.cloudwatch.alarms.errors import BadValue, MissingValue
 from inservice.errors import (
     InvalidParameterException,
+    InvalidParameterValue,
     NotImplementedYet,
     SenderError,
     ValidationError,
@@ -27,6 +28,7 @@ WIRES: Mapping[Protocol, ModuleType] = {
     Protocol.JSON: aws_json,
     Protocol.QUERY: aws_query,
     Protocol.CBOR: rpc_v2_cbor,
+    Protocol.EC2: ec2_query,
 }
 """The page of each protocol: compile_parser, compile_serializer and serialize_error."""
 
@@ -36,6 +38,7 @@ _REFUSALS: Mapping[str, type[SenderError]] = {
     "sts": ValidationError,
     "logs": InvalidParameterException,
     "ecr": InvalidParameterException,
+    "ec2": InvalidParameterValue,
     "resourcegroupstaggingapi": InvalidParameterException,
 }
 """By service, what a violated constraint is called where it is not ValidationException."""

@@ -14,8 +14,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 
-from inservice.api.identify import Protocol, protocol_of
-from inservice.aws import aws_json, aws_query, rest_json, rpc_v2_cbor, xml_errors
+from inservice.api.identify import FORMS, Protocol, protocol_of
+from inservice.aws import aws_json, aws_query, ec2_query, rest_json, rpc_v2_cbor, xml_errors
 from inservice.aws.catalogue import KnownService, by_signing_name
 from inservice.aws.wire import Reply
 from inservice.errors import AwsError, NotImplementedYet, SerializationException
@@ -35,6 +35,7 @@ _READ_OR_WRITTEN = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS"))
 _REST = ("rest-json", "rest-xml")
 
 _WIRES: Mapping[str, ModuleType] = {
+    "ec2": ec2_query,
     "query": aws_query,
     "rest-json": rest_json,
     "smithy-rpc-v2-cbor": rpc_v2_cbor,
@@ -59,8 +60,6 @@ class Elsewhere:
 
     def serialize_error(self, error: AwsError, request_id: str) -> Reply:
         """An error as the clients of this service read it."""
-        if self.protocol == "ec2":
-            return xml_errors.ec2(error, request_id)
         if self.protocol == "rest-xml" and self.service.name == "s3":
             path = self.request.path.decode("latin-1")
             return xml_errors.s3(path, error, request_id)
@@ -84,7 +83,7 @@ def elsewhere(request: Request, here: Collection[str]) -> Elsewhere | None:
     speaking = protocol_of(request)
     if speaking is Protocol.JSON and b"x-amz-target" not in request.fields:
         found = _rest(away, request)
-    elif speaking is Protocol.QUERY and request.path != b"/":
+    elif speaking in FORMS and request.path != b"/":
         # `?list-type=2` is a form to whoever does not know the service.
         found = _rest(away, request)
     else:
@@ -124,7 +123,7 @@ def _remote_call(
     away: list[KnownService], request: Request, speaking: Protocol
 ) -> Elsewhere | None:
     """The protocols that name their operation beside the path."""
-    if speaking is Protocol.QUERY:
+    if speaking in FORMS:
         operation, version = _action(request.query if request.method == "GET" else request.body)
         for protocol in ("query", "ec2"):
             if able := [service for service in away if protocol in service.protocols]:

@@ -4,6 +4,7 @@
     RPC v2      POST /service/GraniteServiceVersion20100801/operation/DescribeAlarms
     query       Action=GetCallerIdentity in the form; the service is the one that was signed for,
                 STS where nobody signs
+    ec2         the same, of what was signed for EC2 alone
 
 The protocol is told from the head alone and always has an answer, because a refusal has to be
 written in it too. The operation is looked for after the signature has been checked: a stranger
@@ -23,6 +24,7 @@ from inservice.errors import (
     SerializationException,
     UnknownOperationException,
 )
+from inservice.identity import foreign
 from inservice.transport.messages import Request
 
 
@@ -32,6 +34,7 @@ class Protocol(StrEnum):
     JSON = "json"
     CBOR = "smithy-rpc-v2-cbor"
     QUERY = "query"
+    EC2 = "ec2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +54,19 @@ def protocol_of(request: Request) -> Protocol:
         return Protocol.CBOR
     media_type = (request.header(b"content-type") or b"").partition(b";")[0].strip().lower()
     if media_type == b"application/x-www-form-urlencoded":
-        return Protocol.QUERY
+        return _form(request)
     # A presigned GET of a query service: what follows the `?` is its form.
-    return Protocol.QUERY if request.method == "GET" and request.query else Protocol.JSON
+    return _form(request) if request.method == "GET" and request.query else Protocol.JSON
+
+
+FORMS = (Protocol.QUERY, Protocol.EC2)
+"""Protocols in which the operation is a field of a form."""
+
+
+def _form(request: Request) -> Protocol:
+    """Which of the two forms it is, is told by the service alone."""
+    stated = foreign.stated_service(request.headers, request.query)
+    return Protocol.EC2 if stated == "ec2" else Protocol.QUERY
 
 
 UNSIGNED = frozenset(("AssumeRoleWithWebIdentity", "AssumeRoleWithSAML"))
@@ -97,7 +110,9 @@ class Directory:
     def __init__(self, services: Collection[Service], beside: Collection[str] = ()) -> None:
         """`beside` are botocore's names of services that another process of this server answers."""
         self._by_prefix = {s.target_prefix: s for s in services if s.target_prefix}
-        self._by_signing_name = {s.signing_name: s for s in services if "query" in s.protocols}
+        self._by_signing_name = {
+            s.signing_name: s for s in services if not {"query", "ec2"}.isdisjoint(s.protocols)
+        }
         self.signing_names = frozenset(s.signing_name for s in services)
         self.names = frozenset((*(s.name for s in services), *beside))
         self._sts = next((s for s in services if s.name == "sts"), None)
@@ -135,7 +150,7 @@ class Directory:
 
     def service_of(self, request: Request) -> Service | None:
         """The service that a request seems to be for, to word a refusal. None if it is not told."""
-        if protocol_of(request) is Protocol.QUERY:
+        if protocol_of(request) in FORMS:
             if request.path != b"/":
                 return None
             if self.unsigned_action(request):

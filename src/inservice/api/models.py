@@ -27,6 +27,9 @@ def load(name: str, keep: Collection[str] | None = None) -> Service:
     service = service_model.service_of(name, _model(name), keep)
     if name == "sagemaker":
         service.shapes = {key: _widened(shape) for key, shape in service.shapes.items()}
+    if name == "ec2":  # which types there are is EC2's to say, and with a word of its own
+        types = replace(service.shapes["InstanceType"], enum=())
+        service.shapes = {**service.shapes, types.name: types}
     return service
 
 

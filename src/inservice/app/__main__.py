@@ -33,7 +33,8 @@ import structlog
 import uvloop
 
 from inservice import config
-from inservice.app.control import Control, process_runtime
+from inservice.app.control import Control
+from inservice.app.runtimes import host_runtimes
 from inservice.app.storage import (
     LOOK_SECONDS,
     Records,
@@ -47,11 +48,12 @@ from inservice.config import Settings
 from inservice.errors import InsufficientStorage, ServiceUnavailable
 from inservice.operations.own.default_role import ensure_default_role
 from inservice.reserve import HALF, Reserve
+from inservice.runtimes.base import LimitsUnavailable
 from inservice.store.base import Store
 from inservice.store.drivers.database import open_store
 from inservice.store.errors import StaleLease, StoreInUse, StoreRefused
 from inservice.supervision import grace
-from inservice.supervision.children import RECORDS_REFUSED
+from inservice.supervision.children import HOST_REFUSED, RECORDS_REFUSED
 from inservice.supervision.process import TELLING_SIGNALS
 from inservice.telemetry.base import MetricsRefused
 from inservice.telemetry.database import open_metrics
@@ -157,7 +159,7 @@ async def run(settings: Settings, listening: socket.socket, heartbeat: Heartbeat
                 records.store.close()
         assert told is not None
         if records is None and told.to_stop.is_set():
-            await process_runtime(settings).shut_down(grace.left(settings))
+            await host_runtimes(settings).selected.shut_down(grace.left(settings))
         if told.to_stop.is_set():
             return 0
         if not told.to_step_aside.is_set():
@@ -310,13 +312,16 @@ def main(argv: list[str] | None = None) -> int:
     settings = config.from_document(msgspec.json.decode(options.settings.read_bytes()))
     configure_logging(heartbeat)
     if options.stop_instances:
-        asyncio.run(process_runtime(settings).shut_down(grace.left(settings)))
+        asyncio.run(host_runtimes(settings).selected.shut_down(grace.left(settings)))
         return 0
     try:
         return uvloop.run(run(settings, socket.socket(fileno=options.listen_fd), heartbeat))
     except (StoreRefused, MetricsRefused) as refused:
         log.critical("the store cannot be used", why=str(refused))
         return RECORDS_REFUSED
+    except LimitsUnavailable as refused:
+        log.critical("INSERVICE_LIMITS=enforced cannot be kept", why=str(refused))
+        return HOST_REFUSED
     except StaleLease as lost:  # before it served
         log.critical("the lease was lost", why=lost.message)
         return LEASE_LOST

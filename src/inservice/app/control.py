@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import sys
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
@@ -13,16 +14,18 @@ from inservice.api.application import create_application
 from inservice.api.exposition import with_metrics
 from inservice.api.instance_credentials import InstanceCredentials
 from inservice.app.assets import KeptAssets
+from inservice.app.capacity import Capacity
 from inservice.app.denials import told_to
 from inservice.app.live import LiveServer
 from inservice.app.own_objects import OwnObjects
+from inservice.app.runtimes import HostRuntimes, host_runtimes
 from inservice.app.whereabouts import for_this_host
 from inservice.artifacts.store import ArtifactStore
 from inservice.audit.trail import Trail
 from inservice.blobs.disk.beside import BlobsBeside
 from inservice.channel.publishing import Gateways
 from inservice.clock import SystemClock
-from inservice.config import ANY_ROLE, OFF, Settings
+from inservice.config import ANY_ROLE, ENFORCED, OFF, Settings
 from inservice.controller.alarms.evaluating import AlarmEvaluator
 from inservice.controller.alarms.webhooks import Webhooks
 from inservice.controller.endpoints.act import Actor
@@ -49,10 +52,13 @@ from inservice.hosting.arn import ResourceArn, ResourceKind
 from inservice.hosting.endpoint import Endpoint
 from inservice.hosting.fleet import Fleet
 from inservice.ids import EndpointKey, generation_of
+from inservice.images.environments.built import BuiltEnvironments
+from inservice.images.host import HostImages
 from inservice.instance_logs.groups import FileGroups
 from inservice.reserve import Reserve
-from inservice.runtimes.base import Assets, InstanceState
-from inservice.runtimes.process.runtime import ProcessRuntime
+from inservice.runtimes.base import InstanceState
+from inservice.runtimes.placed import PlacedRuntime
+from inservice.runtimes.select import OCI
 from inservice.store.base import Store
 from inservice.store.collections.set_aside import SetAside
 from inservice.telemetry.gpus import find_gpus
@@ -86,9 +92,12 @@ class Control:
         self._metrics = metrics
         self._happenings = Happenings()
         self._artifacts = self._kept_artifacts()
-        self._runtime = process_runtime(
-            settings, KeptAssets(self._artifacts, settings.file_roots_of)
-        )
+        self._environments = self._built_environments()
+        self._images = HostImages(settings.data_dir / "images.json", self._environments, clock.now)
+        runtimes = self._host_runtimes()
+        self._runtime, self._processes = runtimes.selected, runtimes.processes
+        self._gpus = find_gpus()
+        self._capacity = Capacity(settings, self._gpus)
         self._preparing = Preparing(self._runtime, store)
         self._gateways = Gateways(
             settings.run_dir,
@@ -104,7 +113,7 @@ class Control:
         self._keys = Keys(store, self._tables)
         self._grants = Grants(store, self._tables)
         self._instances = Instances(
-            self._runtime, clock, self._wake_fleet, counted_restarts(self._happenings)
+            self._placed(), clock, self._wake_fleet, counted_restarts(self._happenings)
         )
         self._live = LiveServer(
             settings=settings,
@@ -114,8 +123,10 @@ class Control:
             tables=self._tables,
             metrics=self._metrics,
             logs=FileGroups(settings.log_dir / "endpoints"),
-            runtime=self._runtime,
+            runtimes=runtimes,
+            host=self._capacity,
             artifacts=self._artifacts,
+            images=self._images,
         )
         poster = Poster(clock, Networks(settings.webhook_allow))
         self._outcomes = Outcomes(
@@ -133,21 +144,33 @@ class Control:
         )
         self._first_due: tuple[EndpointKey, ...] = ()
         self._decide_and_act()
-        self._tidying = Tidying(
-            store,
+        self._tidying = self._tidier(runtimes)
+
+    def _tidier(self, runtimes: HostRuntimes) -> Tidying:
+        """What lets go of what nobody needs any more."""
+        return Tidying(
+            self._store,
             self._artifacts,
             self._metrics,
-            clock,
-            log_dir=settings.log_dir,
+            self._clock,
+            log_dir=self._settings.log_dir,
             running=lambda: [seen.handle for seen in self._instances.all()],
-            short=reserve.short,
+            short=self._reserve.short,
+            fleets_left=runtimes.containers.release,
+        )
+
+    def _placed(self) -> PlacedRuntime:
+        """What starts instances where there is room for them."""
+        capacity = self._capacity
+        return PlacedRuntime(
+            self._runtime, capacity.claims, host=capacity.host, rules=capacity.rules
         )
 
     def _host_use(self) -> Utilization:
         """What measures the instances on this host."""
         told = self._happenings.instance_ready
         return Utilization(
-            self._settings.data_dir, self._clock.now(), gpus=find_gpus(), on_ready=told
+            self._settings.data_dir, self._clock.now(), gpus=self._gpus, on_ready=told
         )
 
     def _kept_artifacts(self) -> ArtifactStore:
@@ -160,6 +183,26 @@ class Control:
             file_roots=[Path("/")],
             private=[settings.data_dir, settings.run_dir],
             on_changed=ChangedFiles(self._store, self._clock).tell,
+        )
+
+    def _built_environments(self) -> BuiltEnvironments:
+        """The Pythons of this host that stand in for images."""
+        settings = self._settings
+        return BuiltEnvironments(
+            settings.data_dir / "environments",
+            requirements=settings.requirements,
+            timeout_seconds=settings.image_build_timeout,
+            apart=(sys.executable, "-I", "-m", "inservice.runtimes.process.apart"),
+            hidden=(settings.data_dir, settings.run_dir),
+        )
+
+    def _host_runtimes(self) -> HostRuntimes:
+        """What runs instances on this host."""
+        return host_runtimes(
+            self._settings,
+            KeptAssets(self._artifacts, self._settings.file_roots_of),
+            self._images,
+            self._environments,
         )
 
     def _own_objects(self) -> OwnObjects | None:
@@ -242,7 +285,13 @@ class Control:
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────
     async def start(self) -> None:
-        """Find what runs, then begin to decide. Nobody else changes the records until then."""
+        """Find what runs, then begin to decide. Nobody else changes the records until then.
+
+        Raises LimitsUnavailable where instances are to be limited and cannot be.
+        """
+        if self._settings.limits == ENFORCED and self._settings.runtime != OCI:
+            await self._processes.check_limits()
+        self._images.begin()
         self._preparing.follow()
         generations, told = await Threads("starting").run(self._read)
         if generations:
@@ -290,6 +339,7 @@ class Control:
             instances=lambda: [(seen.fleet, seen.state) for seen in self._live.instances_seen()],
             workers=lambda: [process.pid for process in self._live.processes()],
             storage=lambda: self._gateways.storage,
+            capacity=self._capacity.held,
         )
         return with_metrics(
             self._credentials.before(application, Threads("credentials")),
@@ -337,6 +387,8 @@ class Control:
         await self._reconciler.close()
 
     async def _close(self) -> None:
+        await self._images.close()
+        await self._environments.close()
         await self._instances.close()
         await self._runtime.close()
         await self._gateways.close()
@@ -360,14 +412,3 @@ def _loopback_url(settings: Settings) -> str | None:
     if host != "localhost" and not ip_address(host.strip("[]")).is_loopback:
         return None
     return f"http://{host}:{settings.port}"
-
-
-def process_runtime(settings: Settings, assets: Assets | None = None) -> ProcessRuntime:
-    """The runtime that a server of these settings has; without assets, to end what it started."""
-    return ProcessRuntime(
-        settings.run_dir,
-        settings.log_dir / "endpoints",
-        assets=assets,
-        user=settings.model_user,
-        hidden=[settings.data_dir],
-    )

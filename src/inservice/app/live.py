@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from inservice.app.capacity import Capacity
+from inservice.app.runtimes import HostRuntimes
 from inservice.artifacts.errors import ArtifactError, ArtifactForbidden, ArtifactMissing
 from inservice.artifacts.sources import Rights
 from inservice.artifacts.store import ArtifactStore
 from inservice.blobs.disk.beside import BlobsBeside
 from inservice.channel.publishing import Gateways
-from inservice.config import ANY_ROLE, Settings
+from inservice.config import ANY_ROLE, OFF, Settings
 from inservice.controller.endpoints import explain
 from inservice.controller.endpoints.instances import Instances, Watched
 from inservice.controller.kit.tables import Tables
 from inservice.errors import ServiceUnavailable
 from inservice.hosting.model import ArtifactSource, Model
 from inservice.ids import fleet_of
+from inservice.images.base import KeptImages
 from inservice.instance_logs.base import LogGroups
-from inservice.operations.live import DataSeen, InstanceSeen, ProcessSeen, StorageSeen
+from inservice.operations.live import (
+    CapacitySeen,
+    DataSeen,
+    EngineSeen,
+    InstanceSeen,
+    ProcessSeen,
+    StorageSeen,
+)
+from inservice.placement.place import Rules
 from inservice.runtimes.base import InstanceState, Sight
-from inservice.runtimes.process.runtime import ProcessRuntime
+from inservice.runtimes.select import PROCESS
 from inservice.telemetry.base import RunningInstance
 from inservice.telemetry.names import VariantKey
 from inservice.telemetry.opening import were_set_aside
@@ -41,8 +52,10 @@ class LiveServer:
     tables: Tables
     metrics: Recorder
     logs: LogGroups
-    runtime: ProcessRuntime
+    runtimes: HostRuntimes
+    host: Capacity
     artifacts: ArtifactStore
+    images: KeptImages
 
     def data_seen(self, model: Model, source: ArtifactSource) -> DataSeen:
         """See `Live`."""
@@ -77,9 +90,19 @@ class LiveServer:
         """As the settings have it."""
         return self.settings.account_id
 
-    def isolation(self) -> tuple[str, str]:
+    def isolation(self) -> tuple[str, str, str]:
         """As the latest launch found it."""
-        return self.runtime.isolation, self.runtime.unprotected
+        processes = self.runtimes.processes
+        return processes.isolation, processes.unprotected, processes.unplaced
+
+    def engine(self) -> EngineSeen:
+        """As it was found, or as it would be."""
+        if self.settings.runtime == PROCESS:
+            return EngineSeen(note="none is used, since INSERVICE_RUNTIME=process says so.")
+        seen = self.runtimes.engine.glance()
+        if isinstance(seen, str):
+            return EngineSeen(note=seen)
+        return EngineSeen(seen.name, seen.version, str(seen.socket), is_rootless=seen.is_rootless)
 
     @property
     def log_bytes_max(self) -> int:
@@ -109,9 +132,28 @@ class LiveServer:
         """As the storage's records have it."""
         return len(BlobsBeside(self.settings.storage_dir).buckets(account_id))
 
+    def bucket_tags(self, account_id: str, region: str) -> Mapping[str, Mapping[str, str]]:
+        """As the storage's records have it."""
+        if self.settings.storage == OFF:
+            return {}
+        return {
+            bucket.name: msgspec.json.decode(bucket.settings["tagging"])
+            for bucket in BlobsBeside(self.settings.storage_dir).buckets(account_id)
+            if bucket.region == region and "tagging" in bucket.settings
+        }
+
     def metrics_set_aside(self) -> Sequence[Path]:
         """On SQLite; PostgreSQL looks after its own."""
         return were_set_aside(self.settings.data_dir / "metrics.db")
+
+    @property
+    def placement_rules(self) -> Rules:
+        """As it is set."""
+        return self.host.rules
+
+    def capacity(self) -> CapacitySeen:
+        """As the driver of the GPUs, the kernel and the claims have it."""
+        return self.host.seen()
 
     def served(self) -> Collection[str]:
         """As the workers have acknowledged."""
@@ -132,7 +174,11 @@ class LiveServer:
         variants = self.variants()
         return [
             RunningInstance(
-                variant, watched.handle.pid, watched.handle.started_at, watched.sight.ready_at
+                variant,
+                watched.handle.pid,
+                watched.handle.started_at,
+                watched.sight.ready_at,
+                self.host.devices_of(watched.handle.instance_id),
             )
             for watched in self.instances.all()
             if (variant := variants.get(fleet_of(watched.handle.instance_id)))
@@ -148,6 +194,7 @@ def _seen(watched: Watched) -> InstanceSeen:
         id=watched.handle.instance_id,
         fleet=fleet_of(watched.handle.instance_id),
         pid=watched.handle.pid,
+        runtime=watched.handle.runtime,
         state=sight.state,
         started_at=watched.handle.started_at,
         is_draining=watched.retiring,

@@ -10,16 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 from inservice.artifacts.code_place import CodePlace, code_place
 from inservice.artifacts.errors import ArchiveRefused, ArtifactError, shown
+from inservice.artifacts.families import (
+    CONFIG,
+    FAMILIES,
+    Files,
+    Finding,
+    Severity,
+    is_without_code,
+    remarks,
+)
 from inservice.artifacts.gunzip import Gunzip
 from inservice.artifacts.limits import Limits, Watch
 from inservice.artifacts.paths import Outline, Parts, parts_of_key, parts_of_member
-from inservice.artifacts.program import inspect_program
+from inservice.artifacts.program import functions_of, inspect_program
+from inservice.artifacts.requirements import mistakes
 from inservice.artifacts.tar import Kind, TarReader
 from inservice.artifacts.unpack import refuse_unsafe
 from inservice.contract import (
@@ -37,38 +46,16 @@ SOURCE_BYTES_MAX = 1024 * 1024
 FINDINGS_MAX = 50
 
 _NEEDS_CODE = {
-    ".onnx": "ONNX",
-    ".pt": "PyTorch",
-    ".pth": "PyTorch",
     ".safetensors": "safetensors",
-    ".pb": "TensorFlow",
+    ".pb": "Protocol Buffers",
     ".h5": "Keras",
     ".keras": "Keras",
-    ".bst": "XGBoost",
-    ".ubj": "XGBoost",
 }
 """Formats that are recognised, to say that they are, and that code has to load them."""
 
 _USUAL = f"{CODE_DIRECTORY}/{PROGRAM}"
 
 _NAMED = " or ".join(f"a {its.framework} model {its.names[0]}" for its in MODEL_FILES.values())
-
-
-class Severity(StrEnum):
-    """What a finding means for a deployment."""
-
-    ERROR = "error"  # the endpoint would fail
-    WARNING = "warning"  # it may fail, or not do what is meant
-    NOTE = "note"  # it works; there is something to know
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing to know."""
-
-    severity: Severity
-    where: str  # a path in the artifact; empty for the whole of it
-    says: str  # what is so, and what to do
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +85,29 @@ def lint(
     path: Path,
     *,
     environment: Mapping[str, str] = {},
+    framework: str | None = "",
     limits: Limits | None = None,
     is_installed: Callable[[str], bool] = lambda name: find_spec(name) is not None,
 ) -> Report:
     """Judge a model.tar.gz, or the directory that would be packed into one.
 
     `environment` are the variables of the container, which may name another program than
-    code/inference.py. `is_installed` says of a top-level module whether the model's environment has
-    it; ours is what the process runtime uses. Raises OSError for a path that cannot be read.
+    code/inference.py. `framework` is the plug of its image; "" if its files decide, None for a
+    container of which only its maker knows what it does with them. `is_installed` says of a
+    top-level module whether the model's environment has it; without it, ours is meant. Raises
+    OSError for a path that cannot be read.
     """
-    contents = _Contents(limits or Limits(), code_place(environment))
+    contents = _Contents(limits or Limits(), code_place(environment), environment)
     if path.is_dir():
         contents.take_directory(path)
     else:
         contents.take_archive(path)
-    loader, troubles = _loader(contents, is_installed)
+    if contents.requirements in contents.sizes:
+        is_installed = lambda _: True  # noqa: E731 - or will be, as far as names tell
+    loader, troubles = _judged(contents, framework, is_installed)
     findings = [*contents.findings, *troubles, *_remarks(contents)]
+    if framework is not None:
+        findings += remarks(framework, contents.files)
     order = list(Severity)
     findings.sort(key=lambda finding: order.index(finding.severity))
     files = tuple(File(name, size) for name, size in sorted(contents.sizes.items()))
@@ -124,13 +118,16 @@ def lint(
 class _Contents:
     """The files of an artifact, and what made some of them unfit."""
 
-    def __init__(self, limits: Limits, code: CodePlace) -> None:
+    def __init__(self, limits: Limits, code: CodePlace, environment: Mapping[str, str]) -> None:
         self._limits = limits
+        self._environment = environment
         self.code = code
+        self.requirements = str(PurePosixPath(code.directory, "requirements.txt"))
+        self._read = {*code.candidates, self.requirements, CONFIG}
         self._outline = Outline(limits)
         self.sizes: dict[str, int] = {}
         self.sources: dict[str, bytes] = {}
-        """The text of what may be the program."""
+        """The text of what may be the program, and of what else has to be read."""
         self.findings: list[Finding] = []
 
     def take_archive(self, path: Path) -> None:
@@ -157,7 +154,7 @@ class _Contents:
                     says = 'It is not a plain file. Pack it with "tar --dereference" (-h).'
                     self.findings.append(Finding(Severity.WARNING, name, says))
                 elif path.is_file():
-                    wanted = name in self.code.candidates
+                    wanted = name in self._read
                     content = iter((path.read_bytes(),) if wanted else ())
                     self._take(parts_of_key(name, name), path.stat().st_size, content)
 
@@ -165,13 +162,25 @@ class _Contents:
         self._outline.add_file(parts)
         name = "/".join(parts)
         self.sizes[name] = size_bytes
-        if name in self.code.candidates and size_bytes <= SOURCE_BYTES_MAX:
+        if name in self._read and size_bytes <= SOURCE_BYTES_MAX:
             self.sources[name] = b"".join(content)
 
     @property
     def program(self) -> str | None:
         """The path of the program that would be imported; None if there is none."""
         return next((name for name in self.code.candidates if name in self.sizes), None)
+
+    @property
+    def files(self) -> Files:
+        """As families judge them."""
+        source = self.sources.get(self.program or "", b"")
+        return Files(
+            self.sizes,
+            self._environment,
+            config=self.sources.get(CONFIG),
+            functions=functions_of(source),
+            program=self.program,
+        )
 
     @contextmanager
     def _judging(self, name: str) -> Iterator[None]:
@@ -182,11 +191,26 @@ class _Contents:
             self.findings.append(Finding(Severity.ERROR, shown(name), refused.detail))
 
 
-def _loader(
-    contents: _Contents, is_installed: Callable[[str], bool]
+def _judged(
+    contents: _Contents, framework: str | None, is_installed: Callable[[str], bool]
 ) -> tuple[str, Iterable[Finding]]:
-    """What loads the model, as the model server decides it, and what is wrong with that."""
-    default, findings = _default(contents)
+    """What loads the model, as its image decides it, and what is wrong with that."""
+    if framework is None:
+        return "its container", []
+    if framework in FAMILIES and is_without_code(framework, contents.files.environment):
+        return FAMILIES[framework](contents.files)
+    if framework in FAMILIES:
+        return _loader(contents, *FAMILIES[framework](contents.files), is_installed)
+    return _loader(contents, *_default(contents), is_installed)
+
+
+def _loader(
+    contents: _Contents,
+    default: str,
+    findings: list[Finding],
+    is_installed: Callable[[str], bool],
+) -> tuple[str, Iterable[Finding]]:
+    """With what loads it where no code does."""
     code, program = contents.code, contents.program
     if code.elsewhere:
         says = "The code is not in the artifact, and was not looked into."
@@ -274,14 +298,11 @@ def _why_nothing_loads(contents: _Contents) -> str:
 
 
 def _remarks(contents: _Contents) -> Iterator[Finding]:
-    requirements = str(PurePosixPath(contents.code.directory, "requirements.txt"))
-    if requirements in contents.sizes:
-        yield Finding(
-            Severity.WARNING,
-            requirements,
-            "It is not installed by the process runtime: install what it names into the "
-            "environment that InService runs in.",
-        )
+    for line, says in mistakes(
+        contents.sources.get(contents.requirements, b""), contents.code.directory, contents.sizes
+    ):
+        where = f"{contents.requirements}, line {line}"
+        yield Finding(Severity.ERROR, where, says)
     for name in contents.sizes:
         parts = PurePosixPath(name).parts
         if parts[-1].startswith("._") or {".DS_Store", "__MACOSX"} & set(parts):

@@ -59,6 +59,16 @@ def inspect_program(
     return Inspected(handlers, tuple(troubles))
 
 
+def functions_of(source: bytes) -> dict[str, int]:
+    """The plain functions at the top of a program, with how many parameters each has."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return {}
+    found = {name: function for name, function in _defined(tree).items() if function is not None}
+    return {name: len(f.args.posonlyargs) + len(f.args.args) for name, f in found.items()}
+
+
 def _defined(tree: ast.Module) -> dict[str, _Function | None]:
     """Names that the module may have; a function's definition where it is just one, undecorated."""
     names: dict[str, _Function | None] = {}

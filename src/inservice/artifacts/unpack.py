@@ -42,7 +42,7 @@ def unpack(
     with TreeWriter(target, limits, watch) as tree:
         if gzip:
             with source.open(listing.objects[0]) as opened:
-                _unpack_archive(Gunzip(waited.on(opened), limits, watch), tree)
+                unpack_archive(Gunzip(waited.on(opened), limits, watch), tree)
         else:
             for item in listing.objects:
                 parts = parts_of_key(item.relative, item.name)
@@ -68,7 +68,8 @@ def refuse_unsafe(member: Member) -> None:
     )
 
 
-def _unpack_archive(stream: Gunzip, tree: TreeWriter) -> None:
+def unpack_archive(stream: Gunzip, tree: TreeWriter) -> None:
+    """Everything in an archive. Raises every ArtifactError of archives."""
     archive = TarReader(stream)
     for member in archive.members():
         refuse_unsafe(member)

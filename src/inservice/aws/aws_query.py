@@ -41,8 +41,10 @@ _FIELDS_MAX = 50_000
 _GAP_MAX = 10
 """From one number of a list to the next: AWS was seen to take no more."""
 
-_ENVELOPE = ("Action", "Version")
+ENVELOPE = ("Action", "Version")
 """Fields that are about the request; a presigned one adds its X-Amz-… parameters."""
+
+_NUMBER = re.compile("0*[1-9][0-9]{0,8}")
 
 _CONTENT_TYPE = b"text/xml"
 
@@ -57,7 +59,7 @@ def action_of(form: bytes) -> tuple[str, str]:
 
     Raises SerializationException for what is no form.
     """
-    fields = _fields(form)
+    fields = fields_of(form)
     return fields.get("Action", ""), fields.get("Version", "")
 
 
@@ -72,9 +74,9 @@ def compile_parser(
 
     def parse(form: bytes, violations: Violations) -> dict[str, Any]:
         tree: Tree = {}
-        for name, value in _fields(form).items():
-            if name not in _ENVELOPE and not name.startswith("X-Amz-"):
-                _plant(tree, name, value)
+        for name, value in fields_of(form).items():
+            if name not in ENVELOPE and not name.startswith("X-Amz-"):
+                plant(tree, name, value)
         if read is None:
             return {}
         members: dict[str, Any] = read(tree, "", violations)
@@ -127,7 +129,8 @@ def _reply(status: int, request_id: str, text: str) -> Reply:
 # ── the form ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _fields(form: bytes) -> dict[str, str]:
+def fields_of(form: bytes) -> dict[str, str]:
+    """A form, by the names in it. Raises SerializationException for what is none."""
     try:
         pairs = parse_qsl(
             form.decode("ascii"),
@@ -143,7 +146,7 @@ def _fields(form: bytes) -> dict[str, str]:
     return fields
 
 
-def _plant(tree: Tree, name: str, value: str) -> None:
+def plant(tree: Tree, name: str, value: str) -> None:
     """Put a leaf where its name says. Raises SerializationException if something is there."""
     *branches, leaf = name.split(".", _DEPTH_MAX)
     for part in branches:
@@ -169,7 +172,7 @@ def _reader(service: Service, shape: Shape) -> Read:
         if shape.type == "map":
             assert shape.element is not None
             return _map_reader(reader_of(service.shape_of(shape.element)))
-        return _scalar_reader(shape.type)
+        return scalar_reader(shape.type)
 
     return reader_of(shape)
 
@@ -182,7 +185,7 @@ def _structure_reader(service: Service, shape: Shape, reader_of: Callable[[Shape
 
     def read(value: Any, path: str, violations: Violations) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for name, item in _branches(value, path).items():
+        for name, item in branches(value, path).items():
             if name not in members:
                 violations.add_unknown(path, name, shape)
             else:
@@ -207,7 +210,7 @@ def _map_reader(read_element: Read) -> Read:
     def read(value: Any, path: str, violations: Violations) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for item in _numbered(value, "entry", path):
-            entry = _branches(item, path) if item is not None else {}
+            entry = branches(item, path) if item is not None else {}
             if entry.keys() != {"key", "value"} or type(entry["key"]) is not str:
                 raise SerializationException(f"An entry at '{path}' needs a key and a value.")
             key = entry["key"]
@@ -219,7 +222,8 @@ def _map_reader(read_element: Read) -> Read:
     return read
 
 
-def _branches(value: Any, path: str) -> Tree:
+def branches(value: Any, path: str) -> Tree:
+    """What is within something that has to be a structure. Raises SerializationException."""
     if type(value) is not dict:
         if value == "":
             return {}
@@ -230,20 +234,26 @@ def _branches(value: Any, path: str) -> Tree:
 def _numbered(value: Any, word: str, path: str) -> list[Any]:
     """The branches .member.1, .member.2 … in the order of their numbers, and None where one is left
     out. As AWS reads them: 01 is 1, and nobody leaves out more than a few."""
-    outer = _branches(value, path)
-    inner = _branches(outer.get(word, ""), path)
-    if outer.keys() - {word} or not all(re.fullmatch("0*[1-9][0-9]{0,8}", key) for key in inner):
+    outer = branches(value, path)
+    if outer.keys() - {word}:
         raise SerializationException(f"Elements at '{path}' must be named '{word}.1' and so on.")
-    found = {int(key): item for key, item in inner.items()}
+    return counted(outer.get(word, ""), f"{word}.1", path)
+
+
+def counted(value: Any, first: str, path: str) -> list[Any]:
+    """The branches 1, 2 … of a list, of which the first is to be called so."""
+    inner = branches(value, path)
+    found = {int(key): item for key, item in inner.items() if _NUMBER.fullmatch(key)}
     numbers = sorted(found)
     if len(found) != len(inner) or any(
         after - before > _GAP_MAX for before, after in pairwise([0, *numbers])
     ):
-        raise SerializationException(f"Elements at '{path}' must be named '{word}.1' and so on.")
+        raise SerializationException(f"Elements at '{path}' must be named '{first}' and so on.")
     return [found.get(number) for number in range(1, numbers[-1] + 1)] if numbers else []
 
 
-def _scalar_reader(kind: str) -> Read:
+def scalar_reader(kind: str) -> Read:
+    """Of a value that is no structure, by its type in the model."""
     convert = _CONVERSIONS[kind]
 
     def read(value: Any, path: str, _: Violations) -> Any:
@@ -329,7 +339,7 @@ def _writer(service: Service, shape: Shape) -> Write:
                 f"<entry><key>{xml_text(key)}</key><value>{entry(item)}</value></entry>"
                 for key, item in value.items()
             )
-        return _SCALAR_WRITERS[shape.type]
+        return SCALAR_WRITERS[shape.type]
 
     return writer_of(shape)
 
@@ -367,7 +377,7 @@ def _write_number(value: float) -> str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-_SCALAR_WRITERS: dict[str, Write] = {
+SCALAR_WRITERS: dict[str, Write] = {
     "string": xml_text,
     "boolean": lambda value: "true" if value else "false",
     "integer": str,

@@ -3,7 +3,6 @@
 rest-xml   <ErrorResponse><Error><Type/><Code/><Message/></Error><RequestId/></ErrorResponse>
 S3         <Error><Code/><Message/>…<Resource/><RequestId/><HostId/></Error>, in words of its own;
            between them what else is to be told: Key, BucketName, ArgumentName …
-ec2        <Response><Errors><Error><Code/><Message/></Error></Errors><RequestID/></Response>
 """
 
 from __future__ import annotations
@@ -72,16 +71,6 @@ def s3_identified(request_id: str) -> Headers:
         (b"x-amz-request-id", request_id.encode()),
         (b"x-amz-id-2", b64encode(request_id.encode())),
     ]
-
-
-def ec2(error: AwsError, request_id: str) -> Reply:
-    """The form of EC2, which is nobody else's."""
-    text = (
-        f"<Response><Errors><Error><Code>{error.code}</Code>"
-        f"<Message>{xml_text(error.message)}</Message></Error></Errors>"
-        f"<RequestID>{request_id}</RequestID></Response>"
-    )
-    return _reply(error.status, text, (b"x-amzn-RequestId", request_id.encode()))
 
 
 def _reply(status: int, text: str, header: tuple[bytes, bytes]) -> Reply:

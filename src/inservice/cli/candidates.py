@@ -1,7 +1,7 @@
 """What may come next on a command line: for the shells' completion and for the prompt.
 
 Commands and options come from the same tables that read the line; names of endpoints, endpoint
-configs, models, users and policies come from the server, when one answers within a second.
+configs, models, images, users and policies come from the server, when one answers within a second.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ _NAMED: Final[dict[str, tuple[str, str, str, str]]] = {
     "policy-arn": ("iam", "list_policies", "Policies", "Arn"),
     "group": ("iam", "list_groups", "Groups", "GroupName"),
     "policy": ("iam", "list_policies", "Policies", "PolicyName"),
+    "image": ("inservice", "list_images", "Images", "Image"),
 }
 
 _PAGE: Final = {"iam": "MaxItems", "sagemaker": "MaxResults"}
@@ -46,8 +47,12 @@ _NOUNS: Final = {
     "model": "model-name",
     "user": "user-name",
     "policy": "policy",
+    "image": "image",
 }
 """Nouns of ours, and what stands after one of their verbs."""
+
+_NAMELESS: Final = ("list", "create", "lint", "add", "prune")
+"""Verbs after which nothing stands that is there."""
 
 _AFTER: Final = {("policy", "test"): "user-name"}
 """Where something else stands there."""
@@ -155,7 +160,7 @@ def _of_own(command: str, rest: list[str], words: list[str], current: str) -> It
     if current.startswith("-"):
         row = verbs.get(rest[0])
         return [] if row is None else _options_in(import_module(row.module).parser)
-    if command not in _NOUNS or rest[0] in ("list", "create", "lint"):
+    if command not in _NOUNS or rest[0] in _NAMELESS:
         return []
     row = verbs.get(rest[0])
     whats = _first_choices(import_module(row.module).parser) if row else []
@@ -189,7 +194,8 @@ def _names(option: str, words: list[str]) -> list[Candidate]:
 
     service, operation, listed, member = _NAMED[option]
     client: Any = Session(_quiet_globals(words)).client(service, "completion")
-    answer = getattr(client, operation)(**{_PAGE[service]: 100})
+    page = {_PAGE[service]: 100} if service in _PAGE else {}
+    answer = getattr(client, operation)(**page)
     return [Candidate(item[member]) for item in answer[listed]]
 
 

@@ -53,6 +53,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "endpoint": Command("inservice.cli.endpoint", "Create, update, watch and invoke endpoints."),
     "config": Command("inservice.cli.config", "Create, list, show and delete endpoint configs."),
     "model": Command("inservice.cli.model", "Create, list, show, delete and look into models."),
+    "image": Command("inservice.cli.image", "What this host can run; images of one's own."),
     "user": Command("inservice.cli.user", "Who else may use it: users, their keys and policies."),
     "policy": Command("inservice.cli.policy", "List and show policies; test who may do what."),
     "whoami": Command("inservice.cli.whoami", "Whose key is used here, and what they hold."),

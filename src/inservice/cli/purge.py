@@ -17,8 +17,8 @@ MARKS: Final = ("inservice.db", "secrets.key")
 OURS: Final = (
     *("inservice.db", "metrics.db", "secrets.key", "credentials.json", "metrics.token"),
     *("endpoint.json", "deployment-webhook.json", "records.mark", "metrics.mark"),
-    *("lock", "reserve", "artifacts", "audit", "logs", "run", "storage"),
-    *("exec-ca.pem", "role-sessions.json"),
+    *("lock", "reserve", "artifacts", "audit", "logs", "run", "storage", "containers"),
+    *("exec-ca.pem", "role-sessions.json", "images.json", "environments"),
 )
 """What a server makes; what belongs to a file, or becomes it, has its name and an ending."""
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from inservice.cli import ours, server
+from inservice.cli import capacity, ours, server
 from inservice.cli.durations import spelled
 from inservice.cli.server import Running
 
@@ -36,6 +36,9 @@ def run(argv: list[str]) -> int:
         sys.stdout.write("\n".join(_lines(picture)) + "\n")
     return 0
 
+
+_CONTAINER = "  container"
+"""Said of an instance that is one. That it is a process is the rule."""
 
 _ISOLATION = {
     "OwnUser": "Each instance runs as a user of its own and sees none of the server's files.",
@@ -75,6 +78,7 @@ def look(running: Running) -> dict[str, Any]:
                 "variant": instance["VariantName"],
                 "pid": instance["Pid"],
                 "state": instance["State"],
+                "runtime": instance["Runtime"],
                 "started_at": instance["StartedAt"].timestamp(),
             }
             for instance in seen["Instances"]
@@ -84,8 +88,11 @@ def look(running: Running) -> dict[str, Any]:
         "model_isolation": {
             "level": seen.get("ModelIsolation", {}).get("Level"),
             "reason": seen.get("ModelIsolation", {}).get("Reason") or None,
+            "unplaced": seen.get("ModelIsolation", {}).get("Unplaced") or None,
         },
+        "container_engine": _engine(seen.get("ContainerEngine")),
         "storage": _storage(seen.get("Storage")),
+        "capacity": capacity.picture(seen.get("Capacity")),
         "set_aside": [
             {
                 "record": each["Record"],
@@ -95,6 +102,14 @@ def look(running: Running) -> dict[str, Any]:
             for each in seen["SetAside"]
         ],
     }
+
+
+def _engine(seen: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What runs container images; None for whoever is not told."""
+    if seen is None:
+        return None
+    members = ("Name", "Version", "Socket", "Rootless", "Note")
+    return {member.lower(): seen.get(member) for member in members}
 
 
 def _storage(seen: Mapping[str, int] | None) -> dict[str, int | None] | None:
@@ -133,8 +148,12 @@ def _lines(picture: dict[str, Any]) -> list[str]:
     ]
     if picture["model_isolation"]["level"]:
         lines += ["", _isolation(**picture["model_isolation"])]
+    if picture["container_engine"]:
+        lines += ["", _containers(**picture["container_engine"])]
     if picture["storage"]:
         lines += ["", _held(picture["storage"])]
+    if picture["capacity"]:
+        lines += ["", *capacity.lines(picture["capacity"])]
     if picture["set_aside"]:
         lines += ["", "SET ASIDE, because it cannot be read (docs/howto/recover.md)"]
         lines += [f"  {each['record']}: {each['why']}" for each in picture["set_aside"]]
@@ -153,11 +172,21 @@ def _lines(picture: dict[str, Any]) -> list[str]:
         lines.append(f"{endpoint['name']:<32} {endpoint['status']:<20} {since}")
         lines += [
             f"  {i['variant']:<28} {i['state']:<12} pid {i['pid']:<8} "
-            f"{spelled(now - i['started_at'])}"
+            f"{spelled(now - i['started_at'])}{_CONTAINER if i['runtime'] == 'oci' else ''}"
             for i in picture["instances"]
             if i["endpoint"] == endpoint["name"]
         ]
     return lines
+
+
+def _containers(
+    name: str | None, version: str, socket: str, rootless: bool, note: str | None
+) -> str:
+    """What runs container images, in a sentence."""
+    if name is None:
+        return f"Containers: {note}"
+    kind = f"rootless {name}" if rootless else name
+    return f"Containers: {kind} {version}, at {socket}."
 
 
 def _held(picture: Mapping[str, int | None]) -> str:
@@ -169,9 +198,15 @@ def _held(picture: Mapping[str, int | None]) -> str:
     )
 
 
-def _isolation(level: str, reason: str | None) -> str:
-    """As whom models run, in a sentence."""
+def _isolation(level: str, reason: str | None, unplaced: str | None) -> str:
+    """As whom models run, and where they find their files, in a sentence or two."""
+    where = "There is no /opt/ml/model for them, nor a /tmp of their own"
     if level == "None":
-        why = f"because {reason}" if reason else "as INSERVICE_MODEL_USER asks"
-        return f"Models run with all the rights of this server, {why} (docs/concepts/security.md)."
-    return _ISOLATION.get(level, f"Models run isolated: {level}.")
+        return (
+            f"Models run with all the rights of this server, because {reason} "
+            f"(docs/concepts/security.md). {where}."
+        )
+    words = _ISOLATION.get(level, f"Models run isolated: {level}.")
+    if unplaced:
+        return f"{words} {where}, because {unplaced}."
+    return f"{words} Each finds its artifact in /opt/ml/model."

@@ -36,6 +36,10 @@ def run(argv: list[str]) -> int:
             account_id=options.account_id,
             region=options.region,
             storage=options.storage,
+            runtime=options.runtime,
+            limits=options.limits,
+            gpus=options.gpus,
+            requirements=options.requirements,
             insecure_http=options.insecure_http or None,
             strict=options.strict or None,
         )
@@ -62,6 +66,30 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--storage",
         choices=(config.ON, config.OFF),
         help="whether S3 is answered here too (default on); off: another store keeps the objects",
+    )
+    parser.add_argument(
+        "--runtime",
+        choices=config.RUNTIMES,
+        help="what runs models (default auto: environments as processes, other images with Podman "
+        "or Docker); process: no container is ever run; oci: AWS's images are containers, too",
+    )
+    parser.add_argument(
+        "--limits",
+        choices=(config.OFF, config.SOFT, config.ENFORCED),
+        help="what instance types are (default off: counted only); soft: whoever asks for more "
+        "than this host has is warned; enforced: it is refused, and no instance gets more",
+    )
+    parser.add_argument(
+        "--gpus",
+        choices=(config.EXCLUSIVE, config.SHARED),
+        help="who sees the GPUs (default exclusive: an instance those of its type, and nobody "
+        "else); shared: every instance all of them",
+    )
+    parser.add_argument(
+        "--requirements",
+        choices=(config.INSTALL, config.REFUSE),
+        help="what becomes of a model that brings a requirements.txt (default install); refuse: "
+        "it fails, and whoever runs the server alone says what is installed",
     )
     parser.add_argument("--detach", action="store_true", help="return when the server answers")
     parser.add_argument(

@@ -39,8 +39,11 @@ class FleetFacts:
     routed: frozenset[int] = frozenset()
     """Listed in a table that some gateway worker may still choose from."""
     notes: Mapping[int, str] = field(default_factory=dict)
-    """What else is known of an instance that is starting (its last line, or what its launch waits
-    for) or unhealthy (probes, last lines)."""
+    """What else is known of an instance that is starting (its last line, or what its launch is at
+    or waits for) or unhealthy (probes, last lines)."""
+    phase: str | None = None
+    """What a launch has been at for long, such as building an environment. It is the same for as
+    long as that lasts, where `notes` tell how far it is."""
     late: Mapping[int, str] = field(default_factory=dict)
     """Of an instance that has been starting for longer than its variant allows: the FailureReason
     that it makes."""

@@ -90,6 +90,8 @@ class Deployment:
     attempts: Mapping[str, Attempts] = field(default_factory=dict)  # by instance id
     waits: Mapping[str, str] = field(default_factory=dict)
     """By instance id: what the launch of an instance was last told to wait for."""
+    phases: Mapping[str, str] = field(default_factory=dict)
+    """By fleet: the long phase that its launch is in, as it was told."""
     stopping: bool = False  # the last row has begun to stop what a rollback would return to
     paused: bool = False  # by hand: stays on its row
     promoted: bool = False  # by hand: the rest of this hold is skipped

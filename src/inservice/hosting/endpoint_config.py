@@ -43,7 +43,7 @@ class ProductionVariant:
 
     name: str
     model_name: str
-    instance_type: str | None  # described; an instance here has no type
+    instance_type: str | None  # by which an instance has its resources; None: it has none
     initial_instance_count: int  # at least 1
     initial_weight: Fraction  # not negative; exactly the decimal number that was sent
     routing_strategy: RoutingStrategy
@@ -58,7 +58,7 @@ class ProductionVariant:
         return cls(
             name=document["VariantName"],
             model_name=document["ModelName"],
-            instance_type=document.get("InstanceType"),
+            instance_type=document.get("InstanceType") or _first_of(document),
             initial_instance_count=document["InitialInstanceCount"],
             initial_weight=weight_of(document.get("InitialVariantWeight", DEFAULT_WEIGHT)),
             routing_strategy=RoutingStrategy(
@@ -116,6 +116,15 @@ class EndpointConfig:
         is free for another."""
         mine = self.arn, self.created_at, self.document
         return mine == (other.arn, other.created_at, other.document)
+
+
+def _first_of(document: Document) -> str | None:
+    """The type of the instance pool that comes first: the lowest number is the first priority."""
+    pools = [pool for pool in document.get("InstancePools", ()) if "InstanceType" in pool]
+    if not pools:
+        return None
+    name: str = min(pools, key=lambda pool: pool.get("Priority", 0))["InstanceType"]
+    return name
 
 
 def weight_of(number: float | Fraction) -> Fraction:

@@ -180,10 +180,11 @@ _ENDPOINT_CONFIG: Mapping[str, Mapping[str, Field]] = {
         "InitialInstanceCount": _HONOURED,
         "InstanceType": Field(
             Standing.HONOURED,
-            "described, and judged by IAM; an instance is a process on your hosts",
+            "what of your host an instance has: see `INSERVICE_LIMITS` and `INSERVICE_GPUS`",
         ),
         "InstancePools": _kept(
-            "there are no instance types to choose between", shape="InstancePool"
+            "where there is no InstanceType, the first by priority is it, and no other is tried",
+            shape="InstancePool",
         ),
         "VariantInstanceProvisionTimeoutInSeconds": _kept("no capacity is waited for"),
         "InitialVariantWeight": _HONOURED,

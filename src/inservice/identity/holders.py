@@ -72,9 +72,17 @@ class Holders:
         return known[1]
 
 
-def mentioned(authority: Authority) -> set[str]:
-    """Every condition key and variable in what somebody holds, in small letters."""
+def mentioned(authority: Authority, *actions: str) -> set[str]:
+    """Every condition key and variable in what somebody holds, in small letters: of the statements
+    that are about one of these actions, or of all where none is given."""
     held = [*authority.identity, *(authority.session or ())]
     if authority.boundary is not None:
         held.append(authority.boundary)
-    return {key.lower() for each in held for key in each.policy.context_keys}
+    asked = [action.lower() for action in actions]
+    return {
+        key.lower()
+        for each in held
+        for statement in each.policy.statements
+        if not asked or any(map(statement.is_about, asked))
+        for key in statement.keys
+    }

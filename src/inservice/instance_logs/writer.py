@@ -28,6 +28,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from inservice.instance_logs.lines import FILES, LINE_BYTES_MAX, LineCutter
@@ -62,66 +63,33 @@ _CHUNK_BYTES = 64 * 1024
 _TAIL_BYTES = 32 * 1024
 
 
-class Collector:
-    """Moves one instance's output from its FIFO to its log files."""
+@dataclass(frozen=True, slots=True)
+class LogEnd:
+    """A place in the log files of an instance: behind so many bytes of one of them."""
 
-    def __init__(self, fifo: Path, path: Path) -> None:
+    inode: int
+    bytes: int
+
+
+class LogFiles:
+    """The log files of one instance, written to by one process at a time."""
+
+    def __init__(self, path: Path) -> None:
         self._path = path
         self._file = -1  # until there is room for one
         self._size = 0
         with contextlib.suppress(OSError):
             self._file = self._opened()
-        self.fd = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with contextlib.suppress(OSError):  # over this user's allowance: then it holds 64 KiB
-            fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._lines = LineCutter(LINE_BYTES_MAX)
         self._partial = b""  # the last line, whose end has not been written yet
         self._progress_at = float("-inf")  # when a line was kept that was then written over
         self._tokens = float(KEPT_BURST_BYTES)
-        self._second = 0  # the second that `_read` counts
-        self._read = 0  # bytes read in it
         self._refilled_at = time.monotonic()
         self._dropped_bytes = 0
 
-    def collect(self) -> float:
-        """Read what is there, once. Seconds to leave the FIFO alone: 0 unless it is a flood."""
+    def keep(self, chunk: bytes) -> None:
+        """Write the lines that end here, and hold what is of the next."""
         now = time.monotonic()
-        if int(now) != self._second:
-            self._second, self._read = int(now), 0
-        if self._read >= READ_BYTES_PER_SECOND:
-            return 1.0 - now % 1.0
-        try:
-            chunk = os.read(self.fd, _CHUNK_BYTES)
-        except BlockingIOError:
-            return 0.0
-        self._read += len(chunk)
-        self._keep(chunk, now)
-        return 0.0
-
-    def finish(self) -> None:
-        """The writer has ended: keep what it left, then close."""
-        try:
-            # What a full FIFO can hold, twice: a survivor that goes on writing cannot hold us.
-            for _ in range(2 * PIPE_BYTES // _CHUNK_BYTES):
-                chunk = os.read(self.fd, _CHUNK_BYTES)
-                if not chunk:
-                    break
-                self._keep(chunk, time.monotonic())
-        except BlockingIOError:
-            pass
-        if partial := self._partial + self._lines.end_line():
-            self._partial = b""
-            self._write([_shown_last(partial)])
-        self._own_up()
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the FIFO and the file."""
-        os.close(self.fd)
-        if self._file >= 0:
-            os.close(self._file)
-
-    def _keep(self, chunk: bytes, now: float) -> None:
         self._tokens = min(
             KEPT_BURST_BYTES, self._tokens + (now - self._refilled_at) * KEPT_BYTES_PER_SECOND
         )
@@ -141,6 +109,44 @@ class Collector:
             lines.append(shown)
         if lines:
             self._write(lines)
+
+    def finish(self) -> None:
+        """Nothing more will come: keep the line that has begun, and close."""
+        if partial := self._partial + self._lines.end_line():
+            self._partial = b""
+            self._write([_shown_last(partial)])
+        self._own_up()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    @property
+    def end(self) -> LogEnd:
+        """Where the log ends now."""
+        if self._file < 0:
+            return LogEnd(0, 0)
+        return LogEnd(os.fstat(self._file).st_ino, self._size)
+
+    def go_back(self, end: LogEnd) -> None:
+        """Forget what was written behind a place, by who was killed before it noted that it had.
+
+        Between two notes the file is renamed once at most, so the place is in this file or in the
+        one before it; anywhere else it is nothing that can be gone back to.
+        """
+        older = _numbered(self._path, 1)
+        with contextlib.suppress(OSError):
+            if self._file >= 0 and end.inode == os.fstat(self._file).st_ino:
+                os.ftruncate(self._file, min(self._size, end.bytes))
+            elif end.inode == older.stat().st_ino:
+                os.truncate(older, min(older.stat().st_size, end.bytes))
+                if self._file >= 0:
+                    os.ftruncate(self._file, 0)
+            if self._file >= 0:
+                self._size = os.fstat(self._file).st_size
 
     def _drop(self, output: bytes) -> None:
         """Count it, and what it confesses. A confession that the end of the read has cut in two is
@@ -201,6 +207,52 @@ class Collector:
         fresh_path.replace(self._path)
         os.close(self._file)
         self._file, self._size = fresh, 0
+
+
+class Collector:
+    """Moves one instance's output from its FIFO to its log files."""
+
+    def __init__(self, fifo: Path, path: Path) -> None:
+        self._files = LogFiles(path)
+        self.fd = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):  # over this user's allowance: then it holds 64 KiB
+            fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        self._second = 0  # the second that `_read` counts
+        self._read = 0  # bytes read in it
+
+    def collect(self) -> float:
+        """Read what is there, once. Seconds to leave the FIFO alone: 0 unless it is a flood."""
+        now = time.monotonic()
+        if int(now) != self._second:
+            self._second, self._read = int(now), 0
+        if self._read >= READ_BYTES_PER_SECOND:
+            return 1.0 - now % 1.0
+        try:
+            chunk = os.read(self.fd, _CHUNK_BYTES)
+        except BlockingIOError:
+            return 0.0
+        self._read += len(chunk)
+        self._files.keep(chunk)
+        return 0.0
+
+    def finish(self) -> None:
+        """The writer has ended: keep what it left, then close."""
+        try:
+            # What a full FIFO can hold, twice: a survivor that goes on writing cannot hold us.
+            for _ in range(2 * PIPE_BYTES // _CHUNK_BYTES):
+                chunk = os.read(self.fd, _CHUNK_BYTES)
+                if not chunk:
+                    break
+                self._files.keep(chunk)
+        except BlockingIOError:
+            pass
+        self._files.finish()
+        os.close(self.fd)
+
+    def close(self) -> None:
+        """Let go of the FIFO and the file."""
+        os.close(self.fd)
+        self._files.close()
 
 
 def tail(path: Path, count: int, since: float = 0.0) -> tuple[str, ...]:

@@ -18,12 +18,13 @@ def main() -> int:
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--unix", metavar="PATH", help="listen on a UNIX socket")
     place.add_argument("--port", type=int, help=f"listen on a TCP port (default {PORT})")
+    parser.add_argument("--host", default="", help="of the port (default all interfaces)")
     parser.add_argument("--model-dir", help="the extracted artifact (default /opt/ml/model)")
     given = parser.parse_args()
     if given.unix is not None:
         return run_at(given.unix, given.model_dir)
     port = given.port or int(os.environ.get("SAGEMAKER_BIND_TO_PORT", PORT))
-    return run_on_port(port, given.model_dir)
+    return run_on_port(port, given.model_dir, given.host)
 
 
 if __name__ == "__main__":

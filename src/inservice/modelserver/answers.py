@@ -2,7 +2,7 @@
 
 bytes and str are the body; a *tuple* is a body and its content type; an iterator is streamed; a
 response object (of Flask, Werkzeug, SageMaker's older toolkits: anything with data, a status and a
-mimetype) passes as it is; anything else is encoded.
+mimetype) passes as it is, as does an Answer of a framework's plug; anything else is encoded.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ def answer_of(returned: Any, accept: str, request: RequestProcessor | None) -> A
     if request is None and type(returned) in _WHOLE:
         body = returned.encode() if isinstance(returned, str) else returned
         return Answer(200, [_content_type_line(accept)], body)
+    if isinstance(returned, Answer):
+        return returned
     content_type, status, headers = accept, 200, dict[str, str]()
     if request is not None:
         status, headers = request.get_response_status_code(), dict(request.get_response_headers())

@@ -84,7 +84,7 @@ def decode(body: bytes, content_type: str, *, named: bool) -> Any:
     try:
         match kind:
             case "application/json":
-                value = _from_json(body)
+                value = from_json(body)
                 return _named(value) if named else _array(value)
             case "text/csv":
                 return _from_csv(body)
@@ -127,8 +127,8 @@ def chosen(accept: str) -> str | None:
 # ── in ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _from_json(body: bytes) -> Any:
-    """As Python reads it, NaN and Infinity included."""
+def from_json(body: bytes) -> Any:
+    """As Python reads it, NaN and Infinity included. Raises ValueError, RecursionError."""
     try:
         return _decode_json(body)
     except msgspec.MsgspecError:

@@ -17,6 +17,14 @@ _log = logging.getLogger("inservice.modelserver")
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
+class Answered(Exception):
+    """An invocation that is over, with an answer that no prediction was needed for."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(f"answered with {response.status}")
+        self.response = response
+
+
 def refusal(status: int, message: str) -> Response:
     """An answer in words."""
     return Response(status, (_TEXT,), message.encode(errors="backslashreplace"))
@@ -32,7 +40,7 @@ def failure(error: BaseException) -> Response:
     if isinstance(error, Unacceptable):
         return refusal(error.status, str(error))
     log("an invocation failed", error)
-    return refusal(_status(error), said_by(error))
+    return refusal(status_of(error) or 500, said_by(error))
 
 
 def log(words: str, error: BaseException) -> None:
@@ -49,13 +57,18 @@ def log(words: str, error: BaseException) -> None:
 
 def said_by(error: BaseException) -> str:
     """Type and text in one line or a few, and a hint where one fits."""
+    text = text_of(error)
+    return f"{type(error).__name__}: {text}{hint(text)}"
+
+
+def text_of(error: BaseException) -> str:
+    """What an error says, whatever it is made of."""
     try:
         # The toolkits' errors have their words in `message`, beside the status.
         message = getattr(error, "message", None) if hasattr(error, "status_code") else None
-        text = message if isinstance(message, str) else str(error)
+        return message if isinstance(message, str) else str(error)
     except Exception as broken:  # noqa: BLE001 - an error whose text is an error
-        text = f"(its text cannot be had: {type(broken).__name__})"
-    return f"{type(error).__name__}: {text}{hint(text)}"
+        return f"(its text cannot be had: {type(broken).__name__})"
 
 
 def traceback_of(error: BaseException) -> str:
@@ -67,7 +80,8 @@ def traceback_of(error: BaseException) -> str:
 
 
 def hint(text: str) -> str:
-    """Code that names the container's directory meets this host's file system instead."""
+    """Where an instance has no view of its own, code that names the container's directory meets
+    this host's file system instead."""
     if MODEL_DIR not in text or Path(MODEL_DIR).exists():
         return ""
     return (
@@ -76,9 +90,10 @@ def hint(text: str) -> str:
     )
 
 
-def _status(error: BaseException) -> int:
+def status_of(error: BaseException) -> int | None:
+    """The status that an error asks to be answered with, if it does."""
     try:
-        status = getattr(error, "status_code", 500)
+        status = getattr(error, "status_code", None)
     except Exception:  # noqa: BLE001 - a property of the user's
-        return 500
-    return int(status) if isinstance(status, int) and 400 <= status <= 599 else 500
+        return None
+    return int(status) if isinstance(status, int) and 400 <= status <= 599 else None

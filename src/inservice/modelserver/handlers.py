@@ -17,18 +17,19 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from inservice.modelserver import encoding
 from inservice.modelserver.answers import Answer, answer_of
 from inservice.modelserver.awaiting import Parts, awaited, awaits, streams
-from inservice.modelserver.context import Context, RequestProcessor, kept_for
-from inservice.modelserver.failures import log
-from inservice.modelserver.frameworks.base import NoModel
-from inservice.modelserver.frameworks.select import framework_of, load
+from inservice.modelserver.calls import Beside, Call
+from inservice.modelserver.context import Context, kept_for
+from inservice.modelserver.failures import Answered, log
+from inservice.modelserver.frameworks.base import Framework, NoModel
+from inservice.modelserver.frameworks.select import by_files, by_model
 from inservice.modelserver.program import BadProgram, Program
 from inservice.modelserver.settings import Settings
+from inservice.transport.messages import Response
 
 _log = logging.getLogger("inservice.modelserver")
 
@@ -36,44 +37,37 @@ MANIFEST = "MAR-INF/MANIFEST.json"
 """Where a model archive says what is in it."""
 
 
-class Call:
-    """One invocation as the handlers see it."""
-
-    __slots__ = ("accept", "body", "content_type", "context", "fields")
-
-    def __init__(
-        self, body: bytes, content_type: str, accept: str, fields: Mapping[bytes, bytes]
-    ) -> None:
-        self.body = body
-        self.content_type = content_type
-        self.accept = accept
-        self.fields = fields
-        self.context: Context | None = None
-        """Made only for a program that asks for one."""
-
-    @property
-    def request(self) -> RequestProcessor | None:
-        """What the context was told of the answer."""
-        requests = self.context.request_processor if self.context is not None else None
-        return requests[0] if requests else None
-
-
 class Model:
     """One worker's model with its handlers: what an invocation runs, on that worker's thread."""
 
-    def __init__(self, program: Program, settings: Settings, model: Any, kept: dict[str, Any]):
+    def __init__(
+        self,
+        plug: Framework,
+        program: Program,
+        settings: Settings,
+        model: Any,
+        kept: dict[str, Any],
+    ) -> None:
         self._program = program
-        self._default_accept = settings.default_accept
+        self.plug = plug
+        """What stands in for the handlers that the program has not, and for its family's server."""
+        self._default_accept = plug.default_accept(settings.default_accept)
+        self._whole = plug.whole
+        self._given = plug.given
         self._model = model
-        self._framework = framework_of(model)
-        """Whose default predict_fn it is that stands in for the user's."""
         self._kept = kept
-        self._named = not program.predicts and not program.has("input_fn")
-        """Whether both of the default handlers are used that know JSON's object forms."""
 
     @classmethod
-    async def load(cls, program: Program, settings: Settings, beside: Model | None) -> Model:
-        """Load it. Raises NoModel, BadProgram, and what the user's code raises.
+    async def load(
+        cls,
+        program: Program,
+        settings: Settings,
+        beside: Model | None,
+        image: Framework | None = None,
+    ) -> Model:
+        """Load it: by the program's model_fn, by `image` (the plug of the image, which knows the
+        program), or by what the artifact's files say. Raises NoModel, BadProgram, and what the
+        user's code raises.
 
         Another worker's model is shared only where no code of the user's loaded it: what model_fn
         makes may belong to the thread that made it.
@@ -83,24 +77,29 @@ class Model:
         context = Context(kept)
         if program.has("pre_model_fn"):
             await _settled(program.call("pre_model_fn", context, directory))
+        plug = image if beside is None else beside.plug
         if program.has("model_fn"):
             model = await _settled(program.call("model_fn", context, directory))
-        elif beside is not None:
+        elif beside is not None and beside.plug.shared:
             model = beside._model
         else:
-            model = _default_model(settings, needed=not program.predicts)
+            plug, model = await _default_model(plug, program, settings)
+        if plug is None:
+            plug = by_model(model, program, settings)
         if program.has("model_warmup_fn"):
             await _settled(program.call("model_warmup_fn", context, directory, model))
         log_metrics(context)
-        return cls(program, settings, model, kept)
+        return cls(plug, program, settings, model, kept)
 
     async def invoke(self, call: Call) -> Answer:
         """One invocation from body to answer. Raises what the handlers raise, and Unacceptable."""
+        if self._whole:
+            return await self._answered(await self.plug.invoke(call, self._model), call)
         if not self._program.has("transform_fn"):
             value = await self.take_in(call)
             return await self.put_out(await self.predict(value, call), call)
         self._give_context(call)
-        body, accept = _as_users_expect(call), self._accept(call)
+        body, accept = self._given(call), self._accept(call)
         returned = self._program.call(
             "transform_fn", call.context, self._model, body, call.content_type, accept
         )
@@ -113,10 +112,10 @@ class Model:
         """input_fn, the user's or the default."""
         self._give_context(call)
         if self._program.has("input_fn"):
-            body = _as_users_expect(call)
+            body = self._given(call)
             value = self._program.call("input_fn", call.context, body, call.content_type)
             return await awaited(value) if awaits(value) else value
-        return encoding.decode(call.body, call.content_type, named=self._named)
+        return self.plug.decode(call)
 
     async def predict(self, value: Any, call: Call) -> Any:
         """predict_fn, the user's or the default."""
@@ -125,12 +124,13 @@ class Model:
             return await awaited(prediction) if awaits(prediction) else prediction
         if self._program.has("predict_batch_fn"):
             return (await self.predict_batch([value], [call]))[0]
-        return self._framework.predict(value, self._model)
+        prediction = self.plug.predict(value, self._model)
+        return await awaited(prediction) if awaits(prediction) else prediction
 
     async def predict_batch(self, values: Sequence[Any], calls: Sequence[Call]) -> Sequence[Any]:
         """Many values at once. Raises NotAlike when they have to be taken one by one."""
         if not self._program.has("predict_batch_fn"):
-            return self._framework.predict_batch(values, self._model)
+            return self.plug.predict_batch(values, self._model)
         contexts = [call.context for call in calls if call.context is not None]
         context = contexts[0].joined(contexts) if len(contexts) > 1 else (*contexts, None)[0]
         predictions = self._program.call("predict_batch_fn", context, list(values), self._model)
@@ -155,13 +155,20 @@ class Model:
         elif streams(prediction):
             returned = prediction
         else:
-            named = (
-                self._named
-                and encoding.media_type(call.content_type) == encoding.JSON
-                and encoding.has_names(call.body)
-            )
-            returned = encoding.encode(prediction, accept, named=named)
+            returned = self.plug.encode(prediction, accept, call)
         answer = answer_of(returned, accept, call.request)
+        return answer if isinstance(answer.body, bytes) else await _begun(answer)
+
+    async def beside(self, request: Beside) -> Answer:
+        """What the plug `serves` beside invocations."""
+        return await self._answered(await self.plug.beside(request, self._model), request.call)
+
+    def failure(self, error: BaseException) -> Response:
+        """What is answered where this was raised."""
+        return error.response if isinstance(error, Answered) else self.plug.failure(error)
+
+    async def _answered(self, returned: Any, call: Call) -> Answer:
+        answer = answer_of(returned, self._accept(call), call.request)
         return answer if isinstance(answer.body, bytes) else await _begun(answer)
 
     def _give_context(self, call: Call) -> None:
@@ -184,14 +191,17 @@ async def _settled(value: Any) -> Any:
     return await awaited(value) if awaits(value) else value
 
 
-def _default_model(settings: Settings, *, needed: bool) -> Any:
+async def _default_model(
+    plug: Framework | None, program: Program, settings: Settings
+) -> tuple[Framework | None, Any]:
     """Handlers without a model_fn may work on a framework's model, or on nothing at all."""
     try:
-        return load(settings.model_dir)
+        plug = plug or by_files(program, settings)
+        return plug, await _settled(plug.load())
     except NoModel:
-        if needed:
+        if not program.predicts:
             raise
-        return None
+    return plug, None
 
 
 def _manifest(settings: Settings) -> dict[str, Any]:
@@ -219,14 +229,3 @@ def log_metrics(context: Context) -> None:
             _log.info("%s", line)
     except BaseException as error:  # noqa: BLE001 - values and dimensions are the user's objects
         log("a metric cannot be written", error)
-
-
-def _as_users_expect(call: Call) -> bytes | str:
-    """SageMaker's toolkits give JSON and CSV as str, and user code relies on it
-    (`StringIO(body)`)."""
-    if call.content_type not in encoding.TEXT_TYPES:
-        return call.body
-    try:
-        return call.body.decode()
-    except UnicodeDecodeError as error:
-        raise encoding.Unacceptable(400, f"The body is not UTF-8: {error}") from error

@@ -36,7 +36,8 @@ import uvloop
 
 from inservice.modelserver.batching import Inline, Lane, RunBatch, Runner, Workers
 from inservice.modelserver.failures import said_by, traceback_of
-from inservice.modelserver.frameworks.base import NoModel
+from inservice.modelserver.frameworks.base import Framework, NoModel
+from inservice.modelserver.frameworks.select import by_image
 from inservice.modelserver.handlers import Model
 from inservice.modelserver.program import BadProgram, Program, import_program
 from inservice.modelserver.server import ModelServer, batch_size, running, takes_batches
@@ -82,9 +83,9 @@ def run_at(socket_path: str, model_dir: str | None) -> int:
     return _run(model_dir, _Door(path=socket_path))
 
 
-def run_on_port(port: int, model_dir: str | None) -> int:
-    """Serve on a TCP port of all interfaces, as inside a container."""
-    return _run(model_dir, _Door(listening=socket.create_server(("", port), backlog=2048)))
+def run_on_port(port: int, model_dir: str | None, host: str = "") -> int:
+    """Serve on a TCP port, of all interfaces as inside a container."""
+    return _run(model_dir, _Door(listening=socket.create_server((host, port), backlog=2048)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +114,19 @@ def _run(model_dir: str | None, door: _Door) -> int:
             stream=sys.stdout, level=settings.log_level, format="%(levelname)s %(name)s %(message)s"
         )
         began = time.monotonic()
-        program = import_program(settings)
+        image = by_image(settings)
+        program = import_program(settings) if image is None else image.program_of()
+        if image is not None:
+            settings = image.tuned(settings)
+            image.use(program)
         imported = time.monotonic()
         workers = Workers(
             settings.workers,
-            size_max=batch_size(program, settings),
+            size_max=batch_size(program, settings, image),
             delay_seconds_max=settings.batch_delay_seconds_max,
         )
-        run = _load(workers, program, settings)
+        batches = takes_batches(program, settings, image)
+        model = _load(workers, program, settings, image, batches=batches)
         loaded = time.monotonic()
     except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
         _say_why(error)
@@ -129,18 +135,25 @@ def _run(model_dir: str | None, door: _Door) -> int:
     # What the model is made of lives as long as the process: a full collection need not walk it.
     gc.freeze()
     phases = {"import": imported - began, "load": loaded - imported}
+    run = running(model, 0, batches=batches)
     if settings.inline:
-        return _Serving(door, settings, phases, Inline(run), lambda: None).live()
-    return _work(workers, run, _Serving(door, settings, phases, workers, workers.stop))
+        return _Serving(door, settings, phases, Inline(run), lambda: None, model.plug).live()
+    return _work(workers, run, _Serving(door, settings, phases, workers, workers.stop, model.plug))
 
 
-def _load(workers: Workers, program: Program, settings: Settings) -> RunBatch:
+def _load(
+    workers: Workers,
+    program: Program,
+    settings: Settings,
+    image: Framework | None,
+    *,
+    batches: bool,
+) -> Model:
     """Have every worker load its model, one after the other, the first on this thread: what
-    model_fn downloads or compiles is then there for the next. Returns how the first runs calls."""
-    batches = takes_batches(program, settings)
+    model_fn downloads or compiles is then there for the next. Returns the first's."""
     lane = workers.lanes[0]
     lane.enter()
-    first: Model = lane.complete(Model.load(program, settings, None))
+    first: Model = lane.complete(Model.load(program, settings, None, image))
     for number, lane in enumerate(workers.lanes[1:], 1):
         loaded: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
 
@@ -151,7 +164,7 @@ def _load(workers: Workers, program: Program, settings: Settings) -> RunBatch:
         ) -> None:
             try:
                 lane.enter()
-                model: Model = lane.complete(Model.load(program, settings, first))
+                model: Model = lane.complete(Model.load(program, settings, first, image))
             except BaseException as error:  # noqa: BLE001 - raised again on the main thread
                 loaded.put(error)
                 return
@@ -162,7 +175,7 @@ def _load(workers: Workers, program: Program, settings: Settings) -> RunBatch:
         threading.Thread(target=live, name=f"model-{number}", daemon=True).start()
         if (error := loaded.get()) is not None:
             raise error
-    return running(first, 0, batches=batches)
+    return first
 
 
 def _work(workers: Workers, run: RunBatch, serving: _Serving) -> int:
@@ -194,12 +207,14 @@ class _Serving:
         phases: dict[str, float],
         runner: Runner,
         stop: Callable[[], None],
+        plug: Framework,
     ) -> None:
         self._door = door
         self._settings = settings
         self._phases = phases
         self._runner = runner
         self._stop = stop
+        self._plug = plug
         self.signals, self.told = socket.socketpair()
         """A byte in `told` is the number of a signal that has come; `signals` is read from."""
         self.ended = threading.Event()
@@ -230,7 +245,7 @@ class _Serving:
         )
         if isinstance(self._runner, Workers):
             self._runner.serve(loop)
-        answering = ModelServer(self._runner, self._phases)
+        answering = ModelServer(self._runner, self._phases, self._plug)
         sockets = [self._door.listening] if self._door.listening is not None else None
         path = self._door.path if sockets is None else None
         server = await serve(answering.answer, path=path, sockets=sockets, limits=_LIMITS)

@@ -12,7 +12,7 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -52,8 +52,8 @@ class Program:
         return self.handlers[name](*arguments)
 
 
-def import_program(settings: Settings) -> Program:
-    """Import the user's module, if there is one.
+def import_program(settings: Settings, handlers: Mapping[str, int] = HANDLERS) -> Program:
+    """Import the user's module, if there is one, and take these functions of it.
 
     Raises BadProgram for a named program that is not there and for handlers that cannot be;
     anything else that is raised is the user's own.
@@ -67,11 +67,11 @@ def import_program(settings: Settings) -> Program:
     except ModuleNotFoundError as error:
         if (settings.code_dir / "requirements.txt").is_file():
             error.add_note(
-                "code/requirements.txt is not installed by this runtime: install what it names "
-                "into the environment that InService runs in."
+                "code/requirements.txt does not name the package that has it, or was not "
+                "installed: run by hand, the model server installs nothing."
             )
         raise
-    return checked(module, path.name)
+    return checked(module, path.name, handlers)
 
 
 def _find(settings: Settings) -> Path | None:
@@ -130,11 +130,11 @@ def _names(path: Path, code_dir: Path) -> list[str]:
     return free or [f"{file.name}_program"]
 
 
-def checked(module: ModuleType, file: str) -> Program:
+def checked(module: ModuleType, file: str, meant: Mapping[str, int] = HANDLERS) -> Program:
     """The handlers of a module. Raises BadProgram for those that could never be called."""
     handlers: dict[str, Handler] = {}
     with_context: set[str] = set()
-    for name, count in HANDLERS.items():
+    for name, count in meant.items():
         function = getattr(module, name, None)
         if function is None:
             continue

@@ -12,9 +12,10 @@ from typing import Any
 from inservice.modelserver.answers import Answer
 from inservice.modelserver.awaiting import Parts
 from inservice.modelserver.batching import RunBatch, Runner, submit
-from inservice.modelserver.failures import failure, refusal
-from inservice.modelserver.frameworks.base import NotAlike
-from inservice.modelserver.handlers import Call, Model, log_metrics
+from inservice.modelserver.calls import Beside, Call
+from inservice.modelserver.failures import refusal
+from inservice.modelserver.frameworks.base import Framework, NotAlike
+from inservice.modelserver.handlers import Model, log_metrics
 from inservice.modelserver.program import Program
 from inservice.modelserver.settings import Settings
 from inservice.transport.messages import Later, Request, Response
@@ -30,8 +31,10 @@ class StreamBroke(Exception):
 class ModelServer:
     """Answers the requests of one instance."""
 
-    def __init__(self, runner: Runner, phases: dict[str, float]) -> None:
+    def __init__(self, runner: Runner, phases: dict[str, float], plug: Framework) -> None:
         self._runner = runner
+        self._plug = plug
+        self._content_type = plug.content_type.encode("latin-1")
         timing = ", ".join(f"{name};dur={s * 1000:.3f}" for name, s in phases.items())
         self._pong = Response(200, ((b"server-timing", timing.encode()),))
 
@@ -41,23 +44,31 @@ class ModelServer:
         if path == b"/invocations":
             if request.method != "POST":
                 return refusal(405, "invocations are POSTed")
-            return self._invoke(request)
+            return self._begin(self._call(request))
         if path == b"/ping":
             if request.method not in ("GET", "POST", "HEAD"):
                 return refusal(405, "ping with GET")
             return self._pong
-        return refusal(404, "a model server has /ping and /invocations")
+        return self._beside(request, path.decode("latin-1"))
 
-    def _invoke(self, request: Request) -> Later:
+    def _beside(self, request: Request, path: str) -> Response | Later:
+        if not self._plug.serves(request.method, path):
+            return refusal(404, "a model server has /ping and /invocations")
+        query = request.query.decode("latin-1")
+        return self._begin(Beside(self._call(request), request.method, path, query))
+
+    def _call(self, request: Request) -> Call:
         fields = request.fields
-        call = Call(
+        return Call(
             request.body,
-            fields.get(b"content-type", b"application/json").decode("latin-1"),
+            fields.get(b"content-type", self._content_type).decode("latin-1"),
             fields.get(b"accept", b"").decode("latin-1"),
             fields,
         )
+
+    def _begin(self, asked: Call | Beside) -> Later:
         later = Later()
-        self._runner.begin(call, lambda outcome: later.settle(self._respond(outcome)))
+        self._runner.begin(asked, lambda outcome: later.settle(self._respond(outcome)))
         return later
 
     def _respond(self, outcome: Answer | Response | Exception) -> Response | Exception:
@@ -80,15 +91,17 @@ class ModelServer:
             await submit(self._runner, parts.close, parts.lane)
 
 
-def takes_batches(program: Program, settings: Settings) -> bool:
+def takes_batches(program: Program, settings: Settings, plug: Framework | None) -> bool:
     """Whether calls are predicted together: the user's code says so, or their settings do where the
     default predict_fn can."""
+    if plug is not None and plug.whole:
+        return False
     return program.has("predict_batch_fn") or (settings.batch_size_max > 1 and not program.predicts)
 
 
-def batch_size(program: Program, settings: Settings) -> int:
+def batch_size(program: Program, settings: Settings, plug: Framework | None) -> int:
     """A predict_batch_fn declares that batches are welcome, of 32 unless the settings say more."""
-    if not takes_batches(program, settings):
+    if not takes_batches(program, settings, plug):
         return 1
     declared = settings.batch_size_max == 1 and program.has("predict_batch_fn")
     return 32 if declared else settings.batch_size_max
@@ -101,20 +114,22 @@ def running(model: Model, lane: int, *, batches: bool) -> RunBatch:
     """How a worker runs what is in its lane. Whatever is raised becomes an outcome: sys.exit() in a
     handler is one failed invocation, and no end of the worker."""
 
-    async def outcome(item: Call | Step) -> Answer | Response | bytes | None:
+    async def outcome(item: Call | Beside | Step) -> Answer | Response | bytes | None:
         try:
-            if not isinstance(item, Call):
-                return await item()
-            return _done(item, await model.invoke(item))
+            if isinstance(item, Call):
+                return _done(item, await model.invoke(item))
+            if isinstance(item, Beside):
+                return _done(item.call, await model.beside(item))
+            return await item()
         except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
-            return _failed(item, error)
+            return _failed(model, item, error)
 
-    async def one_by_one(work: Sequence[Call | Step]) -> Sequence[Any]:
+    async def one_by_one(work: Sequence[Call | Beside | Step]) -> Sequence[Any]:
         if len(work) == 1:  # a comprehension that awaits is a coroutine more
             return (await outcome(work[0]),)
         return [await outcome(item) for item in work]
 
-    async def together(work: Sequence[Call | Step]) -> Sequence[Any]:
+    async def together(work: Sequence[Call | Beside | Step]) -> Sequence[Any]:
         """One prediction for all; whoever's input or output fails, fails alone."""
         outcomes: list[Any] = [None] * len(work)
         values: list[tuple[int, Call, Any]] = []
@@ -125,7 +140,7 @@ def running(model: Model, lane: int, *, batches: bool) -> RunBatch:
             try:
                 values.append((n, item, await model.take_in(item)))
             except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
-                outcomes[n] = _failed(item, error)
+                outcomes[n] = _failed(model, item, error)
         for n, call, prediction in await _predict_all(model, values):
             if isinstance(prediction, Response):
                 outcomes[n] = prediction
@@ -133,7 +148,7 @@ def running(model: Model, lane: int, *, batches: bool) -> RunBatch:
             try:
                 outcomes[n] = _done(call, await model.put_out(prediction, call))
             except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
-                outcomes[n] = _failed(call, error)
+                outcomes[n] = _failed(model, call, error)
         return outcomes
 
     def _done(call: Call, answer: Answer) -> Answer:
@@ -146,10 +161,10 @@ def running(model: Model, lane: int, *, batches: bool) -> RunBatch:
     return together if batches else one_by_one
 
 
-def _failed(item: Call | Step, error: BaseException) -> Response:
+def _failed(model: Model, item: Call | Beside | Step, error: BaseException) -> Response:
     if isinstance(item, Call) and item.context is not None:
         log_metrics(item.context)
-    return failure(error)
+    return model.failure(error)
 
 
 async def _predict_all(
@@ -162,7 +177,7 @@ async def _predict_all(
         predictions = await model.predict_batch([value for _, _, value in values], calls)
     except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
         if not isinstance(error, NotAlike) and len(values) == 1:
-            return [(*values[0][:2], _failed(calls[0], error))]
+            return [(*values[0][:2], _failed(model, calls[0], error))]
         # One of them may be to blame: each on its own, so that it alone is answered for it.
         return [(n, call, await _predict_one(model, value, call)) for n, call, value in values]
     return [(n, call, p) for (n, call, _), p in zip(values, predictions, strict=True)]
@@ -172,4 +187,4 @@ async def _predict_one(model: Model, value: Any, call: Call) -> Any | Response:
     try:
         return await model.predict(value, call)
     except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
-        return _failed(call, error)
+        return _failed(model, call, error)

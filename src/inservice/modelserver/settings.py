@@ -1,10 +1,10 @@
-"""What a model's Environment says to the model server: SageMaker's variables, and three of ours."""
+"""What a model's Environment says to the model server: SageMaker's variables, and four of ours."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -22,7 +22,12 @@ class Settings:
     model_dir: Path
     code_dir: Path
     program: str | None  # None: code/inference.py if it is there
-    default_accept: str = "application/json"
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """All of it, for what one framework alone reads."""
+    framework: str | None = None
+    """The plug of the image; None: the artifact's files decide."""
+    default_accept: str | None = None
+    """What is meant by no Accept at all; None: as the framework's container has it."""
     workers: int = 1
     """Threads that run the model, each with a model of its own as SageMaker's worker processes
     have. Few models gain from two: most hold the interpreter's lock or already use what cores they
@@ -46,13 +51,15 @@ def settings_from(environment: Mapping[str, str], model_dir: str | None) -> Sett
         model_dir=directory,
         code_dir=_code_dir(given.get(SUBMIT_DIRECTORY), directory),
         program=_program(given.get("SAGEMAKER_PROGRAM"), directory),
-        default_accept=given.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "application/json"),
-        workers=_number(given, "SAGEMAKER_MODEL_SERVER_WORKERS", 1, 1, 256),
-        timeout_seconds=_number(given, "SAGEMAKER_MODEL_SERVER_TIMEOUT", 60, 1, 3600),
+        environment=environment,
+        framework=given.get("INSERVICE_FRAMEWORK"),
+        default_accept=given.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"),
+        workers=number(given, "SAGEMAKER_MODEL_SERVER_WORKERS", 1, 1, 256),
+        timeout_seconds=number(given, "SAGEMAKER_MODEL_SERVER_TIMEOUT", 60, 1, 3600),
         inline=_flag(given, "INSERVICE_INLINE"),
-        batch_size_max=_number(given, "INSERVICE_MAX_BATCH_SIZE", 1, 1, 10_000),
-        batch_delay_seconds_max=_number(given, "INSERVICE_MAX_BATCH_DELAY_MS", 5, 0, 10_000) / 1000,
-        log_level=_number(given, "SAGEMAKER_CONTAINER_LOG_LEVEL", logging.INFO, 0, 100),
+        batch_size_max=number(given, "INSERVICE_MAX_BATCH_SIZE", 1, 1, 10_000),
+        batch_delay_seconds_max=number(given, "INSERVICE_MAX_BATCH_DELAY_MS", 5, 0, 10_000) / 1000,
+        log_level=number(given, "SAGEMAKER_CONTAINER_LOG_LEVEL", logging.INFO, 0, 100),
     )
     if settings.inline and settings.workers > 1:
         raise BadSetting(
@@ -62,7 +69,8 @@ def settings_from(environment: Mapping[str, str], model_dir: str | None) -> Sett
     return settings
 
 
-def _number(given: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+def number(given: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    """A whole number. Raises BadSetting for what is none, or out of range."""
     text = given.get(name)
     if text is None:
         return default

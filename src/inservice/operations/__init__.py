@@ -1,6 +1,7 @@
 """One typed function for each AWS operation, by service. Importing this fills the registry."""
 
 import inservice.operations.cloudwatch
+import inservice.operations.ec2
 import inservice.operations.ecr
 import inservice.operations.iam
 import inservice.operations.logs

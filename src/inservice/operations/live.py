@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
 from inservice.hosting.model import ArtifactSource, Model
+from inservice.images.base import KeptImages
 from inservice.instance_logs.base import LogGroups
+from inservice.placement.host import Claim, Host
+from inservice.placement.place import Rules
 from inservice.telemetry.base import Metrics
 
 
@@ -34,6 +37,7 @@ class InstanceSeen:
     is_draining: bool = False  # finishing what it has, getting nothing new
     restarts: int = 0  # launches in place of a dead one, since control came up
     ending: str = ""  # how it ended, or, of one that lives, how the one before it did
+    runtime: str = "process"  # which driver runs it
     last_line: str = ""  # what it printed last, while it is not well; or the one before it
 
 
@@ -46,6 +50,26 @@ class StorageSeen:
     bytes: int  # of objects and parts
     uploads: int  # in parts, under way
     quota_bytes: int  # 0: what the volume has
+
+
+@dataclass(frozen=True, slots=True)
+class CapacitySeen:
+    """What the host has for instances, and who holds it."""
+
+    host: Host
+    claims: tuple[Claim, ...]
+    rules: Rules
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSeen:
+    """What runs container images on this host."""
+
+    name: str = ""  # "Podman", "Docker"; "": none was asked for anything yet
+    version: str = ""
+    socket: str = ""
+    is_rootless: bool = False
+    note: str = ""  # a sentence, where none answers: why, or when one would
 
 
 class DataSeen(Enum):
@@ -107,13 +131,32 @@ class Live(Protocol):
         ServiceUnavailable."""
         ...
 
+    def bucket_tags(self, account_id: str, region: str) -> Mapping[str, Mapping[str, str]]:
+        """The buckets of an account in a region that have tags, with these; none where no objects
+        are served. It may block. Raises ServiceUnavailable."""
+        ...
+
     def metrics_set_aside(self) -> Sequence[Path]:
         """Files of metrics that were damaged, as long as nobody removes them."""
         ...
 
-    def isolation(self) -> tuple[str, str]:
-        """As whom instances run, a level of `runtimes.process.isolation`, and why they run with all
-        the rights of this server if that is so. Both empty before the first launch."""
+    def isolation(self) -> tuple[str, str, str]:
+        """As whom instances run, a level of `runtimes.process.isolation`, why they run with all the
+        rights of this server if that is so, and why they do not find their files where a container
+        does if that is so. All empty before the first launch."""
+        ...
+
+    @property
+    def placement_rules(self) -> Rules:
+        """What this server makes of instance types."""
+        ...
+
+    def capacity(self) -> CapacitySeen:
+        """What the host has, as it is now. It may block for a moment."""
+        ...
+
+    def engine(self) -> EngineSeen:
+        """The container engine of this host. It may block for a moment."""
         ...
 
     def served(self) -> Collection[str]:
@@ -128,4 +171,9 @@ class Live(Protocol):
     @property
     def logs(self) -> LogGroups:
         """What the instances wrote."""
+        ...
+
+    @property
+    def images(self) -> KeptImages:
+        """What images mean here, and what there is of them."""
         ...

@@ -114,7 +114,7 @@ _NEEDS_NO_ROOM = re.compile(
     r"(Describe|List|Filter|Plan|Simulate|Decode)[A-Z]|"
     + _READS_BY_GET
     + r"|(Delete|Untag|Detach|Remove)[A-Z]"
-    r"|(Abort|Pause|Rotate)[A-Z]|UpdateAccessKey$"
+    r"|(Abort|Pause|Prune|Rotate)[A-Z]|UpdateAccessKey$"
 )
 """Reads; what makes room; what holds a rollout up or turns it back; and what takes the place of a
 secret that got out, or switches it off. An operation of any other

@@ -11,13 +11,14 @@ with `handles`. An instance is known by (pid, start time, boot id, cookie), neve
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # the fork server and every instance import this module, and no more of the core
+    from inservice.images.base import EnvironmentImage
     from inservice.workload.asset import Asset
     from inservice.workload.container import Container, Workload
 
@@ -29,6 +30,15 @@ class InstanceState(StrEnum):
     READY = "Ready"  # alive, the last /ping answered 200
     UNHEALTHY = "Unhealthy"  # alive, was ready before, /ping fails now
     GONE = "Gone"  # exited, or was never there
+
+
+Tell = Callable[[str], None]
+"""Is told how far long work has come, from any thread: in a clause for people that begins with what
+is done, and may go on, after a colon and a space, with how far that is just now."""
+
+
+def tell_nobody(_: str) -> None:
+    """`Tell` of who does not want to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,16 @@ class LaunchSpec:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What this instance is told beside its model's own environment, which wins. It may hold
     credentials."""
+    tell: Tell = field(default=tell_nobody, repr=False, compare=False)
+    """Hears what a launch is at while it takes long: an environment that is built, an image that is
+    pulled."""
+    accelerators: tuple[str, ...] = ()
+    """UUIDs of the GPUs that it has for itself; its containers' environments say them too."""
+    is_limited: bool = False
+    """Whether it gets no more processors and memory than its workload's resources are."""
+    claim: str = ""
+    """The token of its claim, which has to stand when it is let in, see `runtimes.claims`; "": what
+    it needs is nobody's to claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +110,7 @@ class Sight:
     exit_code: int | None = None
     signal: str | None = None  # "SIGKILL", …
     out_of_memory: bool = False
+    memory_bytes_max: int = 0  # of one that is gone: what it had, where that was limited
     last_lines: tuple[str, ...] = ()  # the end of stderr and stdout, for a FailureReason
     probes: tuple[Probe, ...] = ()  # the latest few
     phases: Mapping[str, float] = field(default_factory=dict)  # seconds by phase: fork, load, ping
@@ -99,6 +120,10 @@ class ImageNotRunnable(Exception):
     """No runtime here can run the image; the message says which ones could."""
 
 
+class EngineMissing(ImageNotRunnable):
+    """It is run by a container engine, and there is none; the message says what would help."""
+
+
 class AssetUnavailable(Exception):
     """The files that a container needs cannot be had; the message is fit for a FailureReason.
 
@@ -106,11 +131,74 @@ class AssetUnavailable(Exception):
     """
 
 
+class InsufficientCapacity(Exception):
+    """What an instance of its type has is not free on this host, and will not be by waiting. The
+    message is fit for a FailureReason: AWS's words, and who holds it."""
+
+
+class LimitsUnavailable(Exception):
+    """This host cannot keep instances to what their types have; the message says what to do."""
+
+
 class LaunchFailed(Exception):
     """This host could not start, or end, a process just now; worth another try later.
 
     Its cause, where there is one, is the OSError that stood in the way.
     """
+
+
+class EnvironmentUnavailable(Exception):
+    """The Python that an image, or the code on top of it, needs cannot be had; the message is fit
+    for a FailureReason: what was to be installed, the last lines of who tried, what to do.
+
+    Its cause tells whether that was for want of room on the host, or because an index was not
+    reached, an OSError of the network: both pass.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """A Python of this host that has all in it that a container's processes are to find there."""
+
+    executable: str = ""  # "": the server's own
+    preimports: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What its image sets, and what the way to its packages takes; the container's own win."""
+    roots: tuple[str, ...] = ()
+    """Directories that whoever runs it must be able to read, beside those of the server's own
+    Python."""
+    beneath: Interpreter | None = None
+    """Of a layer, the Python that it is on top of, which has only what whoever runs the server
+    chose. In a layer there are packages of a model's choice, and any Python runs code of theirs
+    before its first line (`.pth` files): it is started with a model's rights alone, and there is no
+    zygote of it."""
+
+
+class Environments(Protocol):
+    """Where a runtime gets the Pythons that stand in for images, on the host that it runs on."""
+
+    async def interpreter(
+        self, image: EnvironmentImage, code: Path | None, tell: Tell = tell_nobody
+    ) -> Interpreter:
+        """The Python of an image, with what `code` (a directory, the user's) asks for on top: its
+        requirements.txt, its wheels. Built now or found; one build for all that ask at once.
+
+        Cancelled by everybody who wanted it, a build is ended. Raises EnvironmentUnavailable.
+        """
+        ...
+
+
+class OwnPython:
+    """`Environments` of a runtime that has no Python but the server's own."""
+
+    async def interpreter(
+        self,
+        image: EnvironmentImage,
+        code: Path | None,  # noqa: ARG002 - of Environments
+        tell: Tell = tell_nobody,  # noqa: ARG002 - of Environments
+    ) -> Interpreter:
+        """The server's own, for images that have nothing which is not there."""
+        return Interpreter(preimports=image.preimports, variables=image.variables)
 
 
 class Assets(Protocol):
@@ -151,7 +239,7 @@ class Runtime(Protocol):
         which takes as long as a download takes.
 
         Cancelled before it has started anything, it never will; later it gives the handle all the
-        same. Raises ImageNotRunnable, AssetUnavailable, LaunchFailed.
+        same. Raises ImageNotRunnable, AssetUnavailable, InsufficientCapacity, LaunchFailed.
         """
         ...
 

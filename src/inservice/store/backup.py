@@ -1,8 +1,9 @@
 """A backup: one file that has everything that cannot be fetched or trained again.
 
 It is a gzipped tar of the two databases, each as it was at one moment (SQLite's own online backup,
-so a server may run and change them meanwhile), the key that opens the secrets, and `manifest.json`
-with a digest of each. It appears under its name when it is whole and on the platter, or not at all.
+so a server may run and change them meanwhile), the key that opens the secrets, the images that were
+added, and `manifest.json` with a digest of each. It appears under its name when it is whole and on
+the platter, or not at all.
 
 Restoring is safe to be killed in and to be done again: the database is moved into its place last,
 and a data directory that has everything but its database is refused by a server, never begun anew.
@@ -32,6 +33,7 @@ from inservice.store.drivers.directory import MARK
 DATABASE = "inservice.db"
 METRICS = "metrics.db"
 KEY = "secrets.key"
+IMAGES = "images.json"
 MANIFEST = "manifest.json"
 _FORMAT = 1
 _RESTORING = "restoring"
@@ -107,7 +109,7 @@ def restore(source: Path, data_dir: Path) -> dict[str, object]:
     manifest = _unpack(source, draft)
     for name in (MARK, f"{MARK}.new"):
         (data_dir / name).unlink(missing_ok=True)
-    for name in (METRICS, KEY, DATABASE):  # the database last: see the theory
+    for name in (IMAGES, METRICS, KEY, DATABASE):  # the database last: see the theory
         if (draft / name).exists():
             (draft / name).replace(data_dir / name)
             disk.sync_directory(data_dir)
@@ -131,6 +133,10 @@ def _snapshots(data_dir: Path, scratch: Path) -> Iterator[Path]:
     key = scratch / KEY
     key.write_bytes((data_dir / KEY).read_bytes())
     yield key
+    if (data_dir / IMAGES).is_file():
+        images = scratch / IMAGES
+        images.write_bytes((data_dir / IMAGES).read_bytes())
+        yield images
 
 
 def _reading(path: Path) -> sqlite3.Connection:
@@ -176,7 +182,7 @@ def _unpack(source: Path, draft: Path) -> dict[str, object]:
             if (
                 expected is None
                 or not member.isfile()
-                or member.name not in (DATABASE, METRICS, KEY)
+                or member.name not in (DATABASE, METRICS, KEY, IMAGES)
             ):
                 raise BackupRefused(f"{source} has a part that no backup has: {member.name!r}.")
             _copy(_content(archive, member), draft / member.name)

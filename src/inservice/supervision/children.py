@@ -34,6 +34,14 @@ RECORDS_REFUSED = 78
 nor a signal ends with by itself."""
 
 
+HOST_REFUSED = 71
+"""And when this host cannot do what the settings ask for: EX_OSERR."""
+
+
+class HostRefused(Exception):
+    """The host cannot do what the settings ask for; control's own log line says why."""
+
+
 class RecordsRefused(Exception):
     """Control cannot use the records of this data directory; its own log line says why."""
 
@@ -161,6 +169,8 @@ class Children:
         # tried again and again. A server that never began has nothing to go on with.
         if code == RECORDS_REFUSED and not self.settings.endpoint_file.exists():
             raise RecordsRefused(f"the records in {self.settings.data_dir} cannot be used")
+        if code == HOST_REFUSED and not self.settings.endpoint_file.exists():
+            raise HostRefused("this host cannot do what the settings ask for")
         name, pid = child.program.name, life.process.pid
         if child.successor is not None:
             say(f"{name} (pid {pid}) ended with {code}; its successor is starting")

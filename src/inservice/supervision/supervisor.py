@@ -36,6 +36,7 @@ from inservice.supervision.children import (
     START_SECONDS,
     Child,
     Children,
+    HostRefused,
     RecordsRefused,
     is_control,
 )
@@ -56,7 +57,7 @@ from inservice.transport.census import make_census
 BACKLOG = 4096
 """Connections the kernel queues while a worker is replaced; the kernel caps it at somaxconn."""
 
-REFUSALS = (AlreadyRunning, RecordsRefused, OSError)
+REFUSALS = (AlreadyRunning, HostRefused, RecordsRefused, OSError)
 """What `Supervisor.run` raises instead of running."""
 
 
@@ -73,8 +74,8 @@ class Supervisor:
     _orders: Orders | None = None
 
     def run(self) -> int:
-        """Start, keep running, stop. Raises AlreadyRunning, RecordsRefused, or OSError if the port
-        is taken or the data directory cannot be used."""
+        """Start, keep running, stop. Raises AlreadyRunning, HostRefused, RecordsRefused, or OSError
+        if the port is taken or the data directory cannot be used."""
         settings = self.settings
         for directory in (settings.data_dir, settings.run_dir, settings.log_dir):
             private_directory(directory)
@@ -94,7 +95,7 @@ class Supervisor:
             with contextlib.suppress(Stopped):
                 beginning()
                 self._keep_running()
-        except RecordsRefused:
+        except (HostRefused, RecordsRefused):
             instances_too = False  # they are for the server that can read the records
             raise
         finally:

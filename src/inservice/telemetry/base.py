@@ -15,6 +15,7 @@ from inservice.cloudwatch.alarms.history import HistoryItem
 from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.cloudwatch.metrics.metric import Metric
 from inservice.errors import InternalFailure
+from inservice.placement.host import Claim, Host
 from inservice.telemetry.names import VariantKey
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -98,6 +99,8 @@ class RunningInstance:
     pid: int
     started_at: float  # epoch seconds
     ready_at: float | None  # when /ping first answered 200
+    devices: tuple[str, ...] | None = None
+    """UUIDs of the GPUs that it has for itself; None where all share all of them."""
 
 
 # ── alarms ───────────────────────────────────────────────────────────────────────────────────────
@@ -228,6 +231,7 @@ class Scrape:
     at: float = 0.0  # epoch seconds
     set_aside: int = 0  # records that could not be read
     storage: StorageCounts | None = None  # of a server that keeps objects, once it has told
+    capacity: tuple[Host, Sequence[Claim]] | None = None  # what there is, and who holds it
 
 
 Render = Callable[[Scrape], bytes]

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from inservice.channel.counts import InvocationRow
 from inservice.cloudwatch.metrics.aggregates import Aggregate
 from inservice.telemetry.base import FleetLabels, Render, Scrape
+from inservice.telemetry.capacity_page import write_capacity
 from inservice.telemetry.happenings import Happenings
 from inservice.telemetry.histograms import REQUEST_SECONDS, sum_by_rank
 from inservice.telemetry.page import Page
@@ -223,6 +224,8 @@ def rendering(totals: Totals, happenings: Happenings, page: Page | None = None) 
         totals.write(page, scrape.at, scrape.workers)
         happenings.write(page)
         _write_gauges(page, scrape)
+        if scrape.capacity is not None:
+            write_capacity(page, *scrape.capacity)
         if scrape.storage is not None:
             write_storage(page, scrape.storage)
         return page.finish()

@@ -68,7 +68,7 @@ class Utilization:
                 values = {
                     "MemoryUtilization": used.memory_percent,
                     "DiskUtilization": disk_percent,
-                    **dict(used_by(used.pids, gpus)),
+                    **dict(used_by(used.pids, gpus, instance.devices)),
                 }
                 if used.cpu_percent is not None:
                     values["CPUUtilization"] = used.cpu_percent

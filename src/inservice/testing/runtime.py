@@ -67,6 +67,15 @@ class _Instance:
     probes: deque[Probe] = field(default_factory=lambda: deque(maxlen=8))
 
 
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What it takes until instances of an image can be launched, the first time."""
+
+    seconds: float
+    fails: Exception | None = None
+    """With what it ends each time, instead of being done."""
+
+
 def _dies_at(instance: _Instance) -> float:
     after = instance.script.dies_after_seconds
     return math.inf if after is None else instance.born_at + after
@@ -83,6 +92,12 @@ class FakeHost:
         """Set to have launches fail with this reason."""
         self.refuses_because: OSError | None = None
         """And because of this."""
+        self.builds: dict[str, Build] = {}
+        """By image: what has to be built before it can be launched."""
+        self.built: set[str] = set()
+        """Images that have been, and are not built again."""
+        self.building: dict[object, str] = {}
+        """Builds under way, and of which fleet an instance wants each."""
         self._instances: dict[str, _Instance] = {}
         self._scripts: list[tuple[str, Script]] = []
         self._pids = itertools.count(100)
@@ -93,6 +108,29 @@ class FakeHost:
         Of several patterns that match, the one given last counts.
         """
         self._scripts.append((pattern, script))
+
+    def what_to_build(self, spec: LaunchSpec) -> tuple[str, Build] | None:
+        """What has to be built for an instance, by its name, if anything has."""
+        image = only_container(spec.workload).image
+        build = self.builds.get(image)
+        return None if build is None else (image, build)
+
+    async def build(self, spec: LaunchSpec) -> None:
+        """Have what an instance needs, now or found. Cancelled, nothing is left of it."""
+        found = self.what_to_build(spec)
+        if found is None or found[0] in self.built:
+            return
+        name, build = found
+        under_way = object()
+        self.building[under_way] = spec.instance_id.rpartition("/")[0]
+        try:
+            spec.tell(f"building the environment of {name}: installing 3 packages")
+            await self.clock.sleep(build.seconds)
+        finally:
+            self.building.pop(under_way, None)
+        if build.fails is not None:
+            raise build.fails
+        self.built.add(name)
 
     def die(
         self, instance_id: str, *, exit_code: int | None = None, signal: str = "SIGKILL"
@@ -196,12 +234,13 @@ class FakeRuntime:
         self._assets = assets or NoAssets()
 
     async def launch(self, spec: LaunchSpec) -> Handle:
-        """Start by script, or find it running, once what it needs has been fetched."""
+        """Start by script, or find it running, once what it needs has been fetched and built."""
         container = only_container(spec.workload)
         if container.image == UNRUNNABLE:
             raise ImageNotRunnable(f"The image '{UNRUNNABLE}' cannot run here: it is the fake's.")
         for asset in container.assets:
             await self._assets.fetch(asset, spec.download_timeout_seconds)
+        await self._host.build(spec)
         running = self._host.find_running(spec.instance_id)
         return (running or self._host.start(spec)).handle
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from inservice.hosting.resources import NO_TYPE, Resources
 from inservice.workload.asset import Asset
 
 
@@ -36,3 +37,5 @@ class Workload:
 
     containers: tuple[Container, ...]
     network_isolation: bool = False  # EnableNetworkIsolation, of all of them
+    resources: Resources = NO_TYPE
+    """What the instance has for all of them together, by its type."""

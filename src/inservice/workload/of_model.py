@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from inservice.contract import SUBMIT_DIRECTORY
+from inservice.hosting.instance_types import resources_of
 from inservice.hosting.model import (
     ArtifactSource,
     CompressionType,
@@ -20,13 +21,15 @@ PRIMARY = "primary"
 """What a container is called that was given no ContainerHostname, in AWS's messages too."""
 
 
-def workload_of(model: Model, fleet: str) -> Workload:
-    """What the fleet of this id runs. Of two fleets of one model each has its own pins: the object
-    behind a URI may have changed between them, and then each keeps what it began with."""
+def workload_of(model: Model, fleet: str, instance_type: str | None = None) -> Workload:
+    """What the fleet of this id runs, on instances of a type. Of two fleets of one model each has
+    its own pins: the object behind a URI may have changed between them, and then each keeps what it
+    began with."""
     pins = pins_of(fleet)
     return Workload(
         containers=tuple(_container(definition, pins, model) for definition in model.containers),
         network_isolation=model.network_isolation,
+        resources=resources_of(instance_type),
     )
 
 

@@ -55,6 +55,73 @@ def test_a_launch_that_waits_for_the_host_is_told_once_for_each_reason() -> None
     assert stage.deployment.phase is Phase.CREATING, "a shortage fails nothing"
 
 
+BUILDS = "building the environment of pytorch"
+
+
+def building(done: str, phase: str | None = BUILDS) -> FleetFacts:
+    notes = dict.fromkeys((0, 1), f"{BUILDS}: {done}")
+    return FleetFacts(starting={0: 0.0, 1: 0.0}, notes=notes, phase=phase)
+
+
+def test_a_long_phase_of_a_launch_is_told_at_its_begin_and_at_its_end() -> None:
+    stage = staged("create old v=2")
+    assert advanced(stage, building("resolving"), 1.0) == [f"Fleet g-1-v: {BUILDS}."]
+    for second in range(2, 600):
+        assert advanced(stage, building(f"installing {second}"), float(second)) == []
+    # Control began anew in the middle: nothing is under way yet, then it is again, and builds.
+    assert advanced(stage, FleetFacts(), 600.0) == []
+    assert advanced(stage, FleetFacts(starting={0: 0.0, 1: 0.0}), 601.0) == []
+    assert advanced(stage, building("resolving"), 603.0) == []
+    begun = FleetFacts(starting={0: 0.5, 1: 0.0})
+    assert advanced(stage, begun, 700.0) == [f"Fleet g-1-v: {BUILDS} is done."]
+    assert stage.deployment
+    assert stage.deployment.phases == {}
+    assert stage.deployment.phase is Phase.CREATING, "ten minutes of building fail nothing"
+
+
+def test_of_two_long_phases_the_first_is_over_when_the_second_begins() -> None:
+    stage = staged("create old v=2")
+    advanced(stage, building("resolving"), 1.0)
+    installs = "installing what code/requirements.txt names"
+    assert advanced(stage, building("3 of 4", phase=installs), 2.0) == [
+        f"Fleet g-1-v: {BUILDS} is done.",
+        f"Fleet g-1-v: {installs}.",
+    ]
+
+
+def test_a_build_that_the_host_has_no_room_for_is_told_once_however_often_it_is_tried() -> None:
+    stage = staged("create old v=1")
+    seen = FleetFacts(starting={0: 0.0}, notes={0: "no disk space"})
+    told = []
+    for second in range(1, 1000, 20):
+        told += advanced(stage, seen, float(second))
+        told += advanced(stage, building("resolving"), float(second + 10))
+    assert told == [
+        "Instance g-1-v/0 cannot be launched yet: no disk space.",
+        f"Fleet g-1-v: {BUILDS}.",
+    ]
+
+
+def test_a_build_that_fails_is_not_told_to_be_done() -> None:
+    stage = staged("create old v=2")
+    advanced(stage, building("resolving"), 1.0)
+    told = advanced(stage, FleetFacts(failure="No matching distribution found."), 2.0)
+    assert told == ["The endpoint could not be created."]
+    assert stage.endpoint
+    assert stage.endpoint.failure_reason == "No matching distribution found."
+
+
+def test_describe_shows_how_far_a_build_is() -> None:
+    stage = staged("create old v=2")
+    assert stage.endpoint
+    assert stage.deployment
+    facts = Facts({"g-1-v": building("installing 23 packages")})
+    shown = describe(stage.endpoint, stage.deployment, facts)
+    (variant,) = shown["PendingDeploymentSummary"]["ProductionVariants"]
+    (status,) = variant["VariantStatus"]
+    assert f"Instance 0: {BUILDS}: installing 23 packages." in status["StatusMessage"]
+
+
 def test_a_model_that_loads_for_long_is_told_of_less_and_less_often() -> None:
     stage = staged("create old v=1")
     told = {}

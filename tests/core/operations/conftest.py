@@ -9,9 +9,19 @@ from typing import Any, cast
 import pytest
 
 from inservice.operations import registry
-from inservice.operations.live import DataSeen, InstanceSeen, Live, ProcessSeen
+from inservice.operations.live import (
+    CapacitySeen,
+    DataSeen,
+    EngineSeen,
+    InstanceSeen,
+    Live,
+    ProcessSeen,
+)
+from inservice.placement.host import Host
+from inservice.placement.place import Rules
 from inservice.store.base import Store
 from inservice.store.drivers.database import open_store
+from tests.kept_images import FakeImages
 from tests.stores import lay_out, new_store
 
 ACCOUNT = "111122223333"
@@ -28,6 +38,9 @@ class NothingRuns:
     takes_unknown_roles = True
     own_account = ACCOUNT
 
+    def __init__(self, images: FakeImages | None = None) -> None:
+        self.images = images or FakeImages()
+
     def processes(self) -> tuple[ProcessSeen, ...]:
         return ()
 
@@ -37,6 +50,18 @@ class NothingRuns:
     def buckets_of(self, account_id: str) -> int:
         """None: there is no storage."""
         return 0
+
+    def bucket_tags(self, account_id: str, region: str) -> dict[str, dict[str, str]]:
+        """None: there is no storage."""
+        return {}
+
+    placement_rules = Rules()
+
+    def engine(self) -> EngineSeen:
+        return EngineSeen("Podman", "5.0", "/run/podman/podman.sock")
+
+    def capacity(self) -> CapacitySeen:
+        return CapacitySeen(Host(2, 8 * 2**30), (), self.placement_rules)
 
     def data_seen(self, *_: object) -> DataSeen:
         return DataSeen.ELSEWHERE
@@ -54,7 +79,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def perform(store: Store) -> Perform:
+def images() -> FakeImages:
+    return FakeImages()
+
+
+@pytest.fixture
+def perform(store: Store, images: FakeImages) -> Perform:
     """perform("CreateModel", ModelName=…): one operation, by default a second after the last."""
     moments = iter(range(1_000, 1_000_000))
 
@@ -76,7 +106,7 @@ def perform(store: Store) -> Perform:
             request_id="00000000-0000-0000-0000-000000000000",
             now=float(next(moments)) if now is None else now,
             store=store,
-            live=cast(Live, NothingRuns()),
+            live=cast(Live, NothingRuns(images)),
         )
         return operation.perform(call, members)
 

@@ -21,7 +21,7 @@ NOT_AUDITED = re.compile(
     r"|logs:GetLogEvents"
     r"|sts:(GetCallerIdentity|GetAccessKeyInfo|DecodeAuthorizationMessage)"
     r"|cloudwatch:PutMetricData|logs:PutLogEvents"
-    r"|ecr:(DescribeRepositories|GetAuthorizationToken)|tag:GetResources"
+    r"|ec2:DescribeInstanceTypes|ecr:(DescribeRepositories|GetAuthorizationToken)|tag:GetResources"
 )
 """All that may be called without a trace, one by one where the verb alone does not say it."""
 

@@ -19,6 +19,7 @@ def test_each_has_its_state_and_its_age() -> None:
             "InstanceId": "a1-2-v/0",
             "State": "Ready",
             "Pid": 70,
+            "Runtime": "process",
             "StartedAt": 5.0,
             "Restarts": 0,
         }

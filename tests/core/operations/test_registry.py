@@ -101,7 +101,7 @@ GO_ON_WHEN_FULL = {
     *("DeleteModel", "DeleteEndpointConfig", "DeleteEndpoint", "DeleteTags", "DeleteAlarms"),
     *("DeleteDashboards", "DeleteLogGroup", "DeleteLogStream", "DeleteRetentionPolicy"),
     *("UntagResource", "UntagLogGroup", "AbortDeployment", "PauseDeployment"),
-    *("RotateRootAccessKey", "DeleteAccount"),
+    *("RotateRootAccessKey", "DeleteAccount", "RemoveImage", "PruneImages"),
     # IAM: what is asked, what makes less of it, and what takes a key or a right away
     *("GetUser", "GetGroup", "GetRole", "GetUserPolicy", "GetGroupPolicy", "GetRolePolicy"),
     *("GetPolicy", "GetPolicyVersion", "GetLoginProfile", "GetAccessKeyLastUsed"),

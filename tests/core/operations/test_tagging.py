@@ -39,6 +39,11 @@ class Runs(NothingRuns):
         self.logs = FileGroups(directory / "logs")
         self.metrics = Recorder(open_metrics(f"sqlite:///{directory / 'metrics.db'}"), 0.0)
 
+    def bucket_tags(self, account_id: str, region: str) -> dict[str, dict[str, str]]:
+        if (account_id, region) != (ACCOUNT, REGION):
+            return {}
+        return {"a.bucket": {"team": "search", "stage": "lab"}}
+
 
 class Place:
     """A store, and operations of any service on it."""
@@ -92,7 +97,8 @@ CONFIG = f"{SAGEMAKER}:endpoint-config/c"
 LOGS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/g"
 CLOUDWATCH = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:a:b"
 IAM = f"arn:aws:iam::{ACCOUNT}:policy/p"
-EVERYTHING = sorted([MODEL, ENDPOINT, CONFIG, LOGS, CLOUDWATCH, IAM])
+BUCKET = "arn:aws:s3:::a.bucket"
+EVERYTHING = sorted([MODEL, ENDPOINT, CONFIG, LOGS, CLOUDWATCH, IAM, BUCKET])
 
 
 def of(key: str, *values: str) -> dict[str, Any]:
@@ -109,9 +115,14 @@ def of(key: str, *values: str) -> dict[str, Any]:
         ({"ResourceTypeFilters": ["logs:log-group", "cloudwatch:alarm"]}, [CLOUDWATCH, LOGS]),
         ({"ResourceTypeFilters": ["iam:policy"]}, [IAM]),
         ({"ResourceTypeFilters": ["ec2:instance", "dynamodb"]}, []),
-        ({"TagFilters": [of("team", "search")]}, [ENDPOINT, MODEL]),
-        ({"TagFilters": [of("team", "search", "ads")]}, [CONFIG, ENDPOINT, MODEL]),
-        ({"TagFilters": [of("stage")]}, [ENDPOINT, MODEL]),
+        ({"ResourceTypeFilters": ["s3"]}, [BUCKET]),
+        ({"ResourceTypeFilters": ["s3:bucket"]}, [BUCKET]),
+        ({"ResourceTypeFilters": ["s3:object", "s3:a.bucket"]}, []),
+        ({"ResourceARNList": [BUCKET]}, [BUCKET]),
+        ({"TagFilters": [of("stage", "lab")]}, [BUCKET]),
+        ({"TagFilters": [of("team", "search")]}, [BUCKET, ENDPOINT, MODEL]),
+        ({"TagFilters": [of("team", "search", "ads")]}, [BUCKET, CONFIG, ENDPOINT, MODEL]),
+        ({"TagFilters": [of("stage")]}, [BUCKET, ENDPOINT, MODEL]),
         ({"TagFilters": [of("stage"), of("stage", "prod")]}, [MODEL]),
         ({"TagFilters": [of("Team")]}, []),
         ({"TagFilters": [of("team", "Search")]}, []),
@@ -159,7 +170,7 @@ def test_what_is_deleted_is_not_found(place: Place) -> None:
     place.ask("logs", "DeleteLogGroup", logGroupName="/g")
     place.ask("cloudwatch", "DeleteAlarms", AlarmNames=["a:b"])
     place.ask("iam", "DeletePolicy", PolicyArn=IAM)
-    assert place.found() == [CONFIG, ENDPOINT, MODEL]
+    assert place.found() == [BUCKET, CONFIG, ENDPOINT, MODEL]
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 5, 6, 100])

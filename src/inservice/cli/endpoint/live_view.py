@@ -198,6 +198,8 @@ def _instance(instance: Mapping[str, Any], branch: str, now: float) -> Text:
         (f"{state:<9}", _STATE_STYLES.get(state, "yellow")),
         f"  {age:>6}",
     )
+    if instance.get("Runtime") == "oci":
+        line.append("  container", style="dim")
     if restarts := instance["Restarts"]:
         line.append(f"  {restarts} restart{'s' if restarts > 1 else ''}", style="yellow")
     if ending := instance.get("Ending"):

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -41,12 +41,12 @@ def run(options: argparse.Namespace) -> int:
     endpoint = client(options).describe_endpoint(EndpointName=options.name)
     warnings = warnings_of(endpoint)
     endpoint.pop("ResponseMetadata", None)
-    deployment = _deployment(options)
+    deployment, instances = _deployment(options), _instances(options)
     if options.output == "json":
         whole = {**endpoint, **({"Deployment": deployment} if deployment else {})}
         sys.stdout.write(json.dumps(whole, indent=4, ensure_ascii=False, default=str) + "\n")
     else:
-        _write(endpoint, deployment)
+        _write(endpoint, deployment, instances)
     write_warnings(warnings, stderr=options.output == "json")
     return 0
 
@@ -64,7 +64,22 @@ def _deployment(options: argparse.Namespace) -> Mapping[str, Any]:
     return picture
 
 
-def _write(endpoint: Mapping[str, Any], deployment: Mapping[str, Any]) -> None:
+def _instances(options: argparse.Namespace) -> Sequence[Mapping[str, Any]]:
+    """Its instances that hold something of this host, by their types; nothing where the server is
+    AWS, or somebody asks who may not know."""
+    try:
+        seen = own_client(options).describe_server().get("Instances", ())
+    except (ClientError, BotoCoreError):
+        return ()
+    own = (each for each in seen if each["EndpointName"] == options.name)
+    return [each for each in own if each.get("InstanceType")]
+
+
+def _write(
+    endpoint: Mapping[str, Any],
+    deployment: Mapping[str, Any],
+    instances: Sequence[Mapping[str, Any]],
+) -> None:
     out = console()
     status = endpoint["EndpointStatus"]
     out.print(f"[bold]{escape(endpoint['EndpointName'])}[/]  [{style_of(status)}]{status}[/]")
@@ -74,6 +89,9 @@ def _write(endpoint: Mapping[str, Any], deployment: Mapping[str, Any]) -> None:
     out.print(f"  changed     {shown(endpoint['LastModifiedTime'])}", markup=False)
     for variant in endpoint.get("ProductionVariants", []):
         out.print(f"  variant     {_variant(variant)}", markup=False)
+    for instance in instances:
+        its = (instance["InstanceType"], *instance.get("GpuUuids", ()))
+        out.print(f"  instance    {instance['VariantName']}  {'  '.join(its)}", markup=False)
     if deployment:
         _write_deployment(out, deployment, time.time())
     elif "PendingDeploymentSummary" in endpoint:

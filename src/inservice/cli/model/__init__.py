@@ -11,6 +11,8 @@ VERBS: Final[dict[str, Verb]] = {
     "show": Verb("inservice.cli.model.show", "One model: its image, its artifact, its variables."),
     "create": Verb("inservice.cli.model.create", "Create a model from an artifact."),
     "delete": Verb("inservice.cli.model.delete", "Delete it."),
+    "init": Verb("inservice.cli.model.init", "Write a folder to begin a model in."),
+    "run": Verb("inservice.cli.model.foreground", "Serve a folder here and now, without a server."),
     "lint": Verb("inservice.cli.model.lint", "Say whether an artifact would work, and why."),
 }
 """The verbs, in the order that help lists them."""

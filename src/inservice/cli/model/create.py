@@ -62,7 +62,7 @@ def _look_into(options: argparse.Namespace, same_files: bool) -> None:
             f"{options.artifact} is on this machine; the server reads its own files.\n"
         )
     if (is_path or same_files) and not options.no_lint:
-        check([(_uri(options.artifact), dict(options.env))])
+        check([(_uri(options.artifact), dict(options.env), options.image)])
 
 
 def artifact_members(artifact: str | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from inservice.cli.printing import console
 from inservice.cli.spelling import OwnParser
@@ -32,7 +32,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
         "Exit codes: 0 it would work, 1 it would not, 2 wrong usage.",
     )
     options.add_argument(
-        "artifact", type=_local, help="a model.tar.gz or a directory; file:// may stand before it"
+        "artifact", type=local, help="a model.tar.gz or a directory; file:// may stand before it"
     )
     options.add_argument(
         "--env",
@@ -42,12 +42,18 @@ def parser(prog: str) -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="a variable of the model's environment: SAGEMAKER_PROGRAM names another program",
     )
+    options.add_argument(
+        "--image",
+        default="",
+        help="what would run it, by any name or URI that a model may have; without it, its files "
+        "decide",
+    )
     options.add_argument("--output", choices=("text", "json"), default="text")
     return options
 
 
-def _local(written: str) -> Path:
-    """The artifact's path. Of the URLs that a model may have, only file:// is here to look into."""
+def local(written: str) -> Path:
+    """An artifact's path. Of the URLs that a model may have, only file:// is here to look into."""
     scheme, mark, rest = written.partition("://")
     if mark and scheme != "file":
         raise argparse.ArgumentTypeError(
@@ -64,12 +70,41 @@ def variable(written: str) -> tuple[str, str]:
     return name, value
 
 
+def judged_as(image: str) -> dict[str, Any]:
+    """What `artifacts.lint.lint` has to know of an image. One that a server's users have added is
+    known to that server alone: here it is any container."""
+    from inservice.images.base import EnvironmentImage
+    from inservice.images.resolve import Catalogue
+
+    found = Catalogue().resolve(image) if image else None
+    if found is None:
+        return {}
+    if not isinstance(found, EnvironmentImage):
+        return {"framework": None}
+    if all(map(_is_here, found.requirements)):
+        return {"framework": found.framework}
+    # Its packages are in an environment that may not be built yet.
+    return {"framework": found.framework, "is_installed": lambda _: True}
+
+
+def _is_here(requirement: str) -> bool:
+    """Whether this Python has a package that an image asks for."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from packaging.requirements import Requirement
+
+    try:
+        return version(Requirement(requirement).name) != ""
+    except PackageNotFoundError:
+        return False
+
+
 def run(options: argparse.Namespace) -> int:
     """Print what was found."""
     from inservice.artifacts.lint import lint
 
     try:
-        report = lint(options.artifact, environment=dict(options.env))
+        report = lint(options.artifact, environment=dict(options.env), **judged_as(options.image))
     except OSError as error:
         sys.stderr.write(f"inservice model lint: {error}\n")
         return FOUND

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from botocore.exceptions import BotoCoreError, ClientError
 
 from inservice.cli.aws.failures import CommandLineError
-from inservice.cli.model.lint import write_findings
+from inservice.cli.model.lint import judged_as, write_findings
 from inservice.cli.model.show import artifact_of, containers_of
 from inservice.cli.printing import console
 
@@ -40,8 +40,8 @@ def add_lint_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -
     )
 
 
-Artifact = tuple[str, Mapping[str, str]]
-"""The URI of one, and the variables of the container that loads it."""
+Artifact = tuple[str, Mapping[str, str], str]
+"""The URI of one, the variables of the container that loads it, and its image."""
 
 
 def check(artifacts: Iterable[Artifact]) -> None:
@@ -49,16 +49,16 @@ def check(artifacts: Iterable[Artifact]) -> None:
     from inservice.artifacts.lint import lint
 
     done: list[Artifact] = []
-    for uri, environment in artifacts:
-        path = _here(uri) if (uri, environment) not in done else None
-        done.append((uri, environment))
+    for uri, environment, image in artifacts:
+        path = _here(uri) if (uri, environment, image) not in done else None
+        done.append((uri, environment, image))
         if path is None:
             continue
         if path.is_file() and path.stat().st_size > ARTIFACT_BYTES_MAX:
             sys.stderr.write(f"{path} is large and was not looked into: inservice model lint\n")
             continue
         try:
-            report = lint(path, environment=environment)
+            report = lint(path, environment=environment, **judged_as(image))
         except OSError as error:
             sys.stderr.write(f"{path} was not looked into: {error.strerror or error}\n")
             continue
@@ -93,7 +93,7 @@ def artifacts_of_model(sagemaker: Any, model: str) -> list[Artifact]:
     if "ModelName" not in described:
         return []
     return [
-        (uri, container.get("Environment", {}))
+        (uri, container.get("Environment", {}), container.get("Image", ""))
         for container in containers_of(described)
         if (uri := artifact_of(container))
     ]

@@ -13,6 +13,7 @@ import re
 from inservice.controller.endpoints import said
 from inservice.controller.endpoints.hints import hint
 from inservice.controller.endpoints.said import Said
+from inservice.placement.host import gib
 from inservice.runtimes.base import InstanceState, Probe, Sight
 
 REASON_CHARACTERS_MAX = 1024
@@ -103,12 +104,19 @@ def _how_it_ended(sight: Sight) -> str:
     if sight.out_of_memory and sight.exit_code is not None:
         return f"It exited with code {sight.exit_code} because memory ran out{_starting(sight)}."
     if sight.out_of_memory:
-        return f"It was killed because memory ran out{_starting(sight)}."
+        return f"It was killed because memory ran out{_starting(sight)}{_limit(sight)}."
     if sight.signal:
         return f"It was ended by {sight.signal}{_starting(sight)}."
     if sight.exit_code is not None:
         return f"It exited with code {sight.exit_code}{_starting(sight)}."
     return f"Its process was found gone{_starting(sight)}."
+
+
+def _limit(sight: Sight) -> str:
+    """What it had, where the host had more."""
+    if not sight.memory_bytes_max:
+        return ""
+    return f": its instance type has {gib(sight.memory_bytes_max)} (INSERVICE_LIMITS=enforced)"
 
 
 def _starting(sight: Sight) -> str:

@@ -137,7 +137,7 @@ SHAPES: Final = (
         r"|not a zip file|PytorchStreamReader|HeaderTooLarge|InvalidHeaderDeserialization",
     ),
     Shape(
-        "Install the package {distribution} beside InService, or put the module into code/.",
+        "Name the package {distribution} in code/requirements.txt, or put the module into code/.",
         error=r"No module named '([\w.]+)'",
     ),
     Shape(
@@ -158,11 +158,12 @@ SHAPES: Final = (
     ),
     Shape(
         "The model's files are in the directory that model_fn is given, which SM_MODEL_DIR names "
-        "as well; here it is not /opt/ml/model.",
-        error=r"/opt/ml/model",
+        "as well; here it is not /opt/ml/model, and `inservice status` says why.",
+        error=r"There is no /opt/ml/model here",
     ),
     Shape(
-        "The disk of the host is full, or a quota is used up.",
+        "The disk of the host is full, or a quota is used up; or the instance's own /tmp is, which "
+        "is in memory (INSERVICE_MODEL_TMP_BYTES_MAX): write what is large to TMPDIR.",
         error=r"\[Errno (?:28|122)\]|No space left on device",
     ),
     Shape(
@@ -211,15 +212,19 @@ SHAPES: Final = (
         when=_left_quietly,
     ),
     Shape(
-        "Mend the model's code at that place; `python -m inservice.modelserver --model-dir DIR` "
-        "runs it by hand.",
+        "Mend the model's code at that place; `inservice model run DIR` runs it by hand.",
         when=lambda sight, said: _is_gone(sight, said) and said.place is not None,
     ),
     Shape(
-        "Run it by hand: `python -m inservice.modelserver --model-dir DIR`, with the same "
+        "Run it by hand: `inservice model run DIR --env NAME=VALUE`, with the same image and "
         "Environment.",
         when=_is_gone,
     ),
+    Shape(
+        "Let it listen on port 8080, or on the one that SAGEMAKER_BIND_TO_PORT names.",
+        when=_pinged("not listening on port"),
+    ),
+    Shape("Let it listen on 0.0.0.0.", when=_pinged("listening on 127")),
     Shape("It answers /ping with that status itself; its log may say why.", when=_pinged(r"\d")),
     Shape("Something listens there that does not speak HTTP.", when=_pinged("not HTTP|closed")),
     Shape(

@@ -19,7 +19,14 @@ from inservice.controller.endpoints import shortages
 from inservice.controller.endpoints.instances import Instances
 from inservice.hosting.endpoint import Endpoint
 from inservice.hosting.fleet import Fleet
-from inservice.runtimes.base import AssetUnavailable, ImageNotRunnable, LaunchFailed, LaunchSpec
+from inservice.runtimes.base import (
+    AssetUnavailable,
+    EnvironmentUnavailable,
+    ImageNotRunnable,
+    InsufficientCapacity,
+    LaunchFailed,
+    LaunchSpec,
+)
 from inservice.threads import Threads
 from inservice.workload.of_model import workload_of
 
@@ -27,10 +34,29 @@ RETRY_SECONDS = 10.0
 """How soon a fleet that could not start is tried again, where it has to be: a serving fleet whose
 instance died while the artifact store is away."""
 
+LONG_SECONDS = 2.0
+"""What is over sooner is no phase of its own: a package that was in the cache, an image that was
+there."""
+
+TOLD_CHARACTERS_MAX = 300
+"""Of what a launch is at: it is a line of a status."""
+
 Environment = Callable[[Endpoint, Fleet, str], Mapping[str, str]]
 """What is set for an instance beside its model's own environment. It is asked in a thread."""
 
 log = structlog.get_logger()
+
+
+_REFUSALS = (
+    *(ImageNotRunnable, AssetUnavailable, EnvironmentUnavailable),
+    *(InsufficientCapacity, LaunchFailed),
+)
+"""What a launch fails with that has words fit for a FailureReason."""
+
+
+def phase_of(clause: str) -> str:
+    """What is done, without how far it is."""
+    return clause.partition(": ")[0]
 
 
 @dataclass
@@ -39,6 +65,7 @@ class _Launch:
     patient: bool  # what passes is waited for, be it another's trouble
     unwanted: Due = field(default_factory=Due)
     short_of: str | None = None  # what the host lacks, while the launch waits for that
+    told: tuple[str, float] | None = None  # what it is at, and since when; replaced as a whole
     task: asyncio.Task[None] | None = None
     begun: bool = False  # a task that is cancelled before is never run, not even to its end
 
@@ -78,6 +105,22 @@ class Launches:
         """What a launch under way waits for, if the host is short of something just now."""
         launch = self._under_way.get(fleet)
         return launch.short_of if launch else None
+
+    def note(self, fleet: str) -> str | None:
+        """What a launch under way is at, or waits for, in a clause; None if it does not take long
+        yet."""
+        launch = self._under_way.get(fleet)
+        told = launch.told if launch else None
+        return told[0] if told and self._is_long(told) else self.waits_for(fleet)
+
+    def phase(self, fleet: str) -> str | None:
+        """What a launch under way has been at for long, without how far it is."""
+        launch = self._under_way.get(fleet)
+        told = launch.told if launch else None
+        return phase_of(told[0]) if told and self._is_long(told) else None
+
+    def _is_long(self, told: tuple[str, float]) -> bool:
+        return self.clock.now() - told[1] >= LONG_SECONDS
 
     def failure(self, fleet: str, *, patient: bool = False) -> str | None:
         """Why the fleet could not be launched at the last try. Whoever is `patient` has no failure
@@ -120,7 +163,7 @@ class Launches:
         try:
             await self._start_when_there_is_room(endpoint, fleet, launch)
             self._failures.pop(fleet.id, None)
-        except (ImageNotRunnable, AssetUnavailable, LaunchFailed) as failed:
+        except _REFUSALS as failed:
             self._remember(fleet, str(failed), failed)
         except OSError as failed:
             self._remember(fleet, f"The instance could not be started: {failed}.", failed)
@@ -135,7 +178,8 @@ class Launches:
         self, endpoint: Endpoint, fleet: Fleet, launch: _Launch
     ) -> None:
         """A shortage of the host passes, so it fails nothing, and to the `patient` neither does a
-        storage that is away: only the deployment's own time ends the waiting."""
+        storage, or an index of packages, that is away: only the deployment's own time ends the
+        waiting."""
         tries = 0
         while not launch.unwanted.is_set():
             try:
@@ -144,7 +188,7 @@ class Launches:
                 tries += 1
                 short_of = shortages.shortage(failed)
                 if short_of is None and launch.patient:
-                    short_of = shortages.storage_trouble(failed)
+                    short_of = shortages.trouble_of_others(failed)
                 if short_of is None:
                     raise
                 await self._wait_for_room(fleet, launch, short_of, shortages.pause(tries))
@@ -162,13 +206,13 @@ class Launches:
 
     def _remember(self, fleet: Fleet, reason: str, error: Exception) -> None:
         log.warning("fleet cannot start", fleet=fleet.id, reason=reason)
-        passes = shortages.storage_trouble(error) is not None
+        passes = shortages.trouble_of_others(error) is not None
         self._failures[fleet.id] = _Failure(reason, self.clock.now(), passes)
 
     async def _start(self, endpoint: Endpoint, fleet: Fleet, launch: _Launch) -> None:
         if fleet.model is None:
             raise ImageNotRunnable(f"Fleet {fleet.id} has no model to run.")
-        workload = workload_of(fleet.model, fleet.id)
+        workload = workload_of(fleet.model, fleet.id, fleet.variant.instance_type)
         for ordinal in sorted(launch.ordinals):
             if launch.unwanted.is_set():
                 return
@@ -185,6 +229,16 @@ class Launches:
                 workload=workload,
                 download_timeout_seconds=fleet.variant.download_timeout_seconds,
                 environment=more,
+                tell=lambda clause: self._hear(launch, clause),
             )
-            await self.instances.launch(spec)
+            try:
+                await self.instances.launch(spec)
+            finally:
+                launch.told = None
             launch.ordinals.discard(ordinal)
+
+    def _hear(self, launch: _Launch, clause: str) -> None:
+        """In any thread: one assignment, and nothing else."""
+        before, clause = launch.told, clause[:TOLD_CHARACTERS_MAX]
+        goes_on = before is not None and phase_of(before[0]) == phase_of(clause)
+        launch.told = (clause, before[1] if before and goes_on else self.clock.now())

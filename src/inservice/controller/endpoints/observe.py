@@ -66,8 +66,8 @@ class Observer:
         starting: dict[int, float] = dict.fromkeys(self._launches.under_way(fleet), 0.0)
         unhealthy: dict[int, float] = {}
         gone: dict[int, Gone] = {}
-        waits = self._launches.waits_for(fleet)
-        notes: dict[int, str] = dict.fromkeys(starting, waits) if waits else {}
+        note = self._launches.note(fleet)
+        notes: dict[int, str] = dict.fromkeys(starting, note) if note else {}
         late: dict[int, str] = {}
         for watched in self._instances.of_fleet(fleet):
             ordinal = watched.ordinal
@@ -78,8 +78,8 @@ class Observer:
                     ready.add(ordinal)
                 case InstanceState.STARTING:
                     starting[ordinal] = max(0.0, now - watched.started_at)
-                    if note := explain.waiting(watched.sight):
-                        notes[ordinal] = note
+                    if said := explain.waiting(watched.sight):
+                        notes[ordinal] = said
                     if reason := sightings.late(watched, known, now):
                         late[ordinal] = reason
                 case InstanceState.UNHEALTHY:
@@ -98,6 +98,7 @@ class Observer:
             draining=frozenset(draining),
             routed=listed,
             notes=notes,
+            phase=self._launches.phase(fleet),
             late=late,
             failure=self._launches.failure(fleet, patient=back),
         )

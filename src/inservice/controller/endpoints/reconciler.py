@@ -1,10 +1,11 @@
 """Look, decide, remember, do: one turn of one endpoint, again and again.
 
-Every endpoint has a task that takes its turns one after the other, so two turns of one endpoint
-never meet. A turn holds no decision of its own: `deployment.advance` decides, the store remembers
-under a fence, and only then is anything done. What a crash swallows between remembering and doing
-is decided again by the next turn, because actions are the difference between the saved wish and
-what is seen.
+An endpoint that is at work has a task that takes its turns one after the other, so two turns of one
+endpoint never meet. One that has nothing to do has none: it rests until something wakes it, or the
+one task that looks after all that rest. A turn holds no decision of its own: `deployment.advance`
+decides, the store remembers under a fence, and only then is anything done. What a crash swallows
+between remembering and doing is decided again by the next turn, because actions are the difference
+between the saved wish and what is seen.
 
 A wake-up is a name and nothing else. Whatever woke the endpoint, the turn looks at everything. What
 callers commit wakes it through the store's feed, and so do the alarms that its deployment watches.
@@ -23,6 +24,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 
 import structlog
 
@@ -69,7 +71,7 @@ class _Turns:
     """The task that takes an endpoint's turns, and what wakes it."""
 
     due: Due = field(default_factory=Due)
-    task: asyncio.Task[None] | None = None
+    task: asyncio.Task[None] | None = None  # None: it rests
     generation: str = ""  # the incarnation that was seen last
     saved_at: float = float("-inf")  # by the clock: when anything was last remembered
 
@@ -94,6 +96,11 @@ class Reconciler:
         self._on_ended = on_ended
         self._turns: dict[EndpointKey, _Turns] = {}
         self._generations: dict[str, EndpointKey] = {}
+        self._resting: dict[EndpointKey, float] = {}
+        """Until when each endpoint rests that does. All rest for the same time, so the first that
+        went to rest is the first to be woken."""
+        self._waking: asyncio.Task[None] | None = None
+        self._is_closed = False
         self._watchers = Watchers()
         self._threads = Threads("decisions")
 
@@ -108,9 +115,13 @@ class Reconciler:
 
     def wake(self, key: EndpointKey) -> None:
         """It is time to look at this endpoint."""
+        if self._is_closed:
+            return
         turns = self._turns.get(key)
         if turns is None:
             turns = self._turns[key] = _Turns()
+        if turns.task is None:
+            self._resting.pop(key, None)
             turns.task = asyncio.create_task(self._take_turns(key, turns))
         turns.due.set()
 
@@ -125,8 +136,11 @@ class Reconciler:
             self.wake(key)
 
     async def close(self) -> None:
-        """Take no more turns; one that is under way ends first at its next await."""
+        """Take no more turns, whatever wakes an endpoint from now on; one that is under way ends
+        first at its next await."""
+        self._is_closed = True
         tasks = [turns.task for turns in self._turns.values() if turns.task]
+        tasks += [self._waking] if self._waking else []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -144,6 +158,9 @@ class Reconciler:
                 wake_at = self._clock.now() + RETRY_SECONDS
             if wake_at is not None:
                 latest = self._clock.now() + IDLE_SECONDS
+                if wake_at >= latest and not turns.due.is_set():
+                    self._rest(key, turns, latest)
+                    return
                 await self._clock.wait(turns.due, min(wake_at, latest))
         self._turns.pop(key, None)
         self._watchers.forget(key)
@@ -151,6 +168,23 @@ class Reconciler:
         if turns.due.is_set():
             # Made again under its name before this turn heard that its own deletion was saved.
             self.wake(key)
+
+    def _rest(self, key: EndpointKey, turns: _Turns, until: float) -> None:
+        """Nothing is to be done for an endpoint before then, and nobody has woken it."""
+        turns.task = None
+        self._resting[key] = until
+        if self._waking is None:
+            self._waking = asyncio.create_task(self._wake_the_rested())
+
+    async def _wake_the_rested(self) -> None:
+        """The net below the wake-ups, for as long as anybody rests."""
+        while self._resting:
+            key, until = next(iter(self._resting.items()))
+            if until > self._clock.now():
+                await self._clock.wait(Due(), until)  # whoever it was may be at work by then
+            else:
+                self.wake(key)
+        self._waking = None
 
     async def _turn(self, key: EndpointKey, turns: _Turns) -> float | None:
         """One turn. When to come back, at the latest; None when there is no endpoint any more."""
@@ -178,7 +212,7 @@ class Reconciler:
             self._actor.forget(key)
             return None
         self._actor.act(decision)
-        wake_at = decision.wake_at if decision.wake_at is not None else now + IDLE_SECONDS
+        wake_at = decision.wake_at if decision.wake_at is not None else inf
         unseen = can_wait and not _looks_the_same(record.facts, facts)
         return min(wake_at, save_at) if unseen else wake_at
 

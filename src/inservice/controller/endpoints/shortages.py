@@ -5,9 +5,10 @@ That is no fault of a model, and no reason to fail its endpoint: a launch that m
 tries again. Whoever saw the shortage knows its errno, and wraps it in an error of its own, so it is
 looked for along the chain of causes.
 
-A storage of artifacts that fails is another's trouble, which passes as well. On the way forward it
-fails the deployment all the same: what serves goes on serving, and whoever deploys had better hear
-of it. On the way back there is nothing to turn to and nobody to ask, so there it is waited for.
+A storage of artifacts that fails, or an index of packages that is not reached, is another's
+trouble, which passes as well; and so is what others hold of the host. On the way forward it fails
+the deployment all the same: what serves goes on serving, and whoever deploys had better hear of it.
+On the way back there is nothing to turn to and nobody to ask, so there it is waited for.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ import errno
 from collections.abc import Iterator
 
 from inservice.artifacts.errors import StorageFailed
-from inservice.runtimes.base import LaunchFailed
+from inservice.runtimes.base import (
+    EnvironmentUnavailable,
+    InsufficientCapacity,
+    LaunchFailed,
+)
 
 FIRST_PAUSE_SECONDS = 1.0
 PAUSE_SECONDS_MAX = 30.0
@@ -32,6 +37,13 @@ _SHORT_OF = {
     errno.ENOSPC: "disk space",
     errno.EDQUOT: "disk space",
 }
+
+_UNREACHED = frozenset(
+    {
+        *(errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+        *(errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EPIPE),
+    }
+)
 
 
 def shortage(error: BaseException) -> str | None:
@@ -50,12 +62,22 @@ def shortage(error: BaseException) -> str | None:
     return None
 
 
-def storage_trouble(error: BaseException) -> str | None:
-    """What stands in the way if it is a storage of artifacts that fails, in a clause; None if what
-    it holds, or what it refuses, is the trouble: that stays."""
-    if any(isinstance(cause, StorageFailed) for cause in _causes(error)):
+def trouble_of_others(error: BaseException) -> str | None:
+    """What stands in the way if it is a storage of artifacts that fails, an index of packages that
+    is not reached, or what others hold of this host, in a clause; None if what they hold, or
+    refuse, is the trouble: that stays."""
+    if isinstance(error, InsufficientCapacity):
+        return "what its instance type has is not free on this host"
+    causes = list(_causes(error))
+    if any(isinstance(cause, StorageFailed) for cause in causes):
         return "the storage of its model data fails"
+    if isinstance(error, EnvironmentUnavailable) and any(map(_is_of_the_network, causes)):
+        return "the index of the packages that it needs is not reached"
     return None
+
+
+def _is_of_the_network(cause: BaseException) -> bool:
+    return isinstance(cause, OSError) and cause.errno in _UNREACHED
 
 
 def pause(tries: int) -> float:

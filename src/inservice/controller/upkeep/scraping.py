@@ -16,6 +16,7 @@ from inservice.clock import Clock
 from inservice.cloudwatch.alarms.alarm import StateValue
 from inservice.deployment.state import fleets_of
 from inservice.ids import EndpointKey
+from inservice.placement.host import Claim, Host
 from inservice.routing.table import WHOLE, EndpointRoute, RoutingTable
 from inservice.store.base import Store
 from inservice.store.collections.endpoints import EndpointRecord
@@ -46,9 +47,11 @@ class Scraping:
         instances: InstanceStates,
         workers: Callable[[], Collection[int]],
         storage: Callable[[], StorageCounts | None] = lambda: None,
+        capacity: Callable[[], tuple[Host, Sequence[Claim]] | None] = lambda: None,
     ) -> None:
         """`workers` tells the process ids of the gateway workers that live, or of more; `storage`
-        what the storage process has counted, if there is one."""
+        what the storage process has counted, if there is one; `capacity` what the host has, and who
+        holds it."""
         self._store = store
         self._render = render
         self._clock = clock
@@ -57,6 +60,7 @@ class Scraping:
         self._instances = instances
         self._workers = workers
         self._storage = storage
+        self._capacity = capacity
         self._assembled: tuple[float, bytes] | None = None  # when, and what
 
     def page(self) -> bytes:
@@ -82,6 +86,7 @@ class Scraping:
             set_aside=self._set_aside(),
             at=now,
             storage=self._storage(),
+            capacity=self._capacity(),
         )
         return self._render(scrape)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import structlog
@@ -57,10 +57,11 @@ class Tidying:
         log_dir: Path,
         running: Callable[[], Sequence[Handle]],
         short: Callable[[], str],
+        fleets_left: Callable[[Collection[str]], None],
     ) -> None:
         """`log_dir` holds `server.log` and, in `endpoints/`, what instances wrote; `running` gives
         the instances that there are, and is asked in the event loop. `short` says why there is no
-        room on the disk, or nothing."""
+        room on the disk, or nothing. `fleets_left` is told of every fleet that there is."""
         self._store = store
         self._artifacts = artifacts
         self._metrics = metrics
@@ -68,6 +69,7 @@ class Tidying:
         self._log_dir = log_dir
         self._running = running
         self._short = short
+        self._fleets_left = fleets_left
         self._threads = Threads("tidying")
 
     async def run(self) -> None:
@@ -93,6 +95,7 @@ class Tidying:
         # What runs keeps its files also where its record was set aside, which names no fleets.
         fleets = {fleet.id for fleet in _fleets(records)}
         fleets |= {fleet_of(handle.instance_id) for handle in running}
+        self._fleets_left(fleets)
         pins = {pin for fleet in fleets for pin in pins_of(fleet)}
         if self._short():
             self._artifacts.release(pins, grace_seconds=FULL_GRACE_SECONDS, keep_idle=False)

@@ -48,7 +48,8 @@ class Allowed:
     def __init__(self, kept_max: int = KEPT_MAX) -> None:
         self._kept_max = kept_max
         self._holders = Holders()
-        self._of_keys: dict[str, tuple[Authority, bool]] = {}  # by id: what is held, and lasting
+        self._of_keys: dict[tuple[str, str], tuple[Authority, bool]] = {}
+        """What is held with a key, by its id, and whether what it says of an action lasts."""
         self._kept: dict[tuple[str, str, str, str], str | None] = {}
         self._table: RoutingTable | None = None
 
@@ -108,14 +109,18 @@ class Allowed:
         self, principal: Principal, key: KeyRoute, question: Question
     ) -> tuple[str | None, bool]:
         """The same, and whether it lasts."""
-        known = self._of_keys.get(key.id)
+        asked = key.id, question.action
+        known = self._of_keys.get(asked)
         if known is None:
             terms = key.session if isinstance(key, SessionRoute) else None
             authority = self._holders.authority(principal, terms)
-            known = authority, all(each.startswith(_SAME) for each in mentioned(authority))
+            # Statements about anything else decide nothing here, whatever they ask for: those of
+            # AWS's own policies on roles and objects would have each request decided anew.
+            keys = mentioned(authority, question.action, INVOKE)
+            known = authority, all(each.startswith(_SAME) for each in keys)
             if len(self._of_keys) >= self._kept_max:
                 self._of_keys.clear()
-            self._of_keys[key.id] = known
+            self._of_keys[asked] = known
         authority, lasting = known
         decision = decide(authority, question)
         if question.action == STREAM:

@@ -1,10 +1,11 @@
-"""InService's own operations: deployments by hand, accounts, keys, the server."""
+"""InService's own operations: deployments by hand, accounts, keys, images, the server."""
 
 from inservice.operations.own import (
     access_keys,
     accounts,
     deployment_reports,
     deployments,
+    images,
     role_sessions,
     server,
 )
@@ -14,6 +15,7 @@ __all__ = [
     "accounts",
     "deployment_reports",
     "deployments",
+    "images",
     "role_sessions",
     "server",
 ]

@@ -71,6 +71,7 @@ def _running(instance: InstanceSeen, deployment: Deployment) -> dict[str, Any]:
         "InstanceId": instance.id,
         "State": DRAINING if instance.is_draining else instance.state,
         "Pid": instance.pid,
+        "Runtime": instance.runtime,
         "StartedAt": instance.started_at,
         # Control counts from its own start, the deployment only what looks like a crash loop.
         "Restarts": max(instance.restarts, _deaths(instance.id, deployment)),

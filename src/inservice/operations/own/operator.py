@@ -21,6 +21,16 @@ def only_operator(call: Call) -> None:
         )
 
 
+def only_own_account(call: Call) -> None:
+    """Raises AccessDeniedException unless somebody of the server's own account asks: what is of the
+    host is nobody else's to change, whatever their policies say."""
+    if call.account != call.live.own_account:
+        raise AccessDeniedException(
+            f"User: {call.principal} is not authorized to perform this operation: it is for the "
+            "account that this server is of."
+        )
+
+
 def open_accounts(records: Reading) -> Mapping[str, MemberAccount]:
     """The accounts that are in use, by id.
 

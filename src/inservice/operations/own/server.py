@@ -9,9 +9,10 @@ from pathlib import Path
 import inservice
 from inservice.hosting.endpoint import Endpoint, EndpointStatus
 from inservice.ids import generation_of, variant_of
-from inservice.operations.live import StorageSeen
+from inservice.operations.live import CapacitySeen, EngineSeen, StorageSeen
 from inservice.operations.registry import Call, Document, operation
 from inservice.operations.touches import anything
+from inservice.placement.host import Claim, Device, used
 from inservice.store.base import Reading
 from inservice.store.collections.endpoints import EndpointRecord
 from inservice.store.collections.set_aside import SetAside
@@ -22,6 +23,7 @@ def describe_server(call: Call) -> Document:
     """What runs on this server. The server's own account sees all of it, as whoever runs a host
     does; any other account sees the endpoints and instances that are its own."""
     is_own = call.account == call.live.own_account
+    capacity = call.live.capacity()
     with call.store.reading() as records:
         endpoints = [each.endpoint for each in _records(call, records, every=is_own)]
         aside = records.set_aside.all() if is_own else ()
@@ -40,8 +42,8 @@ def describe_server(call: Call) -> Document:
             for endpoint in endpoints
             if endpoint.fleets and endpoint.status is not EndpointStatus.DELETING
         ],
-        "Instances": _instances(call, endpoints, strays=is_own),
-        **(_of_the_server(call, aside) if is_own else {"Processes": [], "SetAside": []}),
+        "Instances": _instances(call, endpoints, capacity, strays=is_own),
+        **(_of_the_server(call, aside, capacity) if is_own else {"Processes": [], "SetAside": []}),
     }
 
 
@@ -55,10 +57,11 @@ def _records(call: Call, records: Reading, *, every: bool) -> Iterable[EndpointR
 
 
 def _instances(
-    call: Call, endpoints: Iterable[Endpoint], *, strays: bool
+    call: Call, endpoints: Iterable[Endpoint], capacity: CapacitySeen, *, strays: bool
 ) -> Iterable[Mapping[str, object]]:
     """The instances of these endpoints; with `strays`, those that are of none as well."""
     owners = {endpoint.generation: endpoint for endpoint in endpoints}
+    claims = {claim.instance_id: claim for claim in capacity.claims}
     shown = []
     for instance in call.live.instances_seen():
         owner = owners.get(generation_of(instance.fleet))
@@ -72,23 +75,34 @@ def _instances(
                 "VariantName": variant_of(instance.fleet),
                 "Pid": instance.pid,
                 "State": instance.state,
+                "Runtime": instance.runtime,
                 "StartedAt": instance.started_at,
+                **_has(claims.get(instance.id)),
             }
         )
     return shown
 
 
-def _of_the_server(call: Call, aside: Iterable[SetAside]) -> Document:
+def _has(claim: Claim | None) -> Document:
+    if claim is None or not claim.resources.instance_type:
+        return {}
+    return {"InstanceType": claim.resources.instance_type, "GpuUuids": list(claim.devices)}
+
+
+def _of_the_server(call: Call, aside: Iterable[SetAside], capacity: CapacitySeen) -> Document:
     """What is of nobody's endpoints: for whoever runs the server."""
-    level, why = call.live.isolation()
+    level, why, unplaced = call.live.isolation()
+    isolation = {"Level": level, "Reason": why, "Unplaced": unplaced}
     storage = call.live.storage()
     return {
         "Processes": [
             {"Name": process.name, "Pid": process.pid, "StartedAt": process.started_at}
             for process in call.live.processes()
         ],
-        **({"ModelIsolation": {"Level": level, "Reason": why}} if level else {}),
+        **({"ModelIsolation": isolation} if level else {}),
         **({"Storage": _storage(storage)} if storage else {}),
+        "ContainerEngine": _engine(call.live.engine()),
+        "Capacity": _capacity(capacity),
         "SetAside": [
             *(
                 {"Record": f"{each.table} {each.name}", "Why": each.why, "SetAsideAt": each.at}
@@ -103,6 +117,47 @@ def _of_the_server(call: Call, aside: Iterable[SetAside]) -> Document:
                 for path in call.live.metrics_set_aside()
             ),
         ],
+    }
+
+
+def _capacity(seen: CapacitySeen) -> Document:
+    """What there is, and who has which GPU: of all accounts, for whoever runs the host."""
+    holding = used(seen.claims)
+    holders = {uuid: claim for claim in seen.claims for uuid in claim.devices}
+    return {
+        "Limits": seen.rules.limits,
+        "Sharing": seen.rules.sharing,
+        "VcpuCount": seen.host.vcpus,
+        "VcpusHeld": holding.vcpus,
+        "MemoryBytes": seen.host.memory_bytes,
+        "MemoryBytesHeld": holding.memory_bytes,
+        "Gpus": [_gpu(device, holders.get(device.uuid)) for device in seen.host.devices],
+        **({"Blind": seen.host.blind} if seen.host.blind else {}),
+    }
+
+
+def _gpu(device: Device, holder: Claim | None) -> Document:
+    picture: dict[str, object] = {"Uuid": device.uuid, "Name": device.name}
+    if device.memory_bytes:
+        picture["MemoryBytes"] = device.memory_bytes
+    if holder is not None:
+        picture |= {
+            "InstanceId": holder.instance_id,
+            "EndpointName": holder.endpoint,
+            "VariantName": holder.variant,
+            "AccountId": holder.account,
+        }
+    return picture
+
+
+def _engine(seen: EngineSeen) -> Document:
+    if not seen.name:
+        return {"Note": seen.note}
+    return {
+        "Name": seen.name,
+        "Version": seen.version,
+        "Socket": seen.socket,
+        "Rootless": seen.is_rootless,
     }
 
 

@@ -27,6 +27,7 @@ from inservice.hosting.model import Model
 from inservice.hosting.tags import with_tags
 from inservice.operations.registry import Call, Document, operation
 from inservice.operations.sagemaker import touches
+from inservice.operations.sagemaker.capacity import warn_of_capacity, with_capacity_told
 from inservice.operations.sagemaker.execution_roles import with_roles_told
 from inservice.operations.sagemaker.kept import (
     Kept,
@@ -63,6 +64,7 @@ def create_endpoint(
 ) -> Document:
     """Begin creating an endpoint. `deployment_config` is kept for updates that retain it."""
     arn = ResourceArn(ResourceKind.ENDPOINT, call.account, call.region, endpoint_name)
+    seen = call.live.capacity()
     with call.store.transaction() as tx:
         config = tx.endpoint_configs.get(call.account, call.region, endpoint_config_name)
         models = _models(call, tx, config)
@@ -77,6 +79,7 @@ def create_endpoint(
             now=call.now,
         )
         decision = with_roles_told(decision, tx, call, config, models)
+        decision = with_capacity_told(decision, call, seen)
         tx.endpoints.add(with_kept_told(decision, call, config, models))
         tx.tags.set(arn, with_tags({}, tags))
     return {"EndpointArn": str(arn)}
@@ -88,6 +91,7 @@ def describe_endpoint(call: Call, *, endpoint_name: str) -> Document:
     with call.store.reading() as records:
         record = records.endpoints.get(call.account, call.region, endpoint_name)
     call.warnings.extend(sentences(_kept_of(record)))
+    warn_of_capacity(call, record)
     return describe(record.endpoint, record.deployment, record.facts)
 
 
@@ -150,6 +154,7 @@ def update_endpoint(
 
     AWS also wants the record of the present config to exist; here its snapshot does.
     """
+    seen = call.live.capacity()
     with call.store.transaction() as tx:
         record = tx.endpoints.get(call.account, call.region, endpoint_name)
         config = tx.endpoint_configs.get(call.account, call.region, endpoint_config_name)
@@ -170,6 +175,7 @@ def update_endpoint(
             now=call.now,
         )
         decision = with_roles_told(decision, tx, call, config, models)
+        decision = with_capacity_told(decision, call, seen)
         tx.endpoints.save(record, with_kept_told(decision, call, config, models))
     return {"EndpointArn": record.endpoint.arn}
 
@@ -184,12 +190,13 @@ def update_endpoint_weights_and_capacities(
     """Begin changing weights or instance counts in place, without a new fleet."""
     for desired in desired_weights_and_capacities:
         refuse_unsupported("DesiredWeightAndCapacity", desired, "DesiredWeightsAndCapacities.")
+    seen = call.live.capacity()
     with call.store.transaction() as tx:
         record = tx.endpoints.get(call.account, call.region, endpoint_name)
         decision = begin_update_weights_and_capacities(
             record.endpoint, record.deployment, desired_weights_and_capacities, now=call.now
         )
-        tx.endpoints.save(record, decision)
+        tx.endpoints.save(record, with_capacity_told(decision, call, seen))
     return {"EndpointArn": record.endpoint.arn}
 
 

@@ -3,7 +3,8 @@
 Each service keeps the tags of its own resources; they are gathered here when they are asked for,
 in the order of their ARNs. Listed is what AWS's API lists: of IAM managed policies, in the region
 that stands for the whole of its partition, and neither users nor roles. What had tags once and has
-none any more is not remembered, so it is not listed; nor are buckets, whose tags storage keeps.
+none any more is not remembered, so it is not listed. The tags of buckets are the storage's, and are
+read where it keeps them.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class _Tagged:
     def is_of(self, kind: str) -> bool:
         """Whether it is of a service, or of a type of one: `sagemaker`, `sagemaker:endpoint`."""
         _, _, service, _, _, rest = self.arn.split(":", 5)
-        resource, _, _ = re.split(r"([:/])", rest, maxsplit=1)
+        # The ARN of a bucket says no type: it is the only one that S3 has tags of here.
+        resource = "bucket" if service == "s3" else re.split("[:/]", rest, maxsplit=1)[0]
         return kind in (service, f"{service}:{resource}")
 
     def matches(self, wanted: TagFilterTypeDef) -> bool:
@@ -98,8 +100,9 @@ def get_resources(
     asked = (call.account, call.region, tag_filters, resource_type_filters)
     identity = hashlib.sha256(repr(asked).encode()).hexdigest()[:12]
     after = _position(identity, pagination_token) if pagination_token else ""
+    buckets = call.live.bucket_tags(call.account, call.region)
     with call.store.reading() as records:
-        found = sorted(_all(call, records), key=lambda each: each.arn)
+        found = sorted(_all(call, records, buckets), key=lambda each: each.arn)
     fitting = [
         each
         for each in found
@@ -128,7 +131,9 @@ def _check_limits(resources: int | None, tags: int | None, types: Sequence[str])
             raise InvalidParameterException(f"Invalid resource type filter: {each}")
 
 
-def _all(call: Call, records: Reading) -> Iterator[_Tagged]:
+def _all(
+    call: Call, records: Reading, buckets: Mapping[str, Mapping[str, str]]
+) -> Iterator[_Tagged]:
     """What has tags, of the caller's account in the region that is asked."""
     for text, tags in records.tags.every().items():
         arn = parse_arn(text)
@@ -141,6 +146,8 @@ def _all(call: Call, records: Reading) -> Iterator[_Tagged]:
         if group.tags and not group.gone:
             yield _Tagged(arn_of(call, group.name), group.tags)
     partition = partition_of(call.region)
+    for bucket, tags in buckets.items():
+        yield _Tagged(f"arn:{partition}:s3:::{bucket}", tags)
     if call.region == _GLOBAL_REGIONS.get(partition):
         for policy in records.policies.select(EntityQuery(call.account)):
             if policy.tags:

@@ -28,11 +28,15 @@ def identity() -> str:
 
 def _lines(directory: str) -> Iterator[str]:
     """One for each file of code. By `scandir`: pathlib takes seven times as long, and control and
-    the fork server wait for it at each start."""
+    the fork server wait for it at each start.
+
+    Not of compiled code, which follows from it, and which may be for the eyes of another user
+    alone: of whoever imported a module first, with a umask that says so."""
     with os.scandir(directory) as entries:
         for entry in entries:
             if entry.is_dir():
-                yield from _lines(entry.path)
+                if entry.name != "__pycache__":
+                    yield from _lines(entry.path)
             elif entry.name.endswith((".py", ".so")):
                 status = entry.stat()
                 yield f"{entry.path} {status.st_size} {status.st_mtime_ns}\n"

@@ -103,6 +103,7 @@ class Commands:
             errno=errno,
             unprotected=self._isolation.unprotected,
             isolation=self._isolation.level or "",
+            unplaced=self._isolation.unplaced,
         )
         return msgspec.json.encode(reply) + b"\n"
 

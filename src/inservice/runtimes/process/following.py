@@ -14,7 +14,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -153,6 +153,29 @@ class Following:
         for instance_id in stirred:
             for event in self._listeners.get(instance_id, ()):
                 event.set()
+
+
+@contextlib.asynccontextmanager
+async def end_of(record: Record, told: Due) -> AsyncIterator[Callable[[], bool]]:
+    """Whether its process has ended; `told` is set when it does."""
+    pidfd = records.open_process(record)
+    if pidfd is None:
+        yield lambda: True
+        return
+    loop, ended = asyncio.get_running_loop(), False
+
+    def end() -> None:
+        nonlocal ended
+        ended = True
+        loop.remove_reader(pidfd)
+        told.set()
+
+    loop.add_reader(pidfd, end)
+    try:
+        yield lambda: ended
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:

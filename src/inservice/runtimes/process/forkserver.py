@@ -16,11 +16,11 @@ A launch:  control ─Launch─▶ fork server ─descriptors─▶ zygote ─fo
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import signal
 import socket
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,12 +29,14 @@ import msgspec
 
 from inservice.instance_logs.writer import Collector
 from inservice.linux import boot_id
-from inservice.runtimes.process import records, remains
+from inservice.runtimes.process import container_paths, records, remains
+from inservice.runtimes.process.cgroups import Cgroups, NoCgroups
 from inservice.runtimes.process.commands import Commands
 from inservice.runtimes.process.confinement import Confinement
 from inservice.runtimes.process.endings import Endings
 from inservice.runtimes.process.isolation import Isolation
 from inservice.runtimes.process.protocol import (
+    CheckLimits,
     Command,
     Follow,
     Hello,
@@ -43,18 +45,18 @@ from inservice.runtimes.process.protocol import (
     Look,
     Newborn,
     Prepare,
+    Python,
     Retire,
     ShutDown,
 )
 from inservice.runtimes.process.pulses import Pulses
 from inservice.runtimes.process.records import Places, Record
 from inservice.runtimes.process.watch import Watch
-from inservice.runtimes.process.zygotes import SINGLE_THREADED, Zygotes
+from inservice.runtimes.process.zygotes import SINGLE_THREADED, Zygotes, environment
+from inservice.runtimes.standing import stands
 
-ZYGOTE_IDLE_SECONDS = 600.0
-"""For how long a host without instances keeps its zygotes. One that has scikit-learn imported is
-some 120 MB; ten minutes are enough to delete an endpoint and create the next."""
-
+REST_SECONDS = 60.0
+"""How often zygotes that nobody used are let go."""
 
 ABANDONED_SECONDS = 10.0
 """How often it is made sure that the run directory is still there."""
@@ -83,6 +85,7 @@ class _Instance:
     collector: Collector
     pidfd: int
     adopted: bool  # another fork server was its parent
+    python: Python | None = None  # None: not known any more
     waiting: list[socket.socket] = field(default_factory=list)  # for its end
     retired: bool = False  # to be forgotten when it has ended
     kill_at: float | None = None
@@ -100,15 +103,15 @@ class ForkServer:
         self._zygotes = Zygotes(self._watch)
         self._endings = Endings()
         self._isolation = Isolation(places)
+        self._cgroups = Cgroups(places.run_dir)
         self._shutting_down: list[socket.socket] | None = None
-        self._used_at = time.monotonic()
         path = places.fork_server_socket
         self._commands = Commands(self._watch, path, self._obey, self._isolation)
         self._answer, self._answer_failure = self._commands.answer, self._commands.answer_failure
         self._pulses = Pulses(self._watch, places)
         self._watch.on_signals(self._signalled, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
         self._adopt()
-        self._watch.after(ZYGOTE_IDLE_SECONDS, self._rest)
+        self._watch.after(REST_SECONDS, self._rest)
         self._watch.after(ABANDONED_SECONDS, self._look_around)
 
     def run(self) -> None:
@@ -117,12 +120,10 @@ class ForkServer:
         self._commands.close()
 
     def _rest(self) -> None:
-        """Keep no zygote for a host that has had no instance for long."""
-        if self._instances or self._births:
-            self._used_at = time.monotonic()
-        elif time.monotonic() - self._used_at >= ZYGOTE_IDLE_SECONDS:
-            self._zygotes.end()
-        self._watch.after(ZYGOTE_IDLE_SECONDS, self._rest)
+        """Keep no zygote of which there has been no instance for long."""
+        running = [i.python for i in self._instances.values() if i.python is not None]
+        self._zygotes.rest({*running, *(birth.launch.python for birth in self._births.values())})
+        self._watch.after(REST_SECONDS, self._rest)
 
     # ── control's commands ───────────────────────────────────────────────────────────────────
 
@@ -130,9 +131,10 @@ class ForkServer:
         match command:
             case Hello():
                 self._answer([client])
-            case Prepare(preimports=preimports):
-                self._used_at = time.monotonic()
-                self._zygotes.prepare(preimports, lambda error: self._answer([client], error=error))
+            case CheckLimits():
+                self._check_limits(client)
+            case Prepare(python=python):
+                self._zygotes.prepare(python, lambda error: self._answer([client], error=error))
             case Launch():
                 self._launch(command, client)
             case Retire():
@@ -143,6 +145,15 @@ class ForkServer:
                 self._look(command, client)
             case Follow():
                 self._pulses.follow(client, self._commands.line())
+
+    def _check_limits(self, client: socket.socket) -> None:
+        try:
+            self._cgroups.prepare()
+        except NoCgroups as why:
+            self._answer([client], error=str(why.strerror), errno=why.errno)
+            return
+        self._sweep()
+        self._answer([client])
 
     def _look(self, look: Look, client: socket.socket) -> None:
         instance = self._find(look.instance_id)
@@ -176,7 +187,6 @@ class ForkServer:
     def _conceive(
         self, launch: Launch, waiting: list[socket.socket], asked_at: float, *, forked: bool
     ) -> None:
-        self._used_at = time.monotonic()
         places, instance_id = self._places, launch.instance_id
         records.remove(places.exit(instance_id))
         records.remove(places.ready(instance_id))
@@ -193,7 +203,7 @@ class ForkServer:
         birth = _Birth(launch, secrets.token_hex(8), ours, asked_at, waiting, forked, confinement)
         try:
             with theirs:
-                if not (forked and self._zygotes.fork(launch.preimports, theirs, output)):
+                if not (forked and self._zygotes.fork(launch.python, theirs, output)):
                     birth.forked = False
                     self._start_interpreter(birth, theirs, output)
         except OSError:
@@ -206,19 +216,15 @@ class ForkServer:
 
     def _start_interpreter(self, birth: _Birth, gate: socket.socket, output: int) -> None:
         gate.set_inheritable(True)
-        title = self._title(birth)
+        title, python = self._title(birth), birth.launch.python
         os.posix_spawn(
-            sys.executable,
+            python.path,
             [
-                sys.executable,
-                "-P",
-                "-m",
-                "inservice.runtimes.process.instance",
-                str(gate.fileno()),
-                title,
+                *(python.path, "-s", "-P", "-m", "inservice.runtimes.process.instance"),
+                *(str(gate.fileno()), title),
             ],
             # Not the model's own: this is still us, and PYTHONPATH and LD_PRELOAD are orders.
-            {**os.environ, **SINGLE_THREADED},
+            environment(python),
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
                 (os.POSIX_SPAWN_DUP2, output, 1),
@@ -266,18 +272,27 @@ class ForkServer:
             fork_seconds=time.monotonic() - birth.asked_at,
             address=f"unix:{places.socket(launch.instance_id)}",
             log_path=launch.log_path,
+            memory_bytes_max=0 if launch.limit is None else launch.limit.memory_bytes,
         )
+        if launch.limit is not None:
+            self._cgroups.enter(record.cookie, launch.limit, pid)
         instance = self._attend(record, adopted=False)
+        instance.python = launch.python
         remains.mark(pid, record.cookie)
         records.write(places.record(launch.instance_id), record)
+        if launch.claim and not stands(places.run_dir, launch.instance_id, launch.claim):
+            instance.retired = True  # what it was to hold may be another's by now
+            raise PermissionError(errno.EACCES, "what it had claimed of this host was given up")
         life = Life(
             title=self._title(birth),
             entry=launch.entry,
             socket_path=str(places.socket(launch.instance_id)),
             scratch_dir=str(places.scratch(launch.instance_id)),
-            model_dir=launch.model_dir,
+            model_dir=container_paths.model_dir(launch, birth.confinement),
             environment=self._environment(birth),
             network_isolation=launch.network_isolation,
+            executable=launch.python.path,
+            layer=launch.layer,
             fresh=launch.fresh,
             confinement=birth.confinement,
         )
@@ -294,7 +309,7 @@ class ForkServer:
         scratch = str(self._places.scratch(birth.launch.instance_id))
         ours = {**os.environ, **SINGLE_THREADED, "HOME": scratch, "TMPDIR": scratch}
         user = birth.confinement.environment if birth.confinement else {}
-        return ours | user | birth.launch.environment
+        return ours | user | container_paths.variables(birth.launch, birth.confinement)
 
     # ── life and death ───────────────────────────────────────────────────────────────────────
 
@@ -349,10 +364,16 @@ class ForkServer:
         """A run directory that was deleted, or made anew for another fork server, leaves us and
         our instances where nobody can find us again: end, rather than stay for ever."""
         self._endings.look_around(self._living())
+        self._sweep()
         if self._commands.are_found():
             self._watch.after(ABANDONED_SECONDS, self._look_around)
         elif self._shutting_down is None:
             self._shut_down(ABANDONED_GRACE_SECONDS, [])
+
+    def _sweep(self) -> None:
+        """Whoever is on record is left alone, also one that could not be attended to just now."""
+        on_record = (*self._places.records(), *self._living())
+        self._cgroups.sweep({record.cookie for record in on_record})
 
     def _cancel(self, birth: _Birth) -> None:
         """A newborn whose gate closes ends at once."""
@@ -390,13 +411,18 @@ class ForkServer:
     def _ended(self, instance: _Instance, dead: os.waitid_result | None) -> None:
         """What an instance leaves: nothing running, its last lines, how it ended."""
         asked, killed = instance.kill_at is not None, instance.killed
-        end = self._endings.how(instance.record, dead, asked=asked, killed=killed)
+        cookie, limited = instance.record.cookie, instance.record.memory_bytes_max > 0
+        ran_out = self._cgroups.ran_out_of_memory(cookie) if limited else None
+        record = instance.record
+        end = self._endings.how(record, dead, asked=asked, killed=killed, ran_out=ran_out)
         instance_id = instance.record.instance_id
         del self._instances[instance_id]
         self._pulses.end(instance.record)
         self._watch.forget(instance.pidfd)
         self._watch.forget(instance.collector.fd)
         self._endings.clear([instance.record], self._living())
+        if limited:
+            self._cgroups.leave(cookie)
         instance.collector.finish()
         os.close(instance.pidfd)
         with contextlib.suppress(OSError):  # a full disk must not keep anybody waiting

@@ -2,9 +2,9 @@
 
 Reached in two ways that meet in `live`: a fork of a zygote, in milliseconds, or a new interpreter
 (`python -m inservice.runtimes.process.instance`) for the models whose Environment holds variables
-that only a new interpreter obeys. Either way the process announces itself through its gate, and
-waits there until the fork server has it on record; a gate that closes instead means nobody would
-ever find this process again, so it ends.
+that only a new interpreter obeys, or whose Python no process can be forked of. Either way the
+process announces itself through its gate, and waits there until the fork server has it on record; a
+gate that closes instead means nobody would ever find this process again, so it ends.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import NoReturn
 import msgspec
 import setproctitle
 
-from inservice.runtimes.process import confinement
+from inservice.runtimes.process import confinement, layers
 from inservice.runtimes.process.output import LossyOutput
 from inservice.runtimes.process.protocol import LINE_BYTES_MAX, Life, Newborn
 
@@ -69,7 +69,7 @@ def live(gate_fd: int) -> NoReturn:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listening.bind(life.socket_path)
     _give_up_rights(life)
-    if life.fresh:
+    if life.fresh or (life.layer and layers.is_in_the_way(life.layer)):
         _begin_anew(life, listening)
     _begin(life, listening)
 
@@ -88,16 +88,21 @@ def _give_up_rights(life: Life) -> None:
 
 
 def _begin_anew(life: Life, listening: socket.socket) -> NoReturn:
-    """Become a new interpreter, which is nobody but the model from its first instruction."""
+    """Become a new interpreter, which is nobody but the model from its first instruction. That of
+    the layer, if there is one: from here on what its packages do at their start is the model's."""
+    python = layers.python_of(life.layer) if life.layer else life.executable or sys.executable
     written = os.memfd_create("life", 0)
-    os.write(written, msgspec.json.encode(life))
+    os.write(written, msgspec.json.encode(msgspec.structs.replace(life, layer="")))
     listening.set_inheritable(True)
     numbers = (str(written), str(listening.fileno()))
-    os.execve(  # noqa: S606 - our own interpreter and module, no shell
-        sys.executable,
-        [sys.executable, "-P", "-m", "inservice.runtimes.process.instance", *numbers, life.title],
-        life.environment,
-    )
+    try:
+        os.execve(  # noqa: S606 - an interpreter and our own module, no shell
+            python,
+            [python, "-P", "-m", "inservice.runtimes.process.instance", *numbers, life.title],
+            life.environment,
+        )
+    except OSError as error:
+        sys.exit(f"The Python of this model cannot be run: {error}")
 
 
 def _begin(life: Life, listening: socket.socket) -> NoReturn:
@@ -107,6 +112,8 @@ def _begin(life: Life, listening: socket.socket) -> NoReturn:
     # A title that is set twice is cut to the length of the first: argv and environment are reused.
     setproctitle.setproctitle(life.title)
     _draw_fresh_randomness()
+    if life.layer:
+        layers.enter(life.layer)
     sys.argv = ["inservice-model"]
     module, _, function = life.entry.partition(":")
     enter = getattr(importlib.import_module(module), function)

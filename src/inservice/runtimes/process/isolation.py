@@ -12,9 +12,12 @@ and the records, change the files that other endpoints share, and trace or kill 
     a host that grants neither runs models as before, and says so in the server's log
 
 INSERVICE_MODEL_USER chooses: a name, `uid` or `uid:gid` is the user of all models, who are then not
-protected from one another; the server's own name gives up all of the above but a read-only mount
-of the artifact. A user who was asked for and cannot be had fails the launch: models of somebody who
-relies on it must not run with more.
+protected from one another; with the server's own name they are that user, with the view. A user who
+was asked for and cannot be had fails the launch: models of somebody who relies on it must not run
+with more.
+
+In the view an artifact is where a container has it, and read-only: not even a model that runs as
+root can write to what others share, see `container_paths`.
 
 Whether it works is tried out once by each fork server, in a process made for it that does all that
 an instance will do, down to reading the interpreter's files as the other user.
@@ -35,7 +38,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+import inservice
 from inservice.contract import SUBMIT_DIRECTORY
+from inservice.runtimes.process import container_paths
 from inservice.runtimes.process.confinement import Confinement, enclose, surrender
 from inservice.runtimes.process.mounts import packages
 from inservice.runtimes.process.protocol import Launch
@@ -48,6 +53,10 @@ one that its id hashes to, so that two servers on one host rarely meet."""
 
 SPARE_IDS = range(40_000, 60_000)
 """Where only 65,536 ids exist, as in a container of a user namespace."""
+
+
+OURS = str(Path(inservice.__file__).parents[1])
+"""Where our own code is, which a way to it that is no path may hide (an editable install)."""
 
 
 class Level(StrEnum):
@@ -69,6 +78,15 @@ class _Asked:
 
     user: str  # empty: the best there is
     hidden: tuple[str, ...]
+    tmp_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """What came of it; a reason is empty where there is none."""
+
+    unavailable: str
+    unplaced: str
 
 
 class Isolation:
@@ -76,11 +94,14 @@ class Isolation:
 
     def __init__(self, places: Places) -> None:
         self._places = places
-        self._tried: dict[_Asked, str] = {}  # why it does not work; empty if it does
+        self._tried: dict[_Asked, _Tried] = {}
         self.unprotected = ""
         """Why the instance of the latest launch has all the rights of the server; empty if not."""
         self.level: Level | None = None
         """Of the latest launch."""
+        self.unplaced = ""
+        """Why the files of the latest launch are not where a container has them; empty if they
+        are."""
 
     def confinement(self, launch: Launch) -> Confinement | None:
         """For one instance, whose scratch directory and pipe are there, and become its user's.
@@ -88,14 +109,13 @@ class Isolation:
         None if this host grants nothing. Raises Unavailable when a user was asked for who cannot be
         had, and OSError.
         """
-        asked = _Asked(launch.user, launch.hidden)
+        asked = _Asked(launch.user, launch.hidden, launch.tmp_bytes)
         try:
-            made = self._made(launch, *self._ids(launch))
-            self._try_once(asked, made)
+            made = self._as_tried(asked, launch, self._made(launch, *self._ids(launch)))
         except Unavailable as why:
             if launch.user:
                 raise Unavailable(f"INSERVICE_MODEL_USER is '{launch.user}', and {why}") from why
-            self.unprotected, self.level = str(why), Level.NONE
+            self.unprotected, self.level, self.unplaced = str(why), Level.NONE, str(why)
             return None
         self.unprotected, self.level = "", _level(launch, made)
         if made.is_another_user:
@@ -103,20 +123,32 @@ class Isolation:
                 os.chown(path(launch.instance_id), made.uid, made.gid, follow_symlinks=False)
         return made
 
-    def _try_once(self, asked: _Asked, made: Confinement) -> None:
-        if asked not in self._tried:
-            self._tried[asked] = _try(made)
-        if self._tried[asked]:
-            raise Unavailable(self._tried[asked])
+    def _as_tried(self, asked: _Asked, launch: Launch, bare: Confinement) -> Confinement:
+        """With all of the view that this host lets us have. Raises Unavailable."""
+        placed = container_paths.with_places(bare, launch)
+        tried = self._tried.get(asked)
+        if tried is None:
+            unplaced = _try(placed)
+            tried = _Tried(_try(bare) if unplaced else "", unplaced)
+            self._tried[asked] = tried
+        if tried.unavailable:
+            raise Unavailable(tried.unavailable)
+        self.unplaced = tried.unplaced or container_paths.in_the_way(placed)
+        return bare if self.unplaced else placed
 
     def _made(self, launch: Launch, uid: int, gid: int) -> Confinement:
         places, instance_id = self._places, launch.instance_id
-        gives_up = bool(launch.user) and uid == os.getuid()
+        hidden = [*launch.hidden, str(places.run_dir)]
+        if uid == os.getuid() != 0:
+            # Whoever may talk to the service manager of a user runs what they like as that user.
+            hidden.append(f"/run/user/{uid}")
         return Confinement(
             uid=uid,
             gid=gid,
-            hidden=() if gives_up else (*launch.hidden, str(places.run_dir)),
-            shown=packages((*sys.path, *os.environ.get("LD_LIBRARY_PATH", "").split(":"))),
+            hidden=tuple(hidden),
+            shown=packages(
+                (*sys.path, *os.environ.get("LD_LIBRARY_PATH", "").split(":"), OURS, *launch.roots)
+            ),
             read_only=tuple(filter(None, (launch.model_dir, launch.code_dir))),
             named=_named_code(launch.environment),
             own=(str(places.scratch(instance_id)), str(places.socket(instance_id))),
@@ -127,7 +159,7 @@ class Isolation:
             return _named(launch.user)
         if os.getuid() != 0:
             return os.getuid(), os.getgid()
-        ids = _mapped_ids()
+        ids = mapped_ids()
         owner = self._places.scratch(launch.instance_id).stat().st_uid
         if owner in ids:  # of this id's former incarnation, whose files it keeps
             return owner, owner
@@ -140,7 +172,7 @@ class Isolation:
 def _level(launch: Launch, made: Confinement) -> Level:
     if made.is_another_user:
         return Level.SHARED_USER if launch.user else Level.OWN_USER
-    return Level.NONE if launch.user else Level.NAMESPACE
+    return Level.NAMESPACE
 
 
 def _named_code(environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -211,7 +243,7 @@ def _named(user: str) -> tuple[int, int]:
     return entry.pw_uid, entry.pw_gid
 
 
-def _mapped_ids() -> range:
+def mapped_ids() -> range:
     """Ids for instances that exist here, both as users and as groups. Raises Unavailable."""
     for ids in (PRIVATE_IDS, SPARE_IDS):
         if all(_is_mapped(ids, Path(f"/proc/self/{kind}_map")) for kind in ("uid", "gid")):

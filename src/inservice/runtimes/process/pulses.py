@@ -21,24 +21,19 @@ from dataclasses import dataclass, field
 import msgspec
 
 from inservice.runtimes.base import Probe
+from inservice.runtimes.pinging import (
+    FIRST_LOOK_SECONDS,
+    ILL_LOOK_SECONDS,
+    PROBES_KEPT,
+    STARTING_LOOK_GROWTH,
+    STARTING_LOOK_SECONDS_MAX,
+    STEADY_LOOK_SECONDS,
+)
 from inservice.runtimes.process import records
 from inservice.runtimes.process.ping import Answer, Ping
 from inservice.runtimes.process.protocol import News, Pulse
 from inservice.runtimes.process.records import Places, Ready, Record
 from inservice.runtimes.process.watch import Timer, Watch
-
-FIRST_LOOK_SECONDS = 0.01
-"""An instance forked from a prepared process is ready within some tens of milliseconds."""
-
-STARTING_LOOK_SECONDS_MAX = 0.25
-"""A model that loads for minutes need not be asked more often than this."""
-
-STEADY_LOOK_SECONDS = 5.0
-"""AWS's own: how late it is noticed that an idle instance does not answer. One that is sent
-requests is known to its gateway within two seconds."""
-
-ILL_LOOK_SECONDS = 1.0
-"""How late it is noticed that one answers again."""
 
 SLOT_SECONDS = 0.5
 """Steady pings that are due within the same half second are sent together: the host wakes up twice
@@ -49,8 +44,6 @@ TOLD_SECONDS = 1.0
 
 BEAT_SECONDS = 5.0
 """How often a follower hears that the fork server still turns."""
-
-PROBES_KEPT = 8
 
 _CROWDED_SECONDS = 0.05
 """Until a follower whose buffer is full is tried again."""
@@ -166,7 +159,7 @@ class Pulses:
             return STEADY_LOOK_SECONDS - time.monotonic() % SLOT_SECONDS
         if patient.ready is not None:
             return ILL_LOOK_SECONDS
-        patient.pause = min(patient.pause * 1.3, STARTING_LOOK_SECONDS_MAX)
+        patient.pause = min(patient.pause * STARTING_LOOK_GROWTH, STARTING_LOOK_SECONDS_MAX)
         return patient.pause
 
     def _first_ready(self, record: Record, phases: dict[str, float]) -> Ready:

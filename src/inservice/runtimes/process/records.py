@@ -17,8 +17,6 @@ boot id and the cookie that it shows on its command line agree with the record.
 from __future__ import annotations
 
 import contextlib
-import functools
-import hashlib
 import os
 import re
 import shutil
@@ -28,16 +26,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote
 
 import msgspec
 
 from inservice import disk
-from inservice.linux import START_TICKS, STATE, UNIX_PATH_BYTES_MAX, boot_id, process_stat
+from inservice.instance_logs.places import quoted, short
+from inservice.linux import UNIX_PATH_BYTES_MAX, boot_id
+from inservice.linux import start_ticks as start_ticks
 from inservice.runtimes.base import Handle
-
-FILE_NAME_BYTES = 200
-"""A file name ends at 255 bytes; this leaves room for our suffixes and the temporary one."""
 
 TITLE = "inservice-model"
 """The command line of an instance is `inservice-model <cookie> <instance id>`."""
@@ -60,6 +56,7 @@ class Record:
     fork_seconds: float  # from the request to launch until the process was there
     address: str
     log_path: str
+    memory_bytes_max: int = 0  # what it gets no more of; 0: nobody limits it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +67,8 @@ class Exit:
     exit_code: int | None = None
     signal: str | None = None  # "SIGKILL", …
     out_of_memory: bool = False
+    memory_bytes_max: int = 0  # what it had of it, where that was limited
+    lived_seconds: float | None = None  # by `age_seconds`; None where nobody could know
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,19 +117,19 @@ class Places:
 
     def socket(self, instance_id: str) -> Path:
         """Where it listens."""
-        return self.instances / f"{_short(instance_id)}.sock"
+        return self.instances / f"{short(instance_id)}.sock"
 
     def output(self, instance_id: str) -> Path:
         """The FIFO of its stdout and stderr."""
-        return self.instances / f"{_short(instance_id)}.out"
+        return self.instances / f"{short(instance_id)}.out"
 
     def scratch(self, instance_id: str) -> Path:
         """Its working directory."""
-        return self.instances / _short(instance_id)
+        return self.instances / short(instance_id)
 
     def abandoned(self, instance_id: str, cookie: str) -> Path:
         """What its working directory is renamed to when it is forgotten: removing it takes time."""
-        return self.instances / f"{_short(instance_id)}.{cookie}.gone"
+        return self.instances / f"{short(instance_id)}.{cookie}.gone"
 
     def records(self) -> Iterator[Record]:
         """Every readable record, in the order of the ids."""
@@ -139,19 +138,6 @@ class Places:
                 continue
             if (record := read(path, Record)) is not None:
                 yield record
-
-
-@functools.lru_cache(maxsize=4096)
-def quoted(instance_id: str) -> str:
-    """A file name for an id, injective: no separator, no dot, never too long."""
-    name = quote(instance_id, safe="").replace(".", "%2E")
-    if len(name) <= FILE_NAME_BYTES:
-        return name
-    return f"{name[: FILE_NAME_BYTES - 33]}-{hashlib.sha256(instance_id.encode()).hexdigest()[:32]}"
-
-
-def _short(instance_id: str) -> str:
-    return hashlib.sha256(instance_id.encode()).hexdigest()[:20]
 
 
 def write(path: Path, value: object) -> None:
@@ -182,12 +168,6 @@ def age_seconds(record: Record) -> float:
     """How long ago its process started, whatever the machine's clock was set to meanwhile."""
     since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
     return max(0.0, since_boot - record.start_ticks / os.sysconf("SC_CLK_TCK"))
-
-
-def start_ticks(pid: int) -> int | None:
-    """When the process started, in clock ticks since boot; None if it is not there or a zombie."""
-    stat = process_stat(pid)
-    return None if stat is None or stat[STATE] in (b"Z", b"X") else int(stat[START_TICKS])
 
 
 def cookie_shown(pid: int) -> str | None:

@@ -4,7 +4,9 @@ This is control's side: it reads the records that the fork server writes and ask
 to retire. It holds nothing that matters in memory, so a ProcessRuntime that is thrown away and made
 anew, in another process or after a crash, knows every instance again.
 
-    runtime = ProcessRuntime(run_dir, log_dir, assets=assets)
+    runtime = ProcessRuntime(
+        run_dir, log_dir, images=images, environments=environments, assets=assets
+    )
     handle = await runtime.launch(spec)
     sight = await runtime.look(handle)              # a ping, now
     sight = await runtime.next_sight(handle, sight)  # Starting … Ready, once it is
@@ -22,33 +24,38 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from inservice.clock import Due
-from inservice.instance_logs import writer
+from inservice.images.base import Images, NoImages
+from inservice.instance_logs import places, writer
 from inservice.linux import boot_id
 from inservice.runtimes.base import (
     Assets,
+    Environments,
     Handle,
     InstanceState,
     LaunchFailed,
     LaunchSpec,
+    LimitsUnavailable,
     NoAssets,
+    OwnPython,
     Sight,
     only_container,
 )
-from inservice.runtimes.images import image_for
-from inservice.runtimes.launching import seen_through
-from inservice.runtimes.process import files, records, remains
-from inservice.runtimes.process.following import Following
+from inservice.runtimes.launching import fetched, seen_through
+from inservice.runtimes.process import cgroups, files, records, remains
+from inservice.runtimes.process.following import Following, end_of
 from inservice.runtimes.process.protocol import (
     ALREADY_RUNNING,
+    TMP_BYTES,
+    CheckLimits,
     Command,
     Hello,
     Launch,
+    Limit,
     Look,
     Prepare,
     Pulse,
@@ -56,7 +63,9 @@ from inservice.runtimes.process.protocol import (
     Retire,
     ShutDown,
 )
+from inservice.runtimes.process.pythons import Pythons
 from inservice.runtimes.process.records import Exit, Places, Ready, Record
+from inservice.runtimes.process.zygotes import IMPORT_SECONDS_MAX
 from inservice.threads import Threads
 
 ENTRY = "inservice.modelserver.main:run"
@@ -68,9 +77,7 @@ _FORK_SERVER = (
 )
 """Named, not imported, either."""
 
-KEPT_FROM_HOST = frozenset(
-    {"PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV"}
-)
+KEPT_FROM_HOST = frozenset({"PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH"})
 """What of control's environment the fork server, and so every model, may see. Everything else, AWS
 credentials and our own settings above all, stays with control."""
 
@@ -85,9 +92,13 @@ _FORK_SERVER_SECONDS = 20.0
 _FORK_SERVERS_ASKED = 4
 """The first may not be there, and the next two be killed before they answer."""
 
-_LAUNCH_SECONDS = 60.0
+_LAUNCH_SECONDS = IMPORT_SECONDS_MAX + 60.0
 """A launch waits for the zygote's imports if it is the first: 1 s for scikit-learn with warm files,
-several without .pyc files."""
+several without .pyc files, half a minute for Transformers on a busy host. Where they take too long
+the fork server does without."""
+
+_END_SECONDS = 60.0
+"""What the end of an instance may take beyond its grace."""
 
 _LOOK_SECONDS = 3.0
 """What a look waits for the fork server: for its ping, and half as long again."""
@@ -121,25 +132,37 @@ class ProcessRuntime:
         run_dir: Path,
         log_dir: Path,
         *,
+        images: Images | None = None,
+        environments: Environments | None = None,
         assets: Assets | None = None,
         entry: str = ENTRY,
         user: str = "",
         hidden: Sequence[Path] = (),
+        limits: bool = False,
+        tmp_bytes: int = TMP_BYTES,
     ) -> None:
-        """`assets` is where the files of models come from; without it, none that has any can be
-        launched. `user` is who models run as, see `isolation`; `hidden` are directories beside the
-        run directory that they must not see."""
+        """`images` says what images are; without it, none is known. `environments` has the Pythons
+        that stand in for them; without, there is the server's own, and what it has. `assets` is
+        where the files of models come from; without it, none that has any can be launched. `user`
+        is who models run as, see `isolation`; `hidden` are directories beside the run directory
+        that they must not see. With `limits` instances can be limited to what their type has, see
+        `check_limits`; `tmp_bytes` is what the /tmp of each holds."""
         self._places = Places(run_dir.absolute())
         self._log_dir = log_dir.absolute()
+        self._pythons = Pythons(images or NoImages(), environments or OwnPython())
         self._assets = assets or NoAssets()
         self._entry = entry
         self._user = user
+        self._limits = limits
+        self._tmp_bytes = tmp_bytes
         self._hidden = tuple(str(path.absolute()) for path in hidden)
         self.unprotected = ""
         """Why models run with all the rights of this server; empty if they do not, or if none was
         launched yet."""
         self.isolation = ""
         """As whom the instance of the latest launch runs, an `isolation.Level`; empty before."""
+        self.unplaced = ""
+        """Why its files are not where a container has them; empty if they are."""
         self._starting = asyncio.Lock()
         self._threads = Threads("instances", 2)
         self._following = Following(
@@ -151,24 +174,33 @@ class ProcessRuntime:
     async def launch(self, spec: LaunchSpec) -> Handle:
         """Start the instance, or find it running, with its files fetched here.
 
-        Raises ImageNotRunnable, AssetUnavailable, and LaunchFailed when this host cannot start a
-        process now.
+        Raises ImageNotRunnable, AssetUnavailable, EnvironmentUnavailable, and LaunchFailed when
+        this host cannot start a process now.
         """
         container = only_container(spec.workload)
-        image = image_for(container.image)
-        here = await files.fetched(container, self._assets, spec.download_timeout_seconds)
+        image = self._pythons.image(container.image)
+        here = await fetched(container, self._assets, spec.download_timeout_seconds)
+        code = files.code_directory(container, here)
+        chosen = await self._pythons.choose(image, code, spec.tell)
         command = Launch(
             instance_id=spec.instance_id,
             entry=self._entry,
-            preimports=image.preimports,
+            python=chosen.python,
+            layer=chosen.layer,
+            roots=chosen.roots,
             log_path=str(self.log_path(spec)),
             model_dir=None if here.model is None else str(here.model),
-            environment=files.environment(container, here, spec.region, spec.environment),
+            environment=files.environment(
+                container, here, spec.region, chosen.variables, spec.environment
+            ),
             network_isolation=spec.workload.network_isolation,
-            fresh=files.needs_an_interpreter(container),
+            fresh=chosen.fresh or files.needs_an_interpreter(container),
             user=self._user,
             hidden=self._hidden,
             code_dir=None if here.code is None else str(here.code),
+            claim=spec.claim,
+            limit=Limit.of(spec),
+            tmp_bytes=self._tmp_bytes,
         )
         return await seen_through(self._launch(command))
 
@@ -212,7 +244,7 @@ class ProcessRuntime:
         if record is None:
             return Sight(InstanceState.GONE)
         with self._following.listening(record.instance_id) as stirred:
-            async with _end_of(record, stirred) as has_ended:
+            async with end_of(record, stirred) as has_ended:
                 self._following.begin()
                 if not (self._following.is_told or has_ended()):
                     with contextlib.suppress(TimeoutError):
@@ -237,7 +269,7 @@ class ProcessRuntime:
         command = Retire(
             instance_id=record.instance_id, cookie=record.cookie, grace_seconds=grace_seconds
         )
-        reply = await self._tell(command, grace_seconds + _LAUNCH_SECONDS)
+        reply = await self._tell(command, grace_seconds + _END_SECONDS)
         if reply.error is not None:
             words = f"Instance '{record.instance_id}' could not be ended: {reply.error}"
             raise LaunchFailed(words) from _cause(reply)
@@ -252,15 +284,32 @@ class ProcessRuntime:
     # ── the fork server ──────────────────────────────────────────────────────────────────────
 
     async def prepare(self, image: str | None = None) -> None:
-        """Have the fork server running and, for an image, what it needs imported.
+        """Have the fork server running and, for an image, its Python at hand, with what models of
+        it need imported.
 
-        Worth calling in the background when a model is created: it takes the second that importing
-        scikit-learn costs out of the first launch. Raises ImageNotRunnable.
+        Worth calling in the background when a model is created: it takes what importing its
+        framework costs out of the first launch, and the build of its environment as well, which
+        takes minutes: whoever does not want that any more cancels. Raises ImageNotRunnable,
+        EnvironmentUnavailable, LaunchFailed.
         """
-        command = Hello() if image is None else Prepare(preimports=image_for(image).preimports)
+        command: Command = Hello()
+        if image is not None:
+            command = Prepare(python=await self._pythons.prepare(image))
+        # A fork server that is starting must be there to be stopped, whoever wanted it.
+        await seen_through(self._tell(Hello(), _FORK_SERVER_SECONDS))
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise asyncio.CancelledError
         reply = await self._tell(command, _LAUNCH_SECONDS)
         if reply.error is not None:
             raise LaunchFailed(reply.error) from _cause(reply)
+
+    async def check_limits(self) -> None:
+        """Be sure that instances can be limited. Raises LimitsUnavailable, LaunchFailed."""
+        reply = await self._tell(CheckLimits(), _LAUNCH_SECONDS)
+        if reply.error is not None:
+            if not any(map(records.is_alive, self._places.records())):
+                await self.shut_down(0.0)  # nobody will come to do it
+            raise LimitsUnavailable(f"No instance can be limited here: {reply.error}.")
 
     async def shut_down(self, grace_seconds: float) -> None:
         """End every instance and the fork server itself; nothing of this runtime is left running.
@@ -270,7 +319,7 @@ class ProcessRuntime:
         """
         await self.close()
         command = ShutDown(grace_seconds=grace_seconds)
-        seconds = grace_seconds + _LAUNCH_SECONDS
+        seconds = grace_seconds + _END_SECONDS
         known = list(self._places.records())
         if any(map(records.is_alive, known)) or (known and remains.are_left(known)):
             reply = await self._tell(command, seconds)
@@ -328,6 +377,7 @@ class ProcessRuntime:
                 "models run with all the rights of this server, because %s", reply.unprotected
             )
         self.unprotected, self.isolation = reply.unprotected, reply.isolation
+        self.unplaced = reply.unplaced
         return reply
 
     async def _start_fork_server(self) -> None:
@@ -341,7 +391,9 @@ class ProcessRuntime:
         for abandoned in self._places.instances.glob("*.gone"):
             shutil.rmtree(abandoned, ignore_errors=True)
         kept = {name: value for name, value in os.environ.items() if name in KEPT_FROM_HOST}
-        command = [*_FORK_SERVER, str(self._places.run_dir)]
+        scope = cgroups.scope() if self._limits else ()
+        kept |= {name: os.environ[name] for name in cgroups.SESSION if scope and name in os.environ}
+        command = [*scope, *_FORK_SERVER, str(self._places.run_dir)]
         try:
             started = subprocess.run(  # noqa: S603  # our own interpreter and module
                 command,
@@ -365,8 +417,7 @@ class ProcessRuntime:
     def log_path(self, spec: LaunchSpec) -> Path:
         """Where the output of an instance goes."""
         names = (spec.account, spec.region, spec.endpoint, spec.variant, spec.instance_id)
-        *directories, file = map(records.quoted, names)
-        return self._log_dir.joinpath(*directories, f"{file}.log")
+        return places.log_path(self._log_dir, *names)
 
     def _record(self, handle: Handle) -> Record | None:
         """The record of the handle's own incarnation."""
@@ -394,6 +445,7 @@ class ProcessRuntime:
 
     async def _post_mortem(self, record: Record) -> Sight:
         end = await self._exit(record)
+        lived = end.lived_seconds
         lines = _last_lines(record)
         pulse = self._following.pulse(record)
         # What the host saw may be on no disk, if that was full.
@@ -403,9 +455,10 @@ class ProcessRuntime:
         return Sight(
             InstanceState.GONE,
             ready_at=ready.at if ready else None,
-            age_seconds=max(0.0, end.at - record.started_at),
+            age_seconds=max(0.0, end.at - record.started_at) if lived is None else lived,
             exit_code=end.exit_code,
             signal=end.signal,
+            memory_bytes_max=end.memory_bytes_max,
             out_of_memory=end.out_of_memory or any("MemoryError" in line for line in lines[-1:]),
             last_lines=lines,
             probes=pulse.probes if pulse else (),
@@ -416,33 +469,12 @@ class ProcessRuntime:
         """How it ended; waits a moment for the fork server to write it down."""
         deadline = time.monotonic() + _EXIT_RECORD_SECONDS
         while (end := records.read(self._places.exit(record.instance_id), Exit)) is None:
-            if record.boot_id != boot_id() or time.monotonic() > deadline:
+            if record.boot_id != boot_id():
                 return Exit(at=time.time())
+            if time.monotonic() > deadline:
+                return Exit(at=time.time(), lived_seconds=records.age_seconds(record))
             await asyncio.sleep(0.005)
         return end
-
-
-@contextlib.asynccontextmanager
-async def _end_of(record: Record, told: Due) -> AsyncIterator[Callable[[], bool]]:
-    """Whether its process has ended; `told` is set when it does."""
-    pidfd = records.open_process(record)
-    if pidfd is None:
-        yield lambda: True
-        return
-    loop, ended = asyncio.get_running_loop(), False
-
-    def end() -> None:
-        nonlocal ended
-        ended = True
-        loop.remove_reader(pidfd)
-        told.set()
-
-    loop.add_reader(pidfd, end)
-    try:
-        yield lambda: ended
-    finally:
-        loop.remove_reader(pidfd)
-        os.close(pidfd)
 
 
 def _cause(reply: Reply) -> OSError | None:

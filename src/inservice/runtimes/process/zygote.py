@@ -1,12 +1,14 @@
 """A process that has imported what models need, and does nothing but fork.
 
-Importing scikit-learn takes a second; forking a process that has imported it takes milliseconds
-(27 times faster from launch to the first answered /ping, measured). The zygote is apart from the
+Importing scikit-learn takes a second, PyTorch two, Transformers and TensorFlow several; forking a
+process that has imported it takes milliseconds (27 times faster from launch to the first answered
+/ping, measured). The zygote is apart from the
 fork server so that a second of imports, or a crash in one, holds up no one else's log and no exit.
 
 It has one thread, always: a fork copies only the thread that forks, so a lock that another one held
 would stay locked in every model for ever. That is why the thread pools of the numeric libraries are
-told to stay at one (`zygotes.SINGLE_THREADED`) before anything is imported.
+told to stay at one (`zygotes.SINGLE_THREADED`) before anything is imported. A module that starts
+one all the same is named instead of being ready; so is one that cannot be imported.
 
 Each instance is the child of a child that ends at once, so it becomes the child of the fork server
 (a subreaper), which then learns how it ends, whatever happens to this process.
@@ -25,8 +27,7 @@ from pathlib import Path
 import setproctitle
 
 from inservice.runtimes.process import instance
-
-READY = b"ready"
+from inservice.runtimes.process.protocol import READY, SAID_BYTES_MAX
 
 
 def wait_to_fork(link: socket.socket) -> tuple[int, int] | None:
@@ -47,6 +48,11 @@ def wait_to_fork(link: socket.socket) -> tuple[int, int] | None:
         os.waitpid(child, 0)
 
 
+def _refuse(link: socket.socket, module: str, why: str) -> None:
+    """Say that this will never be ready, because of that module."""
+    link.sendall(f"{module}\0{why}".encode()[:SAID_BYTES_MAX])
+
+
 def main() -> None:
     """`python -m inservice.runtimes.process.zygote <link fd> <module>…`"""
     link = socket.socket(fileno=int(sys.argv[1]))
@@ -56,13 +62,19 @@ def main() -> None:
     # out of the collector's sight after: its marks would otherwise copy every page in every fork.
     gc.disable()
     for name in modules:
-        importlib.import_module(name)
+        try:
+            importlib.import_module(name)
+        except BaseException as error:
+            _refuse(link, name, f"{type(error).__name__}: {error}")
+            raise
+        threads = len(list(Path("/proc/self/task").iterdir()))
+        if threads != 1 or threading.active_count() != 1:
+            why = f"{threads} threads run after it was imported, and a fork has one of them"
+            _refuse(link, name, why)
+            sys.exit(f"{name}: {why}")
     gc.collect()
     gc.freeze()
     gc.enable()
-    threads = len(list(Path("/proc/self/task").iterdir()))
-    if threads != 1 or threading.active_count() != 1:
-        sys.exit(f"{threads} threads run after importing {modules}: forking is not safe")
     link.sendall(READY)
     if (born := wait_to_fork(link)) is not None:
         link.detach()  # the number is about to be another file's

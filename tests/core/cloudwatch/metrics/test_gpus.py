@@ -9,15 +9,24 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from inservice.placement.host import Device
 from inservice.telemetry.base import RunningInstance
-from inservice.telemetry.gpus import GpuSeen, NvidiaGpus, find_gpus, used_by
+from inservice.telemetry.gpus import (
+    DriverGpus,
+    GpuSeen,
+    GpusUnseen,
+    NvidiaGpus,
+    ShareSeen,
+    find_gpus,
+    used_by,
+)
 from inservice.telemetry.names import INSTANCES_NAMESPACE, METRICS, VariantKey
 from inservice.telemetry.utilization import Utilization
 
@@ -47,6 +56,23 @@ def test_idle_is_zero_and_unknown_is_nothing() -> None:
     assert of() == {}
 
 
+def test_of_a_device_for_itself_an_instance_has_all_whoever_uses_it() -> None:
+    """Also in a container, whose processes have other numbers; and of no other's device."""
+    mine = GpuSeen({77: 3.0}, None, (ShareSeen("GPU-a", 60.0, 30.0),))
+    yours = GpuSeen({10: 90.0}, {10: 90.0}, (ShareSeen("GPU-b", 90.0, 90.0),))
+    sliced = GpuSeen(None, None, (ShareSeen("MIG-c", None, 50.0), ShareSeen("MIG-d", None, 1.0)))
+    seen = (mine, yours, sliced)
+
+    def used(*devices: str) -> dict[str, float]:
+        return dict(used_by(A_AND_ITS_CHILD, seen, devices))
+
+    assert used("GPU-a") == {"GPUUtilization": 60.0, "GPUMemoryUtilization": 30.0}
+    assert used("GPU-a", "GPU-b") == {"GPUUtilization": 150.0, "GPUMemoryUtilization": 120.0}
+    assert used("MIG-c") == {"GPUMemoryUtilization": 50.0}, "a slice tells no rate"
+    assert used("GPU-that-fell-off-its-bus") == {}
+    assert used() == {}
+
+
 # ── attribution ─────────────────────────────────────────────────────────────────────────────────
 @dataclass
 class FixedGpus:
@@ -54,6 +80,9 @@ class FixedGpus:
 
     def look(self) -> Sequence[GpuSeen]:
         return self.seen
+
+    def devices(self) -> Sequence[Device]:
+        return [Device(share.uuid) for gpu in self.seen for share in gpu.shares]
 
 
 PARENT = """
@@ -120,7 +149,11 @@ class FakeNvml:
     samples: list[list[tuple[int, int, int]] | int]  # (process id, percent, timestamp)
     processes: list[list[tuple[int, int | None]] | int]  # (process id, bytes)
     asked_since: list[int] = field(default_factory=list)
+    slices: dict[int, dict[int, str]] = field(default_factory=dict)  # of a device, by index: UUIDs
+    lost: int = 0  # the error of whoever asks for a UUID
     NVMLError = NvmlError
+    NVML_DEVICE_MIG_ENABLE = 1
+    NVML_ERROR_FUNCTION_NOT_FOUND = 13
     NVML_SUCCESS = 0
     NVML_ERROR_NOT_SUPPORTED = 3
     NVML_ERROR_NOT_FOUND = 6
@@ -130,6 +163,32 @@ class FakeNvml:
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
         return index
+
+    def nvmlDeviceGetUUID(self, part: int | str) -> str:  # noqa: N802
+        if self.lost:
+            raise NvmlError(self.lost)
+        return f"GPU-{part}" if isinstance(part, int) else part
+
+    def nvmlDeviceGetName(self, part: int | str) -> bytes:  # noqa: N802
+        return b"NVIDIA A10G" if isinstance(part, int) else b"NVIDIA A10G MIG 1g.5gb"
+
+    def nvmlDeviceGetMigMode(self, device: int) -> tuple[int, int]:  # noqa: N802
+        if device not in self.slices:
+            raise NvmlError(3)
+        return 1, 1
+
+    def nvmlDeviceGetMaxMigDeviceCount(self, device: int) -> int:  # noqa: N802
+        return 7
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, device: int, index: int) -> str:  # noqa: N802
+        if index not in self.slices[device]:
+            raise NvmlError(6)
+        return self.slices[device][index]
+
+    def nvmlDeviceGetUtilizationRates(self, part: int | str) -> Any:  # noqa: N802
+        if isinstance(part, str):
+            raise NvmlError(3)
+        return SimpleNamespace(gpu=40)
 
     def nvmlDeviceGetProcessUtilization(self, device: int, since: int) -> list[Any]:  # noqa: N802
         self.asked_since.append(since)
@@ -141,7 +200,7 @@ class FakeNvml:
         ]
 
     def nvmlDeviceGetMemoryInfo(self, device: int) -> Any:  # noqa: N802
-        return SimpleNamespace(total=1_000)
+        return SimpleNamespace(total=1_000, used=100)
 
     def nvmlDeviceGetComputeRunningProcesses(self, device: int) -> list[Any]:  # noqa: N802
         processes = self.processes[device]
@@ -153,14 +212,72 @@ class FakeNvml:
 def test_samples_become_percentages() -> None:
     nvml = FakeNvml([[(10, 20, 5), (10, 40, 9), (11, 7, 8)], []], [[(10, 250)], []])
     gpus = NvidiaGpus(nvml)
-    assert gpus.look() == [GpuSeen({10: 30.0, 11: 7.0}, {10: 25.0}), GpuSeen({}, {})]
+    seen = [GpuSeen({10: 30.0, 11: 7.0}, {10: 25.0}), GpuSeen({}, {})]
+    assert [replace(gpu, shares=()) for gpu in gpus.look()] == seen
     gpus.look()
     assert nvml.asked_since == [0, 0, 9, 0], "only what is new since the last look"
 
 
 def test_what_a_device_does_not_tell() -> None:
     nvml = FakeNvml([0, 6, 3], [[], [(10, None)], 3])
-    assert NvidiaGpus(nvml).look() == [GpuSeen({}, {}), GpuSeen({}, None), GpuSeen(None, None)]
+    seen = [replace(gpu, shares=()) for gpu in NvidiaGpus(nvml).look()]
+    assert seen == [GpuSeen({}, {}), GpuSeen({}, None), GpuSeen(None, None)]
+
+
+def test_each_device_and_each_slice_is_somebodys_for_himself() -> None:
+    nvml = FakeNvml([[], [], []], [[], [], []], slices={1: {0: "MIG-x", 3: "MIG-y"}, 2: {}})
+    gpus = NvidiaGpus(nvml)
+    assert gpus.devices() == [
+        Device("GPU-0", "NVIDIA A10G", 1_000),
+        Device("MIG-x", "NVIDIA A10G MIG 1g.5gb", 1_000),
+        Device("MIG-y", "NVIDIA A10G MIG 1g.5gb", 1_000),
+    ]
+    shares = [share for gpu in gpus.look() for share in gpu.shares]
+    assert shares == [
+        ShareSeen("GPU-0", 40.0, 10.0),
+        ShareSeen("MIG-x", None, 10.0),
+        ShareSeen("MIG-y", None, 10.0),
+    ]
+
+
+def test_devices_that_cannot_be_listed_are_not_none() -> None:
+    gpus = NvidiaGpus(FakeNvml([[]], [[]], lost=15))
+    with pytest.raises(GpusUnseen, match="the driver says"):
+        gpus.devices()
+
+
+INFORMATION = """Model: \t\t NVIDIA GeForce RTX 4090
+IRQ:   \t\t 130
+GPU UUID: \t GPU-1b2c3d4e-0000-1111-2222-333344445555
+Video BIOS: \t 95.02.3c.00.8e
+"""
+
+
+def test_without_the_library_the_driver_tells_which_there_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    nodes, driver = tmp_path / "dev", tmp_path / "driver"
+    nodes.mkdir()
+    (nodes / "nvidiactl").touch()
+    assert find_gpus(nodes, driver) is None
+    (nodes / "nvidia0").touch()
+    gpus = find_gpus(nodes, driver)
+    assert isinstance(gpus, DriverGpus)
+    with pytest.raises(GpusUnseen, match="there are devices in"):
+        gpus.devices()
+    information = driver / "gpus" / "0000:01:00.0" / "information"
+    information.parent.mkdir(parents=True)
+    information.write_text(INFORMATION)
+    (device,) = gpus.devices()
+    assert device == Device("GPU-1b2c3d4e-0000-1111-2222-333344445555", "NVIDIA GeForce RTX 4090")
+    assert not gpus.look()
+    (driver / "capabilities" / "gpu0" / "mig" / "gi1").mkdir(parents=True)
+    with pytest.raises(GpusUnseen, match="MIG"):
+        gpus.devices()
+    information.write_text("GPU UUID: \t ??\n")
+    with pytest.raises(GpusUnseen):
+        gpus.devices()
 
 
 def test_a_lost_device_is_looked_for_again() -> None:
@@ -168,7 +285,7 @@ def test_a_lost_device_is_looked_for_again() -> None:
     gpus = NvidiaGpus(nvml)
     assert gpus.look() == []
     nvml.samples = [[(10, 50, 1)]]
-    assert gpus.look() == [GpuSeen({10: 50.0}, {})]
+    assert [gpu.busy for gpu in gpus.look()] == [{10: 50.0}]
 
 
 def test_without_the_library_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:

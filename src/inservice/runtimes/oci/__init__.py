@@ -1,0 +1,1 @@
+"""Instances as containers that Podman or Docker runs: see `runtime`."""
