@@ -337,7 +337,10 @@ async def simulated(endpoints: int) -> None:
     held = tracemalloc.get_traced_memory()[0] / endpoints / 1024
     tracemalloc.stop()
     launches = SimpleNamespace(
-        under_way=lambda _: (), waits_for=lambda _: None, failure=lambda *_, **__: None
+        under_way=lambda _: (),
+        note=lambda _: None,
+        phase=lambda _: None,
+        failure=lambda *_, **__: None,
     )
     tables = SimpleNamespace(
         routed=lambda _: {},
