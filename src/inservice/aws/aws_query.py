@@ -41,7 +41,7 @@ _FIELDS_MAX = 50_000
 _GAP_MAX = 10
 """From one number of a list to the next: AWS was seen to take no more."""
 
-ENVELOPE = ("Action", "Version")
+_ENVELOPE = ("Action", "Version")
 """Fields that are about the request; a presigned one adds its X-Amz-… parameters."""
 
 _NUMBER = re.compile("0*[1-9][0-9]{0,8}")
@@ -59,7 +59,7 @@ def action_of(form: bytes) -> tuple[str, str]:
 
     Raises SerializationException for what is no form.
     """
-    fields = fields_of(form)
+    fields = _fields(form)
     return fields.get("Action", ""), fields.get("Version", "")
 
 
@@ -70,13 +70,19 @@ def compile_parser(
 
     It raises SerializationException for what is no such form, and notes unknown members.
     """
-    read = _reader(service, service.shapes[operation.input]) if operation.input else None
+    return form_parser(
+        _reader(service, service.shapes[operation.input]) if operation.input else None
+    )
+
+
+def form_parser(read: Read | None) -> Callable[[bytes, Violations], dict[str, Any]]:
+    """The same, where it is known how the members of the form are read; None: there are none."""
 
     def parse(form: bytes, violations: Violations) -> dict[str, Any]:
         tree: Tree = {}
-        for name, value in fields_of(form).items():
-            if name not in ENVELOPE and not name.startswith("X-Amz-"):
-                plant(tree, name, value)
+        for name, value in _fields(form).items():
+            if name not in _ENVELOPE and not name.startswith("X-Amz-"):
+                _plant(tree, name, value)
         if read is None:
             return {}
         members: dict[str, Any] = read(tree, "", violations)
@@ -129,7 +135,7 @@ def _reply(status: int, request_id: str, text: str) -> Reply:
 # ── the form ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def fields_of(form: bytes) -> dict[str, str]:
+def _fields(form: bytes) -> dict[str, str]:
     """A form, by the names in it. Raises SerializationException for what is none."""
     try:
         pairs = parse_qsl(
@@ -146,7 +152,7 @@ def fields_of(form: bytes) -> dict[str, str]:
     return fields
 
 
-def plant(tree: Tree, name: str, value: str) -> None:
+def _plant(tree: Tree, name: str, value: str) -> None:
     """Put a leaf where its name says. Raises SerializationException if something is there."""
     *branches, leaf = name.split(".", _DEPTH_MAX)
     for part in branches:

@@ -13,15 +13,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from inservice.aws.aws_query import (
-    ENVELOPE,
     SCALAR_WRITERS,
     Read,
-    Tree,
     Write,
     branches,
     counted,
-    fields_of,
-    plant,
+    form_parser,
     scalar_reader,
     xml_text,
 )
@@ -36,19 +33,9 @@ def compile_parser(
     service: Service, operation: Operation
 ) -> Callable[[bytes, Violations], dict[str, Any]]:
     """A function from a form to an operation's members. See `aws_query`."""
-    read = _reader(service, service.shapes[operation.input]) if operation.input else None
-
-    def parse(form: bytes, violations: Violations) -> dict[str, Any]:
-        tree: Tree = {}
-        for name, value in fields_of(form).items():
-            if name not in ENVELOPE and not name.startswith("X-Amz-"):
-                plant(tree, name, value)
-        if read is None:
-            return {}
-        members: dict[str, Any] = read(tree, "", violations)
-        return members
-
-    return parse
+    return form_parser(
+        _reader(service, service.shapes[operation.input]) if operation.input else None
+    )
 
 
 def compile_serializer(
