@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.server import PLAIN, Server, archive, run_here, variant
+from tests.meeting import meeting_place
 from tests.waiting import wait_until
 
 PROBE = """
@@ -32,25 +33,26 @@ pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="a server of root is wh
 
 
 @pytest.fixture(scope="module")
-def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Two endpoints with the same content, and one with other content that is a secret."""
-    root = tmp_path_factory.mktemp("attacked")
-    server = Server.start(root / "data")
-    for name, secret in (("mallory", "none"), ("alice", "none"), ("bob", "bob's secret")):
-        files = {"code/inference.py": PROBE, "weights": secret}
-        container = {"Image": PLAIN, "ModelDataUrl": archive(root / f"{name}.tar.gz", files)}
-        container |= {"Environment": {"TOKEN": f"token of {name}"}}  # type: ignore[dict-item]
-        sagemaker = server.client("sagemaker")
-        sagemaker.create_model(ModelName=name, PrimaryContainer=container)
-        server.create_config(name, variant(name))
-        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
-    for name in ("mallory", "alice", "bob"):
-        assert server.settled(name)["EndpointStatus"] == "InService"
-    if "models run with all the rights" in server.log():
+def attacked() -> Iterator[Server]:
+    """Two endpoints with the same content, and one with other content that is a secret. Its data is
+    where models could see it, were it not kept from them: they have a `/tmp` of their own."""
+    with meeting_place() as root:
+        server = Server.start(root / "data")
+        for name, secret in (("mallory", "none"), ("alice", "none"), ("bob", "bob's secret")):
+            files = {"code/inference.py": PROBE, "weights": secret}
+            container = {"Image": PLAIN, "ModelDataUrl": archive(root / f"{name}.tar.gz", files)}
+            container |= {"Environment": {"TOKEN": f"token of {name}"}}  # type: ignore[dict-item]
+            sagemaker = server.client("sagemaker")
+            sagemaker.create_model(ModelName=name, PrimaryContainer=container)
+            server.create_config(name, variant(name))
+            sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+        for name in ("mallory", "alice", "bob"):
+            assert server.settled(name)["EndpointStatus"] == "InService"
+        if "models run with all the rights" in server.log():
+            server.stop()
+            pytest.skip("this host grants no namespaces; the server's log says why")
+        yield server
         server.stop()
-        pytest.skip("this host grants no namespaces; the server's log says why")
-    yield server
-    server.stop()
 
 
 def test_status_says_as_whom_models_run(attacked: Server) -> None:
